@@ -1,17 +1,96 @@
+// Command robustmq-connect moves MQTT messages into Kafka and back. It is a
+// distribution of Redpanda Connect: it runs, lints and tests pipeline files.
 package main
 
 import (
 	"context"
+	"errors"
+	"os"
 
-	_ "github.com/eclipse/paho.mqtt.golang"
-	_ "github.com/mochi-mqtt/server/v2"
 	"github.com/redpanda-data/benthos/v4/public/service"
-	_ "github.com/stretchr/testify/require"
-	_ "github.com/twmb/franz-go/pkg/kadm"
-	_ "github.com/twmb/franz-go/pkg/kfake"
-	_ "github.com/twmb/franz-go/pkg/kgo"
-	_ "github.com/urfave/cli/v2"
-	_ "gopkg.in/yaml.v3"
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/templates"
 )
 
-func main() { service.RunCLI(context.Background()) }
+const (
+	binaryName  = "robustmq-connect"
+	productName = "RobustMQ Connect"
+	// upstreamDocs is where upstream's help texts lead: what they describe is
+	// upstream's.
+	upstreamDocs = "https://docs.redpanda.com/redpanda-connect"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:]))
+}
+
+// run executes the command line and returns the exit code.
+func run(ctx context.Context, args []string) int {
+	call := parseInvocation(args)
+	if call.version {
+		printVersion(os.Stdout)
+		return 0
+	}
+	env := service.GlobalEnvironment()
+	if err := registerComponents(env); err != nil {
+		printError(os.Stderr, err)
+		return 1
+	}
+	cliEnv := env
+	if call.prints() {
+		var err error
+		if cliEnv, err = templates.EchoEnvironment(env); err != nil {
+			printError(os.Stderr, err)
+			return 1
+		}
+	}
+	setHelp(call)
+	code, err := service.RunCLIToCode(ctx,
+		service.CLIOptSetArgs(append([]string{binaryName}, call.args...)...),
+		service.CLIOptSetBinaryName(binaryName),
+		service.CLIOptSetProductName(productName),
+		service.CLIOptSetDocumentationURL(upstreamDocs),
+		service.CLIOptSetVersion(buildVersion(), buildDate()),
+		service.CLIOptSetDefaultConfigPaths(),
+		service.CLIOptSetEnvironment(cliEnv),
+		service.CLIOptSetMainSchemaFrom(func() *service.ConfigSchema { return mainSchema(cliEnv) }),
+		service.CLIOptOnLoggerInit(func(log *service.Logger) {
+			templates.OnNotice(func(text string) { log.Warn(text) })
+		}),
+		service.CLIOptAddCommand(lintCommand(env)),
+		service.CLIOptAddCommand(demoCommand()),
+		service.CLIOptAddCommand(mqttCommand(env)),
+		service.CLIOptAddCommand(withoutStudio()),
+	)
+	if err != nil && !errors.Is(err, errReported) {
+		printError(os.Stderr, err)
+	}
+	if call.bare {
+		return 1
+	}
+	return code
+}
+
+// mainSchema is upstream's schema of a pipeline file with the defaults that this
+// distribution changes: one thread, which keeps the order of messages, and an
+// HTTP server that only this machine reaches.
+func mainSchema(env *service.Environment) *service.ConfigSchema {
+	schema := env.FullConfigSchema(buildVersion(), buildDate())
+	schema.SetFieldDefault(1, "pipeline", "threads")
+	schema.SetFieldDefault("127.0.0.1:4195", "http", "address")
+	schema.SetFieldDefault(map[string]any{"@service": binaryName}, "logger", "static_fields")
+	return schema
+}
+
+// withoutStudio hides upstream's command for a web service that this
+// distribution has nothing to do with.
+func withoutStudio() *ucli.Command {
+	return &ucli.Command{
+		Name:   "studio",
+		Hidden: true,
+		Action: func(*ucli.Context) error {
+			return errors.New("studio is not part of this distribution; see robustmq-connect --help")
+		},
+	}
+}

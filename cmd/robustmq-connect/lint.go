@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+// errReported ends a command whose output has said everything already.
+var errReported = errors.New("")
+
+// lintCommand replaces upstream's command of that name. It keeps its flags, and
+// judges values where upstream's looks at names.
+func lintCommand(env *service.Environment) *ucli.Command {
+	return &ucli.Command{
+		Name:      "lint",
+		Usage:     "Check pipeline files and report everything that is wrong with them",
+		ArgsUsage: "FILE...",
+		Description: `Exits with code 1 if anything is wrong:
+
+  robustmq-connect lint ./pipeline.yaml
+  robustmq-connect lint ./config/*.yaml ./README.md
+  robustmq-connect lint ./config/...
+
+A path that ends with '...' stands for every .yaml and .yml file below it. Of a
+Markdown file every yaml snippet is checked. No network is needed. Beside the
+names of fields, lint judges their values: addresses, topic names and filters,
+ranges, units, words, files, interpolations.`,
+		Flags: []ucli.Flag{
+			&ucli.BoolFlag{Name: "deprecated", Usage: "also report deprecated fields"},
+			&ucli.BoolFlag{Name: "labels", Usage: "also report components without a label"},
+			&ucli.BoolFlag{Name: "skip-env-var-check", Usage: "do not report environment variables that are not set and have no default"},
+			&ucli.BoolFlag{Name: "skip-file-check", Usage: "do not report certificate files that do not exist, for linting on another machine"},
+			&ucli.BoolFlag{Name: "verbose", Usage: "print the result of each file"},
+			&ucli.StringSliceFlag{Name: "resources", Aliases: []string{"r"}, Usage: "also check these resource files, glob patterns included"},
+			&ucli.StringSliceFlag{Name: "env-file", Aliases: []string{"e"}, Usage: "take environment variables from a dotenv file"},
+			&ucli.StringSliceFlag{Name: "templates", Aliases: []string{"t"}, Usage: "import templates, glob patterns included"},
+		},
+		Action: func(c *ucli.Context) error { return lintAction(c, env) },
+	}
+}
+
+func lintAction(c *ucli.Context, env *service.Environment) error {
+	if err := loadEnvFiles(c.StringSlice("env-file")); err != nil {
+		return err
+	}
+	lintEnv, err := templates.LintEnvironment(env, c.Bool("skip-file-check"))
+	if err != nil {
+		return err
+	}
+	if err := importTemplates(lintEnv, c.StringSlice("templates")); err != nil {
+		return err
+	}
+	targets := append(c.Args().Slice(), c.StringSlice("resources")...)
+	if conf := c.String("config"); conf != "" {
+		targets = append(targets, conf)
+	}
+	paths, err := expandPaths(targets)
+	if err != nil {
+		return err
+	}
+	l := newLinter(lintEnv, lintOptions{
+		deprecated:   c.Bool("deprecated"),
+		labels:       c.Bool("labels"),
+		skipEnvCheck: c.Bool("skip-env-var-check"),
+	})
+	failed := false
+	for _, path := range paths {
+		findings := l.file(path)
+		for _, f := range findings {
+			fmt.Fprintf(c.App.ErrWriter, "%s(%d,%d) %s\n", path, f.line, f.column, f.what)
+		}
+		if c.Bool("verbose") {
+			result := "OK"
+			if len(findings) > 0 {
+				result = "FAILED"
+			}
+			fmt.Fprintf(c.App.Writer, "%s: %s\n", path, result)
+		}
+		failed = failed || len(findings) > 0
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
+
+type lintOptions struct {
+	deprecated, labels, skipEnvCheck bool
+}
+
+// linter checks files in a lint environment.
+type linter struct {
+	env    *service.Environment
+	schema *service.ConfigSchema
+	opts   lintOptions
+}
+
+func newLinter(lintEnv *service.Environment, opts lintOptions) *linter {
+	return &linter{env: lintEnv, schema: mainSchema(lintEnv), opts: opts}
+}
+
+// finding is one thing that is wrong, at a place of a file.
+type finding struct {
+	line, column int
+	what         string
+}
+
+func (l *linter) file(path string) []finding {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return []finding{{line: 1, column: 1, what: err.Error()}}
+	}
+	if filepath.Ext(path) == ".md" {
+		return l.markdown(string(text))
+	}
+	return l.yaml(string(text), false)
+}
+
+var snippetFence = regexp.MustCompile("(?ms)^```ya?ml[^\n]*\n(.*?)^```")
+
+// markdown checks each yaml snippet. An environment variable of a snippet is an
+// example and need not be set.
+func (l *linter) markdown(text string) []finding {
+	var all []finding
+	for _, at := range snippetFence.FindAllStringSubmatchIndex(text, -1) {
+		offset := strings.Count(text[:at[2]], "\n")
+		for _, f := range l.yaml(text[at[2]:at[3]], true) {
+			f.line += offset
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+var envWithoutDefault = regexp.MustCompile(`\$\{([0-9A-Za-z_.]+)(?:\|[0-9A-Za-z]+)?\}`)
+
+func (l *linter) yaml(text string, example bool) []finding {
+	var all []finding
+	isUnset := map[string]bool{}
+	for i, line := range strings.Split(text, "\n") {
+		for _, at := range envWithoutDefault.FindAllStringSubmatchIndex(line, -1) {
+			name := line[at[2]:at[3]]
+			if _, ok := os.LookupEnv(name); ok && !example {
+				continue
+			}
+			isUnset[name] = true
+			if !example && !l.opts.skipEnvCheck {
+				all = append(all, finding{line: i + 1, column: at[0] + 1, what: fmt.Sprintf(
+					"environment variable %s is not set; set it, or give it a default as ${%s:default}", name, name)})
+			}
+		}
+	}
+	lookup := func(_ context.Context, name string) (string, bool) {
+		if isUnset[name] {
+			return templates.UnsetVariable(name), true
+		}
+		return os.LookupEnv(name)
+	}
+	lints, err := l.schema.NewStreamConfigLinter().
+		SetRejectDeprecated(l.opts.deprecated).
+		SetRequireLabels(l.opts.labels).
+		SetEnvVarLookupFunc(lookup).
+		LintYAML([]byte(text))
+	if err != nil {
+		return append(all, finding{line: lineOf(err), column: 1, what: err.Error()})
+	}
+	places := placesOf(text)
+	for _, lint := range lints {
+		all = append(all, places.locate(l.env, lint))
+	}
+	if len(all) == 0 && len(isUnset) == 0 {
+		all = l.unread(text)
+	}
+	slices.SortStableFunc(all, func(a, b finding) int {
+		if a.line != b.line {
+			return a.line - b.line
+		}
+		return strings.Compare(a.what, b.what)
+	})
+	return slices.Compact(all)
+}
+
+// unread finds what the engine cannot read though no lint rule saw it, a number
+// that is none in a field of the engine's own for example.
+func (l *linter) unread(text string) []finding {
+	builder := l.env.NewStreamBuilder()
+	builder.DisableLinting()
+	builder.SetSchema(l.schema)
+	if err := builder.SetYAML(text); err != nil {
+		return []finding{{line: lineOf(err), column: 1, what: err.Error()}}
+	}
+	return nil
+}
+
+var lineInError = regexp.MustCompile(`line (\d+)`)
+
+func lineOf(err error) int {
+	if m := lineInError.FindStringSubmatch(err.Error()); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			return n
+		}
+	}
+	return 1
+}
+
+// expandPaths resolves glob patterns and paths that end with '...'. A target
+// that stands for no file is an error: a check that checks nothing must not pass.
+func expandPaths(targets []string) ([]string, error) {
+	if len(targets) == 0 {
+		return nil, errors.New("linting: no file was given; name one, or a folder as ./config/...")
+	}
+	var paths []string
+	for _, target := range targets {
+		found := []string{target}
+		var err error
+		if root, ok := strings.CutSuffix(target, "..."); ok {
+			found, err = yamlBelow(filepath.Clean(root))
+		} else if strings.ContainsAny(target, "*?[") {
+			found, err = filepath.Glob(target)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("linting %q: %w", target, err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("linting %q: it stands for no file", target)
+		}
+		paths = append(paths, found...)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), nil
+}
+
+func yamlBelow(root string) ([]string, error) {
+	var found []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if ext := filepath.Ext(path); err == nil && !entry.IsDir() && (ext == ".yaml" || ext == ".yml") {
+			found = append(found, path)
+		}
+		return err
+	})
+	return found, err
+}
+
+func loadEnvFiles(patterns []string) error {
+	for _, pattern := range patterns {
+		paths, err := expandPaths([]string{pattern})
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return fmt.Errorf("reading env file: %w", err)
+			}
+			vars, err := service.ParseEnvFile(text)
+			if err != nil {
+				return fmt.Errorf("reading env file %s: %w", path, err)
+			}
+			for name, value := range vars {
+				if err := os.Setenv(name, value); err != nil {
+					return fmt.Errorf("setting %s of env file %s: %w", name, path, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func importTemplates(env *service.Environment, patterns []string) error {
+	for _, pattern := range patterns {
+		paths, err := expandPaths([]string{pattern})
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return fmt.Errorf("reading template: %w", err)
+			}
+			if err := env.RegisterTemplateYAML(string(text)); err != nil {
+				return fmt.Errorf("importing template %s: %w", path, err)
+			}
+		}
+	}
+	return nil
+}
+
+// printError writes an error as one line.
+func printError(w io.Writer, err error) {
+	if text := strings.TrimSpace(err.Error()); text != "" {
+		fmt.Fprintln(w, "robustmq-connect: "+strings.ReplaceAll(text, "\n", "; "))
+	}
+}

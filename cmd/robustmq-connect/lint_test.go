@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+func TestMain(m *testing.M) {
+	if err := registerComponents(service.GlobalEnvironment()); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+func testLinter(t *testing.T, opts lintOptions) *linter {
+	t.Helper()
+	env, err := templates.LintEnvironment(service.GlobalEnvironment(), false)
+	require.NoError(t, err)
+	return newLinter(env, opts)
+}
+
+type lintCase struct{ name, yaml string }
+
+// readCases reads a table of pipelines, each behind a line "== name".
+func readCases(t *testing.T, path string) []lintCase {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var cases []lintCase
+	for _, part := range strings.Split("\n"+string(text), "\n== ")[1:] {
+		name, yaml, _ := strings.Cut(part, "\n")
+		cases = append(cases, lintCase{name, yaml})
+	}
+	return cases
+}
+
+func TestLintReportsWrongConfigsAtTheLineOfTheValue(t *testing.T) {
+	cases := readCases(t, "testdata/lint_wrong.txt")
+	require.GreaterOrEqual(t, len(cases), 30, "the table has lost its cases")
+	t.Logf("%d wrong configs", len(cases))
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			findings := testLinter(t, lintOptions{}).yaml(c.yaml, false)
+			wanted := 0
+			for i, line := range strings.Split(c.yaml, "\n") {
+				for _, message := range strings.Split(line, "#!")[1:] {
+					wanted++
+					message = strings.TrimSpace(message)
+					found := false
+					for _, f := range findings {
+						found = found || f.line == i+1 && strings.Contains(f.what, message)
+					}
+					assert.True(t, found, "line %d: want %q\ngot %+v", i+1, message, findings)
+				}
+			}
+			assert.Positive(t, wanted, "the case marks no line")
+			assert.Len(t, findings, wanted, "%+v", findings)
+		})
+	}
+}
+
+func TestLintIsSilentAboutRightConfigs(t *testing.T) {
+	cases := readCases(t, "testdata/lint_right.txt")
+	require.GreaterOrEqual(t, len(cases), 30, "the table has lost its cases")
+	t.Logf("%d right configs", len(cases))
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			assert.Empty(t, testLinter(t, lintOptions{}).yaml(c.yaml, false))
+		})
+	}
+}
+
+// lintFiles runs the lint command itself over files and returns what it prints.
+func lintFiles(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	app := &ucli.App{
+		Name: binaryName, Writer: &out, ErrWriter: &errOut,
+		Commands:       []*ucli.Command{lintCommand(service.GlobalEnvironment())},
+		ExitErrHandler: func(*ucli.Context, error) {},
+	}
+	err = app.Run(append([]string{binaryName, "lint"}, args...))
+	return out.String(), errOut.String(), err
+}
+
+func writeFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestLintReadsFilesGlobsAndFolders(t *testing.T) {
+	dir := t.TempDir()
+	wrong := writeFile(t, dir, "wrong.yaml", "input:\n  robustmq_kafka:\n    topic_id: a/#/b\n")
+	writeFile(t, dir, "right.yaml", "input:\n  robustmq_kafka:\n    topic_id: a\n")
+
+	for _, target := range []string{wrong, filepath.Join(dir, "*.yaml"), dir + "/..."} {
+		_, stderr, err := lintFiles(t, target)
+		require.ErrorIs(t, err, errReported)
+		assert.Equal(t, wrong+"(3,15) topic_id: \"a/#/b\": '#' must be the last level; use '+' for one level in the middle\n", stderr)
+	}
+	stdout, _, err := lintFiles(t, "--verbose", filepath.Join(dir, "right.yaml"))
+	require.NoError(t, err)
+	assert.Contains(t, stdout, "right.yaml: OK")
+}
+
+func TestLintOfNothingFails(t *testing.T) {
+	_, _, err := lintFiles(t)
+	require.ErrorContains(t, err, "no file was given")
+	_, _, err = lintFiles(t, filepath.Join(t.TempDir(), "*.yaml"))
+	require.ErrorContains(t, err, "it stands for no file")
+	_, stderr, err := lintFiles(t, "nowhere.yaml")
+	require.ErrorIs(t, err, errReported)
+	assert.Contains(t, stderr, "nowhere.yaml")
+}
+
+func TestLintReportsLinesOfMarkdownSnippets(t *testing.T) {
+	path := writeFile(t, t.TempDir(), "README.md",
+		"# Title\n\n```yaml\ninput:\n  robustmq_kafka:\n    topic_id: ${FILTER}\n    qos: 5\n```\n\n```sh\nqos: 7\n```\n")
+	_, stderr, err := lintFiles(t, path)
+	require.ErrorIs(t, err, errReported)
+	assert.Equal(t, path+"(7,10) qos: 5 is out of range; it takes 0 to 2\n", stderr)
+}
+
+func TestLintSkipsChecksOnRequest(t *testing.T) {
+	dir := t.TempDir()
+	path := writeFile(t, dir, "p.yaml", `output:
+  robustmq_kafka:
+    bootstrap_servers: ${LINT_TEST_UNSET}
+    topic: t
+    tls: { enabled: true, root_cas_file: /nowhere/ca.pem }
+`)
+	_, stderr, err := lintFiles(t, path)
+	require.ErrorIs(t, err, errReported)
+	assert.Equal(t, 2, strings.Count(stderr, "\n"), stderr)
+
+	_, stderr, err = lintFiles(t, "--skip-file-check", "--skip-env-var-check", path)
+	require.NoError(t, err, stderr)
+	assert.Empty(t, stderr)
+
+	env := writeFile(t, dir, ".env", "LINT_TEST_UNSET=nope\n")
+	t.Setenv("LINT_TEST_UNSET", "") // restored after the test, since the env file sets it
+	_, stderr, err = lintFiles(t, "--skip-file-check", "--env-file", env, path)
+	require.ErrorIs(t, err, errReported)
+	assert.Contains(t, stderr, `(3,24) bootstrap_servers: "nope" has no port`)
+}
+
+func TestLintReportsLabelsAndDeprecatedFieldsOnRequest(t *testing.T) {
+	text := "input:\n  robustmq_kafka:\n    topic_id: a\noutput:\n  kafka_franz:\n    seed_brokers: [ k:1 ]\n    topic: t\n    rack_id: r\n"
+	assert.Empty(t, testLinter(t, lintOptions{}).yaml(text, false))
+	assert.Len(t, testLinter(t, lintOptions{labels: true}).yaml(text, false), 2)
+	assert.Len(t, testLinter(t, lintOptions{deprecated: true}).yaml(text, false), 1)
+}

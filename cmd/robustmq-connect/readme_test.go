@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+var update = flag.Bool("update", false, "write the generated tables into the README")
+
+const readmePath = "../../README.md"
+
+var tableMarks = regexp.MustCompile(`(?s)<!-- fields of (\w+) (\w+) -->\n.*?<!-- end of fields -->`)
+
+func TestREADMETablesAreThoseOfTheSpecs(t *testing.T) {
+	readme, err := os.ReadFile(readmePath)
+	require.NoError(t, err)
+	env, err := templates.EchoEnvironment(service.GlobalEnvironment())
+	require.NoError(t, err)
+	tables := 0
+	fresh := tableMarks.ReplaceAllStringFunc(string(readme), func(old string) string {
+		tables++
+		m := tableMarks.FindStringSubmatch(old)
+		return fmt.Sprintf("<!-- fields of %s %s -->\n%s<!-- end of fields -->", m[1], m[2], fieldTable(t, env, m[1], m[2]))
+	})
+	require.Equal(t, 3, tables, "the README shows the fields of the input, the output and the processor")
+	if *update {
+		require.NoError(t, os.WriteFile(readmePath, []byte(fresh), 0o644))
+		return
+	}
+	assert.Equal(t, fresh, string(readme), "the README's tables are stale; run make docs")
+}
+
+// fieldTable renders a component's fields as a Markdown table.
+func fieldTable(t *testing.T, env *service.Environment, kind, name string) string {
+	t.Helper()
+	text, err := templates.SpecJSON(env, kind, name)
+	require.NoError(t, err)
+	var spec struct {
+		Config struct {
+			Children []struct {
+				Name, Type, Kind, Description string
+				IsOptional                    bool `json:"is_optional"`
+				Default                       any
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(text, &spec))
+	var b strings.Builder
+	b.WriteString("| field | type | default | what it does |\n|---|---|---|---|\n")
+	for _, f := range spec.Config.Children {
+		kind := f.Type
+		if f.Kind != "scalar" && f.Kind != "" {
+			kind = f.Kind + " of " + kind
+		}
+		standard := "required"
+		switch {
+		case f.Default != nil:
+			value, err := json.Marshal(f.Default)
+			require.NoError(t, err)
+			standard = "`" + string(value) + "`"
+		case f.IsOptional:
+			standard = "none"
+		}
+		description := strings.ReplaceAll(strings.Join(strings.Fields(f.Description), " "), "|", `\|`)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, kind, standard, description)
+	}
+	return b.String()
+}
+
+func TestREADMELints(t *testing.T) {
+	readme, err := os.ReadFile(readmePath)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, strings.Count(string(readme), "```yaml"), 3)
+	_, stderr, err := lintFiles(t, filepath.FromSlash(readmePath))
+	require.NoError(t, err, stderr)
+}

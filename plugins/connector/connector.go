@@ -1,0 +1,273 @@
+// Package connector holds RobustMQ's description of a connector: the JSON that
+// its documentation, its admin API and its command line share.
+package connector
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Lengths are in characters, as RobustMQ counts them.
+const (
+	maxName   = 128
+	maxFilter = 256
+	maxConfig = 4096
+)
+
+// Connector is RobustMQ's complete connector description. Parse has checked
+// every field, so a Connector that it returned can be rendered.
+type Connector struct {
+	Name        string
+	ClusterName string
+	Tenant      string
+	// TopicID is the MQTT topic filter to read from: topic_id in the documentation,
+	// topic_name in the admin API.
+	TopicID string
+	Kafka   Kafka
+	// FailureStrategy is nil where the description has none.
+	FailureStrategy *FailureStrategy
+
+	// What RobustMQ reports about a connector, as text, empty where it is null or
+	// missing: a broker is 1 or "1" or "-", a time Unix seconds or a local time.
+	Status, BrokerID, CreateTime, UpdateTime string
+}
+
+// Kafka is the config of a connector of type kafka. An optional field that the
+// description does not have is nil.
+type Kafka struct {
+	BootstrapServers string // host:port, comma-separated
+	Topic            string
+
+	Key                *string // "" is no key
+	CompressionType    *string // none, gzip, snappy, lz4, zstd
+	BatchSize          *int    // bytes
+	LingerMS           *int
+	Acks               *string // 0, 1, all, -1
+	Retries            *int
+	MessageTimeoutMS   *int
+	CleanupTimeoutSecs *int
+
+	// Wrapped tells the form that RobustMQ's list returns, {"Kafka":{…}}, in which
+	// RobustMQ has written its own default into every field that the user left out.
+	Wrapped bool
+}
+
+// FailureStrategy says what RobustMQ does with a batch that Kafka refuses. The
+// fields that the strategy does not use are zero.
+type FailureStrategy struct {
+	Strategy        string // discard, discard_after_retry, dead_message_queue
+	RetryTotalTimes int
+	WaitTimeMS      int
+	TopicName       string // the dead-letter topic
+}
+
+// Parse reads one connector description. The error names the field that is wrong
+// and what would be right.
+func Parse(data []byte) (Connector, error) {
+	fields, err := object(data)
+	if err != nil {
+		return Connector{}, err
+	}
+	_, hasCode := fields["code"]
+	if _, hasData := fields["data"]; hasData && (hasCode || fields["total_count"] != nil) {
+		return Connector{}, errors.New(
+			"this is an answer of the admin API: give one connector of it (jq '.data.data[0]')")
+	}
+
+	r := reader{fields: fields}
+	c := Connector{
+		Name:        r.text("connector_name", 1, maxName),
+		ClusterName: r.optionalText("cluster_name"),
+		Tenant:      r.optionalText("tenant"),
+		Status:      r.optionalText("status"),
+		BrokerID:    r.textOrNumber("broker_id"),
+		CreateTime:  r.textOrNumber("create_time"),
+		UpdateTime:  r.textOrNumber("update_time"),
+	}
+	if kind := r.text("connector_type", 1, 0); r.err == nil && !strings.EqualFold(kind, "kafka") {
+		r.fail("connector_type", "%q is not supported: it must be kafka", kind)
+	}
+	c.TopicID = r.topicFilter()
+	config := r.raw("config")
+	strategy := r.raw("failure_strategy")
+	if err := r.done(); err != nil {
+		return Connector{}, err
+	}
+
+	if config == nil {
+		return Connector{}, errors.New(
+			`config: missing: give the Kafka settings, e.g. {"bootstrap_servers":"localhost:9092","topic":"mqtt_messages"}`)
+	}
+	if c.Kafka, err = parseKafka(config); err != nil {
+		return Connector{}, err
+	}
+	if strategy != nil {
+		if c.FailureStrategy, err = parseFailureStrategy(strategy); err != nil {
+			return Connector{}, err
+		}
+	}
+	return c, nil
+}
+
+// topicFilter takes topic_id or topic_name, which mean the same.
+func (r *reader) topicFilter() string {
+	id, name := r.raw("topic_id"), r.raw("topic_name")
+	switch {
+	case id == nil && name == nil:
+		r.fail("topic_id", "missing: give the MQTT topic filter to read from, e.g. sensors/+/data")
+		return ""
+	case id == nil:
+		return r.literal("topic_name", maxFilter)
+	case name == nil:
+		return r.literal("topic_id", maxFilter)
+	}
+	filter := r.literal("topic_id", maxFilter)
+	if other := r.literal("topic_name", maxFilter); r.err == nil && other != filter {
+		r.fail("topic_name", "%q contradicts topic_id %q: they mean the same, leave one out", other, filter)
+	}
+	return filter
+}
+
+// unwrapString gives the JSON inside a JSON string; any other value is given back.
+func unwrapString(field string, raw json.RawMessage) (json.RawMessage, error) {
+	if raw[0] != '"' {
+		return raw, nil
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	if strings.TrimSpace(text) == "" {
+		return nil, fmt.Errorf("%s: empty: it must hold a JSON object", field)
+	}
+	return json.RawMessage(text), nil
+}
+
+func parseKafka(raw json.RawMessage) (Kafka, error) {
+	raw, err := unwrapString("config", raw)
+	if err != nil {
+		return Kafka{}, err
+	}
+	if n := utf8.RuneCount(raw); n > maxConfig {
+		return Kafka{}, fmt.Errorf("config: %d characters long: at most %d are allowed", n, maxConfig)
+	}
+	fields, err := object(raw)
+	if err != nil {
+		return Kafka{}, fmt.Errorf("config: %w", err)
+	}
+
+	path, wrapped := "config", false
+	if len(fields) == 1 {
+		for name, inner := range fields {
+			if inner[0] != '{' {
+				break
+			}
+			if !strings.EqualFold(name, "kafka") {
+				return Kafka{}, fmt.Errorf("config: holds the settings of a %q connector: it must be Kafka", name)
+			}
+			path, wrapped = "config."+name, true
+			if fields, err = object(inner); err != nil {
+				return Kafka{}, fmt.Errorf("%s: %w", path, err)
+			}
+		}
+	}
+
+	r := reader{path: path, fields: fields}
+	k := Kafka{
+		Wrapped:            wrapped,
+		BootstrapServers:   r.literal("bootstrap_servers", 1024),
+		Topic:              r.literal("topic", 256),
+		Key:                r.optionalLiteral("key", 256),
+		CompressionType:    r.optionalWord("compression_type", "none", "gzip", "snappy", "lz4", "zstd"),
+		BatchSize:          r.optionalInt("batch_size", 1, 1048576),
+		LingerMS:           r.optionalInt("linger_ms", 0, 60000),
+		Acks:               r.optionalWord("acks", "0", "1", "all", "-1"),
+		Retries:            r.optionalInt("retries", 1, 100),
+		MessageTimeoutMS:   r.optionalInt("message_timeout_ms", 1000, 300000),
+		CleanupTimeoutSecs: r.optionalInt("cleanup_timeout_secs", 0, 300),
+	}
+	return k, r.done()
+}
+
+func parseFailureStrategy(raw json.RawMessage) (*FailureStrategy, error) {
+	raw, err := unwrapString("failure_strategy", raw)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := object(raw)
+	if err != nil {
+		return nil, fmt.Errorf("failure_strategy: %w", err)
+	}
+	r := reader{path: "failure_strategy", fields: fields}
+	word := r.word("strategy", "discard", "discard_after_retry", "dead_message_queue")
+	retries := r.optionalInt("retry_total_times", 1, 1<<31-1)
+	wait := r.optionalInt("wait_time_ms", 0, 1<<31-1)
+	topic := r.optionalLiteral("topic_name", 256)
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+
+	f := &FailureStrategy{Strategy: word}
+	if word == "discard" {
+		return f, nil
+	}
+	f.RetryTotalTimes, f.WaitTimeMS = or(retries, 3), or(wait, 1000)
+	if word == "dead_message_queue" {
+		f.TopicName = or(topic, "dead_letter_queue")
+	}
+	return f, nil
+}
+
+func or[T any](value *T, otherwise T) T {
+	if value == nil {
+		return otherwise
+	}
+	return *value
+}
+
+// object reads data as one JSON object and nothing after it. encoding/json keeps
+// the last of two fields of one name; here that is an error, because the reader
+// cannot know which of them was meant.
+func object(data []byte) (map[string]json.RawMessage, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if !utf8.Valid(data) {
+		return nil, errors.New("not UTF-8: save the file as UTF-8")
+	}
+	var probe any
+	if err := json.Unmarshal(data, &probe); err != nil {
+		var syntax *json.SyntaxError
+		switch {
+		case len(bytes.TrimSpace(data)) == 0:
+			return nil, errors.New("empty: it must hold a JSON object")
+		case errors.As(err, &syntax):
+			return nil, fmt.Errorf("not one JSON object: %w at byte %d", err, syntax.Offset)
+		}
+		return nil, fmt.Errorf("not a JSON object: %w", err)
+	}
+	if list, ok := probe.([]any); ok {
+		return nil, fmt.Errorf("a list of %d: give one JSON object of it (jq '.[0]')", len(list))
+	}
+	if _, ok := probe.(map[string]any); !ok {
+		return nil, fmt.Errorf("%s is not a JSON object", kind(bytes.TrimSpace(data)))
+	}
+
+	// The data is known to be one well-formed object: no error can come from here.
+	d := json.NewDecoder(bytes.NewReader(data))
+	_, _ = d.Token()
+	fields := map[string]json.RawMessage{}
+	for d.More() {
+		token, _ := d.Token()
+		name, _ := token.(string)
+		var value json.RawMessage
+		_ = d.Decode(&value)
+		if _, twice := fields[name]; twice {
+			return nil, fmt.Errorf("field %q is given twice: leave one out", name)
+		}
+		fields[name] = value
+	}
+	return fields, nil
+}

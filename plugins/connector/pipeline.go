@@ -1,0 +1,158 @@
+package connector
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Pipeline renders c as a robustmq_kafka pipeline in YAML. Only what the
+// description says is written. Whatever it says that the pipeline does not, or
+// does at a price, is in notes, a sentence each.
+func Pipeline(c Connector) (document []byte, notes []string) {
+	k := c.Kafka
+	out := output{wrapped: k.Wrapped}
+	out.text("bootstrap_servers", &k.BootstrapServers, "")
+	out.text("topic", &k.Topic, "")
+	out.text("key", k.Key, "")
+	out.text("compression_type", k.CompressionType, "none")
+	out.number("batch_size", k.BatchSize, 16384)
+	out.lingerMS(k.LingerMS)
+	out.acks(k.Acks)
+	out.number("retries", k.Retries, 3)
+	out.number("message_timeout_ms", k.MessageTimeoutMS, 30000)
+	out.number("cleanup_timeout_secs", k.CleanupTimeoutSecs, 10)
+
+	notes = out.notes
+	if len(out.defaults) > 0 {
+		notes = append(notes, out.defaultsNote())
+	}
+	if f := c.FailureStrategy; f != nil {
+		notes = append(notes, fmt.Sprintf("failure_strategy %q is left out: this version keeps a message that "+
+			"Kafka refuses and tries it again", f.Strategy))
+	}
+
+	input := mapping("robustmq_kafka", mapping("topic_id", text(c.TopicID)))
+	root := mapping("input", input)
+	root.Content = append(root.Content, text("output"), mapping("robustmq_kafka", &out.node))
+
+	var b bytes.Buffer
+	b.WriteString("# RobustMQ connector " + commentText(c.Name) + "\n")
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	// Encoding nodes made here into memory cannot fail.
+	_ = e.Encode(root)
+	_ = e.Close()
+	return b.Bytes(), notes
+}
+
+// output collects the fields of the output in RobustMQ's order.
+type output struct {
+	node     yaml.Node
+	wrapped  bool
+	defaults []string // left out, as name and value
+	notes    []string
+}
+
+func (o *output) add(name string, value *yaml.Node) {
+	o.node.Kind = yaml.MappingNode
+	o.node.Content = append(o.node.Content, text(name), value)
+}
+
+// isDefault remembers a value that RobustMQ filled in.
+func (o *output) isDefault(name, value, robustmq string) bool {
+	if !o.wrapped || value != robustmq {
+		return false
+	}
+	o.defaults = append(o.defaults, name+" "+value)
+	return true
+}
+
+// defaultsNote names the defaults of ours that change what arrives in Kafka.
+func (o *output) defaultsNote() string {
+	note := "left out, for they equal what RobustMQ fills in: " + strings.Join(o.defaults, ", ") +
+		"; the defaults of robustmq_kafka apply"
+	var ours []string
+	for _, field := range o.defaults {
+		switch name, _, _ := strings.Cut(field, " "); name {
+		case "key":
+			ours = append(ours, "the key is the MQTT topic (key: \"\" is no key)")
+		case "acks":
+			ours = append(ours, "acks is all")
+		case "retries":
+			ours = append(ours, "a record is retried until Kafka takes it")
+		}
+	}
+	if len(ours) > 0 {
+		note += ": " + strings.Join(ours, ", ")
+	}
+	return note
+}
+
+func (o *output) text(name string, value *string, robustmq string) {
+	if value == nil || o.isDefault(name, strconv.Quote(*value), strconv.Quote(robustmq)) {
+		return
+	}
+	o.add(name, text(*value))
+}
+
+func (o *output) number(name string, value *int, robustmq int) {
+	if value == nil || o.isDefault(name, strconv.Itoa(*value), strconv.Itoa(robustmq)) {
+		return
+	}
+	o.add(name, number(*value))
+}
+
+func (o *output) lingerMS(value *int) {
+	if value == nil || o.isDefault("linger_ms", strconv.Itoa(*value), "5") {
+		return
+	}
+	o.notes = append(o.notes, fmt.Sprintf("linger_ms %d is left out: this version has no linger to set", *value))
+}
+
+func (o *output) acks(value *string) {
+	if value == nil || o.isDefault("acks", strconv.Quote(*value), `"1"`) {
+		return
+	}
+	o.add("acks", text(*value))
+	price := map[string]string{
+		"0": "Kafka confirms nothing, so what it loses or refuses is lost unseen",
+		"1": "what one Kafka broker confirmed is lost with that broker",
+	}[*value]
+	if price == "" {
+		return
+	}
+	o.add("idempotent_write", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: "false"})
+	o.notes = append(o.notes, fmt.Sprintf("acks %q needs idempotent_write: false: a retry may repeat or reorder records, "+
+		"and %s; acks all avoids both", *value, price))
+}
+
+func mapping(name string, value *yaml.Node) *yaml.Node {
+	return &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text(name), value}}
+}
+
+// text is a string on one line. The encoder quotes what would read as another
+// type; a line break it would write as a block, which is harder to read.
+func text(s string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
+}
+
+func number(i int) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.Itoa(i)}
+}
+
+// commentText is s on one line without a variable: a pipeline's variables are
+// replaced before its YAML is read, comments included.
+func commentText(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		s = strconv.Quote(s)
+	}
+	return strings.ReplaceAll(s, "${", "$ {")
+}

@@ -1,0 +1,154 @@
+package connector
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+)
+
+func pipelineOf(t *testing.T, given string) (Connector, string, []string) {
+	t.Helper()
+	c, err := Parse([]byte(given))
+	require.NoError(t, err)
+	document, notes := Pipeline(c)
+	assertRendered(t, c, document)
+	return c, string(document), notes
+}
+
+// assertRendered reads the pipeline back: the strings must be the connector's,
+// and no variable may stand anywhere, comments included.
+func assertRendered(t *testing.T, c Connector, document []byte) {
+	t.Helper()
+	var p struct {
+		Input, Output struct {
+			RobustMQKafka map[string]any `yaml:"robustmq_kafka"`
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(document, &p), "%s", document)
+	assert.Equal(t, c.TopicID, p.Input.RobustMQKafka["topic_id"])
+	out := p.Output.RobustMQKafka
+	assert.Equal(t, c.Kafka.BootstrapServers, out["bootstrap_servers"])
+	assert.Equal(t, c.Kafka.Topic, out["topic"])
+	if key, written := out["key"]; written {
+		assert.Equal(t, *c.Kafka.Key, key)
+	}
+	assert.NotContains(t, string(document), "${")
+}
+
+func TestPipelineOfTheDocumentedConnector(t *testing.T) {
+	_, document, notes := pipelineOf(t, documented)
+	assert.Equal(t, `# RobustMQ connector kafka_connector_01
+input:
+  robustmq_kafka:
+    topic_id: sensor/data
+output:
+  robustmq_kafka:
+    bootstrap_servers: localhost:9092
+    topic: mqtt_messages
+    key: sensor_data
+`, document)
+	assert.Empty(t, notes)
+}
+
+func TestPipelineLeavesRobustMQsDefaultsOut(t *testing.T) {
+	_, document, notes := pipelineOf(t, listed)
+	assert.Equal(t, `# RobustMQ connector k1
+input:
+  robustmq_kafka:
+    topic_id: sensor/data
+output:
+  robustmq_kafka:
+    bootstrap_servers: 127.0.0.1:19092
+    topic: rmq_k1
+`, document)
+	require.Len(t, notes, 1)
+	assert.Contains(t, notes[0], `key "", compression_type "none", batch_size 16384, linger_ms 5, acks "1", `+
+		`retries 3, message_timeout_ms 30000, cleanup_timeout_secs 10; the defaults of robustmq_kafka apply`)
+	assert.Contains(t, notes[0], "acks is all")
+	assert.Contains(t, notes[0], "the key is the MQTT topic")
+}
+
+func TestPipelineKeepsWhatDiffersFromRobustMQsDefaults(t *testing.T) {
+	_, document, notes := pipelineOf(t, withConfig(
+		`{"Kafka":{"bootstrap_servers":"h:1","topic":"t","key":"k","compression_type":"zstd","batch_size":1,"acks":"all","retries":5}}`))
+	assert.Contains(t, document, `    key: k
+    compression_type: zstd
+    batch_size: 1
+    acks: all
+    retries: 5
+`)
+	assert.Empty(t, notes)
+}
+
+func TestPipelineWritesTheUsersWishesEvenWhereTheyAreDefaults(t *testing.T) {
+	_, document, notes := pipelineOf(t, withKafka(
+		`"key":"","compression_type":"none","batch_size":16384,"acks":"-1","retries":3,"message_timeout_ms":30000,"cleanup_timeout_secs":10`))
+	assert.Contains(t, document, `    key: ""
+    compression_type: none
+    batch_size: 16384
+    acks: "-1"
+    retries: 3
+    message_timeout_ms: 30000
+    cleanup_timeout_secs: 10
+`)
+	assert.Empty(t, notes)
+}
+
+func TestPipelineSaysWhatWeakAcksGiveUp(t *testing.T) {
+	for acks, want := range map[string]string{
+		"0": "Kafka confirms nothing, so what it loses or refuses is lost unseen",
+		"1": "what one Kafka broker confirmed is lost with that broker",
+	} {
+		_, document, notes := pipelineOf(t, withKafka(`"acks":"`+acks+`"`))
+		assert.Contains(t, document, "    acks: \""+acks+"\"\n    idempotent_write: false\n")
+		require.Len(t, notes, 1)
+		assert.Contains(t, notes[0], want)
+	}
+}
+
+func TestPipelineSaysThatLingerIsLeftOut(t *testing.T) {
+	for _, given := range []string{
+		withKafka(`"linger_ms":20`), withKafka(`"linger_ms":5`),
+		withConfig(`{"Kafka":{"bootstrap_servers":"h:1","topic":"t","linger_ms":20}}`),
+	} {
+		_, document, notes := pipelineOf(t, given)
+		assert.NotContains(t, document, "linger")
+		require.Len(t, notes, 1)
+		assert.Contains(t, notes[0], "is left out: this version has no linger to set")
+	}
+}
+
+func TestPipelineSaysThatAFailureStrategyIsLeftOut(t *testing.T) {
+	for _, strategy := range []string{"discard", "discard_after_retry", "dead_message_queue"} {
+		_, document, notes := pipelineOf(t, withStrategy(`{"strategy":"`+strategy+`"}`))
+		assert.NotContains(t, document, strategy)
+		require.Len(t, notes, 1)
+		assert.Contains(t, notes[0], `failure_strategy "`+strategy+`" is left out`)
+	}
+}
+
+func TestPipelineStringsSurviveYAML(t *testing.T) {
+	given := []string{
+		"123", "1e3", "true", "no", "null", "~", "", " lead", "trail ", "a: b", "a #b", "- x", "#x", "'q'", `"q"`,
+		"@a", "%a", "!t", "&a", "*a", "|", ">", "{}", "[x]", "a\nb", "a\r\nb\n", "tab\t", "\u2028", "\u0085", "ü", "\x01", "🙂", `\`, "0x1f", "2001-01-01", "$HOME", "$(x)",
+	}
+	for _, s := range given {
+		c := Connector{Name: s, TopicID: s, Kafka: Kafka{BootstrapServers: s, Topic: s, Key: &s}}
+		document, _ := Pipeline(c)
+		assertRendered(t, c, document)
+	}
+}
+
+// A name with a line break would otherwise end the comment and start YAML; one
+// with a variable would fail the whole pipeline, for variables are replaced in
+// comments too.
+func TestPipelineNameStaysInItsComment(t *testing.T) {
+	c := Connector{Name: "a\ninput: ${X}", TopicID: "t", Kafka: Kafka{BootstrapServers: "h:1", Topic: "t"}}
+	document, _ := Pipeline(c)
+	first, rest, _ := strings.Cut(string(document), "\n")
+	assert.Equal(t, `# RobustMQ connector "a\ninput: $ {X}"`, first)
+	assert.True(t, strings.HasPrefix(rest, "input:\n  robustmq_kafka:"))
+}

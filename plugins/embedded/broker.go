@@ -1,0 +1,156 @@
+// Package embedded runs an MQTT broker and a Kafka inside this process, for the
+// demo and for tests. Both keep everything in memory and let everyone in: they
+// stand in for real servers on one machine and are no servers for production.
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/hooks/auth"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// Broker is an MQTT broker for 3.1, 3.1.1 and 5. For each client it holds up to
+// 8192 messages; what comes on top of that it drops, though it acknowledged it
+// to the publisher: see Dropped.
+type Broker struct {
+	server *mqtt.Server
+	ln     *listener
+	subs   *subscriptions
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// StartBroker starts a broker on addr, "127.0.0.1:1883" for example. Port 0
+// takes a free one, which Addr then tells. Every client is let in and may
+// publish and subscribe to everything.
+func StartBroker(addr string) (*Broker, error) {
+	ln, err := listen("MQTT broker", addr)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		server: mqtt.New(&mqtt.Options{Logger: slog.New(slog.DiscardHandler)}),
+		ln:     ln,
+		subs:   newSubscriptions(),
+	}
+	if err := b.serve(); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("starting the embedded MQTT broker on %s: %w", addr, err)
+	}
+	return b, nil
+}
+
+func (b *Broker) serve() error {
+	if err := b.server.AddHook(new(auth.AllowHook), nil); err != nil {
+		return err
+	}
+	if err := b.server.AddHook(b.subs, nil); err != nil {
+		return err
+	}
+	if err := b.server.AddListener(newAcceptor(b.ln)); err != nil {
+		return err
+	}
+	return b.server.Serve()
+}
+
+// Addr is the address the broker listens on, as host:port.
+func (b *Broker) Addr() string { return b.ln.Addr().String() }
+
+// URL is the address as MQTT clients want it: tcp://host:port.
+func (b *Broker) URL() string { return "tcp://" + b.Addr() }
+
+// Received counts the messages that clients have published.
+func (b *Broker) Received() int64 { return b.server.Info.Clone().MessagesReceived }
+
+// Sent counts the messages delivered to subscribers, redelivery included.
+func (b *Broker) Sent() int64 { return b.server.Info.Clone().MessagesSent }
+
+// Dropped counts the messages that some subscriber was too slow to get. The
+// broker had acknowledged them to their publisher.
+func (b *Broker) Dropped() int64 {
+	info := b.server.Info.Clone()
+	return info.MessagesDropped + info.InflightDropped
+}
+
+// WaitSubscribed returns once a client is subscribed to exactly this filter:
+// what is published from then on reaches it. It returns the context's error
+// when that ends first.
+func (b *Broker) WaitSubscribed(ctx context.Context, filter string) error {
+	for {
+		live, changed := b.subs.lookup(filter)
+		if live {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a subscription to %q: %w", filter, ctx.Err())
+		}
+	}
+}
+
+// Close ends all connections and waits for their goroutines. It may be called
+// more than once.
+func (b *Broker) Close() error {
+	b.closeOnce.Do(func() { b.closeErr = b.server.Close() })
+	return b.closeErr
+}
+
+// subscriptions counts the live subscriptions of each filter.
+type subscriptions struct {
+	mqtt.HookBase
+
+	mu      sync.Mutex
+	live    map[string]int
+	changed chan struct{} // closed and replaced at each change
+}
+
+func newSubscriptions() *subscriptions {
+	return &subscriptions{live: make(map[string]int), changed: make(chan struct{})}
+}
+
+func (*subscriptions) ID() string { return "subscriptions" }
+
+func (*subscriptions) Provides(b byte) bool {
+	return bytes.IndexByte([]byte{mqtt.OnSubscribed, mqtt.OnUnsubscribed}, b) >= 0
+}
+
+func (s *subscriptions) OnSubscribed(_ *mqtt.Client, pk packets.Packet, codes []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range pk.Filters {
+		if i < len(codes) && codes[i] <= packets.CodeGrantedQos2.Code {
+			s.live[f.Filter]++
+		}
+	}
+	s.notifyLocked()
+}
+
+func (s *subscriptions) OnUnsubscribed(_ *mqtt.Client, pk packets.Packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range pk.Filters {
+		if s.live[f.Filter]--; s.live[f.Filter] <= 0 {
+			delete(s.live, f.Filter)
+		}
+	}
+	s.notifyLocked()
+}
+
+func (s *subscriptions) notifyLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *subscriptions) lookup(filter string) (live bool, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live[filter] > 0, s.changed
+}

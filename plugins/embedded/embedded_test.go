@@ -1,0 +1,213 @@
+package embedded_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/embedded"
+)
+
+const loopback = "127.0.0.1:0"
+
+func startBroker(t *testing.T) *embedded.Broker {
+	t.Helper()
+	b, err := embedded.StartBroker(loopback)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, b.Close()) })
+	return b
+}
+
+func startKafka(t *testing.T, topics ...string) *embedded.Kafka {
+	t.Helper()
+	k, err := embedded.StartKafka(loopback, topics...)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, k.Close()) })
+	return k
+}
+
+func connect(t *testing.T, b *embedded.Broker, id string) paho.Client {
+	t.Helper()
+	c := paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID(id).SetAutoReconnect(false))
+	tok := c.Connect()
+	require.True(t, tok.WaitTimeout(5*time.Second))
+	require.NoError(t, tok.Error())
+	t.Cleanup(func() { c.Disconnect(100) })
+	return c
+}
+
+func TestBrokerDeliversInOrderAndCounts(t *testing.T) {
+	const n = 500
+	b := startBroker(t)
+	require.Equal(t, "tcp://"+b.Addr(), b.URL())
+
+	got := make(chan string, n)
+	sub := connect(t, b, "sub")
+	subscribed := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	go func() { subscribed <- b.WaitSubscribed(ctx, "a/+") }()
+	tok := sub.Subscribe("a/+", 1, func(_ paho.Client, m paho.Message) { got <- string(m.Payload()) })
+	require.True(t, tok.WaitTimeout(5*time.Second))
+	require.NoError(t, tok.Error())
+	require.NoError(t, <-subscribed)
+
+	pub := connect(t, b, "pub")
+	for i := range n {
+		tok := pub.Publish("a/b", 1, false, fmt.Sprint(i))
+		require.True(t, tok.WaitTimeout(5*time.Second))
+		require.NoError(t, tok.Error())
+	}
+	for i := range n {
+		select {
+		case m := <-got:
+			require.Equal(t, fmt.Sprint(i), m)
+		case <-time.After(5 * time.Second):
+			t.Fatalf("message %d did not arrive", i)
+		}
+	}
+	assert.EqualValues(t, n, b.Received())
+	assert.EqualValues(t, n, b.Sent())
+	assert.Zero(t, b.Dropped())
+}
+
+func TestBrokerForgetsASubscriptionThatEnded(t *testing.T) {
+	b := startBroker(t)
+	c := connect(t, b, "sub")
+	require.True(t, c.Subscribe("a/#", 1, nil).WaitTimeout(5*time.Second))
+	require.NoError(t, b.WaitSubscribed(t.Context(), "a/#"))
+
+	require.True(t, c.Unsubscribe("a/#").WaitTimeout(5*time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := b.WaitSubscribed(ctx, "a/#")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.ErrorContains(t, err, `subscription to "a/#"`)
+}
+
+// A client that connects and says nothing used to keep the server from ending.
+func TestCloseDoesNotWaitForSilentConnections(t *testing.T) {
+	b, err := embedded.StartBroker(loopback)
+	require.NoError(t, err)
+	k, err := embedded.StartKafka(loopback)
+	require.NoError(t, err)
+
+	for addr, closeServer := range map[string]func() error{b.Addr(): b.Close, k.Addr(): k.Close} {
+		c, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		defer c.Close()
+
+		done := make(chan error, 1)
+		go func() { done <- closeServer() }()
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+		case <-time.After(5 * time.Second):
+			t.Fatalf("closing the server on %s hangs", addr)
+		}
+		require.NoError(t, closeServer(), "a second close")
+
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+		_, err = c.Read(make([]byte, 1))
+		require.Error(t, err)
+		assert.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the connection is still open")
+	}
+}
+
+func TestStartNamesTheAddressThatIsTaken(t *testing.T) {
+	b := startBroker(t)
+	_, err := embedded.StartBroker(b.Addr())
+	require.ErrorContains(t, err, "starting the embedded MQTT broker on "+b.Addr())
+	require.ErrorContains(t, err, "address already in use")
+
+	_, err = embedded.StartKafka(b.Addr())
+	require.ErrorContains(t, err, "starting the embedded Kafka on "+b.Addr())
+	require.ErrorContains(t, err, "address already in use")
+
+	for _, addr := range []string{"", "1883", ":1883", "127.0.0.1"} {
+		_, err = embedded.StartBroker(addr)
+		assert.ErrorContains(t, err, "want ", addr)
+	}
+}
+
+func TestKafkaKeepsRecordsInOrderAndCreatesTopics(t *testing.T) {
+	const n = 500
+	k := startKafka(t, "seeded")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+
+	for _, topic := range []string{"seeded", "made-on-first-use"} {
+		cl, err := kgo.NewClient(
+			kgo.SeedBrokers(k.Addr()),
+			kgo.AllowAutoTopicCreation(),
+			kgo.ConsumeTopics(topic),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		)
+		require.NoError(t, err)
+		defer cl.Close()
+		for i := range n {
+			cl.Produce(ctx, &kgo.Record{Topic: topic, Key: []byte("k"), Value: fmt.Append(nil, i)}, nil)
+		}
+		require.NoError(t, cl.Flush(ctx))
+
+		var got []string
+		for len(got) < n {
+			fs := cl.PollFetches(ctx)
+			require.NoError(t, fs.Err())
+			fs.EachRecord(func(r *kgo.Record) { got = append(got, string(r.Value)) })
+		}
+		for i, v := range got {
+			require.Equal(t, fmt.Sprint(i), v)
+		}
+	}
+}
+
+// Other programs bootstrap from the address and then connect to what the
+// metadata says.
+func TestKafkaAdvertisesTheAddressItListensOn(t *testing.T) {
+	k := startKafka(t, "seeded")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(k.Addr()))
+	require.NoError(t, err)
+	defer cl.Close()
+	meta, err := kadm.NewClient(cl).BrokerMetadata(t.Context())
+	require.NoError(t, err)
+	require.Len(t, meta.Brokers, 1)
+	assert.Equal(t, k.Addr(), net.JoinHostPort(meta.Brokers[0].Host, fmt.Sprint(meta.Brokers[0].Port)))
+}
+
+func TestKafkaTrimKeepsTheNewestRecords(t *testing.T) {
+	const n, size = 120, 900 << 10
+	k := startKafka(t, "big")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(k.Addr()), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	defer cl.Close()
+	value := make([]byte, size)
+	for range n {
+		require.NoError(t, cl.ProduceSync(ctx, &kgo.Record{Topic: "big", Value: value}).FirstErr())
+	}
+
+	adm := kadm.NewClient(cl)
+	start := func() int64 {
+		offsets, err := adm.ListStartOffsets(ctx, "big")
+		require.NoError(t, err)
+		o, ok := offsets.Lookup("big", 0)
+		require.True(t, ok)
+		return o.Offset
+	}
+	require.Zero(t, start(), "nothing is dropped unasked")
+	k.Trim()
+	assert.Positive(t, start())
+	assert.Less(t, start(), int64(n-60), "64 MiB stay")
+}

@@ -1,0 +1,65 @@
+package embedded
+
+import (
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// Partitions is the number of partitions of every topic of the embedded Kafka:
+// more than one, so that a record with a wrong key shows as out of order.
+const Partitions = 3
+
+// Kafka is one Kafka broker that keeps its records in memory. A topic comes
+// into being when a client first asks for it.
+type Kafka struct {
+	cluster *kfake.Cluster
+	ln      *listener
+
+	closeOnce sync.Once
+}
+
+// StartKafka starts a Kafka on addr, "127.0.0.1:9092" for example, with these
+// topics. Port 0 takes a free one, which Addr then tells. The address is also
+// the one it advertises, so that programs on the same machine can connect.
+func StartKafka(addr string, topics ...string) (*Kafka, error) {
+	ln, err := listen("Kafka", addr)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := kfake.NewCluster(
+		kfake.NumBrokers(1),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return ln, nil }),
+		kfake.AllowAutoTopicCreation(),
+		kfake.DefaultNumPartitions(Partitions),
+		kfake.SeedTopics(Partitions, topics...),
+		kfake.BrokerConfigs(map[string]string{
+			"log.segment.bytes":   "16777216",
+			"log.retention.bytes": "67108864",
+		}),
+	)
+	if err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("starting the embedded Kafka on %s: %w", addr, err)
+	}
+	return &Kafka{cluster: cluster, ln: ln}, nil
+}
+
+// Addr is the address to bootstrap from, as host:port.
+func (k *Kafka) Addr() string { return k.ln.Addr().String() }
+
+// Trim drops the oldest records of each partition that holds more than 64 MiB.
+// Nothing is dropped unless it is called.
+func (k *Kafka) Trim() { k.cluster.ApplyRetention() }
+
+// Close ends all connections; the records are gone. It may be called more than
+// once.
+func (k *Kafka) Close() error {
+	k.closeOnce.Do(func() {
+		k.cluster.Close()
+		k.ln.closeConns()
+	})
+	return nil
+}

@@ -1,0 +1,294 @@
+package envelope
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+)
+
+// DecodeError says why a record is no envelope.
+type DecodeError struct {
+	// Field is the name at fault, such as "qos" or "header[2].value", or
+	// "record" for the JSON object as a whole.
+	Field string
+	// Offset is the byte offset of the fault in the record, from 0.
+	Offset int
+	// Reason says what is wrong and what would be right.
+	Reason string
+}
+
+// Error implements error.
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("decoding %s at byte %d: %s", e.Field, e.Offset, e.Reason)
+}
+
+// One bit for each name of an envelope, in the set of those that were read.
+const (
+	seenTopic = 1 << iota
+	seenQoS
+	seenRetain
+	seenPayload
+	seenClientID
+	seenUsername
+	seenTimestamp
+	seenMessageID
+	seenHeader
+	seenKey
+	seenData
+	seenTags
+	seenCRC
+)
+
+// Decode reads one envelope. It takes the names in any order, skips names it
+// does not know, takes payload or data alone, header entries with key or name,
+// and byte strings as base64 or as arrays of numbers. A null counts as a name
+// left out, and only payload (or data) must be there; without tags they are
+// the levels of the topic. timestamp may come twice, and the first one, the
+// time of receipt, counts; any other name twice is an error, as are payload and
+// data that differ. Strings that are not UTF-8 are read with U+FFFD in place
+// of the wrong bytes.
+//
+// A crc_num that does not fit the payload is an error if verifyCRC is true.
+// Every error is a *DecodeError. The result shares no memory with data.
+func Decode(data []byte, verifyCRC bool) (Envelope, error) {
+	d := decoder{scanner: scanner{data: data, field: "record", index: -1}}
+	if err := d.envelope(); err != nil {
+		return Envelope{}, err
+	}
+	if d.crcSet && verifyCRC {
+		if sum := crc32.ChecksumIEEE(d.e.Payload); sum != d.crc {
+			return Envelope{}, &DecodeError{"crc_num", d.crcAt, fmt.Sprintf(
+				"the record says %d but the payload gives %d; set verify_crc to false to take it as it is", d.crc, sum)}
+		}
+	}
+	return d.e, nil
+}
+
+// blob is a byte string of the record, both as read and as it stands there.
+type blob struct {
+	value, raw []byte
+	at         int
+	set        bool
+}
+
+type decoder struct {
+	scanner
+	e             Envelope
+	seen          int
+	payload, data blob
+	crc           uint32
+	crcAt         int
+	crcSet        bool
+}
+
+func (d *decoder) envelope() error {
+	d.space()
+	if err := d.object(d.member); err != nil {
+		return err
+	}
+	d.field = "record"
+	if err := d.end(); err != nil {
+		return err
+	}
+	switch {
+	case d.payload.set && d.data.set && !bytes.Equal(d.payload.value, d.data.value):
+		return &DecodeError{"data", d.data.at, "differs from payload; want the same bytes in both, or one of them alone"}
+	case d.payload.set:
+		d.e.Payload = d.payload.value
+	case d.data.set:
+		d.e.Payload = d.data.value
+	default:
+		return &DecodeError{"payload", d.pos, "neither payload nor data is in the record; want one of them"}
+	}
+	if d.e.Tags == nil {
+		d.e.Tags = LevelsOf(d.e.Topic)
+	}
+	return nil
+}
+
+// member reads the value of one name of the envelope.
+func (d *decoder) member(name []byte, nameAt int) (err error) {
+	bit := 0
+	switch string(name) {
+	case "topic":
+		d.field, bit = "topic", seenTopic
+	case "qos":
+		d.field, bit = "qos", seenQoS
+	case "retain":
+		d.field, bit = "retain", seenRetain
+	case "payload":
+		d.field, bit = "payload", seenPayload
+	case "client_id":
+		d.field, bit = "client_id", seenClientID
+	case "username":
+		d.field, bit = "username", seenUsername
+	case "timestamp":
+		d.field, bit = "timestamp", seenTimestamp
+	case "message_id":
+		d.field, bit = "message_id", seenMessageID
+	case "header":
+		d.field, bit = "header", seenHeader
+	case "key":
+		d.field, bit = "key", seenKey
+	case "data":
+		d.field, bit = "data", seenData
+	case "tags":
+		d.field, bit = "tags", seenTags
+	case "crc_num":
+		d.field, bit = "crc_num", seenCRC
+	default:
+		d.field = clip(name)
+		return d.skip(0)
+	}
+	again := d.seen&bit != 0
+	if again && bit != seenTimestamp {
+		return d.fail(nameAt, "comes a second time; want it once")
+	}
+	if d.null() {
+		return nil
+	}
+	d.seen |= bit
+	var n int64
+	switch bit {
+	case seenTopic:
+		d.e.Topic, err = d.str()
+	case seenQoS:
+		n, err = d.integer(0, 2)
+		d.e.QoS = byte(n)
+	case seenRetain:
+		d.e.Retain, err = d.boolean()
+	case seenPayload:
+		d.payload, err = d.blob(&d.data)
+	case seenClientID:
+		d.e.ClientID, err = d.str()
+	case seenUsername:
+		d.e.Username, err = d.str()
+	case seenTimestamp:
+		if n, err = d.integer(math.MinInt64, math.MaxInt64); !again {
+			d.e.Timestamp = n
+		}
+	case seenMessageID:
+		n, err = d.integer(0, math.MaxUint16)
+		d.e.MessageID = uint16(n)
+	case seenHeader:
+		d.e.Header, err = d.header()
+	case seenKey:
+		d.e.Key, err = d.str()
+	case seenData:
+		d.data, err = d.blob(&d.payload)
+	case seenTags:
+		d.e.Tags, err = d.strings()
+	case seenCRC:
+		d.crcAt, d.crcSet = d.pos, true
+		n, err = d.integer(0, math.MaxUint32)
+		d.crc = uint32(n)
+	}
+	return err
+}
+
+// blob reads a byte string. In a record of ours payload and data are the same
+// text, so one that equals the other is not decoded again.
+func (d *decoder) blob(other *blob) (blob, error) {
+	b := blob{at: d.pos, set: true}
+	if other.set && bytes.HasPrefix(d.scanner.data[d.pos:], other.raw) {
+		b.value, b.raw = other.value, other.raw
+		d.pos += len(other.raw)
+		return b, nil
+	}
+	var err error
+	switch d.peek() {
+	case '"':
+		b.value, err = d.base64()
+	case '[':
+		b.value = []byte{}
+		err = d.array(func(i int) error {
+			d.index = i
+			n, err := d.integer(0, math.MaxUint8)
+			b.value = append(b.value, byte(n))
+			return err
+		})
+	default:
+		err = d.fail(d.pos, "want a base64 string or an array of byte numbers, got %s", d.kind())
+	}
+	b.raw = d.scanner.data[b.at:d.pos]
+	return b, err
+}
+
+func (d *decoder) base64() ([]byte, error) {
+	at := d.pos
+	text, err := d.text()
+	if err != nil {
+		return nil, err
+	}
+	value := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(value, text)
+	if err != nil {
+		// With escapes in the string its bytes are not those of the record, so
+		// the place is that of the string.
+		var corrupt base64.CorruptInputError
+		if errors.As(err, &corrupt) && len(text)+2 == d.pos-at {
+			at += 1 + int(corrupt)
+		}
+		return nil, d.fail(at, "is not standard base64 with padding (RFC 4648, section 4)")
+	}
+	return value[:n], nil
+}
+
+func (s *scanner) header() ([]Header, error) {
+	header := []Header{}
+	err := s.array(func(i int) error {
+		s.index = i
+		h, err := s.headerEntry()
+		header = append(header, h)
+		return err
+	})
+	return header, err
+}
+
+func (s *scanner) headerEntry() (h Header, err error) {
+	at := s.pos
+	var hasKey, hasValue bool
+	err = s.object(func(name []byte, nameAt int) (err error) {
+		switch string(name) {
+		case "key", "name":
+			s.sub = "key"
+			if name[0] == 'n' {
+				s.sub = "name"
+			}
+			had, key := hasKey, h.Key
+			hasKey = true
+			if h.Key, err = s.str(); err == nil && had && key != h.Key {
+				err = s.fail(nameAt, "differs from the name before it; want key or name once")
+			}
+		case "value":
+			s.sub = "value"
+			if hasValue {
+				return s.fail(nameAt, "comes a second time; want it once")
+			}
+			hasValue = true
+			h.Value, err = s.str()
+		default:
+			err = s.skip(1)
+		}
+		return err
+	})
+	s.sub = ""
+	if err == nil && (!hasKey || !hasValue) {
+		err = s.fail(at, `want an object with "key" (or "name") and "value"`)
+	}
+	return h, err
+}
+
+func (s *scanner) strings() ([]string, error) {
+	list := []string{}
+	err := s.array(func(i int) error {
+		s.index = i
+		v, err := s.str()
+		list = append(list, v)
+		return err
+	})
+	return list, err
+}

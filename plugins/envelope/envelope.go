@@ -1,0 +1,230 @@
+// Package envelope is the JSON record in which MQTT messages travel through
+// Kafka: a codec that knows nothing of the engine, and the robustmq_envelope
+// processor on top of it.
+package envelope
+
+import (
+	"encoding/base64"
+	"hash/crc32"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Envelope is one MQTT message together with what its Kafka record says about
+// it.
+type Envelope struct {
+	// Topic is the MQTT topic name that the message was published to.
+	Topic string
+	// QoS is the quality of service of the delivery: 0, 1 or 2.
+	QoS byte
+	// Retain is the retain flag of the delivery.
+	Retain bool
+	// Payload is the message body; any bytes, none included.
+	Payload []byte
+	// ClientID and Username belong to the publisher. MQTT does not tell them
+	// to a subscriber, so they are empty unless something else supplies them.
+	ClientID, Username string
+	// Timestamp is the time of receipt in Unix seconds.
+	Timestamp int64
+	// MessageID is the MQTT packet identifier, 0 for QoS 0.
+	MessageID uint16
+	// Header holds the MQTT 5 properties in order.
+	Header []Header
+	// Key is the Kafka record key.
+	Key string
+	// Tags are the levels of the topic. Nil stands for LevelsOf(Topic), so the
+	// usual case needs no slice; for no tags at all give an empty slice.
+	Tags []string
+}
+
+// Header is one MQTT 5 property.
+type Header struct {
+	Key, Value string
+}
+
+// frame is an envelope of empty values and widest numbers. Only its length is
+// used: what an encoded envelope takes besides its strings.
+const frame = `{"topic":"","qos":255,"retain":false,"payload":"","client_id":"","username":"",` +
+	`"timestamp":-9223372036854775808,"message_id":65535,"header":[],"key":"","data":"","tags":[],` +
+	`"timestamp":-9223372036854775808,"crc_num":4294967295}`
+
+// encodedSize is the length of the encoded envelope when no string needs an
+// escape; with escapes the buffer grows once more.
+func encodedSize(e *Envelope) int {
+	n := len(frame) + len(e.Topic) + len(e.ClientID) + len(e.Username) + len(e.Key) +
+		2*base64.StdEncoding.EncodedLen(len(e.Payload))
+	for i := range e.Header {
+		n += len(`{"key":"","value":""},`) + len(e.Header[i].Key) + len(e.Header[i].Value)
+	}
+	if e.Tags == nil {
+		return n + len(e.Topic) + len(`"",`)*(strings.Count(e.Topic, "/")+1)
+	}
+	for _, tag := range e.Tags {
+		n += len(`"",`) + len(tag)
+	}
+	return n
+}
+
+// AppendEncode appends the envelope to dst as one JSON object, without a line
+// break, and returns the extended buffer. The names come in the documented
+// order: topic, qos, retain, payload, client_id, username, timestamp,
+// message_id, header, key, data, tags, timestamp once more if repeatTimestamp
+// is true, crc_num. Both payload and data are the payload in standard base64
+// with padding; crc_num is its CRC-32 (IEEE).
+//
+// The output is valid JSON whatever the strings hold: bytes that are not UTF-8
+// become U+FFFD. Numbers are written as they are; keeping QoS within 0..2 is up
+// to the caller.
+func AppendEncode(dst []byte, e *Envelope, repeatTimestamp bool) []byte {
+	dst = slices.Grow(dst, encodedSize(e))
+	dst = append(dst, `{"topic":`...)
+	dst = appendString(dst, e.Topic)
+	dst = append(dst, `,"qos":`...)
+	dst = strconv.AppendUint(dst, uint64(e.QoS), 10)
+	dst = append(dst, `,"retain":`...)
+	dst = strconv.AppendBool(dst, e.Retain)
+	dst = append(dst, `,"payload":`...)
+	payloadAt := len(dst)
+	dst = append(dst, '"')
+	dst = base64.StdEncoding.AppendEncode(dst, e.Payload)
+	dst = append(dst, '"')
+	payloadEnd := len(dst)
+	dst = append(dst, `,"client_id":`...)
+	dst = appendString(dst, e.ClientID)
+	dst = append(dst, `,"username":`...)
+	dst = appendString(dst, e.Username)
+	dst = append(dst, `,"timestamp":`...)
+	dst = strconv.AppendInt(dst, e.Timestamp, 10)
+	dst = append(dst, `,"message_id":`...)
+	dst = strconv.AppendUint(dst, uint64(e.MessageID), 10)
+	dst = append(dst, `,"header":`...)
+	dst = appendHeader(dst, e.Header)
+	dst = append(dst, `,"key":`...)
+	dst = appendString(dst, e.Key)
+	dst = append(dst, `,"data":`...)
+	dst = append(dst, dst[payloadAt:payloadEnd]...)
+	dst = append(dst, `,"tags":`...)
+	if e.Tags == nil {
+		dst = appendLevels(dst, e.Topic)
+	} else {
+		dst = appendStrings(dst, e.Tags)
+	}
+	if repeatTimestamp {
+		dst = append(dst, `,"timestamp":`...)
+		dst = strconv.AppendInt(dst, e.Timestamp, 10)
+	}
+	dst = append(dst, `,"crc_num":`...)
+	dst = strconv.AppendUint(dst, uint64(crc32.ChecksumIEEE(e.Payload)), 10)
+	return append(dst, '}')
+}
+
+// LevelsOf splits a topic name at every slash, as MQTT does: a leading,
+// trailing or double slash makes an empty level, so "/a//b" has the levels "",
+// "a", "", "b". The empty string is no topic name in MQTT and has no levels: it
+// gives an empty slice.
+func LevelsOf(topic string) []string {
+	if topic == "" {
+		return []string{}
+	}
+	return strings.Split(topic, "/")
+}
+
+// appendLevels writes the array of LevelsOf(topic) without making the slice.
+func appendLevels(dst []byte, topic string) []byte {
+	if topic == "" {
+		return append(dst, `[]`...)
+	}
+	sep := byte('[')
+	for more := true; more; {
+		var level string
+		level, topic, more = strings.Cut(topic, "/")
+		dst = append(dst, sep)
+		dst = appendString(dst, level)
+		sep = ','
+	}
+	return append(dst, ']')
+}
+
+func appendHeader(dst []byte, header []Header) []byte {
+	dst = append(dst, '[')
+	for i := range header {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"key":`...)
+		dst = appendString(dst, header[i].Key)
+		dst = append(dst, `,"value":`...)
+		dst = appendString(dst, header[i].Value)
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
+}
+
+// plain marks the ASCII bytes that a JSON string holds as they are.
+var plain = func() (t [utf8.RuneSelf]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// appendString writes s as a JSON string (RFC 8259). U+2028 and U+2029 are
+// legal there but end a line in older JavaScript, so they are escaped as well.
+func appendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if plain[c] {
+				i++
+				continue
+			}
+			dst = append(dst, s[start:i]...)
+			switch c {
+			case '"', '\\':
+				dst = append(dst, '\\', c)
+			case '\n':
+				dst = append(dst, '\\', 'n')
+			case '\r':
+				dst = append(dst, '\\', 'r')
+			case '\t':
+				dst = append(dst, '\\', 't')
+			default:
+				dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+			}
+			i++
+			start = i
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			dst = append(dst, s[start:i]...)
+			dst = append(dst, `\ufffd`...)
+			start = i + size
+		case r == '\u2028' || r == '\u2029':
+			dst = append(dst, s[start:i]...)
+			dst = append(dst, `\u202`...)
+			dst = append(dst, hex[r&0xf])
+			start = i + size
+		}
+		i += size
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}

@@ -1,0 +1,250 @@
+package envelope
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// encoding is what one batch needs to evaluate the fields of its messages.
+type encoding struct {
+	now    func() time.Time
+	header []Header // reused from message to message
+
+	topic, qos, retain, payload, clientID, username executor
+	timestamp, messageID, headers, key, tags        executor
+}
+
+func (p *processor) begin(batch service.MessageBatch) *encoding {
+	field := func(name string, s *service.InterpolatedString) executor {
+		if s == nil {
+			return executor{name: name}
+		}
+		return executor{name: name, x: batch.InterpolationExecutor(s)}
+	}
+	return &encoding{
+		now:       p.now,
+		topic:     field(fieldTopic, p.topic),
+		qos:       field(fieldQoS, p.qos),
+		retain:    field(fieldRetain, p.retain),
+		payload:   field(fieldPayload, p.payload),
+		clientID:  field(fieldClientID, p.clientID),
+		username:  field(fieldUsername, p.username),
+		timestamp: field(fieldTimestamp, p.timestamp),
+		messageID: field(fieldMessageID, p.messageID),
+		headers:   field(fieldHeader, p.header),
+		key:       field(fieldKey, p.key),
+		tags:      field(fieldTags, p.tags),
+	}
+}
+
+// envelope gathers the fields of one message. The result is good until the next
+// call.
+func (b *encoding) envelope(i int, msg *service.Message) (e Envelope, err error) {
+	if err = b.texts(i, msg, &e); err != nil {
+		return e, err
+	}
+	if err = b.numbers(i, msg, &e); err != nil {
+		return e, err
+	}
+	if b.payload.x != nil {
+		e.Payload, err = b.payload.bytesAt(i)
+	} else {
+		e.Payload, err = msg.AsBytes()
+	}
+	if err != nil {
+		return e, err
+	}
+	if b.tags.x != nil {
+		e.Tags, err = b.tags.tagsAt(i)
+	}
+	return e, err
+}
+
+func (b *encoding) texts(i int, msg *service.Message, e *Envelope) (err error) {
+	var properties []Header
+	if b.headers.x == nil {
+		if b.header, err = appendProperties(b.header[:0], msg); err != nil {
+			return err
+		}
+		e.Header, properties = b.header, b.header
+	} else {
+		if e.Header, err = b.headers.headerAt(i); err != nil {
+			return err
+		}
+		if b.clientID.x == nil || b.username.x == nil {
+			if properties, err = appendUserProperties(nil, msg); err != nil {
+				return err
+			}
+		}
+	}
+	if e.Topic, err = b.topic.textOr(i, msg, MetaTopic, nil); err != nil {
+		return err
+	}
+	if e.Key, err = b.key.textOr(i, msg, MetaKafkaKey, nil); err != nil {
+		return err
+	}
+	if e.ClientID, err = b.clientID.textOr(i, msg, MetaClientID, properties); err != nil {
+		return err
+	}
+	e.Username, err = b.username.textOr(i, msg, MetaUsername, properties)
+	return err
+}
+
+func (b *encoding) numbers(i int, msg *service.Message, e *Envelope) error {
+	n, _, err := b.qos.intOr(i, msg, MetaQoS, 0, 2)
+	if err != nil {
+		return err
+	}
+	e.QoS = byte(n)
+	if n, _, err = b.messageID.intOr(i, msg, MetaMessageID, 0, math.MaxUint16); err != nil {
+		return err
+	}
+	e.MessageID = uint16(n)
+	n, ok, err := b.timestamp.intOr(i, msg, MetaTimestampMS, math.MinInt64, math.MaxInt64)
+	switch {
+	case err != nil:
+		return err
+	case b.timestamp.x != nil:
+		e.Timestamp = n
+	case ok:
+		e.Timestamp = time.UnixMilli(n).Unix()
+	default:
+		e.Timestamp = b.now().Unix()
+	}
+	if b.retain.x != nil {
+		e.Retain, err = b.retain.boolAt(i)
+	} else {
+		e.Retain, err = metaBool(msg, MetaRetained)
+	}
+	return err
+}
+
+// executor evaluates one field for the messages of one batch. x is nil where
+// the field was left out.
+type executor struct {
+	name string
+	x    *service.MessageBatchInterpolationExecutor
+}
+
+func (x executor) bytesAt(i int) ([]byte, error) {
+	v, err := x.x.TryBytes(i)
+	if err != nil {
+		return nil, fmt.Errorf("evaluating field %s: %w", x.name, err)
+	}
+	return v, nil
+}
+
+func (x executor) textAt(i int) (string, error) {
+	v, err := x.x.TryString(i)
+	if err != nil {
+		return "", fmt.Errorf("evaluating field %s: %w", x.name, err)
+	}
+	return v, nil
+}
+
+// textOr evaluates the field, or where it was left out takes the metadata of
+// that key, else the property of the field's name, else nothing.
+func (x executor) textOr(i int, msg *service.Message, key string, properties []Header) (string, error) {
+	if x.x != nil {
+		return x.textAt(i)
+	}
+	if v, ok := metaText(msg, key); ok {
+		return v, nil
+	}
+	v, _ := lookup(properties, x.name)
+	return v, nil
+}
+
+// intOr evaluates the field, or where it was left out takes the metadata of
+// that key if there is one.
+func (x executor) intOr(i int, msg *service.Message, key string, lo, hi int64) (int64, bool, error) {
+	if x.x == nil {
+		return metaInt(msg, key, lo, hi)
+	}
+	s, err := x.textAt(i)
+	if err != nil {
+		return 0, false, err
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < lo || n > hi {
+		return 0, false, x.wrong(s, wantInteger(lo, hi))
+	}
+	return n, true, nil
+}
+
+func (x executor) boolAt(i int) (bool, error) {
+	s, err := x.textAt(i)
+	switch {
+	case err != nil:
+		return false, err
+	case s == "true":
+		return true, nil
+	case s == "false":
+		return false, nil
+	}
+	return false, x.wrong(s, "true or false")
+}
+
+func (x executor) headerAt(i int) ([]Header, error) {
+	s, err := x.textAt(i)
+	if err != nil {
+		return nil, err
+	}
+	header, err := parseHeader(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", x.wrong(s, `a JSON array of objects with the strings "key" and "value"`), err)
+	}
+	return header, nil
+}
+
+func (x executor) tagsAt(i int) ([]string, error) {
+	s, err := x.textAt(i)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := parseTags(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", x.wrong(s, "a JSON array of strings"), err)
+	}
+	return tags, nil
+}
+
+// wrong is the error for a field that evaluates to what it cannot be.
+func (x executor) wrong(got, want string) error {
+	return fmt.Errorf("evaluating field %s: want %s, got %s", x.name, want, quote(got))
+}
+
+// lookup returns the first header entry of that name.
+func lookup(header []Header, name string) (string, bool) {
+	for _, h := range header {
+		if h.Key == name {
+			return h.Value, true
+		}
+	}
+	return "", false
+}
+
+// parseHeader reads the JSON array that the field header takes.
+func parseHeader(s string) ([]Header, error) {
+	r := scanner{data: []byte(strings.TrimSpace(s)), field: fieldHeader, index: -1}
+	header, err := r.header()
+	if err != nil {
+		return nil, err
+	}
+	return header, r.end()
+}
+
+// parseTags reads the JSON array that the field tags takes.
+func parseTags(s string) ([]string, error) {
+	r := scanner{data: []byte(strings.TrimSpace(s)), field: fieldTags, index: -1}
+	tags, err := r.strings()
+	if err != nil {
+		return nil, err
+	}
+	return tags, r.end()
+}

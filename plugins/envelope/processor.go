@@ -1,0 +1,110 @@
+package envelope
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// Register adds the batch processor robustmq_envelope to the environment.
+func Register(env *service.Environment) error {
+	return env.RegisterBatchProcessor("robustmq_envelope", Spec(),
+		func(conf *service.ParsedConfig, _ *service.Resources) (service.BatchProcessor, error) {
+			c, err := parseConfig(conf)
+			if err != nil {
+				return nil, err
+			}
+			return &processor{config: c, now: time.Now}, nil
+		})
+}
+
+// processor holds nothing that a batch changes, so that batches may be
+// processed at the same time.
+type processor struct {
+	config
+	now func() time.Time
+}
+
+// ProcessBatch encodes or decodes every message in place. A message that cannot
+// be is flagged and keeps its content; the batch goes on whole.
+func (p *processor) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
+	if p.operator == operatorEncode {
+		p.encode(batch)
+	} else {
+		p.decode(batch)
+	}
+	return []service.MessageBatch{batch}, nil
+}
+
+// Close implements service.BatchProcessor.
+func (*processor) Close(context.Context) error { return nil }
+
+func (p *processor) decode(batch service.MessageBatch) {
+	for _, msg := range batch {
+		if err := p.decodeMessage(msg); err != nil {
+			msg.SetError(err)
+		}
+	}
+}
+
+func (p *processor) decodeMessage(msg *service.Message) error {
+	record, err := msg.AsBytes()
+	if err != nil {
+		return fmt.Errorf("reading the record: %w", err)
+	}
+	e, err := Decode(record, p.verifyCRC)
+	if err != nil {
+		return err
+	}
+	const limit = math.MaxInt64 / 1000
+	if e.Timestamp > limit || e.Timestamp < -limit {
+		return fmt.Errorf("decoding timestamp: %d Unix seconds do not fit into milliseconds; want at most %d", e.Timestamp, int64(limit))
+	}
+	msg.SetBytes(e.Payload)
+	msg.MetaSetMut(MetaTopic, e.Topic)
+	msg.MetaSetMut(MetaQoS, int(e.QoS))
+	msg.MetaSetMut(MetaRetained, e.Retain)
+	msg.MetaSetMut(MetaMessageID, int(e.MessageID))
+	msg.MetaSetMut(MetaTimestampMS, e.Timestamp*1000)
+	if e.Key != "" {
+		msg.MetaSetMut(MetaKafkaKey, e.Key)
+	}
+	setPublisher(msg, MetaClientID, e.ClientID, e.Header, fieldClientID)
+	setPublisher(msg, MetaUsername, e.Username, e.Header, fieldUsername)
+	setProperties(msg, e.Header)
+	return nil
+}
+
+// setPublisher sets the metadata unless the value is empty. Where a user
+// property would stand in for it on the next encoding, the empty value is set
+// too.
+func setPublisher(msg *service.Message, key, value string, header []Header, property string) {
+	if _, standIn := lookup(header, property); value == "" && !standIn {
+		msg.MetaDelete(key)
+		return
+	}
+	msg.MetaSetMut(key, value)
+}
+
+// encode works in two passes, so that an interpolation that looks at other
+// messages of the batch finds them as they came.
+func (p *processor) encode(batch service.MessageBatch) {
+	b := p.begin(batch)
+	records := make([][]byte, len(batch))
+	for i, msg := range batch {
+		e, err := b.envelope(i, msg)
+		if err != nil {
+			msg.SetError(err)
+			continue
+		}
+		records[i] = AppendEncode(nil, &e, p.repeatTimestamp)
+	}
+	for i, record := range records {
+		if record != nil {
+			batch[i].SetBytes(record)
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package templates
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a component's configuration.
+type Problem struct {
+	// Path leads from the component's fields to the value, for example
+	// "tls.client_certs.0.key_file".
+	Path string
+	// What says what is wrong and what would be right.
+	What string
+}
+
+// String is the form in which lint prints a problem and a run refuses it.
+func (p Problem) String() string { return p.Path + ": " + p.What }
+
+// fields walks one component's configuration and collects what is wrong. A value
+// of the wrong type is passed over: its type is reported by lint's own rule, and
+// by the engine at a run.
+type fields struct {
+	conf      map[string]any
+	prefix    string
+	skipFiles bool
+	problems  *[]Problem
+}
+
+func (f fields) report(path, what string) {
+	if what != "" {
+		*f.problems = append(*f.problems, Problem{Path: f.prefix + path, What: what})
+	}
+}
+
+// isSet tells whether a field was given. A template's field cannot be optional,
+// so an empty text is the default of those that may be left out.
+func (f fields) isSet(name string) bool { return f.conf[name] != nil && f.conf[name] != "" }
+
+// text returns a string field whose value is known: not left out, and not taken
+// from an environment variable that is not set here.
+func (f fields) text(name string) (string, bool) {
+	s, ok := f.conf[name].(string)
+	return s, ok && known(s)
+}
+
+func (f fields) number(name string) (int64, bool) {
+	switch n := f.conf[name].(type) {
+	case int:
+		return int64(n), true
+	case int64:
+		return n, true
+	case float64:
+		return int64(n), n == math.Trunc(n)
+	}
+	return 0, false
+}
+
+func (f fields) boolean(name string) bool {
+	b, _ := f.conf[name].(bool)
+	return b
+}
+
+func (f fields) list(name string) []any {
+	switch l := f.conf[name].(type) {
+	case []any:
+		return l
+	case []string:
+		out := make([]any, len(l))
+		for i, s := range l {
+			out[i] = s
+		}
+		return out
+	}
+	return nil
+}
+
+func (f fields) textRule(name string, check func(string) string) {
+	if s, ok := f.text(name); ok {
+		f.report(name, check(s))
+	}
+}
+
+func (f fields) rangeRule(name string, low, high int64) {
+	if n, ok := f.number(name); ok {
+		f.report(name, checkRange(n, low, high))
+	}
+}
+
+func (f fields) wordRule(name string, words ...string) {
+	if s, ok := f.text(name); ok {
+		f.report(name, checkWord(s, words))
+	} else if n, ok := f.number(name); ok {
+		f.report(name, checkWord(fmt.Sprint(n), words))
+	}
+}
+
+func (f fields) durationRules(allowZero bool, names ...string) {
+	for _, name := range names {
+		f.textRule(name, func(s string) string { return checkDuration(s, allowZero) })
+	}
+}
+
+func (f fields) listRule(name string, check func(string) string) {
+	for i, item := range f.list(name) {
+		if s, ok := item.(string); ok && known(s) {
+			f.report(fmt.Sprintf("%s.%d", name, i), check(s))
+		}
+	}
+}
+
+// inner returns the fields of an object within the component.
+func (f fields) inner(name string, conf any) (fields, bool) {
+	m, ok := conf.(map[string]any)
+	return fields{conf: m, prefix: f.prefix + name + ".", skipFiles: f.skipFiles, problems: f.problems}, ok
+}
+
+func (f fields) fileRule(name string) {
+	if s, ok := f.text(name); ok && s != "" && !f.skipFiles {
+		f.report(name, checkFile(s))
+	}
+}
+
+// mqttConnection checks the fields that the input template and the stock mqtt
+// components share.
+func (f fields) mqttConnection(user string) {
+	f.listRule("urls", func(item string) string {
+		for _, one := range strings.Split(item, ",") {
+			if what := checkBrokerURL(strings.TrimSpace(one)); what != "" {
+				return what
+			}
+		}
+		return ""
+	})
+	if urls, ok := f.conf["urls"].([]any); ok && len(urls) == 0 {
+		f.report("urls", checkBrokerURL(""))
+	}
+	f.textRule("client_id", func(id string) string {
+		if len(id) > 65535 {
+			return fmt.Sprintf("is %d bytes long; MQTT allows 65535", len(id))
+		}
+		return ""
+	})
+	f.rangeRule("qos", 0, 2)
+	f.rangeRule("keepalive", 0, 65535)
+	f.durationRules(false, "connect_timeout")
+	if password, ok := f.text("password"); ok && password != "" {
+		if name, ok := f.conf[user].(string); !ok || name == "" {
+			f.report("password", fmt.Sprintf("stands without %s; MQTT 3.1.1 takes a password only beside a user name", user))
+		}
+	}
+	f.tls()
+	f.encryption()
+}
+
+// encryption finds a tls section that the scheme of a URL leaves without effect.
+func (f fields) encryption() {
+	tls, ok := f.inner("tls", f.conf["tls"])
+	if !ok || !tls.boolean("enabled") {
+		return
+	}
+	urls := f.list("urls")
+	if f.conf["urls"] == nil {
+		urls = []any{defaultBrokerURL}
+	}
+	for i, item := range urls {
+		s, isText := item.(string)
+		scheme, _, found := strings.Cut(s, "://")
+		if isText && known(s) && found && slices.Contains(brokerSchemes, scheme) && !slices.Contains(encryptedSchemes, scheme) {
+			path := fmt.Sprintf("urls.%d", i)
+			if f.conf["urls"] == nil {
+				path = "tls.enabled"
+			}
+			f.report(path, fmt.Sprintf("%q is not encrypted though tls.enabled is true; write ssl:// or wss://, or remove the tls section", s))
+		}
+	}
+}
+
+func (f fields) tls() {
+	t, ok := f.inner("tls", f.conf["tls"])
+	if !ok {
+		return
+	}
+	cas, _ := t.text("root_cas")
+	casFile, _ := t.text("root_cas_file")
+	certs := t.list("client_certs")
+	if cas != "" && casFile != "" {
+		t.report("root_cas_file", "stands beside root_cas; keep one of the two")
+	}
+	if (cas != "" || casFile != "" || len(certs) > 0) && !t.boolean("enabled") {
+		if s, isText := t.conf["enabled"].(string); !isText || known(s) {
+			t.report("enabled", "the other settings of tls are without effect while it is not true; set enabled: true, or remove them")
+		}
+	}
+	t.fileRule("root_cas_file")
+	for i, item := range certs {
+		c, ok := t.inner(fmt.Sprintf("client_certs.%d", i), item)
+		if !ok {
+			continue
+		}
+		c.clientCert()
+	}
+}
+
+func (f fields) clientCert() {
+	for _, pair := range [][2]string{{"cert", "cert_file"}, {"key", "key_file"}} {
+		if f.isSet(pair[0]) && f.isSet(pair[1]) {
+			f.report(pair[1], fmt.Sprintf("stands beside %s; keep one of the two", pair[0]))
+		}
+	}
+	switch {
+	case (f.isSet("cert") || f.isSet("cert_file")) && !f.isSet("key") && !f.isSet("key_file"):
+		f.report(f.firstSet("cert_file", "cert"), "has no key; add key_file")
+	case (f.isSet("key") || f.isSet("key_file")) && !f.isSet("cert") && !f.isSet("cert_file"):
+		f.report(f.firstSet("key_file", "key"), "has no certificate; add cert_file")
+	}
+	f.fileRule("cert_file")
+	f.fileRule("key_file")
+}
+
+func (f fields) firstSet(names ...string) string {
+	for _, name := range names {
+		if f.isSet(name) {
+			return name
+		}
+	}
+	return names[0]
+}
+
+func (f fields) sasl() {
+	for i, item := range f.list("sasl") {
+		s, ok := f.inner(fmt.Sprintf("sasl.%d", i), item)
+		if !ok {
+			continue
+		}
+		mechanism, ok := s.text("mechanism")
+		if !ok {
+			continue
+		}
+		switch strings.ToUpper(mechanism) {
+		case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
+			for _, name := range []string{"username", "password"} {
+				if !s.isSet(name) {
+					s.report("mechanism", fmt.Sprintf("%s needs %s", mechanism, name))
+				}
+			}
+		case "OAUTHBEARER":
+			if !s.isSet("token") {
+				s.report("mechanism", "OAUTHBEARER needs token")
+			}
+		case "AWS_MSK_IAM", "REDPANDA_CLOUD_SERVICE_ACCOUNT", "NONE":
+		default:
+			s.report("mechanism", checkWord(mechanism, []string{
+				"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "REDPANDA_CLOUD_SERVICE_ACCOUNT", "none",
+			}))
+		}
+	}
+}
+
+// kafkaTopicRule checks a topic that is not an interpolation.
+func (f fields) kafkaTopicRule() {
+	f.textRule("topic", func(topic string) string {
+		if strings.Contains(topic, "${!") {
+			return ""
+		}
+		return checkKafkaTopic(topic)
+	})
+}

@@ -1,0 +1,94 @@
+package templates
+
+import (
+	"fmt"
+	"math"
+)
+
+const defaultBrokerURL = "tcp://localhost:1883"
+
+// ruleSet names the components whose values are checked: the two templates, and
+// the upstream components that they stand on.
+type ruleSet struct {
+	// kind and name are the component's type and name as users type them.
+	kind, name string
+	check      func(fields)
+}
+
+// key is the name under which Bloblang mappings call the rule set.
+func (r ruleSet) key() string { return r.kind + "." + r.name }
+
+var ruleSets = []ruleSet{
+	{kind: "input", name: "robustmq_kafka", check: checkInputTemplate},
+	{kind: "output", name: "robustmq_kafka", check: checkOutputTemplate},
+	{kind: "input", name: "mqtt", check: checkMQTTInput},
+	{kind: "output", name: "mqtt", check: checkMQTTOutput},
+	{kind: "input", name: "kafka_franz", check: checkKafkaInput},
+	{kind: "output", name: "kafka_franz", check: checkKafkaOutput},
+}
+
+func checkInputTemplate(f fields) {
+	f.textRule("topic_id", checkTopicFilter)
+	f.mqttConnection("username")
+}
+
+func checkOutputTemplate(f fields) {
+	f.textRule("bootstrap_servers", func(s string) string {
+		if len(s) > 1024 {
+			return fmt.Sprintf("is %d characters long; it takes 1024", len(s))
+		}
+		return checkServers(s)
+	})
+	f.kafkaTopicRule()
+	f.wordRule("compression_type", "none", "gzip", "snappy", "lz4", "zstd")
+	f.wordRule("acks", "0", "1", "all", "-1")
+	f.wordRule("format", "robustmq_json", "raw")
+	f.rangeRule("batch_size", 1, 1048576)
+	f.rangeRule("retries", 1, 100)
+	f.rangeRule("message_timeout_ms", 1000, 300000)
+	f.rangeRule("cleanup_timeout_secs", 0, 300)
+	if f.isSet("linger_ms") {
+		f.report("linger_ms", "cannot be set in this version, whose output collects a batch for up to 5 ms and then 10 ms more; remove it")
+	}
+	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false {
+		f.report("acks", fmt.Sprintf("%s can lose messages and needs idempotent_write: false beside it; leave acks out to lose none", acks))
+	}
+	f.tls()
+	f.sasl()
+}
+
+func checkMQTTInput(f fields) {
+	f.listRule("topics", checkTopicFilter)
+	f.mqttConnection("user")
+	if suffix, _ := f.text("dynamic_client_id_suffix"); suffix != "" && f.conf["clean_session"] == false {
+		f.report("dynamic_client_id_suffix", "makes a new client on every start, so that with clean_session: false the broker keeps the old sessions and their messages for ever; remove it, or set clean_session: true")
+	}
+}
+
+func checkMQTTOutput(f fields) { f.mqttConnection("user") }
+
+func (f fields) kafkaConnection() {
+	f.listRule("seed_brokers", checkSeedBrokers)
+	f.durationRules(true, "metadata_max_age", "request_timeout_overhead", "conn_idle_timeout")
+	f.tls()
+	f.sasl()
+}
+
+func checkKafkaInput(f fields) { f.kafkaConnection() }
+
+func checkKafkaOutput(f fields) {
+	f.kafkaConnection()
+	f.kafkaTopicRule()
+	f.durationRules(true, "record_delivery_timeout")
+	f.durationRules(false, "timeout")
+	sizeRule := func(name string, least, most uint64) {
+		f.textRule(name, func(s string) string { return checkSize(s, least, most) })
+	}
+	sizeRule("max_message_bytes", 1, math.MaxInt32)
+	sizeRule("broker_write_max_bytes", 1, 1<<30)
+	sizeRule("max_buffered_bytes", 0, math.MaxInt)
+	f.rangeRule("max_in_flight", 1, math.MaxInt32)
+	f.rangeRule("max_buffered_records", 1, math.MaxInt32)
+	f.rangeRule("max_in_flight_requests", 1, math.MaxInt32)
+	f.rangeRule("record_retries", 0, math.MaxInt32)
+}

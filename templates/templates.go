@@ -1,0 +1,54 @@
+// Package templates holds the robustmq_kafka input and output templates, the
+// checks of their values, and the environment that lint judges values in.
+package templates
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+//go:embed *.tmpl.yaml
+var files embed.FS
+
+var registerMethodsOnce = sync.OnceValue(registerMethods)
+
+// YAML returns the templates as they are embedded, by file name.
+func YAML() (map[string]string, error) {
+	names, err := fs.Glob(files, "*.tmpl.yaml")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(names))
+	for _, name := range names {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading template %s: %w", name, err)
+		}
+		out[name] = string(text)
+	}
+	return out, nil
+}
+
+// Register adds the templates to an environment, under the names that users
+// type. The Bloblang methods of their mappings are registered globally, with the
+// first call. The components that the templates stand on (mqtt, kafka_franz,
+// robustmq_envelope) must be registered before a pipeline is built.
+func Register(env *service.Environment) error {
+	if err := registerMethodsOnce(); err != nil {
+		return fmt.Errorf("registering the templates' methods: %w", err)
+	}
+	texts, err := YAML()
+	if err != nil {
+		return err
+	}
+	for name, text := range texts {
+		if err := env.RegisterTemplateYAML(text); err != nil {
+			return fmt.Errorf("registering template %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package templates_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	_ "github.com/redpanda-data/connect/v4/public/components/io"
+	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
+	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
+	_ "github.com/redpanda-data/connect/v4/public/components/pure"
+
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+// The templates' methods are global, so an environment knows them only if it is
+// cloned after the first registration.
+func TestMain(m *testing.M) {
+	env := service.GlobalEnvironment()
+	if err := errors.Join(envelope.Register(env), templates.Register(env)); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+func TestTemplatesPassTheirOwnTests(t *testing.T) {
+	texts, err := templates.YAML()
+	require.NoError(t, err)
+	require.Len(t, texts, 2)
+	tester := service.GlobalEnvironment().NewStreamTemplateTester()
+	for name, text := range texts {
+		var template struct{ Tests []struct{ Name string } }
+		require.NoError(t, yaml.Unmarshal([]byte(text), &template))
+		assert.GreaterOrEqual(t, len(template.Tests), 3, "%s has lost its tests", name)
+
+		lints, err := tester.LintYAML([]byte(text))
+		require.NoError(t, err)
+		assert.Empty(t, lints, name)
+		lints, err = tester.RunYAML([]byte(text))
+		require.NoError(t, err)
+		assert.Empty(t, lints, name)
+	}
+}
+
+// specOf returns the descriptions of a component's fields by name.
+func specOf(t *testing.T, env *service.Environment, kind, name string) (fields map[string]any, json string) {
+	t.Helper()
+	text, err := templates.SpecJSON(env, kind, name)
+	require.NoError(t, err)
+	var spec struct {
+		Config struct {
+			Children []map[string]any
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &spec))
+	fields = map[string]any{}
+	for _, child := range spec.Config.Children {
+		fields[child["name"].(string)] = child["description"]
+	}
+	require.GreaterOrEqual(t, len(fields), 5)
+	return fields, string(text)
+}
+
+func TestStandInsHaveTheFieldsOfTheTemplates(t *testing.T) {
+	env := service.GlobalEnvironment()
+	lint, err := templates.LintEnvironment(env, true)
+	require.NoError(t, err)
+	echo, err := templates.EchoEnvironment(env)
+	require.NoError(t, err)
+	for _, kind := range []string{"input", "output"} {
+		for _, name := range []string{"robustmq_kafka", "mqtt", "kafka_franz"} {
+			want, original := specOf(t, env, kind, name)
+			for _, standIn := range []*service.Environment{lint, echo} {
+				got, standInSpec := specOf(t, standIn, kind, name)
+				assert.Equal(t, want, got, "%s %s", kind, name)
+				assert.NotContains(t, original, "robustmq_problems")
+				assert.Contains(t, standInSpec, "robustmq_problems", "%s %s is not the stand-in", kind, name)
+			}
+		}
+	}
+}
+
+// runError builds and runs a pipeline that must not start, and returns why.
+func runError(t *testing.T, env *service.Environment, text string) error {
+	t.Helper()
+	builder := env.NewStreamBuilder()
+	require.NoError(t, builder.SetYAML(text))
+	require.NoError(t, builder.SetLoggerYAML("level: off"))
+	stream, err := builder.Build()
+	if err != nil {
+		return err
+	}
+	return stream.Run(t.Context())
+}
+
+func TestRunRefusesWithTheWordsOfLint(t *testing.T) {
+	env := service.GlobalEnvironment()
+	for text, words := range map[string]string{
+		"input: { robustmq_kafka: { topic_id: a/#/b, qos: 7 } }":                                                                    `topic_id: "a/#/b": '#' must be the last level; use '+' for one level in the middle; qos: 7 is out of range; it takes 0 to 2`,
+		"input: { robustmq_kafka: { topic_id: a, urls: [ \"localhost:1883\" ] } }\n":                                                `urls.0: "localhost:1883" has no scheme; write tcp://localhost:1883`,
+		"output: { robustmq_kafka: { bootstrap_servers: nope, topic: t } }":                                                         `bootstrap_servers: "nope" has no port; write host:port, for example nope:9092`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: a/b } }":                                                    `topic: "a/b" has the character '/'`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, retries: 0 } }":                                          `retries: 0 is out of range; it takes 1 to 100`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, acks: \"1\" } }":                                         `acks: 1 can lose messages and needs idempotent_write: false beside it`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, linger_ms: 5 } }":                                        `linger_ms: cannot be set in this version`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, compression_type: gzpi } }":                              `compression_type: value "gzpi" is unknown; it takes none, gzip, snappy, lz4, zstd; did you mean "gzip"?`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, format: xml } }":                                         `format: value "xml" is unknown`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, sasl: [ { mechanism: SCRAM-SHA-256, username: a } ] } }": `sasl.0.mechanism: SCRAM-SHA-256 needs password`,
+	} {
+		require.ErrorContains(t, runError(t, env, text), words, text)
+	}
+}
+
+func TestDerivedClientIDIsStableAndToldWithAdvice(t *testing.T) {
+	clientID := func(label, filter string) string {
+		told := make(chan string, 1)
+		templates.OnNotice(func(text string) { told <- text })
+		builder := service.GlobalEnvironment().NewStreamBuilder()
+		require.NoError(t, builder.SetLoggerYAML("level: off"))
+		require.NoError(t, builder.AddInputYAML("label: "+label+"\nrobustmq_kafka: { topic_id: "+filter+", urls: [ \"tcp://127.0.0.1:1\" ] }"))
+		require.NoError(t, builder.AddOutputYAML("drop: {}"))
+		stream, err := builder.Build()
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- stream.Run(ctx) }()
+		text := <-told
+		cancel()
+		<-done
+		id, _, ok := strings.Cut(strings.TrimPrefix(text, "The MQTT client id is "), ",")
+		require.True(t, ok)
+		assert.Contains(t, text, "in a container set client_id")
+		assert.Regexp(t, `^rmqc[0-9a-f]{19}$`, id)
+		return id
+	}
+	id := clientID("one", "a")
+	assert.Equal(t, id, clientID("one", "a"))
+	assert.NotEqual(t, id, clientID("two", "a"))
+	assert.NotEqual(t, id, clientID("one", "b"))
+}
