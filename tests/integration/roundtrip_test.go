@@ -1,0 +1,106 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRoundTripGivesBackTheSameBytes sends random messages through MQTT → Kafka
+// and Kafka → MQTT. The QoS travels back as a level of the topic.
+func TestRoundTripGivesBackTheSameBytes(t *testing.T) {
+	const messages = 10_000
+	createTopic(t, "round_trip", 1)
+	there := startPipeline(t, fmt.Sprintf(`
+input:
+  robustmq_kafka: { topic_id: there/#, urls: [ %s ], client_id: there, qos: 2 }
+output:
+  robustmq_kafka: { bootstrap_servers: %q, topic: round_trip }
+`, mqttURL, brokers))
+	back := startPipeline(t, fmt.Sprintf(`
+input:
+  kafka_franz: { seed_brokers: [ %q ], topics: [ round_trip ], consumer_group: back }
+pipeline:
+  processors:
+    - robustmq_envelope: { operator: decode }
+output:
+  reject_errored:
+    mqtt: { urls: [ %s ], client_id: back, topic: 'back/${! @mqtt_qos }/${! @mqtt_retained }/${! @kafka_key == @mqtt_topic }/${! @mqtt_topic }', qos: 1, max_in_flight: 1 }
+`, brokers, mqttURL))
+	there.waitReady()
+	back.waitReady()
+
+	got := make(chan paho.Message, messages)
+	subscriber := mqttClient(t, mqttURL, "subscriber")
+	token := subscriber.Subscribe("back/#", 1, func(_ paho.Client, m paho.Message) { got <- m })
+	require.True(t, token.WaitTimeout(10*time.Second))
+	require.NoError(t, token.Error())
+
+	random := rand.New(rand.NewPCG(1, 2))
+	type sent struct {
+		topic   string
+		qos     byte
+		payload []byte
+	}
+	wanted := make([]sent, messages)
+	publisher := mqttClient(t, mqttURL, "random-publisher")
+	for i := range wanted {
+		payload := make([]byte, random.IntN(300))
+		for j := range payload {
+			payload[j] = byte(random.UintN(256))
+		}
+		s := sent{topic: "there/" + randomTopic(random), qos: byte(1 + random.IntN(2)), payload: payload}
+		wanted[i] = s
+		token := publisher.Publish(s.topic, s.qos, false, payload)
+		// mosquitto takes 20 unfinished QoS 2 messages of a client, and leaves
+		// further ones waiting.
+		if i%10 == 9 {
+			require.True(t, token.WaitTimeout(10*time.Second), "message %d to %q", i, s.topic)
+			require.NoError(t, token.Error())
+		}
+	}
+	// The publisher's QoS 1 and QoS 2 messages are acknowledged by mosquitto in
+	// different steps, so only what comes in per topic can be compared in order.
+	byTopic := map[string][][]byte{}
+	for _, s := range wanted {
+		key := fmt.Sprintf("back/%d/false/true/%s", s.qos, s.topic)
+		byTopic[key] = append(byTopic[key], s.payload)
+	}
+	for range wanted {
+		select {
+		case m := <-got:
+			queue := byTopic[m.Topic()]
+			require.NotEmpty(t, queue, "nobody sent to %q, or not that often", m.Topic())
+			require.Equal(t, queue[0], append([]byte{}, m.Payload()...), "payload of %q", m.Topic())
+			byTopic[m.Topic()] = queue[1:]
+		case <-time.After(time.Minute):
+			require.Fail(t, "messages are missing")
+		}
+	}
+	for topic, queue := range byTopic {
+		assert.Empty(t, queue, topic)
+	}
+	t.Logf("%d messages over %d topics came back", messages, len(byTopic))
+}
+
+// randomTopic makes levels of everything that JSON must escape and MQTT allows.
+func randomTopic(random *rand.Rand) string {
+	letters := []rune("abcXYZ019 \"\\'{}[]<>&éß中🚀\u2028\u2029$%~")
+	topic := ""
+	for level := range 1 + random.IntN(3) {
+		if level > 0 {
+			topic += "/"
+		}
+		for range random.IntN(4) {
+			topic += string(letters[random.IntN(len(letters))])
+		}
+	}
+	return topic
+}
