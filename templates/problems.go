@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -93,7 +94,7 @@ func (f fields) wordRule(name string, words ...string) {
 	if s, ok := f.text(name); ok {
 		f.report(name, checkWord(s, words))
 	} else if n, ok := f.number(name); ok {
-		f.report(name, checkWord(fmt.Sprint(n), words))
+		f.report(name, checkWord(strconv.FormatInt(n, 10), words))
 	}
 }
 

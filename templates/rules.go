@@ -51,7 +51,7 @@ func checkOutputTemplate(f fields) {
 		f.report("linger_ms", "cannot be set in this version, whose output collects a batch for up to 5 ms and then 10 ms more; remove it")
 	}
 	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false {
-		f.report("acks", fmt.Sprintf("%s can lose messages and needs idempotent_write: false beside it; leave acks out to lose none", acks))
+		f.report("acks", acks+" can lose messages and needs idempotent_write: false beside it; leave acks out to lose none")
 	}
 	f.tls()
 	f.sasl()

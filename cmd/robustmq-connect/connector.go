@@ -115,7 +115,7 @@ func readConnector(stdin io.Reader, path string) ([]byte, error) {
 			}
 			return nil, err
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }() // read only: nothing can be lost
 		in = file
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxConnectorFile+1))

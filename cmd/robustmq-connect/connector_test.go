@@ -29,6 +29,7 @@ const documentedConnector = `{"cluster_name":"default","connector_name":"kafka_c
 
 const documentedPipeline = `# RobustMQ connector kafka_connector_01
 input:
+  label: kafka_connector_01
   robustmq_kafka:
     topic_id: sensor/data
 output:

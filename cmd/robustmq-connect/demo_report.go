@@ -87,8 +87,8 @@ func (r *textReport) started(s demoStart) {
 	fmt.Fprintln(r.out, "Join in from another terminal:")
 	fmt.Fprintln(r.out)
 	fmt.Fprintf(r.out, "    mosquitto_pub -h %s -p %s -q 1 -t sensors/mine/data -m '{\"temperature\":21}'\n", host, port)
-	fmt.Fprintf(r.out, "    kcat -b %s -C -t %s -e -q | grep sensors/mine/data\n", s.Kafka, s.Topic)
-	fmt.Fprintf(r.out, "    kcat -b %s -C -t %s -o end\n\nCtrl-C stops the demo and shows the totals.\n\n", s.Kafka, s.Topic)
+	fmt.Fprintf(r.out, "    kcat -b %s -C -t %s -u -q | grep sensors/mine/data\n", s.Kafka, s.Topic)
+	fmt.Fprintf(r.out, "    kcat -b %s -C -t %s -c 3\n\nCtrl-C stops the demo and shows the totals.\n\n", s.Kafka, s.Topic)
 }
 
 func (r *textReport) record(rec *kgo.Record) {

@@ -221,7 +221,7 @@ func lineOf(err error) int {
 // that stands for no file is an error: a check that checks nothing must not pass.
 func expandPaths(targets []string) ([]string, error) {
 	if len(targets) == 0 {
-		return nil, errors.New("linting: no file was given; name one, or a folder as ./config/...")
+		return nil, errors.New("linting: no file was given; name one, or a folder with '...' behind it")
 	}
 	var paths []string
 	for _, target := range targets {

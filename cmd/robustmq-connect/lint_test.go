@@ -47,7 +47,7 @@ func readCases(t *testing.T, path string) []lintCase {
 func TestLintReportsWrongConfigsAtTheLineOfTheValue(t *testing.T) {
 	cases := readCases(t, "testdata/lint_wrong.txt")
 	require.GreaterOrEqual(t, len(cases), 30, "the table has lost its cases")
-	t.Logf("%d wrong configs", len(cases))
+	t.Logf("counted %d wrong configs", len(cases))
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			findings := testLinter(t, lintOptions{}).yaml(c.yaml, false)
@@ -72,7 +72,7 @@ func TestLintReportsWrongConfigsAtTheLineOfTheValue(t *testing.T) {
 func TestLintIsSilentAboutRightConfigs(t *testing.T) {
 	cases := readCases(t, "testdata/lint_right.txt")
 	require.GreaterOrEqual(t, len(cases), 30, "the table has lost its cases")
-	t.Logf("%d right configs", len(cases))
+	t.Logf("counted %d right configs", len(cases))
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			assert.Empty(t, testLinter(t, lintOptions{}).yaml(c.yaml, false))

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -46,6 +48,9 @@ func run(ctx context.Context, args []string) int {
 		}
 	}
 	setHelp(call)
+	if call.command == "create" {
+		defer oneThreadInStdout()()
+	}
 	code, err := service.RunCLIToCode(ctx,
 		service.CLIOptSetArgs(append([]string{binaryName}, call.args...)...),
 		service.CLIOptSetBinaryName(binaryName),
@@ -92,5 +97,28 @@ func withoutStudio() *ucli.Command {
 		Action: func(*ucli.Context) error {
 			return errors.New("studio is not part of this distribution; see robustmq-connect --help")
 		},
+	}
+}
+
+// oneThreadInStdout changes what is printed until the function that it returns
+// is called: upstream's "create --small" knows only the defaults of its own
+// schema, whose number of threads does not keep the order.
+func oneThreadInStdout() (flush func()) {
+	stdout := os.Stdout
+	r, w, err := os.Pipe()
+	if err != nil {
+		return func() {}
+	}
+	os.Stdout = w
+	printed := make(chan []byte)
+	go func() {
+		text, _ := io.ReadAll(r) // the other end is ours, and is closed below
+		printed <- text
+	}()
+	return func() {
+		os.Stdout = stdout
+		_ = w.Close() // a pipe's gives no error
+		text := bytes.Replace(<-printed, []byte("\n  threads: -1\n"), []byte("\n  threads: 1\n"), 1)
+		_, _ = stdout.Write(text) // nobody is left to tell when the terminal is gone
 	}
 }

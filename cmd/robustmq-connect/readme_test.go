@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -85,4 +86,46 @@ func TestREADMELints(t *testing.T) {
 	assert.GreaterOrEqual(t, strings.Count(string(readme), "```yaml"), 3)
 	_, stderr, err := lintFiles(t, filepath.FromSlash(readmePath))
 	require.NoError(t, err, stderr)
+}
+
+func TestREADMERecordDecodes(t *testing.T) {
+	readme, err := os.ReadFile(readmePath)
+	require.NoError(t, err)
+	records := regexp.MustCompile("(?ms)^```json\n(.*?)\n```").FindAllSubmatch(readme, -1)
+	require.NotEmpty(t, records)
+	for _, record := range records {
+		_, err := envelope.Decode(record[1], true)
+		assert.NoError(t, err)
+	}
+}
+
+func TestREADMECommandsExist(t *testing.T) {
+	readme, err := os.ReadFile(readmePath)
+	require.NoError(t, err)
+	makefile, err := os.ReadFile("../../Makefile")
+	require.NoError(t, err)
+	targets, commands := 0, 0
+	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)\n```").FindAllSubmatch(readme, -1) {
+		for line := range strings.Lines(string(block[1])) {
+			words := strings.Fields(line)
+			switch words[0] {
+			case "make":
+				targets++
+				assert.Regexp(t, `(?m)^`+words[1]+`:`, string(makefile))
+			case binaryName:
+				commands++
+				call := parseInvocation(words[1:])
+				assert.False(t, call.bare, line)
+				if call.command != "" {
+					assert.Contains(t, commandNames(), call.command)
+				}
+			}
+		}
+	}
+	assert.GreaterOrEqual(t, targets, 5)
+	assert.GreaterOrEqual(t, commands, 3)
+}
+
+func commandNames() []string {
+	return []string{"lint", "run", "streams", "test", "echo", "create", "list", demoCommand().Name, mqttCommand(service.GlobalEnvironment()).Name}
 }

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,7 +36,10 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 			"Kafka refuses and tries it again", f.Strategy))
 	}
 
-	input := mapping("robustmq_kafka", mapping("topic_id", text(c.TopicID)))
+	// The label keeps two connectors of one filter apart: the client id that the
+	// input derives depends on it.
+	input := mapping("label", text(label(c.Name)))
+	input.Content = append(input.Content, text("robustmq_kafka"), mapping("topic_id", text(c.TopicID)))
 	root := mapping("input", input)
 	root.Content = append(root.Content, text("output"), mapping("robustmq_kafka", &out.node))
 
@@ -47,6 +51,23 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	_ = e.Encode(root)
 	_ = e.Close()
 	return b.Bytes(), notes
+}
+
+// label turns a connector's name into what the engine takes as a label: lower
+// case letters, digits and underscores, with a letter in front. Names that
+// would become the same are told apart by a hash.
+func label(name string) string {
+	legal := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(name))
+	if legal == name && legal >= "a" {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("connector_%.64s_%x", legal, sum[:3])
 }
 
 // output collects the fields of the output in RobustMQ's order.

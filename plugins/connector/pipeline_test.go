@@ -42,6 +42,7 @@ func TestPipelineOfTheDocumentedConnector(t *testing.T) {
 	_, document, notes := pipelineOf(t, documented)
 	assert.Equal(t, `# RobustMQ connector kafka_connector_01
 input:
+  label: kafka_connector_01
   robustmq_kafka:
     topic_id: sensor/data
 output:
@@ -57,6 +58,7 @@ func TestPipelineLeavesRobustMQsDefaultsOut(t *testing.T) {
 	_, document, notes := pipelineOf(t, listed)
 	assert.Equal(t, `# RobustMQ connector k1
 input:
+  label: k1
   robustmq_kafka:
     topic_id: sensor/data
 output:
@@ -150,5 +152,15 @@ func TestPipelineNameStaysInItsComment(t *testing.T) {
 	document, _ := Pipeline(c)
 	first, rest, _ := strings.Cut(string(document), "\n")
 	assert.Equal(t, `# RobustMQ connector "a\ninput: $ {X}"`, first)
-	assert.True(t, strings.HasPrefix(rest, "input:\n  robustmq_kafka:"))
+	assert.True(t, strings.HasPrefix(rest, "input:\n  label: connector_"))
+}
+
+func TestPipelineLabelsTellConnectorsApart(t *testing.T) {
+	labels := map[string]bool{}
+	for _, name := range []string{"k1", "K1", "k-1", "k 1", "1", "é", "ü", strings.Repeat("x", 128), strings.Repeat("X", 128)} {
+		l := label(name)
+		assert.Regexp(t, `^[a-z][a-z0-9_]*$`, l)
+		assert.False(t, labels[l], "%q is taken", l)
+		labels[l] = true
+	}
 }

@@ -49,7 +49,7 @@ func (a *acceptor) Serve(establish listeners.EstablishFn) {
 // Close is called by the broker, once. When it returns no goroutine of a
 // connection is left.
 func (a *acceptor) Close(disconnect listeners.CloseFn) {
-	a.ln.Close()
+	_ = a.ln.Close() // it was open, and is not any more
 	<-a.ended
 	a.ln.expireWrites(goodbye)
 	disconnect(a.ID())

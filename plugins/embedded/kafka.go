@@ -41,7 +41,7 @@ func StartKafka(addr string, topics ...string) (*Kafka, error) {
 		}),
 	)
 	if err != nil {
-		ln.Close()
+		_ = ln.Close() // the first error is the one to tell
 		return nil, fmt.Errorf("starting the embedded Kafka on %s: %w", addr, err)
 	}
 	return &Kafka{cluster: cluster, ln: ln}, nil
@@ -56,10 +56,9 @@ func (k *Kafka) Trim() { k.cluster.ApplyRetention() }
 
 // Close ends all connections; the records are gone. It may be called more than
 // once.
-func (k *Kafka) Close() error {
+func (k *Kafka) Close() {
 	k.closeOnce.Do(func() {
 		k.cluster.Close()
 		k.ln.closeConns()
 	})
-	return nil
 }

@@ -65,7 +65,7 @@ func (l *listener) Close() error {
 // closeConns ends every connection that is still open.
 func (l *listener) closeConns() {
 	for _, c := range l.open() {
-		c.Close()
+		_ = c.Close() // the client may have hung up already
 	}
 }
 

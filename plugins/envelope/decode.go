@@ -140,7 +140,9 @@ func (d *decoder) member(name []byte, nameAt int) (err error) {
 	case "crc_num":
 		d.field, bit = "crc_num", seenCRC
 	default:
-		d.field = clip(name)
+		if len(name) > 0 {
+			d.field = clip(name)
+		}
 		return d.skip(0)
 	}
 	again := d.seen&bit != 0

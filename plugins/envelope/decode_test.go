@@ -103,15 +103,14 @@ func TestDecodeErrorNamesFieldAndOffset(t *testing.T) {
 		{`{"header":[{"value":"a",^"value":"a"}]}`, "header[0].value", "comes a second time"},
 		{`{"tags":["a",^null]}`, "tags[1]", "want a string, got null"},
 		{`{"payload":"","crc_num":^1}`, "crc_num", "the record says 1 but the payload gives 0"},
+		{`{"":^`, "record", "want a value, got the end of the record"},
 		{`{"x":[1,^}`, "x", "want a value, got '}'"},
 		{`{"x":` + strings.Repeat("[", maxDepth) + "^" + strings.Repeat("[", 1000000), "x", "nested more than 64 deep"},
 	} {
 		record := strings.Replace(test.record, "^", "", 1)
 		_, err := Decode([]byte(record), true)
 		var got *DecodeError
-		if !assert.ErrorAs(t, err, &got, test.record) {
-			continue
-		}
+		require.ErrorAs(t, err, &got, test.record)
 		assert.Equal(t, test.field, got.Field, test.record)
 		if at := strings.Index(test.record, "^"); at >= 0 {
 			assert.Equal(t, at, got.Offset, test.record)
@@ -135,6 +134,7 @@ func TestDecodeSharesNoMemoryWithTheRecord(t *testing.T) {
 // base64, and nothing null.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(documented))
+	f.Add([]byte(`{"":`)) // once made an error that named no field
 	e := benchEnvelope()
 	f.Add(AppendEncode(nil, &e, false))
 	f.Add([]byte(`{"payload":[1,2],"header":[{"name":"a","value":"\ud83d\ude00"}],"x":{"y":[-1.5e3]}}`))

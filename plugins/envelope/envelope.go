@@ -44,17 +44,21 @@ type Header struct {
 	Key, Value string
 }
 
-// frame is an envelope of empty values and widest numbers. Only its length is
-// used: what an encoded envelope takes besides its strings.
+// frame is an envelope of empty strings and wide numbers, the timestamp being
+// as wide as today's. Only its length is used: what an encoded envelope takes
+// besides its strings.
 const frame = `{"topic":"","qos":255,"retain":false,"payload":"","client_id":"","username":"",` +
-	`"timestamp":-9223372036854775808,"message_id":65535,"header":[],"key":"","data":"","tags":[],` +
-	`"timestamp":-9223372036854775808,"crc_num":4294967295}`
+	`"timestamp":1640995200,"message_id":65535,"header":[],"key":"","data":"","tags":[],` +
+	`"crc_num":4294967295}`
 
 // encodedSize is the length of the encoded envelope when no string needs an
 // escape; with escapes the buffer grows once more.
-func encodedSize(e *Envelope) int {
+func encodedSize(e *Envelope, repeatTimestamp bool) int {
 	n := len(frame) + len(e.Topic) + len(e.ClientID) + len(e.Username) + len(e.Key) +
 		2*base64.StdEncoding.EncodedLen(len(e.Payload))
+	if repeatTimestamp {
+		n += len(`,"timestamp":1640995200`)
+	}
 	for i := range e.Header {
 		n += len(`{"key":"","value":""},`) + len(e.Header[i].Key) + len(e.Header[i].Value)
 	}
@@ -78,7 +82,7 @@ func encodedSize(e *Envelope) int {
 // become U+FFFD. Numbers are written as they are; keeping QoS within 0..2 is up
 // to the caller.
 func AppendEncode(dst []byte, e *Envelope, repeatTimestamp bool) []byte {
-	dst = slices.Grow(dst, encodedSize(e))
+	dst = slices.Grow(dst, encodedSize(e, repeatTimestamp))
 	dst = append(dst, `{"topic":`...)
 	dst = appendString(dst, e.Topic)
 	dst = append(dst, `,"qos":`...)
@@ -181,13 +185,31 @@ var plain = func() (t [utf8.RuneSelf]bool) {
 	return t
 }()
 
+// plainPrefix returns a number of bytes at the start of s that are plain for
+// certain. It looks at eight at a time: most strings are plain throughout.
+func plainPrefix(s string) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		b := s[i : i+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		// x - ones sets the high bit of a byte that is zero.
+		quote, backslash := w^(ones*'"'), w^(ones*'\\')
+		if (w|(w-ones*' ')|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0 {
+			break
+		}
+	}
+	return i
+}
+
 // appendString writes s as a JSON string (RFC 8259). U+2028 and U+2029 are
 // legal there but end a line in older JavaScript, so they are escaped as well.
 func appendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainPrefix(s); i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
 			if plain[c] {

@@ -97,6 +97,19 @@ func TestEncodeEscapesStrings(t *testing.T) {
 	}
 }
 
+func TestEncodeEscapesEveryByteAtEveryPlace(t *testing.T) {
+	for c := range 256 {
+		for at := range 18 {
+			in := strings.Repeat("a", at) + string([]byte{byte(c)}) + strings.Repeat("b", 17-at)
+			got := appendString(nil, in)
+			var back string
+			require.NoError(t, json.Unmarshal(got, &back), "%q", got)
+			require.Equal(t, replaced(in), back)
+			require.True(t, utf8.Valid(got), "%q", got)
+		}
+	}
+}
+
 func TestLevelsOf(t *testing.T) {
 	for topic, want := range map[string][]string{
 		"":                   {},
@@ -176,7 +189,18 @@ func benchEnvelope() Envelope {
 	}
 }
 
+// BenchmarkEncode appends to a buffer with room, as the processor does for all
+// but the first record of a batch.
 func BenchmarkEncode(b *testing.B) {
+	e := benchEnvelope()
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendEncode(buf[:0], &e, false)
+	}
+}
+
+func BenchmarkEncodeNewBuffer(b *testing.B) {
 	e := benchEnvelope()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -89,18 +89,28 @@ func setPublisher(msg *service.Message, key, value string, header []Header, prop
 	msg.MetaSetMut(key, value)
 }
 
+// chunk is how many bytes the records of a batch share at most, so that one
+// that outlives its batch does not keep much else in memory.
+const chunk = 64 << 10
+
 // encode works in two passes, so that an interpolation that looks at other
 // messages of the batch finds them as they came.
 func (p *processor) encode(batch service.MessageBatch) {
 	b := p.begin(batch)
 	records := make([][]byte, len(batch))
+	var buf []byte
 	for i, msg := range batch {
 		e, err := b.envelope(i, msg)
 		if err != nil {
 			msg.SetError(err)
 			continue
 		}
-		records[i] = AppendEncode(nil, &e, p.repeatTimestamp)
+		if size := encodedSize(&e, p.repeatTimestamp); cap(buf)-len(buf) < size {
+			buf = make([]byte, 0, max(size, min(size*(len(batch)-i), chunk)))
+		}
+		start := len(buf)
+		buf = AppendEncode(buf, &e, p.repeatTimestamp)
+		records[i] = buf[start:len(buf):len(buf)]
 	}
 	for i, record := range records {
 		if record != nil {

@@ -58,7 +58,8 @@ func fullMeta() map[string]any {
 		MetaKafkaKey: "k", MetaContentType: "text/plain", MetaResponseTopic: "r", MetaCorrelationData: "\x00\xff",
 		MetaPayloadFormatIndicator: 1, MetaMessageExpiryInterval: 4294967295,
 		MetaUserProperties: []any{
-			map[string]any{"key": "username", "value": "u"}, map[string]any{"key": "client_id", "value": "c"},
+			map[string]any{"key": "username", "value": "u"},
+			map[string]any{"key": "client_id", "value": "c"},
 			map[string]any{"key": "content-type", "value": "mine"},
 		},
 	}

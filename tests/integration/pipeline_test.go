@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -100,13 +101,13 @@ func readWithKcat(t *testing.T, topic string, each func(key string, value []byte
 	r := bufio.NewReader(out)
 	for {
 		var keySize, valueSize int
-		if _, err := fmt.Fscanf(r, "%d %d\n", &keySize, &valueSize); err == io.EOF {
+		_, err := fmt.Fscanf(r, "%d %d\n", &keySize, &valueSize)
+		if errors.Is(err, io.EOF) {
 			break
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		key, value := make([]byte, max(keySize, 0)), make([]byte, max(valueSize, 0))
-		_, err := io.ReadFull(r, key)
+		_, err = io.ReadFull(r, key)
 		require.NoError(t, err)
 		_, err = io.ReadFull(r, value)
 		require.NoError(t, err)

@@ -32,7 +32,15 @@ pipeline:
     - robustmq_envelope: { operator: decode }
 output:
   reject_errored:
-    mqtt: { urls: [ %s ], client_id: back, topic: 'back/${! @mqtt_qos }/${! @mqtt_retained }/${! @kafka_key == @mqtt_topic }/${! @mqtt_topic }', qos: 1, max_in_flight: 1 }
+    retry:
+      output:
+        mqtt:
+          urls: [ %s ]
+          client_id: back
+          topic: back/${! @mqtt_qos }/${! @mqtt_retained }/${! @kafka_key == @mqtt_topic }/${! @mqtt_topic }
+          qos: 1
+          max_in_flight: 1
+          write_timeout: 60s
 `, brokers, mqttURL))
 	there.waitReady()
 	back.waitReady()
@@ -93,14 +101,14 @@ output:
 // randomTopic makes levels of everything that JSON must escape and MQTT allows.
 func randomTopic(random *rand.Rand) string {
 	letters := []rune("abcXYZ019 \"\\'{}[]<>&éß中🚀\u2028\u2029$%~")
-	topic := ""
+	var topic []rune
 	for level := range 1 + random.IntN(3) {
 		if level > 0 {
-			topic += "/"
+			topic = append(topic, '/')
 		}
 		for range random.IntN(4) {
-			topic += string(letters[random.IntN(len(letters))])
+			topic = append(topic, letters[random.IntN(len(letters))])
 		}
 	}
-	return topic
+	return string(topic)
 }

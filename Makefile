@@ -1,0 +1,94 @@
+# Everything is built into bin/, which `make clean` removes.
+SHELL := bash
+# pipefail: a failed `go test` must not be hidden by the program that counts.
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+BINARY := bin/robustmq-connect
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# The version is part of the path, so that a new one is built and not assumed.
+GOLANGCI := bin/tools/golangci-lint-v2.12.2/golangci-lint
+GOFUMPT := bin/tools/gofumpt-v0.12.0/gofumpt
+GOVULNCHECK := bin/tools/govulncheck-v1.9.0/govulncheck
+
+##@ For users
+.PHONY: build
+build: ## Build the static binary bin/robustmq-connect
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $(BINARY) ./cmd/robustmq-connect
+
+.PHONY: demo
+demo: build ## Watch MQTT messages arrive in Kafka, all embedded (ARGS="--duration 10s")
+	$(BINARY) demo $(ARGS)
+
+##@ For developers
+.PHONY: test
+test: ## Run all tests that need nothing but Go
+	go test -json ./... $(ARGS) | go run ./tests/cmd/testcount
+
+.PHONY: integration
+integration: ## Run the tests against a real mosquitto and Apache Kafka
+	tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
+
+# Needs the servers; here nothing may be skipped, they are all there.
+.PHONY: integration-tests
+integration-tests:
+	go test -json -tags integration -count=1 -timeout 20m ./tests/integration/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
+
+# Targets of their own, so that `make -k check` shows all that is wrong.
+.PHONY: check lint format vet tidy vulnerabilities
+check: lint format vet tidy vulnerabilities ## Lint, check formatting, go vet, go mod tidy, known vulnerabilities
+
+lint: $(GOLANGCI)
+	$(GOLANGCI) run ./...
+
+format: $(GOFUMPT)
+	@echo $(GOFUMPT) -l .
+	@files=$$($(GOFUMPT) -l .); if [[ $$files ]]; then echo "not formatted by gofumpt:"; echo "$$files"; exit 1; fi
+
+vet:
+	go vet -tags integration ./...
+
+tidy:
+	go mod tidy -diff
+
+# The database is on the network; a machine without it says so and goes on.
+vulnerabilities: $(GOVULNCHECK)
+	@echo $(GOVULNCHECK) ./...
+	@code=0; out=$$($(GOVULNCHECK) ./... 2>&1) || code=$$?; \
+	if grep -q 'fetching vulnerabilities' <<<"$$out"; then \
+		echo "SKIPPED $$(tail -n 1 <<<"$$out")"; \
+	else \
+		echo "$$out"; exit $$code; \
+	fi
+
+.PHONY: bench
+bench: ## Run the benchmarks of the envelope codec
+	go test -run '^$$' -bench . -benchmem ./plugins/envelope $(ARGS)
+
+.PHONY: docs
+docs: ## Write the tables of the README from the specs
+	go test ./cmd/robustmq-connect -run TestREADMETables -update
+
+.PHONY: clean
+clean: ## Remove bin/
+	rm -rf bin
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# install-tool PACKAGE@VERSION builds one pinned tool into the target's folder.
+# GOFLAGS is emptied, because -mod=vendor or -mod=mod of a user would stop it.
+define install-tool
+	GOFLAGS= GOBIN=$(abspath $(@D)) go install $(1)
+endef
+
+$(GOLANGCI):
+	$(call install-tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2)
+$(GOFUMPT):
+	$(call install-tool,mvdan.cc/gofumpt@v0.12.0)
+$(GOVULNCHECK):
+	$(call install-tool,golang.org/x/vuln/cmd/govulncheck@v1.9.0)

@@ -1,0 +1,161 @@
+// Command testcount reads the output of `go test -json` on stdin and prints
+// what a person needs of it: the result of each package, the output of what
+// failed, every skipped test with its reason, and last one line
+// "N passed, N failed, N skipped". A test's log line that starts with
+// "counted " is printed as well, for tests that say how much they checked.
+//
+// It exits with 1 when something failed, when a test or package never ended,
+// or when no test ran at all; with -noskip also when a test was skipped.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// event is one line of `go test -json`; see `go doc test2json`.
+type event struct {
+	Action, Package, Test, ImportPath, Output string
+}
+
+// id tells tests apart; a package as a whole has an empty test.
+type id struct{ pkg, test string }
+
+func (i id) String() string { return strings.TrimSpace(i.pkg + " " + i.test) }
+
+var (
+	counted = regexp.MustCompile(`^ *\S+\.go:\d+: (counted .*)`)
+	// Lines that repeat what the event's own action says.
+	framing = regexp.MustCompile(`^ *(=== |--- |PASS\n|FAIL\n|\?  )`)
+)
+
+type summary struct {
+	out                     io.Writer
+	verbose                 bool
+	passed, failed, skipped int
+	notes                   []string
+	output                  map[id][]string // of what is still running
+	broken                  map[string]bool // packages with a failed test
+}
+
+// read consumes the whole stream; what was still running at its end has failed.
+func (s *summary) read(in io.Reader) error {
+	s.output, s.broken = map[id][]string{}, map[string]bool{}
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			s.line(line)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("reading the output of go test: %w", err)
+		}
+	}
+	for i := range s.output {
+		if i.test != "" || !s.broken[i.pkg] {
+			s.fail(i, "never ended")
+		}
+	}
+	return nil
+}
+
+func (s *summary) line(line string) {
+	var e event
+	if json.Unmarshal([]byte(line), &e) != nil || e.Action == "" {
+		fmt.Fprint(s.out, line) // the go command's own messages
+		return
+	}
+	i := id{e.Package, e.Test}
+	switch e.Action {
+	case "start", "run":
+		s.output[i] = nil
+	case "build-output":
+		fmt.Fprint(s.out, e.Output)
+	case "output":
+		s.print(i, e.Output)
+	case "pass":
+		delete(s.output, i)
+		if i.test != "" {
+			s.passed++
+		}
+	case "skip":
+		// A package without test files is skipped too; that is no test.
+		if i.test != "" {
+			s.skipped++
+			s.notes = append(s.notes, "SKIPPED "+i.String()+": "+reason(s.output[i]))
+		}
+		delete(s.output, i)
+	case "fail":
+		// A package fails with its tests; it counts by itself only when it
+		// does not build, or ends outside of a test.
+		if i.test != "" || !s.broken[i.pkg] {
+			s.fail(i, "FAILED")
+		}
+		delete(s.output, i)
+	}
+}
+
+func (s *summary) print(i id, text string) {
+	if m := counted.FindStringSubmatch(text); m != nil {
+		s.notes = append(s.notes, i.String()+" "+m[1])
+	}
+	if s.verbose || i.test == "" && !framing.MatchString(text) {
+		fmt.Fprint(s.out, text)
+	}
+	s.output[i] = append(s.output[i], text)
+}
+
+func (s *summary) fail(i id, what string) {
+	s.failed++
+	s.broken[i.pkg] = true
+	fmt.Fprintf(s.out, "%s %s\n", what, i)
+	if i.test != "" && !s.verbose {
+		fmt.Fprint(s.out, strings.Join(s.output[i], ""))
+	}
+}
+
+// reason joins what a skipped test logged.
+func reason(output []string) string {
+	var said []string
+	for _, line := range output {
+		if !framing.MatchString(line) {
+			said = append(said, strings.TrimSpace(line))
+		}
+	}
+	if len(said) == 0 {
+		return "no reason given"
+	}
+	return strings.Join(said, " ")
+}
+
+func main() {
+	s := summary{out: os.Stdout}
+	noskip := flag.Bool("noskip", false, "fail when a test was skipped")
+	flag.BoolVar(&s.verbose, "v", false, "print the output of every test")
+	flag.Parse()
+
+	if err := s.read(os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, "testcount:", err)
+		os.Exit(1)
+	}
+	if s.passed+s.failed == 0 {
+		fmt.Println("no test ran")
+		s.failed++
+	}
+	for _, note := range s.notes {
+		fmt.Println(note)
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
+	if s.failed > 0 || *noskip && s.skipped > 0 {
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,264 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"gopkg.in/yaml.v3"
+
+	_ "github.com/redpanda-data/connect/v4/public/components/io"
+	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
+	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
+	_ "github.com/redpanda-data/connect/v4/public/components/pure"
+
+	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+const (
+	examplesFolder = "../config"
+	exampleTimeout = 20 * time.Second
+)
+
+// exampleEnvironment has the components that the examples are made of.
+var exampleEnvironment = sync.OnceValues(func() (*service.Environment, error) {
+	env := service.GlobalEnvironment()
+	if err := envelope.Register(env); err != nil {
+		return nil, err
+	}
+	return env, templates.Register(env)
+})
+
+func readExample(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(examplesFolder, name))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// lintExample lints as the lint command does; a variable that is not set here is
+// set where the example is used.
+func lintExample(t *testing.T, document string) {
+	t.Helper()
+	env, err := exampleEnvironment()
+	require.NoError(t, err)
+	lintEnv, err := templates.LintEnvironment(env, true)
+	require.NoError(t, err)
+	lints, err := lintEnv.FullConfigSchema("", "").NewStreamConfigLinter().
+		SetEnvVarLookupFunc(func(_ context.Context, name string) (string, bool) {
+			return templates.UnsetVariable(name), true
+		}).
+		LintYAML([]byte(document))
+	require.NoError(t, err)
+	require.Empty(t, lints)
+}
+
+// exampleRig is an MQTT broker and a Kafka, and clients that may log in to them.
+type exampleRig struct {
+	t          *testing.T
+	mqttURL    string
+	kafkaAddr  string
+	tls        *tls.Config
+	user       string // of the MQTT broker
+	password   string
+	kafkaOpts  []kgo.Opt
+	subscribed func(filter string)
+}
+
+func newExampleRig(t *testing.T, topics ...string) *exampleRig {
+	t.Helper()
+	broker, err := embedded.StartBroker("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(broker.Close)
+	kafka, err := embedded.StartKafka("127.0.0.1:0", topics...)
+	require.NoError(t, err)
+	t.Cleanup(kafka.Close)
+	return &exampleRig{
+		t: t, mqttURL: broker.URL(), kafkaAddr: kafka.Addr(),
+		subscribed: func(filter string) {
+			ctx, done := context.WithTimeout(t.Context(), exampleTimeout)
+			defer done()
+			require.NoError(t, broker.WaitSubscribed(ctx, filter))
+		},
+	}
+}
+
+// start runs a pipeline against the rig until the test ends, and returns what it
+// logs.
+func (r *exampleRig) start(document string) *logBuffer {
+	r.t.Helper()
+	env, err := exampleEnvironment()
+	require.NoError(r.t, err)
+	logs := &logBuffer{}
+	builder := env.NewStreamBuilder()
+	builder.SetThreads(1)
+	require.NoError(r.t, builder.SetYAML(r.redirect(document)))
+	builder.SetLogger(slog.New(slog.NewTextHandler(logs, nil)))
+	stream, err := builder.Build()
+	require.NoError(r.t, err)
+
+	ended := make(chan error, 1)
+	go func() { ended <- stream.Run(context.Background()) }()
+	r.t.Cleanup(func() {
+		if err := stream.StopWithin(exampleTimeout); err != nil {
+			r.t.Errorf("stopping the pipeline: %v", err)
+		}
+		if err := <-ended; err != nil {
+			r.t.Errorf("the pipeline ended: %v", err)
+		}
+		if r.t.Failed() {
+			r.t.Log(logs.String())
+		}
+	})
+	return logs
+}
+
+// redirect gives every component of a pipeline the addresses of the rig.
+func (r *exampleRig) redirect(document string) string {
+	r.t.Helper()
+	var root yaml.Node
+	require.NoError(r.t, yaml.Unmarshal([]byte(document), &root))
+	require.Positive(r.t, r.redirectNode(&root), "the pipeline connects to nothing")
+	out, err := yaml.Marshal(&root)
+	require.NoError(r.t, err)
+	return string(out)
+}
+
+func (r *exampleRig) redirectNode(n *yaml.Node) (components int) {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i < len(n.Content); i += 2 {
+			conf := n.Content[i+1]
+			switch name := n.Content[i].Value; {
+			case name == "robustmq_kafka" && has(conf, "topic_id"), name == "mqtt":
+				set(conf, "urls", []string{r.mqttURL})
+			case name == "robustmq_kafka":
+				set(conf, "bootstrap_servers", r.kafkaAddr)
+			case name == "kafka_franz":
+				set(conf, "seed_brokers", []string{r.kafkaAddr})
+			default:
+				continue
+			}
+			components++
+		}
+	}
+	for _, child := range n.Content {
+		components += r.redirectNode(child)
+	}
+	return components
+}
+
+func has(mapping *yaml.Node, name string) bool {
+	for i := 0; i < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name {
+			return true
+		}
+	}
+	return false
+}
+
+func set(mapping *yaml.Node, name string, value any) {
+	var node yaml.Node
+	_ = node.Encode(value)
+	for i := 0; i < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name {
+			mapping.Content[i+1] = &node
+			return
+		}
+	}
+	mapping.Content = append(mapping.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name}, &node)
+}
+
+// mqtt returns a connected MQTT client.
+func (r *exampleRig) mqtt() paho.Client {
+	r.t.Helper()
+	client := paho.NewClient(paho.NewClientOptions().AddBroker(r.mqttURL).SetTLSConfig(r.tls).
+		SetUsername(r.user).SetPassword(r.password).SetClientID("examples").SetOrderMatters(true))
+	r.await(client.Connect())
+	r.t.Cleanup(func() { client.Disconnect(0) })
+	return client
+}
+
+func (r *exampleRig) await(token paho.Token) {
+	r.t.Helper()
+	require.True(r.t, token.WaitTimeout(exampleTimeout), "the MQTT broker does not answer")
+	require.NoError(r.t, token.Error())
+}
+
+// publish publishes pairs of a topic and a payload with QoS 1.
+func (r *exampleRig) publish(pairs ...string) {
+	r.t.Helper()
+	client := r.mqtt()
+	for i := 0; i < len(pairs); i += 2 {
+		r.await(client.Publish(pairs[i], 1, false, pairs[i+1]))
+	}
+}
+
+func (r *exampleRig) kafka(opts ...kgo.Opt) *kgo.Client {
+	r.t.Helper()
+	opts = append(opts, kgo.SeedBrokers(r.kafkaAddr), kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.MetadataMinAge(50*time.Millisecond), kgo.UnknownTopicRetries(-1))
+	client, err := kgo.NewClient(append(opts, r.kafkaOpts...)...)
+	require.NoError(r.t, err)
+	r.t.Cleanup(client.Close)
+	return client
+}
+
+// records returns exactly n records of a Kafka topic: it waits for them, and then
+// for a moment longer, in which no other may come.
+func (r *exampleRig) records(topic string, n int) []*kgo.Record {
+	r.t.Helper()
+	client := r.kafka(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	var got []*kgo.Record
+	poll := func(within time.Duration) {
+		ctx, done := context.WithTimeout(r.t.Context(), within)
+		defer done()
+		got = append(got, client.PollFetches(ctx).Records()...)
+	}
+	for deadline := time.Now().Add(exampleTimeout); len(got) < n; {
+		require.True(r.t, time.Now().Before(deadline), "%d of %d records came to %s", len(got), n, topic)
+		poll(time.Second)
+	}
+	poll(200 * time.Millisecond)
+	require.Len(r.t, got, n, "records of %s", topic)
+	return got
+}
+
+// logBuffer keeps what a pipeline logs.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func header(r *kgo.Record, name string) string {
+	for _, h := range r.Headers {
+		if strings.EqualFold(h.Key, name) {
+			return string(h.Value)
+		}
+	}
+	return "no header " + name
+}

@@ -1,0 +1,300 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"gopkg.in/yaml.v3"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// exampleTests run one example each and assert what arrives. Every file under
+// config/ has its entry, but for the unit tests of the engine, which
+// TestExamplesPassTheirOwnTests runs.
+var exampleTests = map[string]func(t *testing.T, document string){
+	"plain.yaml":            examplePlain,
+	"connector.json":        exampleConnector,
+	"tls_sasl.yaml":         exampleTLSAndSASL,
+	"key_from_topic.yaml":   exampleKeyFromTopic,
+	"topic_per_topic.yaml":  exampleTopicPerTopic,
+	"raw_with_headers.yaml": exampleRawWithHeaders,
+	"several_filters.yaml":  exampleSeveralFilters,
+	"filter_reshape.yaml":   exampleFilterReshape,
+	"kafka_to_mqtt.yaml":    exampleKafkaToMQTT,
+}
+
+const ownTests = "_benthos_test.yaml"
+
+func TestExamples(t *testing.T) {
+	files, err := os.ReadDir(examplesFolder)
+	require.NoError(t, err)
+	linted, run := 0, 0
+	for _, file := range files {
+		name := file.Name()
+		document := readExample(t, name)
+		if name == "connector.json" {
+			conn, err := connector.Parse([]byte(document))
+			require.NoError(t, err)
+			pipeline, notes := connector.Pipeline(conn)
+			require.Empty(t, notes)
+			document = string(pipeline)
+		}
+		lintExample(t, document)
+		linted++
+		if strings.HasSuffix(name, ownTests) {
+			continue
+		}
+		test, ok := exampleTests[name]
+		require.True(t, ok, "config/%s has no entry in exampleTests: add one that runs it", name)
+		if strings.HasSuffix(name, ".yaml") {
+			assertCommentHeader(t, name, document)
+		}
+		if t.Run(name, func(t *testing.T) { test(t, document) }) {
+			run++
+		}
+	}
+	fmt.Printf("examples: %d linted, %d run with their result asserted\n", linted, run)
+	require.GreaterOrEqual(t, run, 9)
+	require.Equal(t, len(exampleTests), run, "an entry of exampleTests has no file, or failed")
+}
+
+func assertCommentHeader(t *testing.T, name, document string) {
+	t.Helper()
+	require.True(t, strings.HasPrefix(document, "# "), name)
+	for _, part := range []string{"\n# When:   ", "\n# Run:    ", "\n# Change: ", "robustmq-connect run config/" + name} {
+		require.Contains(t, document, part, name)
+	}
+}
+
+// robustmqRecord is the envelope, read by encoding/json with every name known.
+type robustmqRecord struct {
+	Topic     string              `json:"topic"`
+	QoS       int                 `json:"qos"`
+	Retain    bool                `json:"retain"`
+	Payload   []byte              `json:"payload"`
+	ClientID  string              `json:"client_id"`
+	Username  string              `json:"username"`
+	Timestamp int64               `json:"timestamp"`
+	MessageID int                 `json:"message_id"`
+	Header    []map[string]string `json:"header"`
+	Key       string              `json:"key"`
+	Data      []byte              `json:"data"`
+	Tags      []string            `json:"tags"`
+	CRC       uint32              `json:"crc_num"`
+}
+
+// opened checks what all envelopes of a QoS 1 message have in common and returns
+// "topic payload".
+func opened(t *testing.T, record *kgo.Record) string {
+	t.Helper()
+	var names map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(record.Value, &names))
+	require.Len(t, names, 13)
+	var e robustmqRecord
+	d := json.NewDecoder(bytes.NewReader(record.Value))
+	d.DisallowUnknownFields()
+	require.NoError(t, d.Decode(&e))
+	assert.Equal(t, 1, e.QoS)
+	assert.False(t, e.Retain)
+	assert.Equal(t, e.Payload, e.Data)
+	assert.Equal(t, crc32.ChecksumIEEE(e.Payload), e.CRC)
+	assert.Equal(t, strings.Split(e.Topic, "/"), e.Tags)
+	assert.Equal(t, string(record.Key), e.Key)
+	assert.WithinDuration(t, time.Now(), time.Unix(e.Timestamp, 0), time.Minute)
+	assert.Positive(t, e.MessageID)
+	assert.NotNil(t, e.Header)
+	assert.Empty(t, e.Header)
+	return e.Topic + " " + string(e.Payload)
+}
+
+func allOpened(t *testing.T, records []*kgo.Record) []string {
+	t.Helper()
+	var all []string
+	for _, r := range records {
+		all = append(all, opened(t, r))
+	}
+	return all
+}
+
+func examplePlain(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_messages")
+	r.start(document)
+	r.subscribed("sensors/+/data")
+	r.publish("sensors/1/data", "one", "sensors/1/other", "not matched", "sensors/2/data", "\x00\xff", "sensors/1/data", "")
+	records := r.records("mqtt_messages", 3)
+	// One key is one partition, so the order is that of publishing.
+	assert.Equal(t, []string{"sensors/1/data one", "sensors/2/data \x00\xff", "sensors/1/data "}, allOpened(t, records))
+	for _, record := range records {
+		assert.Equal(t, "sensor_data", string(record.Key))
+	}
+}
+
+func exampleConnector(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_messages")
+	r.start(document)
+	r.subscribed("sensor/data")
+	r.publish("sensor/data", "25.5")
+	records := r.records("mqtt_messages", 1)
+	assert.Equal(t, []string{"sensor/data 25.5"}, allOpened(t, records))
+	assert.Equal(t, "sensor_data", string(records[0].Key))
+}
+
+func exampleKeyFromTopic(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_messages")
+	r.start(document)
+	r.subscribed("sensors/+/#")
+	r.publish("sensors/kitchen/data", "1", "sensors/hall/data", "2", "sensors/kitchen/state", "3", "sensors/hall/state", "4")
+	got := map[string][]string{}
+	for _, record := range r.records("mqtt_messages", 4) {
+		got[string(record.Key)] = append(got[string(record.Key)], opened(t, record))
+	}
+	assert.Equal(t, map[string][]string{
+		"kitchen": {"sensors/kitchen/data 1", "sensors/kitchen/state 3"},
+		"hall":    {"sensors/hall/data 2", "sensors/hall/state 4"},
+	}, got)
+}
+
+func exampleTopicPerTopic(t *testing.T, document string) {
+	r := newExampleRig(t)
+	r.start(document)
+	r.subscribed("factory/#")
+	// The JSON must come out as it went in, white space included.
+	r.publish("factory/hall 1/temp", `{"c": 1.0}`, "factory/größe", "2", "factory/hall 1/temp", "3")
+	assert.Equal(t, []string{`factory/hall 1/temp {"c": 1.0}`, "factory/hall 1/temp 3"},
+		allOpened(t, r.records("mqtt.factory.hall_1.temp", 2)))
+	assert.Equal(t, []string{"factory/größe 2"}, allOpened(t, r.records("mqtt.factory.gr__e", 1)))
+}
+
+func exampleRawWithHeaders(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_payloads")
+	r.start(document)
+	r.subscribed("sensors/#")
+	payload := "\x00\x01{raw}\xff"
+	r.publish("sensors/1/data", payload)
+	record := r.records("mqtt_payloads", 1)[0]
+	assert.Equal(t, payload, string(record.Value))
+	assert.Equal(t, "sensors/1/data", string(record.Key))
+	assert.Equal(t, "sensors/1/data", header(record, "mqtt_topic"))
+	assert.Equal(t, "1", header(record, "mqtt_qos"))
+	assert.Equal(t, "false", header(record, "mqtt_retained"))
+	assert.Equal(t, "false", header(record, "mqtt_duplicate"))
+	assert.NotEmpty(t, header(record, "mqtt_message_id"))
+	assert.Len(t, record.Headers, 5)
+}
+
+func exampleSeveralFilters(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_messages")
+	r.start(document)
+	for _, filter := range []string{"sensors/+/data", "machines/+/events/#", "$share/bridges/alarms/#"} {
+		r.subscribed(filter)
+	}
+	r.publish("sensors/1/data", "a", "machines/7/events/stop/hard", "b", "alarms/fire", "c", "machines/7/state", "not matched")
+	assert.ElementsMatch(t, []string{"sensors/1/data a", "machines/7/events/stop/hard b", "alarms/fire c"},
+		allOpened(t, r.records("mqtt_messages", 3)))
+}
+
+func exampleFilterReshape(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_hot", "mqtt_unreadable")
+	logs := r.start(document)
+	r.subscribed("sensors/+/data")
+	r.publish(
+		"sensors/oven-1/data", `{"temp_f": 104, "site": "north"}`,
+		"sensors/fridge/data", `{"temp_f": 40}`,
+		"sensors/oven-2/data", `no JSON`,
+		"sensors/oven-2/data", `{ "temp_f": "hot" }`,
+		"sensors/oven-1/data", `{"temp_f": 212}`,
+	)
+	assert.Equal(t, []string{
+		`sensors/oven-1/data {"celsius":40,"device":"oven-1"}`, `sensors/oven-1/data {"celsius":100,"device":"oven-1"}`,
+	}, allOpened(t, r.records("mqtt_hot", 2)))
+	assert.Equal(t, []string{`sensors/oven-2/data no JSON`, `sensors/oven-2/data { "temp_f": "hot" }`},
+		allOpened(t, r.records("mqtt_unreadable", 2)))
+	assert.Equal(t, 2, strings.Count(logs.String(), "Writing a message of sensors/oven-2/data to mqtt_unreadable"), logs)
+}
+
+func exampleKafkaToMQTT(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_messages", "mqtt_undecodable")
+	received := make(chan paho.Message, 10)
+	client := r.mqtt()
+	r.await(client.Subscribe("#", 1, func(_ paho.Client, m paho.Message) { received <- m }))
+
+	record := func(topic string, retain bool, payload string) *kgo.Record {
+		text := base64.StdEncoding.EncodeToString([]byte(payload))
+		value := fmt.Sprintf(`{"topic":%q,"qos":1,"retain":%t,"payload":%q,"client_id":"","username":"","timestamp":1640995200,"message_id":7,`+
+			`"header":[],"key":"k","data":%q,"tags":[],"crc_num":%d}`, topic, retain, text, text, crc32.ChecksumIEEE([]byte(payload)))
+		return &kgo.Record{Topic: "mqtt_messages", Key: []byte("k"), Value: []byte(value)}
+	}
+	require.NoError(t, r.kafka().ProduceSync(t.Context(),
+		record("sensors/1/data", false, "\x00\xff{}"), &kgo.Record{Topic: "mqtt_messages", Key: []byte("k"), Value: []byte("no envelope")},
+		record("sensors/1/state", true, "on"), record("sensors/1/data", false, ""),
+	).FirstErr())
+	r.start(document)
+
+	next := func(want string) paho.Message {
+		select {
+		case m := <-received:
+			assert.Equal(t, want, m.Topic()+" "+string(m.Payload()))
+			return m
+		case <-time.After(exampleTimeout):
+			require.Fail(t, "a message did not come", want)
+			return nil
+		}
+	}
+	next("sensors/1/data \x00\xff{}")
+	next("sensors/1/state on")
+	next("sensors/1/data ")
+	rejected := r.records("mqtt_undecodable", 1)[0]
+	assert.Equal(t, "no envelope", string(rejected.Value))
+
+	// Only a later subscription shows what the broker retained.
+	r.await(client.Unsubscribe("#"))
+	r.await(client.Subscribe("#", 1, func(_ paho.Client, m paho.Message) { received <- m }))
+	retained := next("sensors/1/state on")
+	assert.True(t, retained.Retained())
+}
+
+// TestExamplesPassTheirOwnTests is `robustmq-connect test ./config/...`.
+func TestExamplesPassTheirOwnTests(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(examplesFolder, "*"+ownTests))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 2)
+	cases := 0
+	for _, file := range files {
+		var tests struct{ Tests []yaml.Node }
+		require.NoError(t, yaml.Unmarshal([]byte(readExample(t, filepath.Base(file))), &tests))
+		cases += len(tests.Tests)
+	}
+	require.GreaterOrEqual(t, cases, 5)
+
+	env, err := exampleEnvironment()
+	require.NoError(t, err)
+	out, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	require.NoError(t, err)
+	stdout := os.Stdout
+	os.Stdout = out
+	code, err := service.RunCLIToCode(context.Background(), service.CLIOptSetEnvironment(env),
+		service.CLIOptSetArgs("robustmq-connect", "test", examplesFolder+"/..."))
+	os.Stdout = stdout
+	require.NoError(t, out.Close())
+	require.NoError(t, err)
+	text, err := os.ReadFile(out.Name())
+	require.NoError(t, err)
+	require.Zero(t, code, "%s", text)
+	assert.Equal(t, len(files), strings.Count(string(text), "' succeeded"), "%s", text)
+	fmt.Printf("examples: %d files of their own with %d tests pass\n", len(files), cases)
+}
