@@ -60,52 +60,28 @@ func problemsOf(key string, conf map[string]any) ([]Problem, error) {
 // registerMethods makes the checks callable from the templates' mappings and
 // from lint rules, which are parsed in an environment of pure methods only.
 func registerMethods() error {
-	keySpec := func() *bloblang.PluginSpec {
-		return bloblang.NewPluginSpec().
-			Param(bloblang.NewStringParam("rules").Description("The component, as kind.name."))
-	}
 	return errors.Join(
-		bloblang.RegisterMethodV2("robustmq_problems", keySpec().
-			Description("Returns what is wrong with a component's configuration, a list of strings."),
-			func(args *bloblang.ParsedParams) (bloblang.Method, error) {
-				key, err := args.GetString("rules")
-				if err != nil {
-					return nil, err
+		registerRulesMethod("robustmq_problems",
+			"Returns what is wrong with a component's configuration, a list of strings.",
+			func(problems []Problem, _ map[string]any) (any, error) {
+				texts := make([]any, len(problems))
+				for i, p := range problems {
+					texts[i] = p.String()
 				}
-				return bloblang.ObjectMethod(func(conf map[string]any) (any, error) {
-					problems, err := problemsOf(key, conf)
-					if err != nil {
-						return nil, err
-					}
-					texts := make([]any, len(problems))
+				return texts, nil
+			}),
+		registerRulesMethod("robustmq_checked",
+			"Returns a component's configuration, or an error of everything that is wrong with it.",
+			func(problems []Problem, conf map[string]any) (any, error) {
+				if len(problems) > 0 {
+					texts := make([]string, len(problems))
 					for i, p := range problems {
 						texts[i] = p.String()
 					}
-					return texts, nil
-				}), nil
-			}),
-		bloblang.RegisterMethodV2("robustmq_checked", keySpec().
-			Description("Returns a component's configuration, or an error of everything that is wrong with it."),
-			func(args *bloblang.ParsedParams) (bloblang.Method, error) {
-				key, err := args.GetString("rules")
-				if err != nil {
-					return nil, err
+					return nil, errors.New(strings.Join(texts, "; "))
 				}
-				return bloblang.ObjectMethod(func(conf map[string]any) (any, error) {
-					problems, err := problemsOf(key, conf)
-					if err != nil {
-						return nil, err
-					}
-					errs := make([]error, len(problems))
-					for i, p := range problems {
-						errs[i] = errors.New(p.String())
-					}
-					if err := errors.Join(errs...); err != nil {
-						return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
-					}
-					warn(conf)
-					return conf, nil
-				}), nil
+				warn(conf)
+				return conf, nil
 			}),
 		bloblang.RegisterMethodV2("robustmq_type_problem", bloblang.NewPluginSpec().
 			Description("Returns what is wrong with the type of a value, or an empty string.").
@@ -130,6 +106,26 @@ func registerMethods() error {
 				}), nil
 			}),
 	)
+}
+
+// registerRulesMethod registers a method of objects that takes the key of a rule
+// set and answers by what that finds.
+func registerRulesMethod(name, description string, answer func([]Problem, map[string]any) (any, error)) error {
+	spec := bloblang.NewPluginSpec().Description(description).
+		Param(bloblang.NewStringParam("rules").Description("The component, as kind.name."))
+	return bloblang.RegisterMethodV2(name, spec, func(args *bloblang.ParsedParams) (bloblang.Method, error) {
+		key, err := args.GetString("rules")
+		if err != nil {
+			return nil, err
+		}
+		return bloblang.ObjectMethod(func(conf map[string]any) (any, error) {
+			problems, err := problemsOf(key, conf)
+			if err != nil {
+				return nil, err
+			}
+			return answer(problems, conf)
+		}), nil
+	})
 }
 
 // deriveClientID hashes what tells one pipeline of a host from another into 23

@@ -68,7 +68,7 @@ func TestExamples(t *testing.T) {
 			run++
 		}
 	}
-	fmt.Printf("examples: %d linted, %d run with their result asserted\n", linted, run)
+	t.Logf("counted %d examples linted, %d run with their result asserted", linted, run)
 	require.GreaterOrEqual(t, run, 9)
 	require.Equal(t, len(exampleTests), run, "an entry of exampleTests has no file, or failed")
 }
@@ -296,5 +296,5 @@ func TestExamplesPassTheirOwnTests(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, code, "%s", text)
 	assert.Equal(t, len(files), strings.Count(string(text), "' succeeded"), "%s", text)
-	fmt.Printf("examples: %d files of their own with %d tests pass\n", len(files), cases)
+	t.Logf("counted %d tests of %d example files", cases, len(files))
 }

@@ -233,10 +233,10 @@ func expandPaths(targets []string) ([]string, error) {
 			found, err = filepath.Glob(target)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("linting %q: %w", target, err)
+			return nil, fmt.Errorf("looking for files of %q: %w", target, err)
 		}
 		if len(found) == 0 {
-			return nil, fmt.Errorf("linting %q: it stands for no file", target)
+			return nil, fmt.Errorf("looking for files of %q: it stands for no file", target)
 		}
 		paths = append(paths, found...)
 	}
@@ -256,31 +256,29 @@ func yamlBelow(root string) ([]string, error) {
 }
 
 func loadEnvFiles(patterns []string) error {
-	for _, pattern := range patterns {
-		paths, err := expandPaths([]string{pattern})
+	return eachFile("env file", patterns, func(text []byte) error {
+		vars, err := service.ParseEnvFile(text)
 		if err != nil {
 			return err
 		}
-		for _, path := range paths {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return fmt.Errorf("reading env file: %w", err)
-			}
-			vars, err := service.ParseEnvFile(text)
-			if err != nil {
-				return fmt.Errorf("reading env file %s: %w", path, err)
-			}
-			for name, value := range vars {
-				if err := os.Setenv(name, value); err != nil {
-					return fmt.Errorf("setting %s of env file %s: %w", name, path, err)
-				}
+		for name, value := range vars {
+			if err := os.Setenv(name, value); err != nil {
+				return fmt.Errorf("setting %s: %w", name, err)
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func importTemplates(env *service.Environment, patterns []string) error {
+	return eachFile("template", patterns, func(text []byte) error {
+		return env.RegisterTemplateYAML(string(text))
+	})
+}
+
+// eachFile hands over the text of every file that the patterns stand for, in
+// the order of the patterns: of two env files the later one wins.
+func eachFile(what string, patterns []string, use func(text []byte) error) error {
 	for _, pattern := range patterns {
 		paths, err := expandPaths([]string{pattern})
 		if err != nil {
@@ -288,11 +286,11 @@ func importTemplates(env *service.Environment, patterns []string) error {
 		}
 		for _, path := range paths {
 			text, err := os.ReadFile(path)
-			if err != nil {
-				return fmt.Errorf("reading template: %w", err)
+			if err == nil {
+				err = use(text)
 			}
-			if err := env.RegisterTemplateYAML(string(text)); err != nil {
-				return fmt.Errorf("importing template %s: %w", path, err)
+			if err != nil {
+				return fmt.Errorf("reading %s %s: %w", what, path, err)
 			}
 		}
 	}
