@@ -2,6 +2,7 @@ package templates
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -193,29 +194,53 @@ func checkBrokerURL(item string) string {
 	return ""
 }
 
-// checkType wants what the engine will convert to the type named.
+// checkType wants a value of the type named. The engine converts no text, so
+// that "1" in quotes is no number.
 func checkType(v any, want string) string {
-	text := fmt.Sprint(v)
-	if !known(text) {
+	if text, ok := v.(string); ok && !known(text) {
 		return ""
 	}
-	var err error
-	what := ""
+	ok, what := false, ""
 	switch want {
 	case "int":
 		what = "a whole number"
-		_, err = strconv.ParseInt(text, 10, 64)
+		switch n := v.(type) {
+		case int, int64:
+			ok = true
+		case float64:
+			ok = n == math.Trunc(n)
+		}
 	case "float":
 		what = "a number"
-		_, err = strconv.ParseFloat(text, 64)
+		switch v.(type) {
+		case int, int64, float64:
+			ok = true
+		}
 	case "bool":
 		what = "true or false"
-		_, err = strconv.ParseBool(text)
+		_, ok = v.(bool)
 	}
-	if err != nil {
-		return fmt.Sprintf("%q is not %s", text, what)
+	if ok {
+		return ""
 	}
-	return ""
+	shown := fmt.Sprint(v)
+	if v == nil {
+		shown = "null"
+	}
+	advice := ""
+	if _, isText := v.(string); isText && looksLike(shown, want) {
+		advice = "; write it without quotes"
+	}
+	return fmt.Sprintf("%q is not %s%s", shown, what, advice)
+}
+
+// looksLike tells whether a text would be a value of the type without its quotes.
+func looksLike(text, want string) bool {
+	if want == "bool" {
+		return text == "true" || text == "false"
+	}
+	_, err := strconv.ParseFloat(text, 64)
+	return err == nil
 }
 
 func checkRange(n, low, high int64) string {

@@ -185,6 +185,7 @@ func (l *linter) yaml(text string, example bool) []finding {
 	if len(all) == 0 && len(isUnset) == 0 {
 		all = l.unread(text)
 	}
+	all = withoutConsequences(all)
 	slices.SortStableFunc(all, func(a, b finding) int {
 		if a.line != b.line {
 			return a.line - b.line
@@ -192,6 +193,23 @@ func (l *linter) yaml(text string, example bool) []finding {
 		return strings.Compare(a.what, b.what)
 	})
 	return slices.Compact(all)
+}
+
+// withoutConsequences drops what was found in a value of the wrong shape, which
+// the engine shows to the rules as an empty one.
+func withoutConsequences(all []finding) []finding {
+	wrongShape := map[[2]int]bool{}
+	isShape := func(f finding) bool {
+		return strings.Contains(f.what, "expected array value") || strings.Contains(f.what, "expected object value")
+	}
+	for _, f := range all {
+		if isShape(f) {
+			wrongShape[[2]int{f.line, f.column}] = true
+		}
+	}
+	return slices.DeleteFunc(all, func(f finding) bool {
+		return wrongShape[[2]int{f.line, f.column}] && !isShape(f)
+	})
 }
 
 // unread finds what the engine cannot read though no lint rule saw it, a number

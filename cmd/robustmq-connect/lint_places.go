@@ -134,21 +134,26 @@ func stepInto(node *yaml.Node, step string) *yaml.Node {
 	return nil
 }
 
-// fieldAt returns the name and the column of the plain value on a line that a
-// message speaks of: the one that it quotes, else the last.
+// fieldAt returns the name and the column of the value on a line that a message
+// speaks of: the one that it quotes, else the only one.
 func (p places) fieldAt(line int, message string) (name string, column int) {
+	values := 0
 	for _, placed := range p.nodes {
-		if placed.node.Line != line || placed.node.Kind != yaml.ScalarNode || len(placed.path) == 0 {
+		if placed.node.Line != line || len(placed.path) == 0 || len(placed.node.Content) > 0 {
 			continue
 		}
 		last := len(placed.path) - 1
 		for last > 0 && isIndex(placed.path[last]) {
 			last--
 		}
+		values++
 		name, column = placed.path[last], placed.node.Column
 		if strings.Contains(message, strconv.Quote(placed.node.Value)) {
-			break
+			return name, column
 		}
+	}
+	if values != 1 {
+		return "", 0
 	}
 	return name, column
 }
