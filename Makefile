@@ -64,8 +64,15 @@ vulnerabilities: $(GOVULNCHECK)
 		echo "$$out"; exit $$code; \
 	fi
 
-.PHONY: bench
-bench: ## Run the benchmarks of the envelope codec
+.PHONY: bench bench-quick bench-codec
+bench: ## Measure against upstream's components and against the floor, with Apache Kafka
+	tests/servers/with.sh go run ./tests/bench $(ARGS)
+
+bench-quick: ## The same with fewer messages and rounds
+	tests/servers/with.sh go run ./tests/bench -quick -out bin/bench.md $(ARGS)
+	cat bin/bench.md
+
+bench-codec: ## Measure the envelope codec against encoding/json
 	go test -run '^$$' -bench . -benchmem ./plugins/envelope $(ARGS)
 
 .PHONY: docs

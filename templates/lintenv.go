@@ -215,7 +215,12 @@ func registerStandIn(env *service.Environment, kind string, s spec) error {
 		return err
 	}
 	name := s["name"].(string)
-	if kind == "output" {
+	switch kind {
+	case "processor":
+		return env.RegisterProcessor(name, component, func(*service.ParsedConfig, *service.Resources) (service.Processor, error) {
+			return nil, errStandIn
+		})
+	case "output":
 		return env.RegisterBatchOutput(name, component, func(*service.ParsedConfig, *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
 			return nil, service.BatchPolicy{}, 0, errStandIn
 		})

@@ -100,6 +100,9 @@ func (f fields) wordRule(name string, words ...string) {
 
 func (f fields) durationRules(allowZero bool, names ...string) {
 	for _, name := range names {
+		if n, ok := f.number(name); ok {
+			f.report(name, checkDuration(strconv.FormatInt(n, 10), allowZero))
+		}
 		f.textRule(name, func(s string) string { return checkDuration(s, allowZero) })
 	}
 }
@@ -263,9 +266,10 @@ func (f fields) sasl() {
 // kafkaTopicRule checks a topic that is not an interpolation.
 func (f fields) kafkaTopicRule() {
 	f.textRule("topic", func(topic string) string {
-		if strings.Contains(topic, "${!") {
+		before, _, interpolated := strings.Cut(topic, "${!")
+		if interpolated && before == "" {
 			return ""
 		}
-		return checkKafkaTopic(topic)
+		return checkKafkaTopic(before)
 	})
 }

@@ -2,7 +2,12 @@ package templates
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
 const defaultBrokerURL = "tcp://localhost:1883"
@@ -25,6 +30,7 @@ var ruleSets = []ruleSet{
 	{kind: "output", name: "mqtt", check: checkMQTTOutput},
 	{kind: "input", name: "kafka_franz", check: checkKafkaInput},
 	{kind: "output", name: "kafka_franz", check: checkKafkaOutput},
+	{kind: "processor", name: "robustmq_envelope", check: checkEnvelope},
 }
 
 func checkInputTemplate(f fields) {
@@ -65,16 +71,53 @@ func checkMQTTInput(f fields) {
 	}
 }
 
-func checkMQTTOutput(f fields) { f.mqttConnection("user") }
+func checkMQTTOutput(f fields) {
+	f.mqttConnection("user")
+	f.textRule("topic", func(topic string) string {
+		if strings.Contains(topic, "${!") {
+			return ""
+		}
+		if strings.ContainsAny(topic, "+#") {
+			return fmt.Sprintf("%q has a wildcard; a message is published to a topic without '+' and '#'", topic)
+		}
+		return checkTopicText(topic)
+	})
+}
 
 func (f fields) kafkaConnection() {
 	f.listRule("seed_brokers", checkSeedBrokers)
+	if servers, ok := f.conf["seed_brokers"].([]any); ok && len(servers) == 0 {
+		f.report("seed_brokers", checkServers(""))
+	}
+	if batching, ok := f.inner("batching", f.conf["batching"]); ok {
+		batching.textRule("period", func(s string) string {
+			if s == "" {
+				return ""
+			}
+			return checkDuration(s, true)
+		})
+	}
 	f.durationRules(true, "metadata_max_age", "request_timeout_overhead", "conn_idle_timeout")
 	f.tls()
 	f.sasl()
 }
 
-func checkKafkaInput(f fields) { f.kafkaConnection() }
+func checkKafkaInput(f fields) {
+	f.kafkaConnection()
+	if f.boolean("regexp_topics") || len(f.list("regexp_topics_include")) > 0 {
+		return
+	}
+	// An item may be a list, and name partitions and offsets behind a colon.
+	f.listRule("topics", func(item string) string {
+		for _, topic := range splitServers(item) {
+			name, _, _ := strings.Cut(topic, ":")
+			if what := checkKafkaTopic(name); what != "" {
+				return what
+			}
+		}
+		return ""
+	})
+}
 
 func checkKafkaOutput(f fields) {
 	f.kafkaConnection()
@@ -91,4 +134,43 @@ func checkKafkaOutput(f fields) {
 	f.rangeRule("max_buffered_records", 1, math.MaxInt32)
 	f.rangeRule("max_in_flight_requests", 1, math.MaxInt32)
 	f.rangeRule("record_retries", 0, math.MaxInt32)
+}
+
+// checkEnvelope judges the fields that are no interpolations.
+func checkEnvelope(f fields) {
+	for _, name := range slices.Sorted(maps.Keys(f.conf)) {
+		f.textRule(name, func(text string) string {
+			if strings.Contains(text, "${!") {
+				return ""
+			}
+			if err := envelope.CheckField(name, text); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+	}
+}
+
+// EngineProblems returns what is wrong with the engine's own settings in a whole
+// pipeline, as far as they are values that the engine itself finds out late or
+// never.
+func EngineProblems(conf map[string]any) []Problem {
+	var problems []Problem
+	f := fields{conf: conf, problems: &problems}
+	f.durationRules(true, "shutdown_timeout", "shutdown_delay")
+	if http, ok := f.inner("http", conf["http"]); ok {
+		http.textRule("address", func(address string) string {
+			if strings.HasPrefix(address, ":") {
+				return checkPort(address, address[1:])
+			}
+			return checkHostPort(address, "4195")
+		})
+	}
+	if logger, ok := f.inner("logger", conf["logger"]); ok {
+		logger.textRule("level", func(level string) string {
+			return checkWord(strings.ToUpper(level), []string{"OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL", "NONE"})
+		})
+		logger.wordRule("format", "json", "logfmt")
+	}
+	return problems
 }

@@ -93,7 +93,7 @@ func TestHelpIsOurs(t *testing.T) {
 }
 
 func TestWithoutAPipelineFileHelpIsPrintedAndTheCallFails(t *testing.T) {
-	for _, args := range [][]string{nil, {"run"}, {"--log.level", "debug"}, {"run", "--chilled"}} {
+	for _, args := range [][]string{nil, {"run"}, {"--log.level", "debug"}, {"run", "--chilled"}, {"--set", "http.enabled=false"}} {
 		r := call(t, "would be piped\n", args...)
 		assert.Equal(t, 1, r.code, "%v", args)
 		assert.Empty(t, r.stdout)
@@ -125,6 +125,15 @@ func TestBadCallsSayOneLine(t *testing.T) {
 		assert.Contains(t, r.stderr, c.says)
 		assert.Equal(t, 1, strings.Count(r.stderr, "\n"), "%v says:\n%s", c.args, r.stderr)
 		assert.NotContains(t, r.stderr, "goroutine ")
+	}
+}
+
+func TestRunTakesItsFileAsAFlagToo(t *testing.T) {
+	path := writeFile(t, "input:\n  generate: { mapping: root = \"x\", count: 1 }\noutput:\n  stdout: {}\n")
+	for _, args := range [][]string{{"run", "-c", path}, {"run", path}, {"-c", path}, {"-c", path, "run"}} {
+		r := call(t, "", append([]string{"--set", "http.enabled=false"}, args...)...)
+		assert.Zero(t, r.code, "%v: %s", args, r.stderr)
+		assert.Equal(t, "x\n", r.stdout)
 	}
 }
 

@@ -96,8 +96,12 @@ func parseInvocation(args []string) invocation {
 			call.version = call.version || call.command == ""
 		case "help", "h":
 			call.help = true
-		case "config", "c", "set", "s":
+		case "config", "c":
 			complete = true
+			if call.command == "run" && !hasValue && i+1 < len(args) {
+				// Upstream's run takes the file as a word only.
+				call.args = slices.Concat(args[:i], args[i+1:])
+			}
 		case "chilled", "watcher", "w":
 		default:
 			// A flag that upstream knows, or refuses.

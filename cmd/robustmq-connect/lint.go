@@ -81,7 +81,7 @@ func lintAction(c *ucli.Context, env *service.Environment) error {
 	for _, path := range paths {
 		findings := l.file(path)
 		for _, f := range findings {
-			fmt.Fprintf(c.App.ErrWriter, "%s(%d,%d) %s\n", path, f.line, f.column, f.what)
+			fmt.Fprintf(c.App.ErrWriter, "%s(%d,%d) %s\n", path, max(1, f.line), f.column, oneLine(f.what))
 		}
 		if c.Bool("verbose") {
 			result := "OK"
@@ -130,20 +130,49 @@ func (l *linter) file(path string) []finding {
 	return l.yaml(string(text), false)
 }
 
-var snippetFence = regexp.MustCompile("(?ms)^```ya?ml[^\n]*\n(.*?)^```")
+// openingFence is the first line of a fenced code block (CommonMark 4.5).
+var openingFence = regexp.MustCompile("^([ \t]*(?:[-*+]|[0-9]+[.)])?[ \t]*)(`{3,}|~{3,})[ \t]*([A-Za-z]*)")
 
 // markdown checks each yaml snippet. An environment variable of a snippet is an
 // example and need not be set.
 func (l *linter) markdown(text string) []finding {
 	var all []finding
-	for _, at := range snippetFence.FindAllStringSubmatchIndex(text, -1) {
-		offset := strings.Count(text[:at[2]], "\n")
-		for _, f := range l.yaml(text[at[2]:at[3]], true) {
-			f.line += offset
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		m := openingFence.FindStringSubmatch(lines[i])
+		if m == nil {
+			continue
+		}
+		first := i + 1
+		i++
+		for i < len(lines) && !closesFence(lines[i], m[2]) {
+			i++
+		}
+		if word := strings.ToLower(m[3]); word != "yaml" && word != "yml" {
+			continue
+		}
+		if i == len(lines) {
+			all = append(all, finding{line: first, column: 1, what: "the yaml snippet does not end; add " + m[2]})
+		}
+		snippet := make([]string, 0, i-first)
+		for _, line := range lines[first:i] {
+			indent := len(line) - len(strings.TrimLeft(line, " \t"))
+			snippet = append(snippet, line[min(indent, len(m[1])):])
+		}
+		for _, f := range l.yaml(strings.Join(snippet, "\n"), true) {
+			f.line += first
+			f.column += len(m[1])
 			all = append(all, f)
 		}
 	}
 	return all
+}
+
+// closesFence tells whether a line ends the block that the fence opened: at least
+// as many of the same character and nothing else.
+func closesFence(line, fence string) bool {
+	line = strings.TrimSpace(line)
+	return len(line) >= len(fence) && strings.Trim(line, fence[:1]) == ""
 }
 
 var envWithoutDefault = regexp.MustCompile(`\$\{([0-9A-Za-z_.]+)(?:\|[0-9A-Za-z]+)?\}`)
@@ -182,9 +211,8 @@ func (l *linter) yaml(text string, example bool) []finding {
 	for _, lint := range lints {
 		all = append(all, places.locate(l.env, lint))
 	}
-	if len(all) == 0 && len(isUnset) == 0 {
-		all = l.unread(text)
-	}
+	all = append(all, places.engineProblems(text)...)
+	all = append(all, l.unread(text, lookup, all)...)
 	all = withoutConsequences(all)
 	slices.SortStableFunc(all, func(a, b finding) int {
 		if a.line != b.line {
@@ -213,22 +241,31 @@ func withoutConsequences(all []finding) []finding {
 }
 
 // unread finds what the engine cannot read though no lint rule saw it, a number
-// that is none in a field of the engine's own for example.
-func (l *linter) unread(text string) []finding {
+// that is none in a field of the engine's own for example. What stands on a line
+// of another finding, or comes of a variable that is not set, is that finding.
+func (l *linter) unread(text string, lookup func(context.Context, string) (string, bool), found []finding) []finding {
 	builder := l.env.NewStreamBuilder()
 	builder.DisableLinting()
 	builder.SetSchema(l.schema)
-	if err := builder.SetYAML(text); err != nil {
-		return []finding{{line: lineOf(err), column: 1, what: err.Error()}}
+	builder.SetEnvVarLookupFunc(func(name string) (string, bool) { return lookup(context.Background(), name) })
+	err := builder.SetYAML(text)
+	if err == nil || strings.Contains(err.Error(), templates.UnsetVariable("")) {
+		return nil
 	}
-	return nil
+	line := lineOf(err)
+	if slices.ContainsFunc(found, func(f finding) bool { return f.line == line }) {
+		return nil
+	}
+	return []finding{{line: line, column: 1, what: oneLine(err.Error())}}
 }
 
-var lineInError = regexp.MustCompile(`line (\d+)`)
+// lineInError finds the line in an error of the YAML library's, or of the
+// engine's.
+var lineInError = regexp.MustCompile(`line (\d+)|^\((\d+),\d+\) `)
 
 func lineOf(err error) int {
 	if m := lineInError.FindStringSubmatch(err.Error()); m != nil {
-		if n, err := strconv.Atoi(m[1]); err == nil {
+		if n, err := strconv.Atoi(m[1] + m[2]); err == nil {
 			return n
 		}
 	}
@@ -315,9 +352,15 @@ func eachFile(what string, patterns []string, use func(text []byte) error) error
 	return nil
 }
 
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
+}
+
 // printError writes an error as one line.
 func printError(w io.Writer, err error) {
 	if text := strings.TrimSpace(err.Error()); text != "" {
-		fmt.Fprintln(w, "robustmq-connect: "+strings.ReplaceAll(text, "\n", "; "))
+		// Upstream forgets to fill in its own name in one place.
+		text = strings.ReplaceAll(text, "{{.ProductName}}", productName)
+		fmt.Fprintln(w, binaryName+": "+oneLine(text))
 	}
 }

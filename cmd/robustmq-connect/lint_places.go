@@ -16,8 +16,12 @@ import (
 // problem of a component at the component's first line; places finds the line of
 // the value itself.
 type places struct {
-	// at holds each node with the keys that lead to it.
+	// nodes holds each node with the keys that lead to it.
 	nodes []placedNode
+	// twice holds the keys that a mapping has already.
+	twice []*yaml.Node
+	// more is the line of a second document, or 0.
+	more int
 }
 
 type placedNode struct {
@@ -29,12 +33,19 @@ type placedNode struct {
 // variables are replaced has no places, and problems stay where the engine put
 // them.
 func placesOf(text string) places {
-	var root yaml.Node
 	var p places
-	if err := yaml.Unmarshal([]byte(text), &root); err == nil {
+	documents := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var root yaml.Node
+		if err := documents.Decode(&root); err != nil {
+			return p
+		}
+		if len(p.nodes) > 0 {
+			p.more = root.Line
+			return p
+		}
 		p.add(&root, nil)
 	}
-	return p
 }
 
 func (p *places) add(node *yaml.Node, path []string) {
@@ -50,6 +61,12 @@ func (p *places) add(node *yaml.Node, path []string) {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
+			for j := 0; j < i; j += 2 {
+				if node.Content[j].Value == node.Content[i].Value {
+					p.twice = append(p.twice, node.Content[i])
+					break
+				}
+			}
 			p.add(node.Content[i+1], append(path[:len(path):len(path)], node.Content[i].Value))
 		}
 	}
@@ -107,6 +124,31 @@ func (p places) valueBelow(line int, path []string) *yaml.Node {
 	return nil
 }
 
+// engineProblems finds what is wrong outside of the components: in the engine's
+// own settings, and in what a YAML reader would pass over in silence.
+func (p places) engineProblems(text string) []finding {
+	var all []finding
+	for _, key := range p.twice {
+		all = append(all, finding{line: key.Line, column: key.Column, what: key.Value + ": stands here a second time; keep one of the two"})
+	}
+	if p.more > 0 {
+		all = append(all, finding{line: p.more, column: 1, what: "a second document starts here and would be ignored; put it into a file of its own"})
+	}
+	var conf map[string]any
+	if len(p.nodes) < 2 || yaml.Unmarshal([]byte(text), &conf) != nil {
+		return all
+	}
+	for _, problem := range templates.EngineProblems(conf) {
+		f := finding{line: 1, column: 1, what: problem.String()}
+		if node := follow(p.nodes[1].node, strings.Split(problem.Path, ".")); node != nil {
+			f.line, f.column = node.Line, node.Column
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// follow walks from a node down a path, to nil where the path does not exist.
 func follow(node *yaml.Node, path []string) *yaml.Node {
 	for _, step := range path {
 		if node = stepInto(node, step); node == nil {
@@ -148,7 +190,7 @@ func (p places) fieldAt(line int, message string) (name string, column int) {
 		}
 		values++
 		name, column = placed.path[last], placed.node.Column
-		if strings.Contains(message, strconv.Quote(placed.node.Value)) {
+		if v := placed.node.Value; strings.Contains(message, strconv.Quote(v)) || v != "" && strings.Contains(message, "value "+v+" ") {
 			return name, column
 		}
 	}

@@ -133,6 +133,27 @@ func TestLintReportsLinesOfMarkdownSnippets(t *testing.T) {
 	assert.Equal(t, path+"(7,10) qos: 5 is out of range; it takes 0 to 2\n", stderr)
 }
 
+func TestLintReadsEveryKindOfFence(t *testing.T) {
+	wrong := "shutdown_timeout: soon\n"
+	for name, text := range map[string]string{
+		"tildes":      "~~~yaml\n" + wrong + "~~~\n",
+		"capitals":    "```YAML\n" + wrong + "```\n",
+		"in a list":   "- ```yml\n  " + wrong + "  ```\n",
+		"more words":  "```yaml title=x\n" + wrong + "```\n",
+		"four of one": "````yaml\n" + wrong + "````\n",
+		"without end": "```yaml\n" + wrong,
+	} {
+		findings := testLinter(t, lintOptions{}).markdown(text)
+		if assert.NotEmpty(t, findings, name) {
+			last := findings[len(findings)-1]
+			assert.Equal(t, 2, last.line, name)
+			assert.Contains(t, last.what, "shutdown_timeout", name)
+		}
+	}
+	assert.Empty(t, testLinter(t, lintOptions{}).markdown("````md\n```yaml\n"+wrong+"```\n````\n"), "an example of Markdown")
+	assert.Contains(t, testLinter(t, lintOptions{}).markdown("```yaml\na: 1\n")[0].what, "does not end")
+}
+
 func TestLintSkipsChecksOnRequest(t *testing.T) {
 	dir := t.TempDir()
 	path := writeFile(t, dir, "p.yaml", `output:

@@ -40,7 +40,9 @@ func TestREADMETablesAreThoseOfTheSpecs(t *testing.T) {
 		require.NoError(t, os.WriteFile(readmePath, []byte(fresh), 0o644))
 		return
 	}
-	assert.Equal(t, fresh, string(readme), "the README's tables are stale; run make docs")
+	if fresh != string(readme) { // two whole files would be printed
+		t.Error("the README's tables are stale; run make docs")
+	}
 }
 
 // fieldTable renders a component's fields as a Markdown table.

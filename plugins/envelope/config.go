@@ -21,6 +21,7 @@ const (
 	fieldHeader          = "header"
 	fieldKey             = "key"
 	fieldTags            = "tags"
+	fieldKafkaTopic      = "kafka_topic"
 	fieldRepeatTimestamp = "repeat_timestamp"
 	fieldVerifyCRC       = "verify_crc"
 
@@ -28,10 +29,11 @@ const (
 	operatorDecode = "decode"
 )
 
-// encodeFields are the fields that fill the envelope, in its order.
+// encodeFields are the fields that fill the envelope, in its order, and the one
+// that an output needs of the message before it is encoded.
 var encodeFields = []string{
 	fieldTopic, fieldQoS, fieldRetain, fieldPayload, fieldClientID, fieldUsername,
-	fieldTimestamp, fieldMessageID, fieldHeader, fieldKey, fieldTags,
+	fieldTimestamp, fieldMessageID, fieldHeader, fieldKey, fieldTags, fieldKafkaTopic,
 }
 
 // What lint and the constructor say alike.
@@ -64,6 +66,7 @@ type config struct {
 
 	topic, qos, retain, payload, clientID, username *service.InterpolatedString
 	timestamp, messageID, header, key, tags         *service.InterpolatedString
+	kafkaTopic                                      *service.InterpolatedString
 }
 
 func parseConfig(conf *service.ParsedConfig) (c config, err error) {
@@ -84,7 +87,7 @@ func parseConfig(conf *service.ParsedConfig) (c config, err error) {
 	}
 	targets := []**service.InterpolatedString{
 		&c.topic, &c.qos, &c.retain, &c.payload, &c.clientID, &c.username,
-		&c.timestamp, &c.messageID, &c.header, &c.key, &c.tags,
+		&c.timestamp, &c.messageID, &c.header, &c.key, &c.tags, &c.kafkaTopic,
 	}
 	for i, name := range encodeFields {
 		if !conf.Contains(name) {
@@ -92,6 +95,11 @@ func parseConfig(conf *service.ParsedConfig) (c config, err error) {
 		}
 		if *targets[i], err = conf.FieldInterpolatedString(name); err != nil {
 			return c, err
+		}
+		if constant, ok := (*targets[i]).Static(); ok {
+			if err := CheckField(name, constant); err != nil {
+				return c, fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	return c, nil
@@ -140,8 +148,9 @@ func Spec() *service.ConfigSpec {
 			interpolated(fieldTimestamp, "The time of receipt in Unix seconds, an integer. Left out, it is the metadata `mqtt_timestamp_ms` (Unix milliseconds) rounded down to seconds, or the time of encoding without it.", `${! json("measured_at").ts_parse("2006-01-02T15:04:05Z07:00").ts_unix() }`),
 			interpolated(fieldMessageID, "The MQTT packet identifier, an integer from 0 to 65535. Left out, it is the metadata `mqtt_message_id`, or 0 without it."),
 			interpolated(fieldHeader, "The header, a JSON array of objects with the strings `key` and `value`. Left out, it is made of the MQTT 5 properties in the metadata.", `${! [{"key": "content-type", "value": "application/json"}] }`),
-			interpolated(fieldKey, "The key of the Kafka record as the envelope states it; the output has its own setting for the key that it uses. Left out, it is the metadata `kafka_key`, or empty without it.", `${! @mqtt_topic }`),
+			interpolated(fieldKey, "The key of the Kafka record. Set, it becomes the metadata `kafka_key` as well, so that the output can use it though the content is an envelope by then. Left out, it is the metadata `kafka_key`, or empty without it.", `${! @mqtt_topic }`),
 			interpolated(fieldTags, "The tags, a JSON array of strings. Left out, they are the levels of `topic`, which is `[\"sensor\",\"temperature\"]` for `sensor/temperature`; an empty topic has none.", `${! ["plant-1", @mqtt_topic] }`),
+			interpolated(fieldKafkaTopic, "The Kafka topic of the record, which is no part of the envelope. Set, it becomes the metadata `kafka_topic`, so that the output can use it though the content is an envelope by then.", `events_${! json("type") }`).Advanced(),
 			service.NewBoolField(fieldRepeatTimestamp).Default(false).Advanced().
 				Description("Whether `encode` writes `timestamp` a second time before `crc_num`, as RobustMQ's own documentation shows it. Strict JSON readers reject a name that comes twice."),
 			service.NewBoolField(fieldVerifyCRC).Default(true).Advanced().

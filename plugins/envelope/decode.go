@@ -219,6 +219,7 @@ func (d *decoder) blob(other *blob) (blob, error) {
 	return b, err
 }
 
+// base64 reads a string as the standard library does, which skips line breaks.
 func (d *decoder) base64() ([]byte, error) {
 	at := d.pos
 	text, err := d.text()

@@ -17,6 +17,7 @@ type encoding struct {
 
 	topic, qos, retain, payload, clientID, username executor
 	timestamp, messageID, headers, key, tags        executor
+	kafkaTopic                                      executor
 }
 
 func (p *processor) begin(batch service.MessageBatch) *encoding {
@@ -39,6 +40,8 @@ func (p *processor) begin(batch service.MessageBatch) *encoding {
 		headers:   field(fieldHeader, p.header),
 		key:       field(fieldKey, p.key),
 		tags:      field(fieldTags, p.tags),
+
+		kafkaTopic: field(fieldKafkaTopic, p.kafkaTopic),
 	}
 }
 
@@ -170,24 +173,17 @@ func (x executor) intOr(i int, msg *service.Message, key string, lo, hi int64) (
 	if err != nil {
 		return 0, false, err
 	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < lo || n > hi {
-		return 0, false, x.wrong(s, wantInteger(lo, hi))
-	}
-	return n, true, nil
+	n, err := parseInt(s, lo, hi)
+	return n, true, x.failed(err)
 }
 
 func (x executor) boolAt(i int) (bool, error) {
 	s, err := x.textAt(i)
-	switch {
-	case err != nil:
+	if err != nil {
 		return false, err
-	case s == "true":
-		return true, nil
-	case s == "false":
-		return false, nil
 	}
-	return false, x.wrong(s, "true or false")
+	b, err := parseBool(s)
+	return b, x.failed(err)
 }
 
 func (x executor) headerAt(i int) ([]Header, error) {
@@ -196,10 +192,7 @@ func (x executor) headerAt(i int) ([]Header, error) {
 		return nil, err
 	}
 	header, err := parseHeader(s)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", x.wrong(s, `a JSON array of objects with the strings "key" and "value"`), err)
-	}
-	return header, nil
+	return header, x.failed(err)
 }
 
 func (x executor) tagsAt(i int) ([]string, error) {
@@ -208,15 +201,55 @@ func (x executor) tagsAt(i int) ([]string, error) {
 		return nil, err
 	}
 	tags, err := parseTags(s)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", x.wrong(s, "a JSON array of strings"), err)
+	return tags, x.failed(err)
+}
+
+// failed says of which field an error is.
+func (x executor) failed(err error) error {
+	if err == nil {
+		return nil
 	}
-	return tags, nil
+	return fmt.Errorf("evaluating field %s: %w", x.name, err)
+}
+
+// CheckField returns what is wrong with the text that an encoding field
+// evaluates to, or nil. Fields that take any text have nothing to check.
+func CheckField(name, text string) (err error) {
+	switch name {
+	case fieldQoS:
+		_, err = parseInt(text, 0, 2)
+	case fieldMessageID:
+		_, err = parseInt(text, 0, math.MaxUint16)
+	case fieldTimestamp:
+		_, err = parseInt(text, math.MinInt64, math.MaxInt64)
+	case fieldRetain:
+		_, err = parseBool(text)
+	case fieldHeader:
+		_, err = parseHeader(text)
+	case fieldTags:
+		_, err = parseTags(text)
+	}
+	return err
+}
+
+func parseInt(s string, lo, hi int64) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < lo || n > hi {
+		return 0, wrong(s, wantInteger(lo, hi))
+	}
+	return n, nil
+}
+
+func parseBool(s string) (bool, error) {
+	if s != "true" && s != "false" {
+		return false, wrong(s, "true or false")
+	}
+	return s == "true", nil
 }
 
 // wrong is the error for a field that evaluates to what it cannot be.
-func (x executor) wrong(got, want string) error {
-	return fmt.Errorf("evaluating field %s: want %s, got %s", x.name, want, quote(got))
+func wrong(got, want string) error {
+	return fmt.Errorf("want %s, got %s", want, quote(got))
 }
 
 // lookup returns the first header entry of that name.
@@ -233,18 +266,24 @@ func lookup(header []Header, name string) (string, bool) {
 func parseHeader(s string) ([]Header, error) {
 	r := scanner{data: []byte(strings.TrimSpace(s)), field: fieldHeader, index: -1}
 	header, err := r.header()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = r.end()
 	}
-	return header, r.end()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", wrong(s, `a JSON array of objects with the strings "key" and "value"`), err)
+	}
+	return header, nil
 }
 
 // parseTags reads the JSON array that the field tags takes.
 func parseTags(s string) ([]string, error) {
 	r := scanner{data: []byte(strings.TrimSpace(s)), field: fieldTags, index: -1}
 	tags, err := r.strings()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = r.end()
 	}
-	return tags, r.end()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", wrong(s, "a JSON array of strings"), err)
+	}
+	return tags, nil
 }

@@ -68,7 +68,12 @@ func (p *processor) decodeMessage(msg *service.Message) error {
 	msg.MetaSetMut(MetaQoS, int(e.QoS))
 	msg.MetaSetMut(MetaRetained, e.Retain)
 	msg.MetaSetMut(MetaMessageID, int(e.MessageID))
-	msg.MetaSetMut(MetaTimestampMS, e.Timestamp*1000)
+	// A record without a timestamp, or of 1970, gets that of its next encoding.
+	if e.Timestamp != 0 {
+		msg.MetaSetMut(MetaTimestampMS, e.Timestamp*1000)
+	} else {
+		msg.MetaDelete(MetaTimestampMS)
+	}
 	if e.Key != "" {
 		msg.MetaSetMut(MetaKafkaKey, e.Key)
 	}
@@ -97,10 +102,13 @@ const chunk = 64 << 10
 // messages of the batch finds them as they came.
 func (p *processor) encode(batch service.MessageBatch) {
 	b := p.begin(batch)
-	records := make([][]byte, len(batch))
+	records := make([]record, len(batch))
 	var buf []byte
 	for i, msg := range batch {
 		e, err := b.envelope(i, msg)
+		if err == nil && b.kafkaTopic.x != nil {
+			records[i].topic, err = b.kafkaTopic.textAt(i)
+		}
 		if err != nil {
 			msg.SetError(err)
 			continue
@@ -110,11 +118,25 @@ func (p *processor) encode(batch service.MessageBatch) {
 		}
 		start := len(buf)
 		buf = AppendEncode(buf, &e, p.repeatTimestamp)
-		records[i] = buf[start:len(buf):len(buf)]
+		records[i].value = buf[start:len(buf):len(buf)]
+		records[i].key = e.Key
 	}
-	for i, record := range records {
-		if record != nil {
-			batch[i].SetBytes(record)
+	for i, r := range records {
+		if r.value == nil {
+			continue
+		}
+		batch[i].SetBytes(r.value)
+		if b.key.x != nil {
+			batch[i].MetaSetMut(MetaKafkaKey, r.key)
+		}
+		if b.kafkaTopic.x != nil {
+			batch[i].MetaSetMut(MetaKafkaTopic, r.topic)
 		}
 	}
+}
+
+// record is what a message becomes in Kafka.
+type record struct {
+	value      []byte
+	key, topic string
 }

@@ -145,13 +145,13 @@ func TestEncodeErrorNamesFieldAndValue(t *testing.T) {
 	}{
 		{"qos: ${! @q }", map[string]any{"q": 3}, `evaluating field qos: want 0, 1 or 2, got "3"`},
 		{"qos: ${! @q }", nil, `evaluating field qos: want 0, 1 or 2, got "null"`},
-		{"retain: maybe", nil, `evaluating field retain: want true or false, got "maybe"`},
-		{"timestamp: 1.5", nil, `evaluating field timestamp: want an integer of 64 bits, got "1.5"`},
-		{"message_id: -1", nil, `evaluating field message_id: want an integer from 0 to 65535, got "-1"`},
-		{"header: '{}'", nil, `evaluating field header: want a JSON array of objects with the strings "key" and "value", got "{}": decoding header at byte 0: want an array, got an object`},
-		{"tags: '[1]'", nil, `evaluating field tags: want a JSON array of strings, got "[1]": decoding tags[0] at byte 1: want a string, got a number`},
-		{"tags: '[] x'", nil, "unexpected 'x' after the end"},
-		{"header: '[] x'", nil, "unexpected 'x' after the end"},
+		{"retain: ${! @v }", map[string]any{"v": "maybe"}, `evaluating field retain: want true or false, got "maybe"`},
+		{"timestamp: ${! @v }", map[string]any{"v": "1.5"}, `evaluating field timestamp: want an integer of 64 bits, got "1.5"`},
+		{"message_id: ${! @v }", map[string]any{"v": "-1"}, `evaluating field message_id: want an integer from 0 to 65535, got "-1"`},
+		{"header: ${! @v }", map[string]any{"v": "{}"}, `evaluating field header: want a JSON array of objects with the strings "key" and "value", got "{}": decoding header at byte 0: want an array, got an object`},
+		{"tags: ${! @v }", map[string]any{"v": "[1]"}, `evaluating field tags: want a JSON array of strings, got "[1]": decoding tags[0] at byte 1: want a string, got a number`},
+		{"tags: ${! @v }", map[string]any{"v": "[] x"}, "unexpected 'x' after the end"},
+		{"header: ${! @v }", map[string]any{"v": "[] x"}, "unexpected 'x' after the end"},
 		{`key: ${! json("a") }`, nil, "evaluating field key: "},
 		{`payload: ${! json("a") }`, nil, "evaluating field payload: "},
 		{"", map[string]any{MetaQoS: "x"}, `reading metadata mqtt_qos: want 0, 1 or 2, got "x"`},
@@ -161,7 +161,7 @@ func TestEncodeErrorNamesFieldAndValue(t *testing.T) {
 		{"", map[string]any{MetaPayloadFormatIndicator: 2}, "reading metadata mqtt_payload_format_indicator: want an integer from 0 to 1"},
 		{"", map[string]any{MetaMessageExpiryInterval: -1}, "reading metadata mqtt_message_expiry_interval: want an integer from 0 to 4294967295"},
 		{"", map[string]any{MetaUserProperties: []any{"x"}}, `reading metadata mqtt_user_properties: want an object with "key" and "value" at index 0, got "x"`},
-		{"", map[string]any{MetaUserProperties: "x"}, "reading metadata mqtt_user_properties: decoding header at byte 0"},
+		{"", map[string]any{MetaUserProperties: "x"}, "reading metadata mqtt_user_properties: want a JSON array of objects"},
 		{"", map[string]any{MetaUserProperties: 7}, "reading metadata mqtt_user_properties: want a list of objects"},
 	} {
 		msg := message("abc", test.meta)
@@ -296,4 +296,31 @@ func BenchmarkProcessorEncode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// The output evaluates its own fields when the content is an envelope already.
+func TestEncodeNotesKeyAndKafkaTopicOfTheMessage(t *testing.T) {
+	batch := service.MessageBatch{message(`{"device":"d-42","type":"alarm"}`, nil), message("no JSON", nil)}
+	process(t, newProcessor(t, "operator: encode\nkey: '${! json(\"device\") }'\nkafka_topic: 'events_${! json(\"type\") }'"), batch...)
+	require.NoError(t, batch[0].GetError())
+	key, _ := batch[0].MetaGet(MetaKafkaKey)
+	topic, _ := batch[0].MetaGet(MetaKafkaTopic)
+	assert.Equal(t, "d-42", key)
+	assert.Equal(t, "events_alarm", topic)
+	require.ErrorContains(t, batch[1].GetError(), "evaluating field")
+}
+
+func TestDecodeWithoutTimestampGivesNone(t *testing.T) {
+	msg := message(`{"topic":"a","payload":"YQ=="}`, nil)
+	process(t, newProcessor(t, "operator: decode"), msg)
+	require.NoError(t, msg.GetError())
+	_, ok := msg.MetaGet(MetaTimestampMS)
+	assert.False(t, ok)
+}
+
+func TestConstructorRefusesConstantsThatCannotBe(t *testing.T) {
+	conf, err := Spec().ParseYAML("operator: encode\nqos: 7", nil)
+	require.NoError(t, err)
+	_, err = parseConfig(conf)
+	require.EqualError(t, err, `qos: want 0, 1 or 2, got "7"`)
 }

@@ -1,0 +1,262 @@
+// Command bench measures robustmq-connect against upstream's components, set up
+// as a knowledgeable user would, and against the floor: the same work without
+// any framework. The three take turns in one run, and medians are quoted, since
+// machines differ and are noisy. make bench starts Kafka and runs it.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	quick := flag.Bool("quick", false, "fewer messages, three rounds and only the main cells")
+	out := flag.String("out", "tests/bench/RESULTS.md", "where to write the table; the figures go beside it, as JSON")
+	only := flag.String("only", "", "run only the cells whose name contains this")
+	flag.Parse()
+	if err := run(*quick, *out, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// cell is one kind of work.
+type cell struct {
+	Name    string
+	load    load
+	Ordered bool // the stock pair is set up to keep the order
+	Latency bool // latency is what counts, not the rate
+	// Partitions of the Kafka topic.
+	Partitions int
+}
+
+func cells(quick bool) []cell {
+	scale := func(n int) int {
+		if quick {
+			return n / 4
+		}
+		return n
+	}
+	flood := func(name string, messages, size, topics, window int) cell {
+		return cell{Name: name, Partitions: 1, load: load{messages: scale(messages), size: size, topics: topics, window: window}}
+	}
+	latency := func(rate int) cell {
+		return cell{
+			Name: fmt.Sprintf("latency at %d/s", rate), Partitions: 1, Latency: true,
+			load: load{messages: scale(10 * rate), size: 64, topics: 100, window: 1000, rate: rate},
+		}
+	}
+	ordered := flood("64 B, window 1000, stock in order", 100_000, 64, 100, 1000)
+	ordered.Ordered = true
+	partitions := flood("64 B, window 4000, 12 partitions", 400_000, 64, 100, 4000)
+	partitions.Partitions = 12
+	all := []cell{
+		flood("64 B, window 4000", 400_000, 64, 100, 4000),
+		flood("1 KB, window 4000", 200_000, 1024, 100, 4000),
+		flood("64 B, window 20", 100_000, 64, 100, 20),
+		ordered,
+		latency(1000),
+		latency(10_000),
+	}
+	if !quick {
+		all = append(all,
+			flood("16 KB, window 4000", 20_000, 16<<10, 100, 4000),
+			flood("64 B, window 100", 200_000, 64, 100, 100),
+			flood("64 B, window 4000, 10,000 topics", 400_000, 64, 10_000, 4000),
+			partitions,
+		)
+	}
+	return all
+}
+
+// report is everything that a run found.
+type report struct {
+	Machine string
+	Rounds  int
+	Cells   []cellReport
+}
+
+type cellReport struct {
+	Name    string
+	Latency bool
+	// Systems holds the median of every figure, by the name of the system.
+	Systems map[string]figures
+}
+
+func run(quick bool, out, only string) error {
+	brokers := os.Getenv("KAFKA_BROKERS")
+	if brokers == "" {
+		return errors.New("KAFKA_BROKERS is not set; run make bench, which starts Kafka")
+	}
+	dir, err := os.MkdirTemp("", "robustmq-connect-bench")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // the system empties its temporary folder
+	systems, err := buildSystems(dir)
+	if err != nil {
+		return err
+	}
+	rounds := 5
+	if quick {
+		rounds = 3
+	}
+	r := report{Machine: machine(), Rounds: rounds}
+	for _, c := range cells(quick) {
+		if !strings.Contains(c.Name, only) {
+			continue
+		}
+		found := map[string][]figures{}
+		for round := range rounds {
+			for _, s := range systems {
+				f, err := measure(s, c, brokers, dir)
+				if err != nil {
+					return fmt.Errorf("%s, %s, round %d: %w", c.Name, s.name, round+1, err)
+				}
+				found[s.name] = append(found[s.name], f)
+				fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", c.Name, s.name, f)
+			}
+		}
+		cr := cellReport{Name: c.Name, Latency: c.Latency, Systems: map[string]figures{}}
+		for name, all := range found {
+			cr.Systems[name] = medians(all)
+		}
+		r.Cells = append(r.Cells, cr)
+	}
+	if len(r.Cells) == 0 {
+		return fmt.Errorf("no cell has %q in its name", only)
+	}
+	return write(r, out)
+}
+
+// system is one of the programs that are compared.
+type system struct {
+	name, binary string
+	args         func(c cell, mqtt, brokers, topic, dir string) ([]string, error)
+}
+
+func buildSystems(dir string) ([]system, error) {
+	build := func(name, pkg string) (string, error) {
+		path := filepath.Join(dir, name)
+		if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		}
+		return path, nil
+	}
+	pipeline := func(text func(c cell, mqtt, brokers, topic string) string) func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
+		return func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
+			path := filepath.Join(dir, topic+".yaml")
+			return []string{"-c", path}, os.WriteFile(path, []byte(text(c, mqtt, brokers, topic)), 0o600)
+		}
+	}
+	var systems []system
+	for _, s := range []struct {
+		name, pkg string
+		args      func(c cell, mqtt, brokers, topic, dir string) ([]string, error)
+	}{
+		{"ours", "./cmd/robustmq-connect", pipeline(ourPipeline)},
+		{"stock", "./tests/bench/stock", pipeline(stockPipeline)},
+		{"floor", "./tests/bench/floor", func(_ cell, mqtt, brokers, topic, _ string) ([]string, error) {
+			return []string{"-mqtt", mqtt, "-kafka", brokers, "-topic", topic}, nil
+		}},
+	} {
+		path, err := build(s.name, s.pkg)
+		if err != nil {
+			return nil, err
+		}
+		systems = append(systems, system{s.name, path, s.args})
+	}
+	return systems, nil
+}
+
+func ourPipeline(_ cell, mqtt, brokers, topic string) string {
+	return fmt.Sprintf(`
+http: { enabled: false }
+logger: { level: WARN }
+input:
+  robustmq_kafka: { topic_id: '#', urls: [ %q ], client_id: bench }
+output:
+  robustmq_kafka: { bootstrap_servers: %q, topic: %s }
+`, mqtt, brokers, topic)
+}
+
+// stockPipeline is the stock pair at its best: batched, and with the envelope
+// made by Bloblang.
+func stockPipeline(c cell, mqtt, brokers, topic string) string {
+	threads, inFlight := -1, 10
+	if c.Ordered {
+		threads, inFlight = 1, 1
+	}
+	return fmt.Sprintf(`
+http: { enabled: false }
+logger: { level: WARN }
+input:
+  mqtt: { urls: [ %q ], topics: [ '#' ], client_id: bench }
+pipeline:
+  threads: %d
+  processors:
+    - mapping: |
+        let payload = content().encode("base64")
+        root.topic = @mqtt_topic
+        root.qos = @mqtt_qos
+        root.retain = @mqtt_retained
+        root.payload = $payload
+        root.client_id = ""
+        root.username = ""
+        root.timestamp = timestamp_unix()
+        root.message_id = @mqtt_message_id
+        root.header = []
+        root.key = @mqtt_topic
+        root.data = $payload
+        root.tags = @mqtt_topic.split("/")
+        root.crc_num = content().hash("crc32").encode("hex")
+output:
+  kafka_franz:
+    seed_brokers: [ %q ]
+    topic: %s
+    key: ${! @mqtt_topic }
+    compression: none
+    max_in_flight: %d
+    batching: { count: 1000, period: 5ms }
+`, mqtt, threads, brokers, topic, inFlight)
+}
+
+func write(r report, out string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(strings.TrimSuffix(out, ".md")+".json", append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(out, []byte(table(r)), 0o644)
+}
+
+func table(r report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Benchmark\n\n%s\n\nMedians of %d rounds, in which the systems take turns. Written by `make bench`.\n", r.Machine, r.Rounds)
+	b.WriteString("\n| work | ours | stock | floor | rate, ours to stock | CPU, stock to ours | CPU, ours to floor | rate, ours to floor |\n|---|---|---|---|---|---|---|---|\n")
+	for _, c := range r.Cells {
+		if c.Latency {
+			continue
+		}
+		o, s, f := c.Systems["ours"], c.Systems["stock"], c.Systems["floor"]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.1f | %.1f | %.2f | %.2f |\n", c.Name, o, s, f,
+			o.Rate/s.Rate, s.CPU/o.CPU, o.CPU/f.CPU, o.Rate/f.Rate)
+	}
+	b.WriteString("\n| latency, ms | ours p50 / p99 / p99.9 | stock | floor | p50, ours to stock | p99, ours to stock |\n|---|---|---|---|---|---|\n")
+	for _, c := range r.Cells {
+		if !c.Latency {
+			continue
+		}
+		o, s, f := c.Systems["ours"], c.Systems["stock"], c.Systems["floor"]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | 1/%.1f | 1/%.1f |\n", c.Name, o.latency(), s.latency(), f.latency(), s.P50/o.P50, s.P99/o.P99)
+	}
+	return b.String()
+}
