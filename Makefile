@@ -35,7 +35,7 @@ integration: ## Run the tests against a real mosquitto and Apache Kafka
 # Needs the servers; here nothing may be skipped, they are all there.
 .PHONY: integration-tests
 integration-tests:
-	go test -json -tags integration -count=1 -timeout 20m ./tests/integration/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
+	go test -json -tags integration -count=1 -timeout 20m ./tests/integration/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
 
 # Targets of their own, so that `make -k check` shows all that is wrong.
 .PHONY: check lint format vet tidy vulnerabilities

@@ -53,9 +53,7 @@ func checkOutputTemplate(f fields) {
 	f.rangeRule("retries", 1, 100)
 	f.rangeRule("message_timeout_ms", 1000, 300000)
 	f.rangeRule("cleanup_timeout_secs", 0, 300)
-	if f.isSet("linger_ms") {
-		f.report("linger_ms", "cannot be set in this version, whose output collects a batch for up to 5 ms and then 10 ms more; remove it")
-	}
+	f.rangeRule("linger_ms", 0, 60000)
 	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false {
 		f.report("acks", acks+" can lose messages and needs idempotent_write: false beside it; leave acks out to lose none")
 	}

@@ -2,7 +2,6 @@ package templates_test
 
 import (
 	"context"
-	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
 	_ "github.com/redpanda-data/connect/v4/public/components/pure"
 
-	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -25,7 +24,7 @@ import (
 // cloned after the first registration.
 func TestMain(m *testing.M) {
 	env := service.GlobalEnvironment()
-	if err := errors.Join(envelope.Register(env), templates.Register(env)); err != nil {
+	if err := plugins.Register(env); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -110,7 +109,6 @@ func TestRunRefusesWithTheWordsOfLint(t *testing.T) {
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: a/b } }":                                                    `topic: "a/b" has the character '/'`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, retries: 0 } }":                                          `retries: 0 is out of range; it takes 1 to 100`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, acks: \"1\" } }":                                         `acks: 1 can lose messages and needs idempotent_write: false beside it`,
-		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, linger_ms: 5 } }":                                        `linger_ms: cannot be set in this version`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, compression_type: gzpi } }":                              `compression_type: value "gzpi" is unknown; it takes none, gzip, snappy, lz4, zstd; did you mean "gzip"?`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, format: xml } }":                                         `format: value "xml" is unknown`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, sasl: [ { mechanism: SCRAM-SHA-256, username: a } ] } }": `sasl.0.mechanism: SCRAM-SHA-256 needs password`,

@@ -23,8 +23,8 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
 	_ "github.com/redpanda-data/connect/v4/public/components/pure"
 
+	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
-	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -36,10 +36,10 @@ const (
 // exampleEnvironment has the components that the examples are made of.
 var exampleEnvironment = sync.OnceValues(func() (*service.Environment, error) {
 	env := service.GlobalEnvironment()
-	if err := envelope.Register(env); err != nil {
+	if err := plugins.Register(env); err != nil {
 		return nil, err
 	}
-	return env, templates.Register(env)
+	return env, nil
 })
 
 func readExample(t *testing.T, name string) string {

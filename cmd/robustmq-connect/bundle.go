@@ -5,10 +5,6 @@ package main
 // in through these packages is listed in the README and held by
 // TestLicencesOfCompiledPackages.
 import (
-	"errors"
-
-	"github.com/redpanda-data/benthos/v4/public/service"
-
 	// Processors, buffers, caches (memory, lru, ttlru, multilevel), broker,
 	// switch, fallback, generate, drop: what every pipeline is built of.
 	_ "github.com/redpanda-data/connect/v4/public/components/pure"
@@ -18,10 +14,10 @@ import (
 	// trying a pipeline by hand and for enriching messages over HTTP.
 	_ "github.com/redpanda-data/connect/v4/public/components/io"
 
-	// kafka_franz, the Kafka side of robustmq_kafka.
+	// The Kafka inputs. The kafka_franz output is replaced by ours.
 	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
 
-	// mqtt, the MQTT side of robustmq_kafka.
+	// The mqtt output. The mqtt input is replaced by ours.
 	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
 
 	// The default metrics exporter, at /metrics.
@@ -36,16 +32,4 @@ import (
 
 	// A cache shared by several instances, for dedupe and look-ups.
 	_ "github.com/redpanda-data/connect/v4/public/components/redis"
-
-	"github.com/robustmq/robustmq-connect/plugins/envelope"
-	"github.com/robustmq/robustmq-connect/templates"
 )
-
-// registerComponents adds our own components to an environment that has
-// upstream's.
-func registerComponents(env *service.Environment) error {
-	return errors.Join(
-		envelope.Register(env),
-		templates.Register(env),
-	)
-}

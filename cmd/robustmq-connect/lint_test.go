@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
 func TestMain(m *testing.M) {
-	if err := registerComponents(service.GlobalEnvironment()); err != nil {
+	if err := plugins.Register(service.GlobalEnvironment()); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

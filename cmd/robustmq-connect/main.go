@@ -12,6 +12,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -35,7 +36,7 @@ func run(ctx context.Context, args []string) int {
 		return 0
 	}
 	env := service.GlobalEnvironment()
-	if err := registerComponents(env); err != nil {
+	if err := plugins.Register(env); err != nil {
 		printError(os.Stderr, err)
 		return 1
 	}

@@ -21,7 +21,7 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	out.text("key", k.Key, "")
 	out.text("compression_type", k.CompressionType, "none")
 	out.number("batch_size", k.BatchSize, 16384)
-	out.lingerMS(k.LingerMS)
+	out.number("linger_ms", k.LingerMS, 5)
 	out.acks(k.Acks)
 	out.number("retries", k.Retries, 3)
 	out.number("message_timeout_ms", k.MessageTimeoutMS, 30000)
@@ -125,13 +125,6 @@ func (o *output) number(name string, value *int, robustmq int) {
 		return
 	}
 	o.add(name, number(*value))
-}
-
-func (o *output) lingerMS(value *int) {
-	if value == nil || o.isDefault("linger_ms", strconv.Itoa(*value), "5") {
-		return
-	}
-	o.notes = append(o.notes, fmt.Sprintf("linger_ms %d is left out: this version has no linger to set", *value))
 }
 
 func (o *output) acks(value *string) {

@@ -111,15 +111,14 @@ func TestPipelineSaysWhatWeakAcksGiveUp(t *testing.T) {
 	}
 }
 
-func TestPipelineSaysThatLingerIsLeftOut(t *testing.T) {
+func TestPipelineWritesTheLingerThatWasWished(t *testing.T) {
 	for _, given := range []string{
-		withKafka(`"linger_ms":20`), withKafka(`"linger_ms":5`),
+		withKafka(`"linger_ms":20`),
 		withConfig(`{"Kafka":{"bootstrap_servers":"h:1","topic":"t","linger_ms":20}}`),
 	} {
 		_, document, notes := pipelineOf(t, given)
-		assert.NotContains(t, document, "linger")
-		require.Len(t, notes, 1)
-		assert.Contains(t, notes[0], "is left out: this version has no linger to set")
+		assert.Contains(t, document, "    linger_ms: 20\n")
+		assert.Empty(t, notes)
 	}
 }
 

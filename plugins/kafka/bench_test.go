@@ -1,0 +1,71 @@
+package kafka
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// BenchmarkWriteBatch writes 1000 messages of 64 bytes at a time, each with a
+// key, and reports nanoseconds and allocations for one of them.
+func BenchmarkWriteBatch(b *testing.B) {
+	for name, lines := range map[string][]string{
+		"block":  block("key: ${! @kafka_key }"),
+		"stock":  {"key: ${! @kafka_key }"},
+		"auto":   {"key: ${! @kafka_key }", "max_in_flight: 2"}, // the client decides when to write
+		"engine": block("key: ${! @kafka_key + \"\" }"),         // an expression
+		"no key": block(),
+		"one":    block(), // one message at a time
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := cluster(b, 3, kfake.BrokerConfigs(map[string]string{"log.retention.bytes": "1000000"}))
+			o := started(b, c.ListenAddrs(), lines...)
+			size := 1000
+			if name == "one" {
+				size = 1
+			}
+			batch := make(service.MessageBatch, size)
+			for i := range batch {
+				batch[i] = service.NewMessage(make([]byte, 64))
+				batch[i].MetaSetMut("kafka_key", string(rune('a'+i%26)))
+			}
+			require.NoError(b, o.WriteBatch(b.Context(), batch))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for b.Loop() {
+				if err := o.WriteBatch(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			runtime.ReadMemStats(&after)
+			n := float64(b.N * size)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/record")
+			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/record")
+		})
+	}
+}
+
+// BenchmarkBuild makes records of 1000 messages, without Kafka.
+func BenchmarkBuild(b *testing.B) {
+	for name, lines := range map[string][]string{
+		"look-up":    {"key: ${! @kafka_key }", "timestamp_ms: ${! @mqtt_timestamp_ms }"},
+		"expression": {`key: ${! @kafka_key + "" }`, `timestamp_ms: ${! @mqtt_timestamp_ms + 0 }`},
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := parsed(b, []string{"localhost:1"}, lines...)
+			batch := messages(0, 1000)
+			for _, msg := range batch {
+				msg.MetaSetMut("kafka_key", "key")
+				msg.MetaSetMut("mqtt_timestamp_ms", int64(1700000000123))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				c.records.build(batch)
+			}
+		})
+	}
+}

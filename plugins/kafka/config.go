@@ -1,0 +1,205 @@
+// Package kafka is the output kafka_franz. It takes the place of the stock
+// output of that name and adds order through faults, faults that name the
+// record, and batches that wait for no timer.
+package kafka
+
+import (
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
+)
+
+const (
+	fieldSeedBrokers            = "seed_brokers"
+	fieldClientID               = "client_id"
+	fieldTLS                    = "tls"
+	fieldMetadataMaxAge         = "metadata_max_age"
+	fieldRequestTimeoutOverhead = "request_timeout_overhead"
+	fieldConnIdleTimeout        = "conn_idle_timeout"
+	fieldTCP                    = "tcp"
+
+	fieldTopic       = "topic"
+	fieldKey         = "key"
+	fieldPartition   = "partition"
+	fieldMetadata    = "metadata"
+	fieldTimestamp   = "timestamp"
+	fieldTimestampMs = "timestamp_ms"
+
+	fieldMaxInFlight     = "max_in_flight"
+	fieldBatching        = "batching"
+	fieldRackID          = "rack_id"
+	fieldLinger          = "linger"
+	fieldFailureStrategy = "failure_strategy"
+
+	fieldPartitioner            = "partitioner"
+	fieldIdempotentWrite        = "idempotent_write"
+	fieldAcks                   = "acks"
+	fieldCompression            = "compression"
+	fieldAllowAutoTopicCreation = "allow_auto_topic_creation"
+	fieldTimeout                = "timeout"
+	fieldMaxMessageBytes        = "max_message_bytes"
+	fieldBrokerWriteMaxBytes    = "broker_write_max_bytes"
+	fieldMaxBufferedRecords     = "max_buffered_records"
+	fieldMaxBufferedBytes       = "max_buffered_bytes"
+	fieldMaxInFlightRequests    = "max_in_flight_requests"
+	fieldRecordRetries          = "record_retries"
+	fieldRecordDeliveryTimeout  = "record_delivery_timeout"
+)
+
+const strategyBlock = "block"
+
+// What lint and the constructor say alike.
+const (
+	needPartition  = "a partition must be specified when the partitioner is set to manual"
+	needManual     = "a partition cannot be specified unless the partitioner is set to manual"
+	oneTimestamp   = "both timestamp and timestamp_ms cannot be specified simultaneously"
+	needAcksAll    = "idempotent_write requires acks to be set to all"
+	needOneRequest = "idempotent_write requires max_in_flight_requests to be 1, set idempotent_write to false to use higher values"
+	wantWord       = "field %s: want %s, got %q"
+	needOneBatch   = "failure_strategy block requires max_in_flight to be 1: a batch that is held back must hold every later one back"
+)
+
+const lintRule = `root = [
+  if this.partitioner.or("") == "manual" && this.partition.or("") == "" { "` + needPartition + `" },
+  if this.partitioner.or("") != "manual" && this.partition.or("") != "" { "` + needManual + `" },
+  if this.timestamp.or("") != "" && this.timestamp_ms.or("") != "" { "` + oneTimestamp + `" },
+  if this.idempotent_write.or(true) == true && this.acks.or("all") != "all" { "` + needAcksAll + `" },
+  if this.idempotent_write.or(true) == true && this.max_in_flight_requests.or(1) != 1 { "` + needOneRequest + `" },
+  if this.failure_strategy.or("") == "block" && this.max_in_flight.or(1) != 1 { "` + needOneBatch + `" },
+].filter(message -> message != null)`
+
+// Spec describes the output kafka_franz and its fields.
+func Spec() *service.ConfigSpec {
+	spec := service.NewConfigSpec().
+		Stable().
+		Categories("Services").
+		Summary("Writes messages to Kafka in order, and waits until Kafka has acknowledged them.").
+		Description(`
+All messages of a batch are given to the producer at once and written without waiting for a timer. The batch is acknowledged once Kafka has acknowledged every record of it.
+
+A fault that passes (a broker that restarts, a leader that moves, too few replicas in sync) is retried without end inside the producer, so that it never changes the order of records. What becomes of a fault that does not pass is for ` + "`failure_strategy`" + ` to say.
+
+Every field of the stock output of this name has the same meaning here. One default differs: ` + "`max_in_flight`" + ` is 1.`).
+		LintRule(lintRule)
+	for _, group := range [][]*service.ConfigField{connectionFields(), recordFields(), deliveryFields(), producerFields()} {
+		spec = spec.Fields(group...)
+	}
+	return spec
+}
+
+func connectionFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewStringListField(fieldSeedBrokers).
+			Description("The addresses of brokers to connect to first, as `host:port`. The others of the cluster are learned from them. An item with commas counts as several addresses.").
+			Examples([]string{"localhost:9092"}, []string{"foo:9092", "bar:9092"}, []string{"foo:9092,bar:9092"}),
+		service.NewStringField(fieldClientID).
+			Description("The name by which brokers know this client in their logs and quotas.").
+			Default("redpanda-connect").Advanced(),
+		service.NewTLSToggledField(fieldTLS),
+		saslField(),
+		service.NewDurationField(fieldMetadataMaxAge).
+			Description("The age at which knowledge of topics and leaders is fetched again, without a cause.").
+			Default("1m").Advanced(),
+		service.NewDurationField(fieldRequestTimeoutOverhead).
+			Description("The time that a request may take on top of the timeout it carries for the broker. With `timeout`, this is also how long a batch may stay without any acknowledgement until the output asks whether Kafka is there at all.").
+			Default("10s").Advanced(),
+		service.NewDurationField(fieldConnIdleTimeout).
+			Description("The time after which an unused connection is closed, roughly.").
+			Default("20s").Advanced(),
+		netutil.DialerConfigSpec(),
+	}
+}
+
+func recordFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewInterpolatedStringField(fieldTopic).
+			Description("The topic that messages are written to. A constant, or a plain look-up such as `${! @kafka_topic }`, costs least."),
+		service.NewInterpolatedStringField(fieldKey).
+			Description("The key of each record. Records of one key go to one partition, and so keep their order.").
+			Example(`${! @kafka_key }`).Optional(),
+		service.NewInterpolatedStringField(fieldPartition).
+			Description("The partition of each record, a number. It takes effect with `partitioner: manual` only.").
+			Example(`${! meta("partition") }`).Optional(),
+		service.NewMetadataFilterField(fieldMetadata).
+			Description("Which metadata of a message becomes headers of its record. Without it, none does.").
+			Optional(),
+		service.NewInterpolatedStringField(fieldTimestamp).
+			Description("The timestamp of each record, in Unix seconds. Without it, the time of writing.").
+			Examples(`${! timestamp_unix() }`, `${! metadata("kafka_timestamp_unix") }`).
+			Optional().Advanced().Deprecated(),
+		service.NewInterpolatedStringField(fieldTimestampMs).
+			Description("The timestamp of each record, in Unix milliseconds. Without it, the time of writing.").
+			Examples(`${! timestamp_unix_milli() }`, `${! metadata("kafka_timestamp_ms") }`).
+			Optional().Advanced(),
+	}
+}
+
+func deliveryFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewIntField(fieldMaxInFlight).
+			Description("The number of batches written at the same time. With 1, batches reach Kafka in their order, and the next batch grows while the last is being acknowledged. With more, a batch may overtake another.").
+			Default(1),
+		service.NewBatchPolicyField(fieldBatching),
+		service.NewDurationField(fieldLinger).
+			Description("How long the producer waits for more records before it writes what it has. A batch is written as a whole without waiting, so that it helps only where many small batches are in flight.").
+			Default("0s").Advanced(),
+		service.NewStringAnnotatedEnumField(fieldFailureStrategy, map[string]string{
+			strategyBlock: "The batch is held, and every later one behind it, until the fault is mended. The output is not ready meanwhile and tells the cause; it goes on by itself, in order, and writes nothing twice. A Kafka that goes away counts as a fault.",
+		}).
+			Description("What becomes of messages that Kafka refuses for good: a record that is too large, a topic that does not exist, a permission that is missing. Without it, the refused messages are rejected, and their input decides.").
+			Optional(),
+		service.NewStringField(fieldRackID).Description("Has no effect.").Deprecated(),
+	}
+}
+
+func producerFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewStringAnnotatedEnumField(fieldPartitioner, map[string]string{
+			"murmur2_hash": "The hash of the key, as Kafka's own clients compute it. Records without a key stay on one partition for a batch.",
+			"round_robin":  "Each record goes to the next partition. Spreads evenly, costs brokers most.",
+			"least_backup": "The partition with the fewest records waiting, for a batch at a time.",
+			"manual":       "The partition that the field `partition` tells.",
+		}).
+			Description("How the partition of a record is chosen. Without it, `murmur2_hash`.").
+			Advanced().Optional(),
+		service.NewBoolField(fieldIdempotentWrite).
+			Description("Lets brokers recognise a record that is sent again, so that retries neither repeat nor reorder. Old clusters want the permission IDEMPOTENT_WRITE on the cluster for it. Without it, a retry may repeat records.").
+			Default(true).Advanced(),
+		service.NewStringAnnotatedEnumField(fieldAcks, map[string]string{
+			"all":    "All replicas in sync have the record. Needed for `idempotent_write`.",
+			"leader": "The leader has the record, which is lost if the leader is lost before a replica has it.",
+			"none":   "Nobody acknowledges. Records may be lost, and a refusal goes unseen.",
+		}).
+			Description("Whose acknowledgement is waited for.").
+			Default("all").Advanced(),
+		service.NewStringEnumField(fieldCompression, "lz4", "snappy", "gzip", "none", "zstd").
+			Description("How records are compressed. Without it, snappy where the broker takes it.").
+			Optional().Advanced(),
+		service.NewBoolField(fieldAllowAutoTopicCreation).
+			Description("Asks brokers to create topics that do not exist. They do so if `auto.create.topics.enable` is set.").
+			Default(true).Advanced(),
+		service.NewDurationField(fieldTimeout).
+			Description("How long a broker may wait for its replicas before it gives up a request, which is then sent again.").
+			Default("10s").Advanced(),
+		service.NewStringField(fieldMaxMessageBytes).
+			Description("The size of the largest record batch, before compression. A record larger than that is refused without being sent. Where the topic's `max.message.bytes` is smaller, and may be read, record batches keep to it.").
+			Default("1MiB").Examples("100MB", "50mib").Advanced(),
+		service.NewStringField(fieldBrokerWriteMaxBytes).
+			Description("The size of the largest request. It belongs to the broker's `socket.request.max.bytes`.").
+			Default("100MiB").Examples("128MB", "50mib").Advanced(),
+		service.NewIntField(fieldMaxBufferedRecords).
+			Description("The number of records that the producer holds at most. A larger batch is written in parts.").
+			Default(10000).Advanced(),
+		service.NewStringField(fieldMaxBufferedBytes).
+			Description("The bytes of records that the producer holds at most. A larger batch is written in parts. 0 sets no limit.").
+			Default("0").Examples("256MB", "50mib").Advanced(),
+		service.NewIntField(fieldMaxInFlightRequests).
+			Description("The number of produce requests on the way to a broker. With `idempotent_write` it must be 1; with more, retries may reorder and repeat records.").
+			Default(1).Advanced(),
+		service.NewIntField(fieldRecordRetries).
+			Description("How often a record is sent again until it counts as refused. 0 sets no limit.").
+			Default(0).Advanced(),
+		service.NewDurationField(fieldRecordDeliveryTimeout).
+			Description("How long a record may take until it counts as refused, much as `delivery.timeout.ms`. 0s sets no limit.").
+			Default("0s").Advanced(),
+	}
+}

@@ -1,0 +1,199 @@
+package kafka
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	_ "github.com/redpanda-data/connect/v4/public/components/kafka" // the stock output to compare with
+)
+
+// fields are the fields of a component by path.
+func fields(t *testing.T, view *service.ConfigView) map[string]map[string]any {
+	t.Helper()
+	text, err := view.FormatJSON()
+	require.NoError(t, err)
+	var spec struct {
+		Config map[string]any `json:"config"`
+	}
+	require.NoError(t, json.Unmarshal(text, &spec))
+	all := map[string]map[string]any{}
+	var walk func(path string, field map[string]any)
+	walk = func(path string, field map[string]any) {
+		children, _ := field["children"].([]any)
+		for _, child := range children {
+			child := child.(map[string]any)
+			name := path + child["name"].(string)
+			all[name] = child
+			walk(name+".", child)
+		}
+	}
+	walk("", spec.Config)
+	return all
+}
+
+// The views are taken by walking: a look-up by name on a clone answers for the
+// original environment.
+func view(t *testing.T, env *service.Environment) (view *service.ConfigView) {
+	t.Helper()
+	env.WalkOutputs(func(name string, v *service.ConfigView) {
+		if name == "kafka_franz" {
+			view = v
+		}
+	})
+	require.NotNil(t, view)
+	return view
+}
+
+func TestEveryStockFieldHasItsMeaning(t *testing.T) {
+	env := service.GlobalEnvironment().Clone()
+	stock := fields(t, view(t, env))
+	require.NoError(t, Register(env))
+	ours := fields(t, view(t, env))
+	require.Contains(t, ours, "failure_strategy", "the view is of our output")
+	require.NotContains(t, stock, "failure_strategy", "the view is of the stock output")
+	require.Greater(t, len(stock), 50)
+
+	otherDefault := []string{"max_in_flight"}
+	for name, field := range stock {
+		got, ok := ours[name]
+		if !assert.True(t, ok, "field %s is missing", name) {
+			continue
+		}
+		for _, property := range []string{"type", "kind", "is_optional", "is_deprecated", "is_secret", "default", "interpolated", "options"} {
+			if property == "default" && slices.Contains(otherDefault, name) {
+				continue
+			}
+			assert.Equal(t, field[property], got[property], "%s of field %s", property, name)
+		}
+		assert.Equal(t, optionNames(field), optionNames(got), "options of field %s", name)
+	}
+	var added []string
+	for name := range ours {
+		if _, ok := stock[name]; !ok {
+			added = append(added, name)
+		}
+		assert.NotEmpty(t, ours[name]["description"], "field %s has no description", name)
+	}
+	slices.Sort(added)
+	require.Equal(t, []string{"failure_strategy", "linger"}, added)
+}
+
+func optionNames(field map[string]any) []string {
+	options, _ := field["annotated_options"].([]any)
+	var names []string
+	for _, option := range options {
+		names = append(names, fmt.Sprint(option.([]any)[0]))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestLintAndConstructorAgree(t *testing.T) {
+	env := service.NewEnvironment()
+	require.NoError(t, Register(env))
+	for _, test := range []struct {
+		good, bad []string
+		want      string
+	}{
+		{[]string{"partitioner: manual", "partition: 1"}, []string{"partitioner: manual"}, needPartition},
+		{[]string{"partitioner: murmur2_hash"}, []string{"partition: 1"}, needManual},
+		{[]string{"timestamp_ms: 1"}, []string{"timestamp: 1", "timestamp_ms: 1"}, oneTimestamp},
+		{[]string{"acks: leader", "idempotent_write: false"}, []string{"acks: leader"}, needAcksAll},
+		{[]string{"max_in_flight_requests: 2", "idempotent_write: false"}, []string{"max_in_flight_requests: 2"}, needOneRequest},
+		{[]string{"failure_strategy: block", "max_in_flight: 1"}, []string{"failure_strategy: block", "max_in_flight: 2"}, needOneBatch},
+	} {
+		for _, lines := range [][]string{test.good, test.bad} {
+			text := "kafka_franz:\n  seed_brokers: [localhost:1]\n  topic: t\n  " + strings.Join(lines, "\n  ") + "\n"
+			lints, err := env.NewComponentConfigLinter().SetRejectDeprecated(false).LintOutputYAML([]byte(text))
+			require.NoError(t, err)
+			_, err = tryParse([]string{"localhost:1"}, lines...)
+			if reflect.DeepEqual(lines, test.good) {
+				require.Empty(t, lints, text)
+				require.NoError(t, err, text)
+			} else {
+				require.Len(t, lints, 1, text)
+				require.Contains(t, lints[0].What, test.want)
+				require.ErrorContains(t, err, test.want)
+			}
+		}
+	}
+}
+
+func TestBadConfigs(t *testing.T) {
+	for line, want := range map[string]string{
+		"topic: a/b":                    "field topic: the topic \"a/b\" has a character that Kafka does not take",
+		"max_message_bytes: lots":       "field max_message_bytes",
+		"max_message_bytes: 3GB":        "is more than 2147483647 bytes",
+		"max_buffered_records: 0":       "field max_buffered_records: want 1 or more",
+		"max_in_flight: 0":              "field max_in_flight: want 1 or more",
+		"failure_strategy: drop":        "field failure_strategy: want block, got \"drop\"",
+		"acks: one":                     "field acks: want all, leader or none, got \"one\"",
+		"partitioner: random":           "field partitioner: want murmur2_hash",
+		"compression: rar":              "field compression: want lz4",
+		"linger: -1s":                   "field linger: want 0s or more",
+		"linger: 10m":                   "configuring the Kafka client",
+		"broker_write_max_bytes: 1KiB":  "configuring the Kafka client",
+		"sasl: [ { mechanism: NOPE } ]": "unknown mechanism \"NOPE\"",
+		"sasl: [ { mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT } ]":                                       "works inside Redpanda Cloud only",
+		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { credentials: { role: r } } } ]":                       "aws.credentials.role is not supported",
+		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { credentials: { from_ec2_role: true } } } ]":           "aws.credentials.from_ec2_role is not supported",
+		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { credentials: { profile: p } } } ]":                    "aws.credentials.profile is not supported",
+		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { endpoint: e } } ]":                                    "aws.endpoint is not supported",
+		"sasl: [ { mechanism: none }, { mechanism: AWS_MSK_IAM, aws: { credentials: { id: only } } } ]": "sasl[1]: aws.credentials: id and secret belong together",
+	} {
+		_, err := tryParse([]string{"localhost:1"}, line)
+		require.ErrorContains(t, err, want, line)
+	}
+	_, err := tryParse([]string{" , "})
+	require.ErrorContains(t, err, "field seed_brokers: want at least one address")
+}
+
+func TestSettingsReachTheClient(t *testing.T) {
+	for line, check := range map[string]func(*kgo.Client) (got, want any){
+		"linger: 5ms":             func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerLinger), 5 * time.Millisecond },
+		"":                        func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerLinger), time.Duration(0) },
+		"max_in_flight: 1":        func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ManualFlushing), true },
+		"max_in_flight: 2":        func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ManualFlushing), false },
+		"idempotent_write: false": func(c *kgo.Client) (any, any) { return c.OptValue(kgo.DisableIdempotentWrite), true },
+		"{idempotent_write: false, acks: leader}": func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.LeaderAck() },
+		"{idempotent_write: false, acks: none}":   func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.NoAck() },
+		"acks: all":                               func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.AllISRAcks() },
+		"record_retries: 3":                       func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RecordRetries), int64(3) },
+		"record_delivery_timeout: 7s":             func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RecordDeliveryTimeout), 7 * time.Second },
+		"timeout: 7s":                             func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProduceRequestTimeout), 7 * time.Second },
+		"client_id: me":                           func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ClientID), "me" },
+		"max_message_bytes: 2MiB":                 func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerBatchMaxBytes), int32(2 << 20) },
+		"broker_write_max_bytes: 2MiB":            func(c *kgo.Client) (any, any) { return c.OptValue(kgo.BrokerMaxWriteBytes), int32(2 << 20) },
+		"max_buffered_records: 7":                 func(c *kgo.Client) (any, any) { return c.OptValue(kgo.MaxBufferedRecords), int64(7) },
+		"max_buffered_bytes: 7KiB":                func(c *kgo.Client) (any, any) { return c.OptValue(kgo.MaxBufferedBytes), int64(7 << 10) },
+		"metadata_max_age: 7m":                    func(c *kgo.Client) (any, any) { return c.OptValue(kgo.MetadataMaxAge), 7 * time.Minute },
+		"request_timeout_overhead: 7s":            func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequestTimeoutOverhead), 7 * time.Second },
+		"conn_idle_timeout: 7s":                   func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ConnIdleTimeout), 7 * time.Second },
+		"allow_auto_topic_creation: false":        func(c *kgo.Client) (any, any) { return c.OptValue(kgo.AllowAutoTopicCreation), false },
+		"compression: zstd": func(c *kgo.Client) (any, any) {
+			return c.OptValue(kgo.ProducerBatchCompression), []kgo.CompressionCodec{kgo.ZstdCompression()}
+		},
+		"{idempotent_write: false, max_in_flight_requests: 3}": func(c *kgo.Client) (any, any) {
+			return c.OptValue(kgo.MaxProduceRequestsInflightPerBroker), 3
+		},
+	} {
+		t.Run(line, func(t *testing.T) {
+			p, err := newProducer(parsed(t, []string{"localhost:1"}, unbraced(line)...), nil)
+			require.NoError(t, err)
+			defer p.client.Close()
+			got, want := check(p.client)
+			require.EqualValues(t, want, got)
+		})
+	}
+}

@@ -1,0 +1,217 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// Register adds the output kafka_franz to the environment, in the place of one
+// that is there already.
+func Register(env *service.Environment) error {
+	return env.RegisterBatchOutput("kafka_franz", Spec(),
+		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
+			c, err := parseConfig(conf)
+			if err != nil {
+				return nil, service.BatchPolicy{}, 0, err
+			}
+			policy, err := conf.FieldBatchPolicy(fieldBatching)
+			if err != nil {
+				return nil, service.BatchPolicy{}, 0, err
+			}
+			return newOutput(c, mgr), policy, c.maxInFlight, nil
+		})
+}
+
+// output is the shell around deliveries that the engine drives.
+//
+// The contract that holding a batch rests on: after WriteBatch has returned
+// ErrNotConnected, the engine calls Connect until it returns nil, shows its
+// errors where it tells whether the stream is ready, and then hands over the
+// same batch again, ahead of any other.
+type output struct {
+	conf   *config
+	logger *service.Logger
+	failed *service.MetricCounter
+	held   *service.MetricGauge
+
+	// silence is how long a batch may go without any acknowledgement.
+	silence time.Duration
+	pace    pace
+
+	mu       sync.Mutex
+	producer *producer // nil until connected
+	holding  *delivery // the batch that the engine will hand over again
+	closed   bool
+	running  sync.WaitGroup
+}
+
+func newOutput(conf *config, mgr *service.Resources) *output {
+	return &output{
+		conf:    conf,
+		logger:  mgr.Logger(),
+		failed:  mgr.Metrics().NewCounter("kafka_output_records_failed", "topic", "class", "error"),
+		held:    mgr.Metrics().NewGauge("kafka_output_blocked"),
+		silence: conf.timeout + conf.requestOverhead,
+		pace:    defaultPace,
+	}
+}
+
+// errClosed ends a Connect that comes after Close.
+var errClosed = errors.New("connecting to Kafka: the output is closed")
+
+// state is a snapshot of what the mutex guards.
+func (o *output) state() (p *producer, holding *delivery, closed bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.producer, o.holding, o.closed
+}
+
+func (o *output) hold(d *delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.holding = d
+	if d == nil {
+		o.held.Set(0)
+	} else {
+		o.held.Set(1)
+	}
+}
+
+// begin starts the delivery, unless the output is closed.
+func (o *output) begin(p *producer, d *delivery) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return false
+	}
+	d.start(p)
+	done := d.done
+	o.running.Go(func() { <-done })
+	return true
+}
+
+// WriteBatch writes all messages in order and returns once each is in Kafka or
+// refused. Where refusals hold the batch it returns ErrNotConnected, and keeps
+// what is left to write; else they are returned by message.
+func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	p, d, closed := o.state()
+	if p == nil || closed {
+		return service.ErrNotConnected
+	}
+	if d == nil || !d.is(batch) {
+		// The engine has dropped the batch that it owed. What is still under
+		// way must not be overtaken.
+		if d != nil && !d.ended() {
+			return service.ErrNotConnected
+		}
+		records, errs := o.conf.records.build(batch)
+		d = newDelivery(records, errs, o.conf.block)
+		if !o.begin(p, d) {
+			return service.ErrNotConnected
+		}
+	}
+	return o.await(ctx, p, d, batch)
+}
+
+func (o *output) await(ctx context.Context, p *producer, d *delivery, batch service.MessageBatch) error {
+	if !o.conf.block {
+		select {
+		case <-d.done:
+			return o.result(p, d, batch)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	timer := time.NewTimer(o.silence)
+	defer timer.Stop()
+	for seen := d.progress.Load(); ; {
+		select {
+		case <-d.done:
+			if d.fault == nil {
+				o.hold(nil)
+				return nil
+			}
+			o.hold(d)
+			return service.ErrNotConnected
+		case <-ctx.Done():
+			o.hold(d)
+			return ctx.Err()
+		case <-timer.C:
+			now := d.progress.Load()
+			if now == seen {
+				o.hold(d)
+				return service.ErrNotConnected
+			}
+			seen = now
+			timer.Reset(o.silence)
+		}
+	}
+}
+
+// result is the error that a batch with refused records is rejected with.
+func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) error {
+	var failed *service.BatchError
+	for i, err := range d.errs {
+		if err == nil {
+			continue
+		}
+		o.count(d, failure{i, err})
+		err = o.conf.explain(err, &d.records[i], i, len(d.records), p.limits.of(d.records[i].Topic))
+		if failed == nil {
+			failed = service.NewBatchError(batch, err)
+		}
+		failed = failed.Failed(i, err)
+	}
+	if failed == nil {
+		return nil
+	}
+	return failed
+}
+
+func (o *output) count(d *delivery, f failure) {
+	o.failed.Incr(1, d.records[f.index].Topic, string(classify(f.err)), code(f.err))
+}
+
+// ConnectionTest asks Kafka for a sign of life over a connection of its own.
+func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+	p, err := newProducer(o.conf, kgoLogger{o.logger})
+	if err == nil {
+		defer p.client.Close()
+		if err = p.ping(ctx); err != nil {
+			err = o.conf.explainConnect(err)
+		}
+	}
+	if err != nil {
+		return service.ConnectionTestFailed(err).AsList()
+	}
+	return service.ConnectionTestSucceeded().AsList()
+}
+
+// Close gives up what is under way and waits for it to end.
+func (o *output) Close(ctx context.Context) error {
+	o.mu.Lock()
+	p := o.producer
+	o.closed = true
+	o.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if p != nil {
+			p.client.Close()
+		}
+		o.running.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,276 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
+)
+
+// config is the parsed configuration.
+type config struct {
+	brokers         []string
+	clientID        string
+	tls             *tls.Config // nil without TLS
+	sasl            []sasl.Mechanism
+	metadataMaxAge  time.Duration
+	requestOverhead time.Duration
+	connIdle        time.Duration
+	dialer          net.Dialer
+
+	records builder
+
+	maxInFlight int
+	linger      time.Duration
+	strategy    string
+	block       bool // whether the strategy is to block
+
+	partitioner        string
+	idempotent         bool
+	acks               string
+	compression        string
+	autoCreate         bool
+	timeout            time.Duration
+	maxMessageBytes    int32
+	brokerWriteBytes   int32
+	maxBufferedRecords int
+	maxBufferedBytes   int
+	maxRequests        int
+	recordRetries      int
+	deliveryTimeout    time.Duration
+}
+
+// manualFlush says whether the producer writes only when a part of a batch has
+// been handed over in full. Then a partition gets one record batch a part, and
+// a refusal cannot be overtaken by the records behind it.
+func (c *config) manualFlush() bool { return c.linger == 0 && c.maxInFlight == 1 }
+
+// parser collects the first error of many look-ups.
+type parser struct {
+	conf *service.ParsedConfig
+	err  error
+}
+
+func read[T any](p *parser, get func(...string) (T, error), name string) T {
+	v, err := get(name)
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("field %s: %w", name, err)
+	}
+	return v
+}
+
+// optional is the field's text, or "" where it is left out.
+func (p *parser) optional(name string) string {
+	if !p.conf.Contains(name) {
+		return ""
+	}
+	return read(p, p.conf.FieldString, name)
+}
+
+func (p *parser) bytes(name string, largest uint64) uint64 {
+	text := read(p, p.conf.FieldString, name)
+	v, err := humanize.ParseBytes(text)
+	if err == nil && v > largest {
+		err = fmt.Errorf("%q is more than %d bytes", text, largest)
+	}
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("field %s: %w", name, err)
+	}
+	return v
+}
+
+func parseConfig(conf *service.ParsedConfig) (*config, error) {
+	p := &parser{conf: conf}
+	c := &config{
+		clientID:        read(p, conf.FieldString, fieldClientID),
+		metadataMaxAge:  read(p, conf.FieldDuration, fieldMetadataMaxAge),
+		requestOverhead: read(p, conf.FieldDuration, fieldRequestTimeoutOverhead),
+		connIdle:        read(p, conf.FieldDuration, fieldConnIdleTimeout),
+
+		maxInFlight: read(p, conf.FieldInt, fieldMaxInFlight),
+		linger:      read(p, conf.FieldDuration, fieldLinger),
+		strategy:    p.optional(fieldFailureStrategy),
+
+		partitioner:        p.optional(fieldPartitioner),
+		idempotent:         read(p, conf.FieldBool, fieldIdempotentWrite),
+		acks:               read(p, conf.FieldString, fieldAcks),
+		compression:        p.optional(fieldCompression),
+		autoCreate:         read(p, conf.FieldBool, fieldAllowAutoTopicCreation),
+		timeout:            read(p, conf.FieldDuration, fieldTimeout),
+		maxMessageBytes:    int32(p.bytes(fieldMaxMessageBytes, math.MaxInt32)),
+		brokerWriteBytes:   int32(p.bytes(fieldBrokerWriteMaxBytes, math.MaxInt32)),
+		maxBufferedRecords: read(p, conf.FieldInt, fieldMaxBufferedRecords),
+		maxBufferedBytes:   int(p.bytes(fieldMaxBufferedBytes, math.MaxInt)),
+		maxRequests:        read(p, conf.FieldInt, fieldMaxInFlightRequests),
+		recordRetries:      read(p, conf.FieldInt, fieldRecordRetries),
+		deliveryTimeout:    read(p, conf.FieldDuration, fieldRecordDeliveryTimeout),
+	}
+	for _, item := range read(p, conf.FieldStringList, fieldSeedBrokers) {
+		for address := range strings.SplitSeq(item, ",") {
+			if address = strings.TrimSpace(address); address != "" {
+				c.brokers = append(c.brokers, address)
+			}
+		}
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	c.block = c.strategy == strategyBlock
+	tlsConf, enabled, err := conf.FieldTLSToggled(fieldTLS)
+	if err != nil {
+		return nil, fmt.Errorf("field %s: %w", fieldTLS, err)
+	}
+	if enabled {
+		c.tls = tlsConf
+	}
+	if c.sasl, err = parseSASL(conf); err != nil {
+		return nil, err
+	}
+	if conf.Contains(fieldTCP) {
+		dialer, err := netutil.DialerConfigFromParsed(conf.Namespace(fieldTCP))
+		if err == nil {
+			err = netutil.DecorateDialer(&c.dialer, dialer)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("field %s: %w", fieldTCP, err)
+		}
+	}
+	if c.records, err = parseBuilder(conf); err != nil {
+		return nil, err
+	}
+	return c, c.check(conf)
+}
+
+// check refuses what lintRule does, and what the client would refuse later on.
+func (c *config) check(conf *service.ParsedConfig) error {
+	var errs []error
+	refuse := func(when bool, format string, args ...any) {
+		if when {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	_, known := acksByName[c.acks]
+	refuse(!known, wantWord, fieldAcks, "all, leader or none", c.acks)
+	_, known = partitioners[c.partitioner]
+	refuse(!known, wantWord, fieldPartitioner, "murmur2_hash, round_robin, least_backup or manual", c.partitioner)
+	_, known = codecs[c.compression]
+	refuse(!known && c.compression != "", wantWord, fieldCompression, "lz4, snappy, gzip, zstd or none", c.compression)
+	refuse(!c.block && c.strategy != "", wantWord, fieldFailureStrategy, strategyBlock, c.strategy)
+	manual := c.partitioner == "manual"
+	refuse(manual && c.records.partition == nil, needPartition)
+	refuse(!manual && c.records.partition != nil, needManual)
+	refuse(conf.Contains(fieldTimestamp) && conf.Contains(fieldTimestampMs), oneTimestamp)
+	refuse(c.idempotent && c.acks != "all", needAcksAll)
+	refuse(c.idempotent && c.maxRequests != 1, needOneRequest)
+	refuse(c.block && c.maxInFlight != 1, needOneBatch)
+	refuse(len(c.brokers) == 0, "field %s: want at least one address, such as localhost:9092", fieldSeedBrokers)
+	refuse(c.linger < 0, "field %s: want 0s or more, got %s", fieldLinger, c.linger)
+	refuse(c.maxInFlight < 1, "field %s: want 1 or more, got %d", fieldMaxInFlight, c.maxInFlight)
+	refuse(c.maxBufferedRecords < 1, "field %s: want 1 or more, got %d", fieldMaxBufferedRecords, c.maxBufferedRecords)
+	refuse(c.maxRequests < 1, "field %s: want 1 or more, got %d", fieldMaxInFlightRequests, c.maxRequests)
+	if len(errs) == 0 {
+		if err := kgo.ValidateOpts(c.options(nil, nil)...); err != nil {
+			errs = append(errs, fmt.Errorf("configuring the Kafka client: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var (
+	acksByName = map[string]kgo.Acks{"all": kgo.AllISRAcks(), "leader": kgo.LeaderAck(), "none": kgo.NoAck()}
+	codecs     = map[string]kgo.CompressionCodec{
+		"lz4": kgo.Lz4Compression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"zstd": kgo.ZstdCompression(), "none": kgo.NoCompression(),
+	}
+	partitioners = map[string]kgo.Partitioner{
+		"": kgo.StickyKeyPartitioner(nil), "murmur2_hash": kgo.StickyKeyPartitioner(nil), "manual": kgo.ManualPartitioner(),
+		"round_robin": kgo.RoundRobinPartitioner(), "least_backup": kgo.LeastBackupPartitioner(),
+	}
+)
+
+// options are those of the client; logger and hook may be nil.
+func (c *config) options(logger kgo.Logger, hook kgo.Hook) []kgo.Opt {
+	partitioner := partitioners[c.partitioner]
+	if c.partitioner != "manual" {
+		partitioner = pinning{partitioner}
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.brokers...),
+		kgo.ClientID(c.clientID),
+		kgo.SASL(c.sasl...),
+		kgo.MetadataMaxAge(c.metadataMaxAge),
+		kgo.RequestTimeoutOverhead(c.requestOverhead),
+		kgo.ConnIdleTimeout(c.connIdle),
+		kgo.Dialer(c.dial),
+		kgo.RecordPartitioner(partitioner),
+		kgo.RequiredAcks(acksByName[c.acks]),
+		kgo.ProduceRequestTimeout(c.timeout),
+		kgo.ProducerBatchMaxBytes(c.maxMessageBytes),
+		kgo.BrokerMaxWriteBytes(c.brokerWriteBytes),
+		kgo.MaxBufferedRecords(c.maxBufferedRecords),
+		kgo.MaxProduceRequestsInflightPerBroker(c.maxRequests),
+		kgo.ProducerLinger(c.linger),
+		kgo.RetryBackoffFn(retryBackoff),
+		kgo.MetadataMinAge(time.Second),
+		// With waits this short, the default of 4 would not give brokers the
+		// time to create a topic.
+		kgo.UnknownTopicRetries(10),
+	}
+	if logger != nil {
+		opts = append(opts, kgo.WithLogger(logger))
+	}
+	if hook != nil {
+		opts = append(opts, kgo.WithHooks(hook))
+	}
+	if c.manualFlush() {
+		opts = append(opts, kgo.ManualFlushing())
+	}
+	if c.maxBufferedBytes > 0 {
+		opts = append(opts, kgo.MaxBufferedBytes(c.maxBufferedBytes))
+	}
+	if c.recordRetries > 0 {
+		opts = append(opts, kgo.RecordRetries(c.recordRetries))
+	}
+	if c.deliveryTimeout > 0 {
+		opts = append(opts, kgo.RecordDeliveryTimeout(c.deliveryTimeout))
+	}
+	if c.compression != "" {
+		opts = append(opts, kgo.ProducerBatchCompression(codecs[c.compression]))
+	}
+	if !c.idempotent {
+		opts = append(opts, kgo.DisableIdempotentWrite())
+	}
+	if c.autoCreate {
+		opts = append(opts, kgo.AllowAutoTopicCreation())
+	}
+	return opts
+}
+
+// retryBackoff is how long the client waits after so many failures. It stays
+// short, so that records flow again soon after Kafka is back.
+func retryBackoff(failures int) time.Duration {
+	wait := time.Second
+	if failures < 5 {
+		wait = 50 * time.Millisecond << failures
+	}
+	return wait*3/4 + rand.N(wait/4)
+}
+
+func (c *config) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.tls == nil {
+		return c.dialer.DialContext(ctx, network, address)
+	}
+	return (&tls.Dialer{NetDialer: &c.dialer, Config: c.tls}).DialContext(ctx, network, address)
+}

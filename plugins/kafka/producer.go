@@ -1,0 +1,228 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// producer writes parts of batches through one client.
+type producer struct {
+	client *kgo.Client
+	conf   *config
+	limits limits
+	sorted *sorted
+}
+
+func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
+	p := &producer{conf: conf, sorted: newSorted(), limits: limits{age: conf.metadataMaxAge}}
+	var err error
+	p.client, err = kgo.NewClient(conf.options(logger, p.sorted)...)
+	return p, err
+}
+
+// ping asks any broker for a sign of life.
+func (p *producer) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.conf.requestOverhead)
+	defer cancel()
+	return p.client.Ping(ctx)
+}
+
+// learn reads the limits of the records' topics, unless it takes too long.
+func (p *producer) learn(records []kgo.Record) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.conf.requestOverhead)
+	defer cancel()
+	p.limits.learn(ctx, p.client, records)
+}
+
+// limit is the size that a record batch of the topic may have.
+func (p *producer) limit(topic string) int {
+	if bytes := p.limits.start(topic); bytes > 0 && bytes < int(p.conf.maxMessageBytes) {
+		return bytes
+	}
+	return int(p.conf.maxMessageBytes)
+}
+
+// part is the end of the longest part of the records from here on that can be
+// written at once: one that makes no record batch larger than its topic takes,
+// and that the client can hold. A single record is always a part.
+func (p *producer) part(records []kgo.Record, from int) int {
+	total, smallest := batchOverhead, 0
+	users := 0
+	end := from
+	for ; end < len(records) && end-from < p.conf.maxBufferedRecords; end++ {
+		r := &records[end]
+		if end == from || r.Topic != records[end-1].Topic {
+			if limit := p.limit(r.Topic); smallest == 0 || limit < smallest {
+				smallest = limit
+			}
+		}
+		size := recordSize(r)
+		total += size
+		users += size
+		if end > from && (total > smallest || p.conf.maxBufferedBytes > 0 && users > p.conf.maxBufferedBytes) {
+			break
+		}
+	}
+	return end
+}
+
+// failure is the refusal of the record with this index.
+type failure struct {
+	index int
+	err   error
+}
+
+// write writes the records of seg and returns those that were refused, in
+// order, once every record is either in Kafka or refused. progress counts the
+// ones that are in Kafka. It ends early only when the client is closed.
+func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int64) []failure {
+	w := &writing{done: make(chan struct{}), progress: progress, sorted: p.sorted}
+	n := seg.len()
+	w.left.Store(int64(n))
+	before := p.sorted.count.Load()
+	for k := range n {
+		p.client.Produce(context.Background(), &records[seg.at(k)], w.promise)
+	}
+	if p.conf.manualFlush() {
+		// A flush lets the client write from the first record on. So it has to
+		// wait until each has its partition, which for a topic that is not
+		// known yet takes a while.
+		p.sorted.wait(func() bool { return p.sorted.count.Load()-before+w.refused.Load() >= int64(n) })
+		nudge := p.nudge()
+		_ = p.client.Flush(context.Background())
+		nudge.end()
+	}
+	<-w.done
+	return w.failures(records, seg)
+}
+
+// nudge flushes again and again, ever more seldom, until it is ended. A flush
+// does not reach a topic whose partitions the client is about to learn:
+//
+//   - the client gives the waiting records their partitions
+//   - with the last one, we flush: the topic has no partitions yet
+//   - the client enters the partitions
+//   - nothing writes the records
+func (p *producer) nudge() *nudge {
+	n := &nudge{client: p.client, wait: 10 * time.Millisecond}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.timer = time.AfterFunc(n.wait, n.flush)
+	return n
+}
+
+type nudge struct {
+	client *kgo.Client
+
+	mu    sync.Mutex
+	timer *time.Timer
+	wait  time.Duration
+	ended bool
+}
+
+// flush sets the client going without waiting for it: the flush that waits is
+// still there and keeps it going.
+func (n *nudge) flush() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ended {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = n.client.Flush(ctx)
+	n.wait = min(2*n.wait, time.Second)
+	n.timer.Reset(n.wait)
+}
+
+// end returns once no flush is running, which would write a half-made part.
+func (n *nudge) end() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ended = true
+	n.timer.Stop()
+}
+
+// writing waits for the promises of one part.
+type writing struct {
+	left     atomic.Int64
+	refused  atomic.Int64
+	done     chan struct{}
+	progress *atomic.Int64
+	sorted   *sorted
+
+	mu     sync.Mutex
+	failed map[*kgo.Record]error
+}
+
+func (w *writing) promise(r *kgo.Record, err error) {
+	if err != nil {
+		w.mu.Lock()
+		if w.failed == nil {
+			w.failed = map[*kgo.Record]error{}
+		}
+		w.failed[r] = err
+		w.mu.Unlock()
+		w.refused.Add(1)
+		w.sorted.wake()
+	} else {
+		w.progress.Add(1)
+	}
+	if w.left.Add(-1) == 0 {
+		close(w.done)
+	}
+}
+
+func (w *writing) failures(records []kgo.Record, seg segment) []failure {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.failed) == 0 {
+		return nil
+	}
+	failures := make([]failure, 0, len(w.failed))
+	for k := range seg.len() {
+		i := seg.at(k)
+		if err, ok := w.failed[&records[i]]; ok {
+			failures = append(failures, failure{i, err})
+		}
+	}
+	return failures
+}
+
+// sorted counts the records that have their partition.
+type sorted struct {
+	count  atomic.Int64
+	waits  atomic.Bool
+	notify chan struct{}
+}
+
+func newSorted() *sorted { return &sorted{notify: make(chan struct{}, 1)} }
+
+// OnProduceRecordPartitioned implements kgo.HookProduceRecordPartitioned.
+func (s *sorted) OnProduceRecordPartitioned(*kgo.Record, int32) {
+	s.count.Add(1)
+	s.wake()
+}
+
+func (s *sorted) wake() {
+	if s.waits.Load() {
+		select {
+		case s.notify <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns once enough says so. The flag is up before enough is asked, so
+// that what happens after the question sends a notice.
+func (s *sorted) wait(enough func() bool) {
+	s.waits.Store(true)
+	for !enough() {
+		<-s.notify
+	}
+	s.waits.Store(false)
+}

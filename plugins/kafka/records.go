@@ -1,0 +1,248 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// expression is an interpolated field, which for its common forms is read
+// without the expression engine.
+type expression struct {
+	engine *service.InterpolatedString
+
+	constant   string
+	isConstant bool
+	meta       string // the metadata that a plain look-up names
+}
+
+// plainLookup is `${! @name }`, `${! meta("name") }` or `${! metadata("name") }`,
+// each with or without .or("").
+var plainLookup = regexp.MustCompile(`^\$\{!\s*(?:@([A-Za-z_][A-Za-z0-9_]*)|(?:meta|metadata)\("([^"\\]+)"\))(?:\.or\(""\))?\s*\}$`)
+
+func newExpression(text string, engine *service.InterpolatedString) *expression {
+	e := &expression{engine: engine}
+	if e.constant, e.isConstant = engine.Static(); e.isConstant {
+		return e
+	}
+	if m := plainLookup.FindStringSubmatch(text); m != nil {
+		e.meta = m[1] + m[2]
+	}
+	return e
+}
+
+func parseExpression(conf *service.ParsedConfig, name string) (*expression, error) {
+	if !conf.Contains(name) {
+		return nil, nil
+	}
+	text, err := conf.FieldString(name)
+	if err != nil {
+		return nil, fmt.Errorf("field %s: %w", name, err)
+	}
+	engine, err := conf.FieldInterpolatedString(name)
+	if err != nil {
+		return nil, fmt.Errorf("field %s: %w", name, err)
+	}
+	return newExpression(text, engine), nil
+}
+
+// text is the field's value for the message. What a look-up finds is taken as
+// it is where it is a string that is not empty; for the rest, the forms differ
+// in what they make of it, and the engine knows.
+func (e *expression) text(msg *service.Message) (string, error) {
+	if e.isConstant {
+		return e.constant, nil
+	}
+	if e.meta != "" {
+		if v, ok := msg.MetaGetImmut(e.meta); ok {
+			if s, ok := v.(string); ok && s != "" {
+				return s, nil
+			}
+		}
+	}
+	return e.engine.TryString(msg)
+}
+
+// number is the field's value for the message as a whole number.
+func (e *expression) number(msg *service.Message, bits int) (int64, error) {
+	if e.meta != "" {
+		if v, ok := msg.MetaGetImmut(e.meta); ok {
+			switch v := v.(type) {
+			case int64:
+				if bits == 64 {
+					return v, nil
+				}
+			case int:
+				if bits == 64 {
+					return int64(v), nil
+				}
+			}
+		}
+	}
+	text, err := e.text(msg)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(text, 10, bits)
+}
+
+// builder makes the records of a batch.
+type builder struct {
+	topic, key, partition, timestamp *expression
+	timestampMs                      bool
+	headers                          *service.MetadataFilter // nil for none
+}
+
+func parseBuilder(conf *service.ParsedConfig) (b builder, err error) {
+	for name, to := range map[string]**expression{fieldTopic: &b.topic, fieldKey: &b.key, fieldPartition: &b.partition, fieldTimestamp: &b.timestamp} {
+		if *to, err = parseExpression(conf, name); err != nil {
+			return b, err
+		}
+	}
+	if b.partition != nil && b.partition.isConstant && b.partition.constant == "" {
+		b.partition = nil
+	}
+	if b.timestamp == nil {
+		if b.timestamp, err = parseExpression(conf, fieldTimestampMs); err != nil {
+			return b, err
+		}
+		b.timestampMs = true
+	}
+	if b.topic.isConstant {
+		if err := checkTopic(b.topic.constant); err != nil {
+			return b, fmt.Errorf("field %s: %w", fieldTopic, err)
+		}
+	}
+	if conf.Contains(fieldMetadata) {
+		filter, err := conf.FieldMetadataFilter(fieldMetadata)
+		if err != nil {
+			return b, fmt.Errorf("field %s: %w", fieldMetadata, err)
+		}
+		if !filter.IsEmpty() {
+			b.headers = filter
+		}
+	}
+	return b, nil
+}
+
+// build returns one record a message. The faults of the messages that cannot be
+// one are in errs, which is nil if there are none. Payloads are not copied; keys
+// share one buffer.
+func (b *builder) build(batch service.MessageBatch) (records []kgo.Record, errs []error) {
+	records = make([]kgo.Record, len(batch))
+	var keys []byte
+	if b.key != nil && b.key.isConstant {
+		keys = []byte(b.key.constant)
+	}
+	for i, msg := range batch {
+		var err error
+		if keys, err = b.record(&records[i], msg, keys); err != nil {
+			if errs == nil {
+				errs = make([]error, len(batch))
+			}
+			errs[i] = &recordError{err}
+		}
+	}
+	return records, errs
+}
+
+// record fills r. Its key is appended to keys, unless it is the constant that
+// keys holds already.
+func (b *builder) record(r *kgo.Record, msg *service.Message, keys []byte) ([]byte, error) {
+	var err error
+	if r.Value, err = msg.AsBytes(); err != nil {
+		return keys, fmt.Errorf("reading the message: %w", err)
+	}
+	if r.Topic, err = b.topic.text(msg); err != nil {
+		return keys, fmt.Errorf("evaluating field %s: %w", fieldTopic, err)
+	}
+	if !b.topic.isConstant {
+		if err := checkTopic(r.Topic); err != nil {
+			return keys, err
+		}
+	}
+	switch {
+	case b.key == nil:
+	case b.key.isConstant:
+		r.Key = keys
+	default:
+		key, err := b.key.text(msg)
+		if err != nil {
+			return keys, fmt.Errorf("evaluating field %s: %w", fieldKey, err)
+		}
+		start := len(keys)
+		keys = append(keys, key...)
+		r.Key = keys[start:len(keys):len(keys)]
+		if key == "" {
+			r.Key = []byte{}
+		}
+	}
+	if b.headers != nil {
+		err := b.headers.Walk(msg, func(key, value string) error {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
+			return nil
+		})
+		if err != nil {
+			return keys, fmt.Errorf("reading metadata: %w", err)
+		}
+	}
+	if b.timestamp != nil {
+		t, err := b.timestamp.number(msg, 64)
+		if err != nil {
+			return keys, fmt.Errorf("evaluating the timestamp: %w", err)
+		}
+		if b.timestampMs {
+			r.Timestamp = time.UnixMilli(t)
+		} else {
+			r.Timestamp = time.Unix(t, 0)
+		}
+	}
+	r.Partition = -1
+	if b.partition != nil {
+		p, err := b.partition.number(msg, 32)
+		if err != nil {
+			return keys, fmt.Errorf("evaluating field %s: %w", fieldPartition, err)
+		}
+		r.Partition = int32(p)
+	}
+	return keys, nil
+}
+
+// checkTopic tells why Kafka would refuse the name.
+func checkTopic(name string) error {
+	const longest = 249
+	switch {
+	case name == "":
+		return errors.New("the topic is empty: Kafka wants 1 to 249 characters")
+	case len(name) > longest:
+		return fmt.Errorf("the topic %q has %d characters: Kafka takes at most %d", name, len(name), longest)
+	case name == "." || name == "..":
+		return fmt.Errorf("the topic %q is a name that Kafka keeps for itself", name)
+	}
+	bad := strings.IndexFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-'
+	})
+	if bad >= 0 {
+		return fmt.Errorf("the topic %q has a character that Kafka does not take: it takes a-z, A-Z, 0-9, '.', '_' and '-'", name)
+	}
+	return nil
+}
+
+// recordSize is what the record takes in a record batch, or a little more.
+func recordSize(r *kgo.Record) int {
+	size := 32 + len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		size += 10 + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return size
+}
+
+// batchOverhead is the header of a record batch.
+const batchOverhead = 61

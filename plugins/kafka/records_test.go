@@ -1,0 +1,145 @@
+package kafka
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+func TestRecordsFromMessages(t *testing.T) {
+	c := cluster(t, 3)
+	o := started(t, c.ListenAddrs(), block(
+		`key: ${! @kafka_key }`, `timestamp_ms: ${! @mqtt_timestamp_ms }`,
+		`metadata: { include_prefixes: [ "mqtt_" ] }`, `partitioner: manual`, `partition: ${! @part }`)...)
+	payload := []byte("payload")
+	msg := service.NewMessage(payload)
+	msg.MetaSetMut("kafka_key", "a key")
+	msg.MetaSetMut("mqtt_timestamp_ms", int64(1700000000123))
+	msg.MetaSetMut("mqtt_topic", "a/b")
+	msg.MetaSetMut("part", 2)
+	require.NoError(t, o.WriteBatch(t.Context(), service.MessageBatch{msg}))
+
+	records := consumed(t, c, "t")[2]
+	require.Len(t, records, 1)
+	require.Equal(t, "payload", string(records[0].Value))
+	require.Equal(t, "a key", string(records[0].Key))
+	require.Equal(t, int64(1700000000123), records[0].Timestamp.UnixMilli())
+	require.ElementsMatch(t, []kgo.RecordHeader{
+		{Key: "mqtt_topic", Value: []byte("a/b")}, {Key: "mqtt_timestamp_ms", Value: []byte("1700000000123")},
+	}, records[0].Headers)
+
+	built, errs := o.conf.records.build(service.MessageBatch{msg})
+	require.Nil(t, errs)
+	require.Same(t, &payload[0], &built[0].Value[0], "the payload is not copied")
+}
+
+func TestTimestampInSeconds(t *testing.T) {
+	c := parsed(t, []string{"localhost:1"}, `timestamp: ${! 1700000000 }`)
+	records, errs := c.records.build(messages(0, 1))
+	require.Nil(t, errs)
+	require.Equal(t, time.Unix(1700000000, 0), records[0].Timestamp)
+}
+
+// What is read without the expression engine is what the engine would say.
+func TestPlainLookupsSayWhatTheEngineSays(t *testing.T) {
+	plain := []string{
+		`${! @name }`, `${!@name}`, `${! meta("name") }`, `${! metadata("name") }`,
+		`${! @name.or("") }`, `${! meta("name").or("") }`, `${! metadata("name").or("") }`,
+	}
+	other := []string{`constant`, ``, `x${! @name }`, `${! @name }${! @name }`, `${! @name.or("x") }`, `${! @name.uppercase() }`, `${! content() }`}
+	values := []any{nil, "", "text", 7, int64(8), 1.5, true, []any{"a"}, map[string]any{"a": 1}, []byte("bytes")}
+	for i, text := range append(plain, other...) {
+		engine, err := service.NewInterpolatedString(text)
+		require.NoError(t, err)
+		e := newExpression(text, engine)
+		require.Equal(t, i < len(plain), e.meta == "name", text)
+		for _, value := range append(values, "missing") {
+			msg := service.NewMessage([]byte("content"))
+			if value != "missing" {
+				msg.MetaSetMut("name", value)
+			}
+			want, wantErr := engine.TryString(msg)
+			got, gotErr := e.text(msg)
+			require.Equal(t, want, got, "%s of %v", text, value)
+			require.Equal(t, wantErr, gotErr, "%s of %v", text, value)
+		}
+	}
+}
+
+func TestKeyIsWhatTheEngineSays(t *testing.T) {
+	for _, text := range []string{`k`, ``, `${! @name }`, `${! @name.or("") }`, `a${! @name.or("") }`} {
+		c := parsed(t, []string{"localhost:1"}, "key: '"+text+"'")
+		engine, err := service.NewInterpolatedString(text)
+		require.NoError(t, err)
+		batch := messages(0, 50)
+		for i := range batch[:40] {
+			batch[i].MetaSetMut("name", strings.Repeat("k", i))
+		}
+		records, errs := c.records.build(batch)
+		require.Nil(t, errs)
+		for i, msg := range batch {
+			want, err := engine.TryBytes(msg)
+			require.NoError(t, err)
+			require.Equal(t, want, records[i].Key, text)
+		}
+	}
+	records, _ := parsed(t, []string{"localhost:1"}).records.build(messages(0, 1))
+	require.Nil(t, records[0].Key, "no key without the field")
+}
+
+func TestMessagesThatCannotBeRecords(t *testing.T) {
+	for line, want := range map[string]string{
+		`topic: ${! @name.or("") }`:                          "the topic is empty",
+		`topic: ${! "." }`:                                   "keeps for itself",
+		`topic: ${! "a b" }`:                                 "has a character that Kafka does not take",
+		`topic: ${! "a".repeat(250) }`:                       "Kafka takes at most 249",
+		`topic: ${! throw("no") }`:                           "evaluating field topic",
+		`key: ${! throw("no") }`:                             "evaluating field key",
+		`timestamp_ms: ${! @name }`:                          "evaluating the timestamp",
+		"{partitioner: manual, partition: ${! @name }}":      "evaluating field partition",
+		"{partitioner: manual, partition: ${! 3000000000 }}": "evaluating field partition",
+	} {
+		if strings.Contains(line, "repeat") {
+			line = `topic: ${! content().string().repeat(50) }`
+		}
+		_, errs := parsed(t, []string{"localhost:1"}, unbraced(line)...).records.build(messages(0, 2))
+		require.Len(t, errs, 2, line)
+		require.ErrorContains(t, errs[1], want, line)
+		require.Equal(t, classRecord, classify(errs[1]))
+	}
+}
+
+func TestSizeIsNeverTooSmall(t *testing.T) {
+	c := cluster(t, 1)
+	o := started(t, c.ListenAddrs(), "compression: none", `metadata: { include_patterns: [ ".*" ] }`, "key: some key")
+	for _, n := range []int{0, 1, 100, 5000} {
+		msg := service.NewMessage([]byte(strings.Repeat("x", n)))
+		msg.MetaSetMut("a", strings.Repeat("y", n))
+		records, _ := o.conf.records.build(service.MessageBatch{msg})
+		require.NotEmpty(t, records[0].Headers)
+		size := recordSize(&records[0]) + batchOverhead
+		require.GreaterOrEqual(t, size, wireSize(&records[0]))
+		require.Less(t, size, wireSize(&records[0])+60)
+	}
+}
+
+// wireSize is the exact size of a record batch of the one record.
+func wireSize(r *kgo.Record) int {
+	varint := func(v int) int {
+		n := 1
+		for u := uint64(v) << 1; u >= 0x80; u >>= 7 {
+			n++
+		}
+		return n
+	}
+	size := 1 + 1 + 1 + varint(len(r.Key)) + len(r.Key) + varint(len(r.Value)) + len(r.Value) + varint(len(r.Headers))
+	for _, h := range r.Headers {
+		size += varint(len(h.Key)) + len(h.Key) + varint(len(h.Value)) + len(h.Value)
+	}
+	return batchOverhead + varint(size) + size
+}

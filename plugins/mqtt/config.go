@@ -1,0 +1,214 @@
+// Package mqtt is the input mqtt. It takes the place of the stock input of that
+// name and adds MQTT 5, acknowledgements that wait for the end of the pipeline,
+// and batches from the first hop.
+package mqtt
+
+import (
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+const (
+	fieldURLs            = "urls"
+	fieldClientID        = "client_id"
+	fieldClientIDSuffix  = "dynamic_client_id_suffix"
+	fieldConnectTimeout  = "connect_timeout"
+	fieldWill            = "will"
+	fieldWillEnabled     = "enabled"
+	fieldWillQoS         = "qos"
+	fieldWillRetained    = "retained"
+	fieldWillTopic       = "topic"
+	fieldWillPayload     = "payload"
+	fieldUser            = "user"
+	fieldPassword        = "password"
+	fieldKeepAlive       = "keepalive"
+	fieldTLS             = "tls"
+	fieldTopics          = "topics"
+	fieldQoS             = "qos"
+	fieldCleanSession    = "clean_session"
+	fieldProtocolVersion = "protocol_version"
+	fieldTopicQoS        = "topic_qos"
+	fieldSessionExpiry   = "session_expiry"
+	fieldReceiveMaximum  = "receive_maximum"
+	fieldTopicAliases    = "topic_alias_maximum"
+	fieldUserProperties  = "user_properties"
+
+	fieldNoLocal           = "no_local"
+	fieldRetainAsPublished = "retain_as_published"
+	fieldRetainHandling    = "retain_handling"
+
+	fieldMaxBatchMessages = "max_batch_messages"
+	fieldMaxBatchBytes    = "max_batch_bytes"
+	fieldMaxPendingBytes  = "max_pending_bytes"
+	fieldStallWarning     = "stall_warning"
+)
+
+const (
+	versionAuto = "auto"
+	version5    = "5"
+	version311  = "3.1.1"
+
+	expiryNever = "never"
+)
+
+const versionRule = `root = if !["auto", "5", "3.1.1"].contains(this.string()) { ["value %v is unknown; it takes auto, 5, 3.1.1".format(this.string())] }`
+
+// Spec describes the input mqtt and its fields.
+func Spec() *service.ConfigSpec {
+	spec := service.NewConfigSpec().
+		Stable().
+		Categories("Services").
+		Summary("Subscribes to topics of an MQTT broker and acknowledges a message once the pipeline is done with it.").
+		Description(`
+Whatever has arrived is handed over as one batch, without waiting. A message of QoS 1 or 2 is acknowledged to the broker after the output has taken it, or a processor has dropped it, in the order of arrival. What was not acknowledged when the process or the connection ends, the broker delivers again. For that it must keep a session: set a ` + "`client_id`" + ` that no other client uses, and ` + "`clean_session: false`" + `.
+
+A filter that is taken out of ` + "`topics`" + ` stays part of a session that the broker keeps. To be rid of it, connect once with ` + "`clean_session: true`" + `, or take another ` + "`client_id`" + `.
+
+== Metadata
+
+This input adds the following metadata fields to each message:
+
+- mqtt_duplicate
+- mqtt_qos
+- mqtt_retained
+- mqtt_topic
+- mqtt_message_id
+- mqtt_timestamp_ms (the time of receipt, in Unix milliseconds)
+
+and these where the publisher set them, under MQTT 5:
+
+- mqtt_content_type
+- mqtt_response_topic
+- mqtt_correlation_data
+- mqtt_payload_format_indicator
+- mqtt_message_expiry_interval
+- mqtt_user_properties (a list of objects with a key and a value)
+
+== Metrics
+
+- mqtt_input_in_flight: messages of QoS 1 or 2 that have arrived and are not acknowledged
+- mqtt_input_oldest_unacked_seconds: the age of the oldest of them`)
+	for _, group := range [][]*service.ConfigField{
+		connectionFields(), subscriptionFields(), sessionFields(), flowFields(),
+	} {
+		spec = spec.Fields(group...)
+	}
+	return spec.Field(service.NewAutoRetryNacksToggleField())
+}
+
+func connectionFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewURLListField(fieldURLs).
+			Description("The brokers to connect to, as `scheme://host:port`, tried in turn until one answers. The scheme is `tcp` or `mqtt`, `ssl`, `tls` or `mqtts` (encrypted), `ws`, `wss` (encrypted), or `unix` with the path of a socket. An item with commas counts as several URLs. A proxy is taken from the environment (`ALL_PROXY`, for WebSockets `HTTP_PROXY` and `HTTPS_PROXY`).").
+			Example([]string{"tcp://localhost:1883"}),
+		service.NewStringField(fieldClientID).
+			Description("The name of this client and of its session at the broker. Two clients of one name throw each other out. When it is empty, the broker makes one up.").
+			Default(""),
+		service.NewStringAnnotatedEnumField(fieldClientIDSuffix, map[string]string{
+			"nanoid": "append a nanoid of length 21 characters",
+		}).
+			Description("Appends a text to `client_id` that is new on each start. The broker then takes each start for a new client, so that a session does not outlive the process.").
+			Optional().Advanced().LintRule(`root = []`),
+		service.NewDurationField(fieldConnectTimeout).
+			Description("The longest time that one attempt to connect to one broker takes, up to and including the answer to the subscription.").
+			Default("30s").Version("3.58.0").Examples("1s", "500ms"),
+		willField(),
+		service.NewStringField(fieldUser).
+			Description("The user name to connect with. One that stands in a URL comes first.").
+			Default("").Advanced(),
+		service.NewStringField(fieldPassword).
+			Description("The password to connect with. It is sent only beside a user name.").
+			Default("").Secret().Advanced(),
+		service.NewIntField(fieldKeepAlive).
+			Description("The number of seconds without traffic after which a ping is sent, and after which the broker may take this client for dead. 0 sends none. A broker of MQTT 5 may decide on another number.").
+			Default(30).Advanced(),
+		service.NewTLSToggledField(fieldTLS),
+	}
+}
+
+func willField() *service.ConfigField {
+	return service.NewObjectField(fieldWill,
+		service.NewBoolField(fieldWillEnabled).
+			Description("Whether there is a last will.").Default(false),
+		service.NewIntField(fieldWillQoS).
+			Description("The QoS of the last will: 0, 1 or 2.").Default(0),
+		service.NewBoolField(fieldWillRetained).
+			Description("Whether the broker retains the last will.").Default(false),
+		service.NewStringField(fieldWillTopic).
+			Description("The topic of the last will.").Default(""),
+		service.NewStringField(fieldWillPayload).
+			Description("The payload of the last will.").Default(""),
+	).
+		Description("A message that the broker publishes when this client disappears without saying goodbye.").
+		Advanced()
+}
+
+func subscriptionFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewStringListField(fieldTopics).
+			Description("The topic filters to subscribe to. `$share/group/filter` shares the messages among all clients of the group.").
+			Example([]string{"sensors/+/data", "$share/kafka/events/#"}),
+		service.NewIntField(fieldQoS).
+			Description("The highest QoS at which the broker delivers: 0, 1 or 2.").
+			Default(1).Advanced(),
+		service.NewIntMapField(fieldTopicQoS).
+			Description("The QoS of single filters of `topics`, for those that want another than `qos`.").
+			Example(map[string]any{"telemetry/#": 0}).
+			Default(map[string]any{}).Advanced(),
+		service.NewBoolField(fieldNoLocal).
+			Description("Whether to leave out messages that were published under this client's own `client_id`. Takes effect with MQTT 5 only, and not for `$share`.").
+			Default(false).Advanced(),
+		service.NewBoolField(fieldRetainAsPublished).
+			Description("Whether `mqtt_retained` tells the retain flag as published, rather than whether the message comes from the broker's store. Takes effect with MQTT 5 only.").
+			Default(false).Advanced(),
+		service.NewIntField(fieldRetainHandling).
+			Description("When the broker sends the messages it retains: 0 on every subscription, 1 when the subscription is new to the session, 2 never. On a session that the broker kept, 0 acts as 1. Takes effect with MQTT 5 only.").
+			Default(0).Advanced(),
+	}
+}
+
+func sessionFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewBoolField(fieldCleanSession).
+			Description("Whether each connection starts anew. With `false` the broker keeps the subscriptions, and the messages of QoS 1 and 2, while this client is away.").
+			Default(true).Advanced(),
+		service.NewStringAnnotatedEnumField(fieldProtocolVersion, map[string]string{
+			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that does not speak it, whether it says so, hangs up or stays silent",
+			version5:    "MQTT 5 only",
+			version311:  "MQTT 3.1.1 only",
+		}).
+			Description("The version of MQTT to speak.").
+			Default(versionAuto).Advanced().
+			// The rule that comes with the options takes the dots of 3.1.1 for a path.
+			LintRule(versionRule),
+		service.NewStringField(fieldSessionExpiry).
+			Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it for good. Without it, `never` with `clean_session: false`, and `0s` otherwise. Takes effect with MQTT 5 only: for a client of MQTT 3.1.1 the broker's own settings decide.").
+			Example("24h").Example(expiryNever).
+			Optional().Advanced(),
+		service.NewIntField(fieldReceiveMaximum).
+			Description("The number of messages of QoS 1 and 2, from 1 to 65535, that the broker may send before it gets an acknowledgement. Fewer bound the memory and what is delivered again after a crash, more let batches grow. Takes effect with MQTT 5 only: for a client of MQTT 3.1.1 the broker's own settings decide.").
+			Default(65535).Advanced(),
+		service.NewIntField(fieldTopicAliases).
+			Description("The number of topics, from 0 to 65535, for which the broker may send a short number in place of the name. That saves bandwidth with long names. Some brokers mix the numbers up when a session goes on over a new connection, and their messages then cannot be delivered. Takes effect with MQTT 5 only.").
+			Default(0).Advanced(),
+		service.NewStringMapField(fieldUserProperties).
+			Description("User properties to tell the broker on connecting, sent in the order of their names. Takes effect with MQTT 5 only.").
+			Default(map[string]any{}).Advanced(),
+	}
+}
+
+func flowFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewIntField(fieldMaxBatchMessages).
+			Description("The largest number of messages in a batch. A batch never waits to become large: this only bounds what had arrived by the time the pipeline asked.").
+			Default(8192).Advanced(),
+		service.NewStringField(fieldMaxBatchBytes).
+			Description("The largest size of a batch, payloads and topics counted. A single larger message is a batch of its own.").
+			Default("4MiB").Advanced(),
+		service.NewStringField(fieldMaxPendingBytes).
+			Description("The memory for messages that have arrived and that the pipeline has not asked for yet. When it is used up, the connection is not read further until there is room, and the broker holds the rest back.").
+			Default("16MiB").Advanced(),
+		service.NewDurationField(fieldStallWarning).
+			Description("The age of the oldest message without an acknowledgement at which a warning is logged. 0 logs none.").
+			Default("30s").Advanced(),
+	}
+}

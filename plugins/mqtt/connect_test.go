@@ -1,0 +1,236 @@
+package mqtt
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	packets5 "github.com/eclipse/paho.golang/packets"
+	packets3 "github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAutoFallsBackToMQTT311(t *testing.T) {
+	for name, refuse := range map[string]func(p *peer){
+		"with return code 1": func(p *peer) { p.write([]byte{0x20, 2, 0, 1}) },
+		"with reason 0x84":   func(p *peer) { p.write([]byte{0x20, 3, 0, 0x84, 0}) },
+		"without a word":     func(p *peer) { p.conn.Close() },
+		"by silence":         func(p *peer) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newScripted(t)
+			in, l := started(t, b.url(), "connect_timeout: 1s\nclean_session: false")
+			done := background(in)
+			p := b.accept()
+			require.Equal(t, byte(5), p.version())
+			refuse(p)
+			p = b.accept()
+			p.welcome(false, true)
+			require.NoError(t, wait(t, done))
+			require.Equal(t, 1, l.count("speaks MQTT 3.1.1 with it from now on"))
+
+			// It is remembered.
+			p.conn.Close()
+			<-in.current().dead
+			done = background(in)
+			p = b.accept()
+			p.welcome(true, false)
+			require.NoError(t, wait(t, done))
+			p.write(publish("a/b", 1, 1, "x"))
+			_, acks := readN(t, in, 1)
+			ackAll(t, acks, nil)
+			require.Equal(t, ackOf(typePuback, 1), p.read().String())
+		})
+	}
+}
+
+// A broker that restarts closes connections too. Once it has spoken MQTT 5, that
+// is no reason to give MQTT 5 up.
+func TestAutoKeepsToMQTT5OnceSpoken(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "clean_session: false")
+	done := background(in)
+	p := b.accept()
+	p.welcome5(false, true)
+	require.NoError(t, wait(t, done))
+	p.conn.Close()
+	<-in.current().dead
+	done = background(in)
+	p = b.accept()
+	require.Equal(t, byte(5), p.version())
+	p.conn.Close()
+	require.ErrorContains(t, wait(t, done), "the broker closed the connection on MQTT 5")
+	done = background(in)
+	b.accept().welcome5(true, false)
+	require.NoError(t, wait(t, done))
+}
+
+func TestVersion5DoesNotFallBack(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "protocol_version: '5'")
+	done := background(in)
+	p := b.accept()
+	p.version()
+	p.write([]byte{0x20, 2, 0, 1})
+	require.ErrorContains(t, wait(t, done), "the broker answered in MQTT 3.1.1 on MQTT 5")
+}
+
+func TestConnectSendsWhatIsConfigured(t *testing.T) {
+	yaml := `
+user: me
+password: secret
+keepalive: 7
+qos: 2
+topic_qos: {a/#: 1}
+clean_session: false
+receive_maximum: 100
+user_properties: {z: "1", a: "2"}
+no_local: true
+retain_as_published: true
+retain_handling: 2
+will: {enabled: true, qos: 1, retained: true, topic: gone, payload: bye}
+`
+	b := newScripted(t)
+	in, _ := started(t, b.url(), yaml)
+	done := background(in)
+	p := b.accept()
+	f := p.read()
+	hello := packets5.Connect{Properties: &packets5.Properties{}}
+	require.NoError(t, hello.Unpack(bytes.NewBuffer(f.body)))
+	require.Equal(t, []any{"test", "me", "secret", uint16(7), false}, []any{hello.ClientID, hello.Username, string(hello.Password), hello.KeepAlive, hello.CleanStart})
+	require.Equal(t, uint32(0xffffffff), *hello.Properties.SessionExpiryInterval)
+	require.Equal(t, uint16(100), *hello.Properties.ReceiveMaximum)
+	require.Nil(t, hello.Properties.TopicAliasMaximum)
+	require.Nil(t, hello.Properties.MaximumPacketSize, "with it a broker drops larger messages in silence")
+	require.Equal(t, []packets5.User{{Key: "a", Value: "2"}, {Key: "z", Value: "1"}}, hello.Properties.User)
+	require.Equal(t, []any{true, byte(1), true, "gone", "bye"}, []any{hello.WillFlag, hello.WillQOS, hello.WillRetain, hello.WillTopic, string(hello.WillMessage)})
+	p.write(robustMQConnack)
+	sub := p.subscribe5()
+	require.Equal(t, []packets5.SubOptions{{Topic: "a/#", QoS: 1, NoLocal: true, RetainAsPublished: true, RetainHandling: 2}}, sub.Subscriptions)
+	p.write(packet(0x90, u16(sub.PacketID), []byte{0, 1}))
+	require.NoError(t, wait(t, done))
+	require.Equal(t, time.Minute, in.current().keepAlive, "the broker decides")
+}
+
+func TestConnectOldSendsWhatIsConfigured(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, "tcp://you:word@"+b.ln.Addr().String(), v311+"user: me\npassword: secret\nwill: {enabled: true, topic: gone}")
+	done := background(in)
+	p := b.accept()
+	f := p.read()
+	hello := packets3.NewControlPacket(packets3.Connect).(*packets3.ConnectPacket)
+	require.NoError(t, hello.Unpack(bytes.NewBuffer(f.body)))
+	require.Equal(t, []any{"test", "you", "word", uint16(30), false, "gone"}, []any{hello.ClientIdentifier, hello.Username, string(hello.Password), hello.Keepalive, hello.CleanSession, hello.WillTopic})
+	p.write([]byte{0x20, 2, 0, 5})
+	err := wait(t, done)
+	require.ErrorContains(t, err, "not authorized (0x87)")
+	require.NotContains(t, err.Error(), "word")
+}
+
+func TestFirstConnectionSubscribesToAnOldSession(t *testing.T) {
+	b := newScripted(t)
+	in, l := started(t, b.url(), "clean_session: false")
+	done := background(in)
+	p := b.accept()
+	require.Equal(t, byte(5), p.version())
+	expiry := []byte{17, 0, 0, 0, 60}
+	p.write(packet(0x20, []byte{1, 0, byte(len(expiry))}, expiry))
+	sub := p.subscribe5()
+	require.Equal(t, byte(1), sub.Subscriptions[0].RetainHandling, "what is retained came before")
+	p.write(packet(0x90, u16(sub.PacketID), []byte{0, 1}))
+	require.NoError(t, wait(t, done))
+	require.Equal(t, 1, l.count("keeps the session for 1m0s only"))
+}
+
+func TestSubscribeKeepsToTheMaximumPacketSize(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "")
+	in.conf.topics = nil
+	for range 40 {
+		in.conf.topics = append(in.conf.topics, subscription{filter: "some/filter/of/some/length/" + string(rune('a'+len(in.conf.topics))), qos: 1})
+	}
+	done := background(in)
+	p := b.accept()
+	p.version()
+	maximum := []byte{39, 0, 0, 0, 200}
+	p.write(packet(0x20, []byte{0, 0, byte(len(maximum))}, maximum))
+	for granted := 0; granted < 40; {
+		f := p.read()
+		require.LessOrEqual(t, len(f.body), 198)
+		sub := packets5.Subscribe{Properties: &packets5.Properties{}}
+		require.NoError(t, sub.Unpack(bytes.NewBuffer(f.body)))
+		granted += len(sub.Subscriptions)
+		p.write(packet(0x90, u16(sub.PacketID), []byte{0}, bytes.Repeat([]byte{1}, len(sub.Subscriptions))))
+	}
+	require.NoError(t, wait(t, done))
+}
+
+func TestSharedSubscriptionThatTheBrokerDoesNotHave(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "")
+	in.conf.topics = []subscription{{filter: "$share/g/a", qos: 1}}
+	done := background(in)
+	p := b.accept()
+	p.version()
+	p.write(packet(0x20, []byte{0, 0, 2, 42, 0}))
+	require.ErrorContains(t, wait(t, done), `subscribing to "$share/g/a": shared subscriptions not supported (0x9E): remove $share/group/ from the filter`)
+}
+
+func TestTopicAliasAndProperties(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "topic_alias_maximum: 10")
+	done := background(in)
+	p := b.accept()
+	p.welcome5(false, true)
+	require.NoError(t, wait(t, done))
+	var raw bytes.Buffer
+	for _, m := range corpus()[2:4] { // the first sets the alias, the second uses it
+		raw.Write(encode5(t, &m))
+	}
+	p.write(raw.Bytes())
+	batch, _ := readBatch(t, in)
+	require.Len(t, batch, 2)
+	got := metadata(t, batch[0])
+	delete(got, "mqtt_timestamp_ms")
+	require.Equal(t, map[string]any{
+		"mqtt_duplicate": true, "mqtt_qos": 2, "mqtt_retained": true, "mqtt_topic": "é/ß", "mqtt_message_id": 1,
+		"mqtt_content_type": "application/json", "mqtt_response_topic": "reply/to",
+		"mqtt_correlation_data": "\x00\x01\xff", "mqtt_payload_format_indicator": 1, "mqtt_message_expiry_interval": 1 << 20,
+		"mqtt_user_properties": []any{
+			map[string]any{"key": "k", "value": "v"}, map[string]any{"key": "k", "value": "w"}, map[string]any{"key": "", "value": ""},
+		},
+	}, got)
+	require.Equal(t, "é/ß", metadata(t, batch[1])["mqtt_topic"])
+	p.write(publish5("", 0, 0, []byte{35, 0, 9}, "x"))
+	require.Equal(t, []frame{{0xe0, []byte{0x81}}}, p.gone())
+}
+
+func TestConnectTriesTheURLsInTurn(t *testing.T) {
+	dead, b := newScripted(t), newScripted(t)
+	dead.ln.Close()
+	in, _ := started(t, "'"+dead.url()+","+b.url()+"'", v311)
+	done := background(in)
+	b.accept().welcome(false, true)
+	require.NoError(t, wait(t, done))
+}
+
+func TestConnectTimeout(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), v311+"connect_timeout: 100ms")
+	done := background(in)
+	b.accept()
+	require.ErrorContains(t, wait(t, done), "connecting to "+b.url()+": ")
+}
+
+func TestConnectionTest(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), v311)
+	done := make(chan error, 1)
+	go func() { done <- in.ConnectionTest(t.Context())[0].Err }()
+	p := b.accept()
+	p.welcome(false, false)
+	require.Equal(t, []frame{{0xe0, []byte{}}}, p.gone())
+	require.NoError(t, wait(t, done))
+	b.ln.Close()
+	require.ErrorContains(t, in.ConnectionTest(t.Context())[0].Err, "connecting to "+b.url())
+}

@@ -1,0 +1,87 @@
+package mqtt
+
+import (
+	"bufio"
+	"errors"
+	"io"
+)
+
+// frames reads packets off a connection.
+type frames struct {
+	r *bufio.Reader
+}
+
+const readBuffer = 64 << 10
+
+func newFrames(r io.Reader) *frames { return &frames{bufio.NewReaderSize(r, readBuffer)} }
+
+// buffered says whether the next packet can be read without waiting.
+func (f *frames) buffered() bool {
+	n := f.r.Buffered()
+	if n < 2 {
+		return false
+	}
+	head, _ := f.r.Peek(min(n, 5))
+	length, size := 0, 1
+	for shift := 0; size < len(head); shift += 7 {
+		b := head[size]
+		size++
+		length |= int(b&0x7f) << shift
+		if b&0x80 == 0 {
+			return n >= size+length
+		}
+	}
+	return false
+}
+
+var errLength = errors.New("malformed packet: its length has more than 4 bytes")
+
+// next returns the first byte of the next packet and what follows its header.
+// shared says that the body is good only until done is called.
+func (f *frames) next() (first byte, body []byte, shared bool, err error) {
+	if first, err = f.r.ReadByte(); err != nil {
+		return 0, nil, false, err
+	}
+	length := 0
+	for shift := 0; ; shift += 7 {
+		b, err := f.r.ReadByte()
+		if err != nil {
+			return 0, nil, false, err
+		}
+		length |= int(b&0x7f) << shift
+		if b&0x80 == 0 {
+			break
+		}
+		if shift == 21 {
+			return 0, nil, false, errLength
+		}
+	}
+	if length <= f.r.Size() {
+		body, err = f.r.Peek(length)
+		return first, body, true, err
+	}
+	body, err = readLarge(f.r, length)
+	return first, body, false, err
+}
+
+// done gives the body of a shared packet back.
+func (f *frames) done(body []byte) {
+	_, _ = f.r.Discard(len(body)) // they have been peeked at
+}
+
+// readLarge reads length bytes and takes memory only as they arrive: at most
+// twice of what has.
+func readLarge(r io.Reader, length int) ([]byte, error) {
+	var body []byte
+	for chunk := readBuffer; len(body) < length; chunk = len(body) {
+		n := min(chunk, length-len(body))
+		start := len(body)
+		grown := make([]byte, start+n)
+		copy(grown, body)
+		body = grown
+		if _, err := io.ReadFull(r, body[start:]); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
+}

@@ -1,0 +1,207 @@
+package mqtt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	packets5 "github.com/eclipse/paho.golang/packets"
+	packets3 "github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// connack is what the broker said to a CONNECT that it accepted.
+type connack struct {
+	sessionPresent bool
+	assignedID     string
+	keepAlive      *uint16 // nil where ours holds
+	expiry         *uint32 // nil where ours holds
+	maxPacket      uint32
+	noShared       bool
+	noWildcards    bool
+}
+
+// otherVersionError means that the broker does not speak MQTT 5, or seems not to.
+type otherVersionError struct {
+	how      string
+	explicit bool // the broker said so
+}
+
+func (e *otherVersionError) Error() string { return "the broker " + e.how + " on MQTT 5" }
+
+// silence is how long a broker may say nothing to MQTT 5 before MQTT 3.1.1 is
+// tried.
+const silence = 5 * time.Second
+
+// greet sends a CONNECT and waits for the answer, until the context ends or
+// patience is used up.
+func greet(ctx context.Context, conn net.Conn, in *frames, hello []byte, v5 bool, patience time.Duration) (*connack, error) {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	ack, err := exchange(conn, in, hello, v5)
+	if !stop() {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ack, conn.SetDeadline(time.Time{})
+}
+
+func exchange(conn net.Conn, in *frames, hello []byte, v5 bool) (*connack, error) {
+	if _, err := conn.Write(hello); err != nil {
+		return nil, noAnswer(err, v5)
+	}
+	first, body, shared, err := in.next()
+	if err != nil {
+		return nil, noAnswer(err, v5)
+	}
+	if first>>4 != typeConnack {
+		return nil, fmt.Errorf("the broker answered CONNECT with a packet of type %d; is there an MQTT broker at this address?", first>>4)
+	}
+	ack, err := parseConnack(body, v5)
+	if shared {
+		in.done(body)
+	}
+	return ack, err
+}
+
+// noAnswer explains that no CONNACK came.
+func noAnswer(err error, v5 bool) error {
+	if errors.Is(err, errLength) {
+		return err
+	}
+	how := "closed the connection"
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		how = "stayed silent"
+	}
+	if v5 {
+		return &otherVersionError{how: how}
+	}
+	return fmt.Errorf("the broker %s instead of answering CONNECT", how)
+}
+
+// parseConnack reads a CONNACK. One of two bytes is in the format of MQTT 3.1.1,
+// by which an older broker refuses MQTT 5.
+func parseConnack(body []byte, v5 bool) (*connack, error) {
+	if len(body) < 2 {
+		return nil, fmt.Errorf("malformed CONNACK of %d bytes", len(body))
+	}
+	if !v5 || len(body) == 2 {
+		return parseOldConnack(body[0], body[1], v5)
+	}
+	raw := packets5.Connack{Properties: &packets5.Properties{}}
+	if err := raw.Unpack(bytes.NewBuffer(body)); err != nil {
+		return nil, fmt.Errorf("malformed CONNACK: %w", err)
+	}
+	props := raw.Properties
+	if raw.ReasonCode == 0x84 {
+		return nil, &otherVersionError{how: "refused", explicit: true}
+	}
+	if raw.ReasonCode >= 0x80 {
+		refused := &reasonError{raw.ReasonCode, props.ReasonString}
+		if props.ServerReference != "" {
+			return nil, fmt.Errorf("%w: the broker names %s", refused, props.ServerReference)
+		}
+		return nil, refused
+	}
+	ack := &connack{
+		sessionPresent: raw.SessionPresent,
+		assignedID:     props.AssignedClientID,
+		keepAlive:      props.ServerKeepAlive,
+		expiry:         props.SessionExpiryInterval,
+		maxPacket:      math.MaxUint32,
+		noShared:       props.SharedSubAvailable != nil && *props.SharedSubAvailable == 0,
+		noWildcards:    props.WildcardSubAvailable != nil && *props.WildcardSubAvailable == 0,
+	}
+	if props.MaximumPacketSize != nil {
+		ack.maxPacket = *props.MaximumPacketSize
+	}
+	return ack, nil
+}
+
+func parseOldConnack(flags, code byte, v5 bool) (*connack, error) {
+	switch {
+	case code == 0 && !v5:
+		return &connack{sessionPresent: flags&1 != 0, maxPacket: math.MaxUint32}, nil
+	case code <= 1 && v5:
+		return nil, &otherVersionError{how: "answered in MQTT 3.1.1", explicit: true}
+	}
+	if reason, ok := oldReasons[code]; ok {
+		return nil, &reasonError{code: reason}
+	}
+	return nil, fmt.Errorf("the broker refused the connection with the unknown return code %d", code)
+}
+
+// credentials are those of the URL, or else those of the configuration.
+func (c *config) credentials(u *url.URL) (user, password string) {
+	user, password = c.user, c.password
+	if u.User != nil {
+		user = u.User.Username()
+		if p, ok := u.User.Password(); ok {
+			password = p
+		}
+	}
+	return user, password
+}
+
+// hello is the CONNECT packet.
+func (c *config) hello(u *url.URL, clientID string, v5 bool) []byte {
+	user, password := c.credentials(u)
+	var buf bytes.Buffer
+	if v5 {
+		_, _ = c.hello5(clientID, user, password).WriteTo(&buf) // a buffer takes all
+	} else {
+		_ = c.hello3(clientID, user, password).Write(&buf) // a buffer takes all
+	}
+	return buf.Bytes()
+}
+
+func (c *config) hello5(clientID, user, password string) io.WriterTo {
+	p := &packets5.Connect{
+		ProtocolName: "MQTT", ProtocolVersion: 5,
+		ClientID: clientID, KeepAlive: c.keepAlive, CleanStart: c.cleanSession,
+		UsernameFlag: user != "", Username: user,
+		PasswordFlag: user != "" && password != "", Password: []byte(password),
+		Properties: &packets5.Properties{},
+	}
+	if c.sessionExpiry > 0 {
+		p.Properties.SessionExpiryInterval = &c.sessionExpiry
+	}
+	if c.receiveMaximum < math.MaxUint16 {
+		p.Properties.ReceiveMaximum = &c.receiveMaximum
+	}
+	if c.topicAliases > 0 {
+		p.Properties.TopicAliasMaximum = &c.topicAliases
+	}
+	for _, u := range c.userProperties {
+		p.Properties.User = append(p.Properties.User, packets5.User{Key: u.key, Value: u.value})
+	}
+	if c.will != nil {
+		p.WillFlag, p.WillTopic, p.WillMessage = true, c.will.topic, []byte(c.will.payload)
+		p.WillQOS, p.WillRetain = c.will.qos, c.will.retained
+		p.WillProperties = &packets5.Properties{}
+	}
+	return p
+}
+
+func (c *config) hello3(clientID, user, password string) *packets3.ConnectPacket {
+	p := packets3.NewControlPacket(packets3.Connect).(*packets3.ConnectPacket)
+	p.ProtocolName, p.ProtocolVersion = "MQTT", 4
+	p.ClientIdentifier, p.Keepalive, p.CleanSession = clientID, c.keepAlive, c.cleanSession
+	p.UsernameFlag, p.Username = user != "", user
+	p.PasswordFlag, p.Password = user != "" && password != "", []byte(password)
+	if c.will != nil {
+		p.WillFlag, p.WillTopic, p.WillMessage = true, c.will.topic, []byte(c.will.payload)
+		p.WillQos, p.WillRetain = c.will.qos, c.will.retained
+	}
+	return p
+}

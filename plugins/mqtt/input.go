@@ -1,0 +1,199 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// Register adds the input mqtt to the environment, in the place of one that is
+// there already.
+func Register(env *service.Environment) error {
+	return env.RegisterBatchInput("mqtt", Spec(),
+		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
+			c, err := parseConfig(conf)
+			if err != nil {
+				return nil, err
+			}
+			in := newInput(c, mgr)
+			retried, err := service.AutoRetryNacksBatchedToggled(conf, in)
+			if err != nil {
+				return nil, err
+			}
+			return &watched{BatchInput: retried, in: in}, nil
+		})
+}
+
+// input is the shell around sessions that the engine drives: Connect, then
+// ReadBatch until it returns ErrNotConnected, and again. Close may come at any
+// time, acknowledgements until after it.
+type input struct {
+	conf      *config
+	log       *service.Logger
+	connector *connector // used by Connect alone
+	monitor   *monitor
+
+	// Used by Connect alone.
+	retries  pace
+	rejoins  pace // between a connection that did not last and the next
+	lastFail string
+	toldAt   time.Time
+
+	// Used by ReadBatch alone.
+	taken []message
+
+	mu      sync.Mutex
+	session *session           // the newest, which may be dead
+	left    []message          // of dead connections, to be handed over
+	cancel  context.CancelFunc // ends the Connect that is going on, or nil
+	closed  bool
+}
+
+func newInput(conf *config, mgr *service.Resources) *input {
+	in := &input{
+		conf: conf, log: mgr.Logger(),
+		connector: newConnector(conf, mgr.Logger()),
+		retries:   pace{first: 200 * time.Millisecond, limit: 3 * time.Second},
+		rejoins:   pace{first: 200 * time.Millisecond, limit: 5 * time.Second},
+	}
+	in.monitor = newMonitor(conf.stallWarning, mgr, in.current)
+	return in
+}
+
+// current is the newest session, or nil.
+func (i *input) current() *session {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.session
+}
+
+// ReadBatch hands over what has arrived, and waits while nothing has.
+func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
+	s, left, err := i.begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(left) > 0 {
+		return i.batch(nil, left)
+	}
+	for {
+		taken, open := s.mailbox.take(i.taken[:0], i.conf.maxBatchMessages, i.conf.maxBatchBytes)
+		if !open {
+			return nil, nil, i.ended(s)
+		}
+		if len(taken) > 0 {
+			i.taken = taken
+			batch, ack, err := i.batch(s, taken)
+			clear(taken)
+			return batch, ack, err
+		}
+		select {
+		case <-s.mailbox.arrived:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// begin returns the session to read from, and messages that come before its own.
+func (i *input) begin() (s *session, left []message, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed {
+		return nil, nil, service.ErrEndOfInput
+	}
+	if i.session == nil {
+		return nil, nil, service.ErrNotConnected
+	}
+	n := min(len(i.left), i.conf.maxBatchMessages)
+	left, i.left = i.left[:n], i.left[n:]
+	return i.session, left, nil
+}
+
+// ended says what becomes of a session that is over.
+func (i *input) ended(s *session) error {
+	i.mu.Lock()
+	closed := i.closed
+	i.mu.Unlock()
+	if closed {
+		return service.ErrEndOfInput
+	}
+	i.log.Errorf("Lost the connection to %s: %v. Connecting again", s.address, s.reason())
+	return service.ErrNotConnected
+}
+
+func (i *input) batch(s *session, messages []message) (service.MessageBatch, service.AckFunc, error) {
+	var deliveries []*delivery
+	for k := range messages {
+		if d := messages[k].delivery; d != nil {
+			deliveries = append(deliveries, d)
+		}
+	}
+	var tickets []span
+	if s != nil {
+		tickets = spans(messages)
+	}
+	return batchOf(messages), func(_ context.Context, err error) error {
+		if err != nil {
+			i.reject(s, len(tickets) > 0, deliveries, err)
+			return nil
+		}
+		if len(tickets) > 0 {
+			s.ack(tickets)
+		}
+		if current := i.current(); len(deliveries) > 0 && current != nil {
+			current.ack(i.connector.qos2.ack(deliveries, current.inflight))
+		}
+		return nil
+	}, nil
+}
+
+// reject ends the connection by which messages came that the pipeline does not
+// take, so that the broker delivers them again on the next.
+func (i *input) reject(s *session, owed bool, deliveries []*delivery, err error) {
+	err = fmt.Errorf("the pipeline rejected a message, which the broker is to deliver again: %w", err)
+	if owed {
+		s.retire(err)
+	}
+	if current := i.current(); current != nil && i.connector.qos2.reject(deliveries, current.inflight) {
+		current.retire(err)
+	}
+}
+
+// Close says goodbye to the broker and returns when nothing is running any more.
+func (i *input) Close(context.Context) error {
+	i.mu.Lock()
+	i.closed = true
+	if i.cancel != nil {
+		i.cancel()
+	}
+	s := i.session
+	i.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+	i.monitor.stop()
+	return nil
+}
+
+// ConnectionTest connects to a broker without subscribing, and says goodbye.
+func (i *input) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+	var all []error
+	for _, u := range i.conf.urls {
+		test, cancel := context.WithTimeout(ctx, i.conf.connectTimeout)
+		s, err := newConnector(i.conf, i.log).open(test, u)
+		cancel()
+		if err == nil {
+			s.running.Add(1)
+			s.writer.end([]byte{typeDisconnect << 4, 0})
+			s.writeLoop()
+			s.fail(errClosed)
+			return service.ConnectionTestSucceeded().AsList()
+		}
+		all = append(all, fmt.Errorf("connecting to %s: %w", u.Redacted(), err))
+	}
+	return service.ConnectionTestFailed(&allFailed{all}).AsList()
+}

@@ -1,0 +1,125 @@
+package mqtt
+
+import (
+	"sync"
+	"time"
+)
+
+// message is a PUBLISH that has arrived.
+type message struct {
+	topic      *topic
+	payload    []byte
+	properties *properties
+	received   time.Time
+	ticket     uint64    // in the connection's inflight; 0 at QoS 0
+	delivery   *delivery // at QoS 2
+	size       int       // roughly the memory it takes
+	id         uint16
+	qos        byte
+	dup        bool
+	retain     bool
+	orphan     bool // its session is gone, nobody sends it again
+}
+
+// mailbox holds the messages that have arrived on one connection and that the
+// pipeline has not asked for. Putting never blocks: who puts asks afterwards
+// whether there is room for more.
+type mailbox struct {
+	// arrived has one slot: something was put, or the mailbox was closed.
+	arrived chan struct{}
+	// room has one slot: what was over the limit has been taken, or the
+	// mailbox was closed.
+	room  chan struct{}
+	limit int
+
+	mu     sync.Mutex
+	items  []message
+	head   int // items before it have been taken
+	bytes  int
+	over   bool // the limit was reached and room has not been told
+	closed bool
+}
+
+func newMailbox(limit int) *mailbox {
+	return &mailbox{arrived: make(chan struct{}, 1), room: make(chan struct{}, 1), limit: limit}
+}
+
+func notify(slot chan struct{}) {
+	select {
+	case slot <- struct{}{}:
+	default:
+	}
+}
+
+// put appends messages and says whether there is room for more. After false, a
+// value in room tells when there is.
+func (m *mailbox) put(messages []message) bool {
+	m.mu.Lock()
+	for i := range messages {
+		m.bytes += messages[i].size
+	}
+	m.items = append(m.items, messages...)
+	m.over = m.bytes >= m.limit && !m.closed
+	over := m.over
+	m.mu.Unlock()
+	notify(m.arrived)
+	return !over
+}
+
+// take appends to dst messages from the front, as many as the two limits allow
+// and at least one where there is one. open is false when the connection is
+// gone; what it left behind is then for rest.
+func (m *mailbox) take(dst []message, messages, bytes int) (taken []message, open bool) {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return dst, false
+	}
+	end := m.head
+	for end < len(m.items) && end-m.head < messages {
+		size := m.items[end].size
+		if end > m.head && size > bytes {
+			break
+		}
+		bytes -= size
+		m.bytes -= size
+		end++
+	}
+	dst = append(dst, m.items[m.head:end]...)
+	clear(m.items[m.head:end])
+	m.head = end
+	if m.head == len(m.items) {
+		m.items, m.head = m.items[:0], 0
+	}
+	more := len(m.items) > 0
+	tell := m.over && m.bytes <= m.limit/2
+	if tell {
+		m.over = false
+	}
+	m.mu.Unlock()
+	if tell {
+		notify(m.room)
+	}
+	if more {
+		notify(m.arrived)
+	}
+	return dst, true
+}
+
+// close ends the mailbox: nothing is taken any more.
+func (m *mailbox) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	notify(m.arrived)
+	notify(m.room)
+}
+
+// rest returns what was never taken, once the mailbox is closed.
+func (m *mailbox) rest() []message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rest := m.items[m.head:]
+	m.items, m.head, m.bytes = nil, 0, 0
+	return rest
+}

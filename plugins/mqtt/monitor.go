@@ -1,0 +1,122 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// monitor watches the oldest message without an acknowledgement.
+type monitor struct {
+	after    time.Duration // 0 for no warning
+	log      *service.Logger
+	inFlight *service.MetricGauge
+	oldest   *service.MetricGauge
+	current  func() *session
+
+	done    chan struct{}
+	running sync.WaitGroup
+	once    sync.Once
+
+	mu       sync.Mutex
+	rejected int   // times in a row
+	last     error // why
+}
+
+func newMonitor(after time.Duration, mgr *service.Resources, current func() *session) *monitor {
+	return &monitor{
+		after: after, log: mgr.Logger(), current: current,
+		inFlight: mgr.Metrics().NewGauge("mqtt_input_in_flight"),
+		oldest:   mgr.Metrics().NewGauge("mqtt_input_oldest_unacked_seconds"),
+		done:     make(chan struct{}),
+	}
+}
+
+func (m *monitor) start() { m.running.Go(m.loop) }
+
+func (m *monitor) stop() {
+	m.once.Do(func() { close(m.done) })
+	m.running.Wait()
+}
+
+func (m *monitor) loop() {
+	every := time.Second
+	if m.after > 0 {
+		every = max(min(every, m.after/4), 10*time.Millisecond)
+	}
+	beat := time.NewTicker(every)
+	defer beat.Stop()
+	warned := false
+	for {
+		select {
+		case <-m.done:
+			return
+		case <-beat.C:
+		}
+		count, topic, age := m.look()
+		m.inFlight.Set(int64(count))
+		m.oldest.SetFloat64(age.Seconds())
+		stalled := m.after > 0 && age > m.after
+		if stalled && !warned {
+			m.log.Warnf("A message of topic %q has waited for %s to be done with, and the acknowledgements of %d messages wait behind it: %s", topic, age.Round(time.Millisecond), count-1, m.cause())
+		}
+		warned = stalled
+	}
+}
+
+func (m *monitor) look() (count int, topic string, age time.Duration) {
+	s := m.current()
+	if s == nil {
+		return 0, "", 0
+	}
+	count, topic, received := s.inflight.oldest()
+	if count == 0 {
+		return 0, "", 0
+	}
+	return count, topic, time.Since(received)
+}
+
+// cause says what is known about why a message is not done with.
+func (m *monitor) cause() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last == nil {
+		return "the pipeline has neither taken nor rejected it; the log of the output tells more, and stall_warning sets when this is logged"
+	}
+	return fmt.Sprintf("the pipeline has rejected messages %d times in a row, the last time with: %v; mend that, or catch such messages with the processors and outputs of the pipeline", m.rejected, m.last)
+}
+
+func (m *monitor) note(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last = err; err == nil {
+		m.rejected = 0
+	} else {
+		m.rejected++
+	}
+}
+
+// watched tells the monitor what became of each batch, retries included.
+type watched struct {
+	service.BatchInput
+	in *input
+}
+
+func (w *watched) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
+	batch, ack, err := w.BatchInput.ReadBatch(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return batch, func(ctx context.Context, err error) error {
+		w.in.monitor.note(err)
+		return ack(ctx, err)
+	}, nil
+}
+
+// ConnectionTest is that of the input.
+func (w *watched) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+	return w.in.ConnectionTest(ctx)
+}

@@ -1,0 +1,199 @@
+package mqtt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	packets5 "github.com/eclipse/paho.golang/packets"
+)
+
+// reader is what the reading goroutine keeps between packets. Messages that
+// arrived in one read of the socket go on together.
+type reader struct {
+	topics  *topics
+	arena   arena
+	now     time.Time
+	entries []entry
+	pending []message // ticket holds the place in entries, from 1
+	again   []repeated
+}
+
+// repeated is a message of QoS 2 that had been delivered before. It waits for its
+// PUBREC in the order of this arrival.
+type repeated struct {
+	delivery *delivery
+	place    uint64 // in entries, from 1
+}
+
+// messageOverhead is about what a message takes in memory beside its contents,
+// with its metadata.
+const messageOverhead = 256
+
+// readLoop is the only goroutine that reads once the connection is up.
+func (s *session) readLoop() {
+	defer s.running.Done()
+	for {
+		waiting := !s.in.buffered()
+		if waiting {
+			s.deliver()
+		}
+		first, body, shared, err := s.in.next()
+		if err != nil {
+			s.deliver()
+			s.fail(lost("reading", err))
+			return
+		}
+		if waiting {
+			s.reader.now = time.Now()
+			s.lastRead.Store(s.reader.now.UnixNano())
+		}
+		if first>>4 == typePublish {
+			err = s.publish(first&0xf, body, shared)
+		} else {
+			err = s.control(first>>4, body)
+		}
+		if shared {
+			s.in.done(body)
+		}
+		if err != nil {
+			s.deliver()
+			s.protest(err)
+			return
+		}
+	}
+}
+
+// protest ends the connection over what the broker sent. Under MQTT 5 it is told
+// why.
+func (s *session) protest(err error) {
+	if malformed := malformedError(""); errors.As(err, &malformed) && s.v5 {
+		_ = s.conn.SetWriteDeadline(time.Now().Add(parting)) // without it the peer's end bounds the wait
+		s.writer.end([]byte{typeDisconnect << 4, 1, 0x81})
+		select {
+		case <-s.written:
+		case <-time.After(parting):
+		}
+	}
+	s.fail(err)
+}
+
+// control takes any packet but a PUBLISH.
+func (s *session) control(packetType byte, body []byte) error {
+	switch packetType {
+	case typePubrel:
+		d := decoder{rest: body}
+		id := d.uint16("packet identifier")
+		if d.err != nil {
+			return d.err
+		}
+		s.qos2.release(id)
+		s.writer.add(func(buf []byte) []byte { return appendAck(buf, typePubcomp, id) })
+	case typeSuback:
+		return s.granted(body)
+	case typeDisconnect:
+		return s.dismissed(body)
+	case typePingresp, typePuback, typePubrec, typePubcomp:
+		// A ping is answered by anything that is read. We publish nothing.
+	default:
+		return fmt.Errorf("the broker sent a packet of type %d, which is not its to send now", packetType)
+	}
+	return nil
+}
+
+// dismissed explains a DISCONNECT of the broker.
+func (s *session) dismissed(body []byte) error {
+	if !s.v5 || len(body) == 0 {
+		return errors.New("the broker ended the connection")
+	}
+	p := packets5.Disconnect{Properties: &packets5.Properties{}}
+	if err := p.Unpack(bytes.NewBuffer(body)); err != nil {
+		return fmt.Errorf("malformed DISCONNECT: %w", err)
+	}
+	err := error(&reasonError{p.ReasonCode, p.Properties.ReasonString})
+	if p.Properties.ServerReference != "" {
+		err = fmt.Errorf("%w: the broker names %s", err, p.Properties.ServerReference)
+	}
+	return fmt.Errorf("the broker ended the connection: %w", err)
+}
+
+// publish takes a PUBLISH.
+func (s *session) publish(flags byte, body []byte, shared bool) error {
+	raw, err := decodePublish(flags, body, s.v5)
+	if err != nil {
+		return err
+	}
+	name, err := s.reader.topics.of(&raw)
+	if err != nil || s.closing.Load() {
+		return err
+	}
+	r := &s.reader
+	m := message{
+		topic: name, payload: raw.payload, properties: raw.properties, received: r.now,
+		id: raw.id, qos: raw.qos, dup: raw.dup, retain: raw.retain,
+		size: len(raw.payload) + len(name.name) + raw.properties.size() + messageOverhead,
+	}
+	if m.qos == 2 {
+		d, found := s.qos2.arrive(s.inflight, m.id, name.name, m.payload)
+		switch found {
+		case pending:
+			return nil
+		case again:
+			r.again = append(r.again, repeated{d, r.entry(&m)})
+			return nil
+		}
+		m.delivery = d
+	}
+	if shared {
+		m.payload = r.arena.copy(m.payload)
+	}
+	if m.qos > 0 {
+		m.ticket = r.entry(&m)
+	}
+	r.pending = append(r.pending, m)
+	return nil
+}
+
+func (r *reader) entry(m *message) uint64 {
+	r.entries = append(r.entries, entry{topic: m.topic.name, received: m.received, id: m.id, qos: m.qos})
+	return uint64(len(r.entries))
+}
+
+// deliver hands over what has been read, and waits while that is too much.
+func (s *session) deliver() {
+	r := &s.reader
+	if len(r.entries) > 0 {
+		before := s.inflight.add(r.entries...) - 1
+		for i := range r.pending {
+			if m := &r.pending[i]; m.ticket > 0 {
+				m.ticket += before
+				if m.delivery != nil {
+					s.qos2.expect(m.delivery, m.ticket)
+				}
+			}
+		}
+		for _, a := range r.again {
+			if s.qos2.expect(a.delivery, a.place+before) {
+				s.ack([]span{{a.place + before, 1}})
+			}
+		}
+		r.entries, r.again = r.entries[:0], r.again[:0]
+	}
+	if len(r.pending) == 0 {
+		return
+	}
+	room := s.mailbox.put(r.pending)
+	clear(r.pending)
+	r.pending = r.pending[:0]
+	if !room {
+		s.suspended.Store(true)
+		notify(s.full)
+		select {
+		case <-s.mailbox.room:
+		case <-s.dead:
+		}
+		s.resumed.Store(time.Now().UnixNano())
+		s.suspended.Store(false)
+	}
+}

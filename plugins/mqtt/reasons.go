@@ -1,0 +1,79 @@
+package mqtt
+
+import "fmt"
+
+// reasonNames are the names of MQTT 5.0 section 2.4.
+var reasonNames = map[byte]string{
+	0x00: "normal disconnection",
+	0x80: "unspecified error",
+	0x81: "malformed packet",
+	0x82: "protocol error",
+	0x83: "implementation specific error",
+	0x84: "unsupported protocol version",
+	0x85: "client identifier not valid",
+	0x86: "bad user name or password",
+	0x87: "not authorized",
+	0x88: "server unavailable",
+	0x89: "server busy",
+	0x8a: "banned",
+	0x8b: "server shutting down",
+	0x8c: "bad authentication method",
+	0x8d: "keep alive timeout",
+	0x8e: "session taken over",
+	0x8f: "topic filter invalid",
+	0x90: "topic name invalid",
+	0x91: "packet identifier in use",
+	0x93: "receive maximum exceeded",
+	0x94: "topic alias invalid",
+	0x95: "packet too large",
+	0x96: "message rate too high",
+	0x97: "quota exceeded",
+	0x98: "administrative action",
+	0x99: "payload format invalid",
+	0x9a: "retain not supported",
+	0x9b: "QoS not supported",
+	0x9c: "use another server",
+	0x9d: "server moved",
+	0x9e: "shared subscriptions not supported",
+	0x9f: "connection rate exceeded",
+	0xa0: "maximum connect time",
+	0xa1: "subscription identifiers not supported",
+	0xa2: "wildcard subscriptions not supported",
+}
+
+// reasonHints say what to do about a reason, where that is known.
+var reasonHints = map[byte]string{
+	0x85: "the broker does not take this client_id",
+	0x86: "check user and password",
+	0x87: "check what the broker permits this user",
+	0x8a: "the broker's administrator has banned this client",
+	0x8d: "the broker got nothing from us for too long; set a lower keepalive if a proxy holds traffic back",
+	0x8e: "another client connected with the same client_id; give each its own, and see that this pipeline runs once",
+	0x93: "set a lower receive_maximum",
+	0x9e: "remove $share/group/ from the filter, or use a broker that shares subscriptions",
+}
+
+// reasonError is a reason code by which the broker said no.
+type reasonError struct {
+	code byte
+	text string // the broker's own words, or ""
+}
+
+func (e *reasonError) Error() string {
+	name := reasonNames[e.code]
+	if name == "" {
+		name = "unknown reason"
+	}
+	s := fmt.Sprintf("%s (0x%02X)", name, e.code)
+	if e.text != "" {
+		s += fmt.Sprintf(", %q", e.text)
+	}
+	if hint := reasonHints[e.code]; hint != "" {
+		s += ": " + hint
+	}
+	return s
+}
+
+// oldReasons gives the return codes of a CONNACK of MQTT 3.1.1, section 3.2.2.3,
+// their MQTT 5 counterparts.
+var oldReasons = map[byte]byte{1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}

@@ -1,0 +1,207 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// logger is the part of the engine's logger that a session needs.
+type logger interface {
+	Warnf(format string, args ...any)
+}
+
+// session is one connection, from its CONNACK to its end. What outlives it is
+// given to it: the configuration and the state of QoS 2.
+type session struct {
+	conf      *config
+	log       logger
+	qos2      *qos2
+	address   string
+	v5        bool
+	connack   *connack
+	keepAlive time.Duration // 0 without
+	began     time.Time
+
+	conn     net.Conn
+	in       *frames
+	mailbox  *mailbox
+	inflight *inflight
+	writer   *writer
+	reader   reader
+
+	asking     [][]subscription // by packet identifier - 1; nil once answered
+	subscribes []byte           // the packets that ask
+	subscribed chan struct{}    // closed when all filters are granted
+	full       chan struct{}    // one slot: reading was suspended
+
+	// Nanoseconds since 1970, 0 for never.
+	lastSent, lastRead, asked, resumed atomic.Int64
+	suspended                          atomic.Bool
+	closing                            atomic.Bool
+
+	killed  sync.Once
+	dead    chan struct{} // closed when the connection is of no use any more
+	running sync.WaitGroup
+	written chan struct{} // closed when the writer has returned
+
+	mu  sync.Mutex
+	err error // why it is dead
+}
+
+var (
+	errClosed = errors.New("the connection was closed by us")
+	errSilent = errors.New("the broker does not answer pings")
+)
+
+// lost explains the end of a connection.
+func lost(doing string, err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("the broker closed the connection")
+	}
+	return fmt.Errorf("%s: %w", doing, plain(err))
+}
+
+func newSession(conf *config, log logger, q *qos2, address string, v5 bool, conn net.Conn, in *frames, ack *connack) *session {
+	s := &session{
+		conf: conf, log: log, qos2: q, address: address, v5: v5, connack: ack,
+		keepAlive:  time.Duration(conf.keepAlive) * time.Second,
+		began:      time.Now(),
+		conn:       conn,
+		in:         in,
+		mailbox:    newMailbox(conf.maxPendingBytes),
+		inflight:   newInflight(),
+		writer:     newWriter(),
+		subscribed: make(chan struct{}),
+		full:       make(chan struct{}, 1),
+		dead:       make(chan struct{}),
+		written:    make(chan struct{}),
+	}
+	if ack.keepAlive != nil {
+		s.keepAlive = time.Duration(*ack.keepAlive) * time.Second
+	}
+	now := s.began.UnixNano()
+	s.lastSent.Store(now)
+	s.lastRead.Store(now)
+	s.reader.topics = newTopics(conf.topicAliases)
+	return s
+}
+
+// start begins to read and write, and subscribes where asked to. It returns when
+// the broker has granted every filter, or has sent so many messages of an older
+// session first that they must be taken before the answer can be read.
+func (s *session) start(ctx context.Context, subscribe bool) error {
+	if subscribe {
+		if err := s.subscribe(); err != nil {
+			return err
+		}
+	} else {
+		close(s.subscribed)
+	}
+	s.running.Add(2)
+	go s.writeLoop()
+	go s.readLoop()
+	s.writer.add(func(buf []byte) []byte { return append(buf, s.subscribes...) })
+	select {
+	case <-s.subscribed:
+	case <-s.full:
+	case <-s.dead:
+		return s.reason()
+	case <-ctx.Done():
+		select {
+		case <-s.dead:
+			return s.reason()
+		default:
+		}
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return errors.New("the broker does not answer the subscription")
+		}
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// fail ends the connection at once.
+func (s *session) fail(err error) {
+	s.retire(err)
+	s.killed.Do(func() {
+		_ = s.conn.Close() // nobody is left to tell
+		close(s.dead)
+	})
+}
+
+// retire makes the connection useless to us, and leaves it to close to end it.
+// Only the first reason counts.
+func (s *session) retire(err error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.mu.Unlock()
+	s.closing.Store(true)
+	s.inflight.kill()
+	s.mailbox.close()
+}
+
+// reason is why the connection ended.
+func (s *session) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// parting is how long a goodbye may take.
+const parting = time.Second
+
+// close says goodbye after the acknowledgements that are due, and returns when
+// both goroutines are gone. It takes no longer than parting.
+//
+// The broker's half of the connection is read to its end: closing a socket with
+// unread data resets it, and the broker might lose the acknowledgements that it
+// has not read yet.
+func (s *session) close() {
+	s.retire(errClosed)
+	_ = s.conn.SetDeadline(time.Now().Add(parting)) // it fails when the connection is gone
+	s.writer.end([]byte{typeDisconnect << 4, 0})
+	s.running.Wait()
+	s.fail(errClosed)
+}
+
+// ack tells the broker, in the order of arrival, that the pipeline is done with
+// messages. It never blocks.
+func (s *session) ack(spans []span) {
+	s.writer.add(func(buf []byte) []byte {
+		for _, r := range spans {
+			buf = s.inflight.ack(buf, r.ticket, r.count)
+		}
+		return buf
+	})
+}
+
+// span is a run of tickets.
+type span struct {
+	ticket uint64
+	count  int
+}
+
+// spans returns the tickets of messages as runs, most often one.
+func spans(messages []message) []span {
+	var all []span
+	for i := range messages {
+		ticket := messages[i].ticket
+		if ticket == 0 {
+			continue
+		}
+		if n := len(all); n > 0 && all[n-1].ticket+uint64(all[n-1].count) == ticket {
+			all[n-1].count++
+			continue
+		}
+		all = append(all, span{ticket, 1})
+	}
+	return all
+}

@@ -1,0 +1,132 @@
+package mqtt
+
+import (
+	"sync"
+	"time"
+)
+
+// writer gathers packets in one buffer and writes them whenever the socket is
+// free, so that what comes in between goes out with one system call.
+type writer struct {
+	wake chan struct{} // one slot
+
+	mu     sync.Mutex
+	buf    []byte
+	ending bool // write what is there, and no more
+}
+
+func newWriter() *writer { return &writer{wake: make(chan struct{}, 1)} }
+
+// add lets fill append packets. It never blocks on the socket.
+func (w *writer) add(fill func([]byte) []byte) {
+	w.mu.Lock()
+	before := len(w.buf)
+	if !w.ending {
+		w.buf = fill(w.buf)
+	}
+	grown := len(w.buf) > before
+	w.mu.Unlock()
+	if grown {
+		notify(w.wake)
+	}
+}
+
+// end adds the last packets. Nothing is taken after them.
+func (w *writer) end(last []byte) {
+	w.mu.Lock()
+	w.buf = append(w.buf, last...)
+	w.ending = true
+	w.mu.Unlock()
+	notify(w.wake)
+}
+
+// swap takes what is to be written and leaves spare in its place.
+func (w *writer) swap(spare []byte) (buf []byte, ending bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	buf, w.buf = w.buf, spare[:0]
+	return buf, w.ending
+}
+
+// largestSpare is the largest buffer that is kept for later.
+const largestSpare = 1 << 20
+
+// writeLoop is the only goroutine that writes once the connection is up. It
+// returns when the connection fails or has been ended.
+func (s *session) writeLoop() {
+	defer s.running.Done()
+	defer close(s.written)
+	var spare []byte
+	beat := time.NewTicker(s.beat())
+	defer beat.Stop()
+	for {
+		select {
+		case <-s.dead:
+			return
+		case <-s.writer.wake:
+		case <-beat.C:
+			if err := s.ping(); err != nil {
+				s.fail(err)
+				return
+			}
+		}
+		buf, ending := s.writer.swap(spare)
+		if len(buf) > 0 {
+			s.lastSent.Store(time.Now().UnixNano())
+			if s.keepAlive > 0 && !ending {
+				// A broker that reads nothing for that long has given us up.
+				_ = s.conn.SetWriteDeadline(time.Now().Add(s.keepAlive*3/2 + time.Second))
+			}
+			if _, err := s.conn.Write(buf); err != nil {
+				s.fail(lost("writing", err))
+				return
+			}
+		}
+		if ending {
+			if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
+				_ = c.CloseWrite() // the broker may have closed already
+			}
+			return
+		}
+		if spare = buf; cap(spare) > largestSpare {
+			spare = nil
+		}
+	}
+}
+
+// beat is how often the writer looks whether a ping is due.
+func (s *session) beat() time.Duration {
+	if s.keepAlive == 0 {
+		return time.Hour
+	}
+	return max(s.keepAlive/4, 10*time.Millisecond)
+}
+
+// ping asks for a sign of life when there was no traffic. It returns an error
+// when the broker owes one for too long, except while we do not read.
+func (s *session) ping() error {
+	if s.keepAlive == 0 {
+		return nil
+	}
+	now := time.Now()
+	quiet := now.Add(-s.keepAlive * 3 / 4).UnixNano()
+	asked := s.asked.Load()
+	if asked != 0 && !s.suspended.Load() && s.lastRead.Load() < asked &&
+		now.Sub(time.Unix(0, max(asked, s.resumed.Load()))) > s.pingTimeout() {
+		return errSilent
+	}
+	if s.lastSent.Load() > quiet && s.lastRead.Load() > quiet {
+		return nil
+	}
+	if asked != 0 && s.lastRead.Load() < asked && s.lastSent.Load() > quiet {
+		return nil // one question at a time
+	}
+	if asked == 0 || s.lastRead.Load() >= asked {
+		s.asked.Store(now.UnixNano())
+	}
+	s.writer.add(func(buf []byte) []byte { return append(buf, typePingreq<<4, 0) })
+	return nil
+}
+
+// pingTimeout is how long a broker may take for the answer to a ping.
+func (s *session) pingTimeout() time.Duration { return min(s.keepAlive, 10*time.Second) }

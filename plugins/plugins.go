@@ -1,0 +1,24 @@
+// Package plugins registers the components of this distribution.
+package plugins
+
+import (
+	"errors"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
+	"github.com/robustmq/robustmq-connect/plugins/mqtt"
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+// Register adds our components to an environment that has upstream's. The mqtt
+// input and the kafka_franz output take the place of upstream's of those names.
+func Register(env *service.Environment) error {
+	return errors.Join(
+		envelope.Register(env),
+		kafka.Register(env),
+		mqtt.Register(env),
+		templates.Register(env),
+	)
+}
