@@ -127,7 +127,7 @@ input:
 output:
   robustmq_kafka: { bootstrap_servers: %q, topic: a }
 `, address, brokers))
-	pipeline.waitLog("not Authorized")
+	pipeline.waitLog("not authorized")
 	code, _ := pipeline.ready()
 	assert.Equal(t, http.StatusServiceUnavailable, code)
 	assert.NotContains(t, pipeline.output(), "babbage")
