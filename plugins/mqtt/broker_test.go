@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -286,3 +287,5 @@ func ackAll(t *testing.T, acks []service.AckFunc, err error) {
 		require.NoError(t, ack(t.Context(), err))
 	}
 }
+
+func slogTo(l *logs) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

@@ -109,7 +109,7 @@ func connectionFields() []*service.ConfigField {
 			Description("Appends a text to `client_id` that is new on each start. The broker then takes each start for a new client, so that a session does not outlive the process.").
 			Optional().Advanced().LintRule(`root = []`),
 		service.NewDurationField(fieldConnectTimeout).
-			Description("The longest time that one attempt to connect to one broker takes, up to and including the answer to the subscription.").
+			Description("The longest time that one attempt to connect to one broker takes, up to and including the answer to the subscription. 0 sets no limit.").
 			Default("30s").Version("3.58.0").Examples("1s", "500ms"),
 		willField(),
 		service.NewStringField(fieldUser).

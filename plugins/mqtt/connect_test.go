@@ -234,3 +234,22 @@ func TestConnectionTest(t *testing.T) {
 	b.ln.Close()
 	require.ErrorContains(t, in.ConnectionTest(t.Context())[0].Err, "connecting to "+b.url())
 }
+
+func TestAssignedClientIDIsUsedAgain(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "clean_session: false")
+	in.conf.clientID = ""
+	done := background(in)
+	p := b.accept()
+	p.welcome5(false, true, append([]byte{18}, text("given")...)...)
+	require.NoError(t, wait(t, done))
+	p.conn.Close()
+	<-in.current().dead
+	done = background(in)
+	p = b.accept()
+	hello := packets5.Connect{Properties: &packets5.Properties{}}
+	require.NoError(t, hello.Unpack(bytes.NewBuffer(p.read().body)))
+	require.Equal(t, "given", hello.ClientID)
+	p.write([]byte{0x20, 3, 1, 0, 0})
+	require.NoError(t, wait(t, done))
+}

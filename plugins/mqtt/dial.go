@@ -112,3 +112,15 @@ func (w *webSocket) SetDeadline(t time.Time) error {
 	}
 	return w.SetWriteDeadline(t)
 }
+
+// hangUp closes a connection at once, without the alert that TLS would still try
+// to write for some seconds.
+func hangUp(conn net.Conn) {
+	if w, ok := conn.(*webSocket); ok {
+		conn = w.NetConn()
+	}
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	_ = conn.Close() // nobody is left to tell
+}

@@ -122,7 +122,7 @@ func parseConnack(body []byte, v5 bool) (*connack, error) {
 		noShared:       props.SharedSubAvailable != nil && *props.SharedSubAvailable == 0,
 		noWildcards:    props.WildcardSubAvailable != nil && *props.WildcardSubAvailable == 0,
 	}
-	if props.MaximumPacketSize != nil {
+	if props.MaximumPacketSize != nil && *props.MaximumPacketSize > 0 {
 		ack.maxPacket = *props.MaximumPacketSize
 	}
 	return ack, nil

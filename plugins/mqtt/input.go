@@ -125,44 +125,6 @@ func (i *input) ended(s *session) error {
 	return service.ErrNotConnected
 }
 
-func (i *input) batch(s *session, messages []message) (service.MessageBatch, service.AckFunc, error) {
-	var deliveries []*delivery
-	for k := range messages {
-		if d := messages[k].delivery; d != nil {
-			deliveries = append(deliveries, d)
-		}
-	}
-	var tickets []span
-	if s != nil {
-		tickets = spans(messages)
-	}
-	return batchOf(messages), func(_ context.Context, err error) error {
-		if err != nil {
-			i.reject(s, len(tickets) > 0, deliveries, err)
-			return nil
-		}
-		if len(tickets) > 0 {
-			s.ack(tickets)
-		}
-		if current := i.current(); len(deliveries) > 0 && current != nil {
-			current.ack(i.connector.qos2.ack(deliveries, current.inflight))
-		}
-		return nil
-	}, nil
-}
-
-// reject ends the connection by which messages came that the pipeline does not
-// take, so that the broker delivers them again on the next.
-func (i *input) reject(s *session, owed bool, deliveries []*delivery, err error) {
-	err = fmt.Errorf("the pipeline rejected a message, which the broker is to deliver again: %w", err)
-	if owed {
-		s.retire(err)
-	}
-	if current := i.current(); current != nil && i.connector.qos2.reject(deliveries, current.inflight) {
-		current.retire(err)
-	}
-}
-
 // Close says goodbye to the broker and returns when nothing is running any more.
 func (i *input) Close(context.Context) error {
 	i.mu.Lock()

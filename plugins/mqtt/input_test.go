@@ -1,9 +1,7 @@
 package mqtt
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"strconv"
 	"testing"
 	"time"
@@ -13,11 +11,10 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-func slogTo(l *logs) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
 const v311 = "protocol_version: 3.1.1\nclean_session: false\n"
 
 // connected is an input with one connection of MQTT 3.1.1.
+
 func connected(t *testing.T, yaml string) (*scripted, *peer, *input, *logs) {
 	t.Helper()
 	b := newScripted(t)
@@ -176,60 +173,9 @@ func TestInputNackClosesTheConnectionSoThatTheBrokerRedelivers(t *testing.T) {
 	require.Equal(t, ackOf(typePubrec, 2), p.read().String())
 }
 
-func TestInputQoS2(t *testing.T) {
-	b, p, in, _ := connected(t, "")
-	p.write(publish("a/b", 2, 1, "one"), publish("a/b", 2, 1, "one"), publish("a/b", 2, 2, "two"))
-	payloads, acks := readN(t, in, 2)
-	require.Equal(t, []string{"one", "two"}, payloads)
-	ackAll(t, acks, nil)
-	require.Equal(t, ackOf(typePubrec, 1), p.read().String())
-	require.Equal(t, ackOf(typePubrec, 2), p.read().String())
-	p.write(publish("a/b", 2, 1, "one"))
-	require.Equal(t, ackOf(typePubrec, 1), p.read().String(), "a repetition after PUBREC gets another")
-	p.write(appendAck(nil, typePubrel, 1))
-	require.Equal(t, ackOf(typePubcomp, 1), p.read().String())
-	p.write(publish("a/b", 2, 1, "one"))
-	payloads, acks = readN(t, in, 1)
-	require.Equal(t, []string{"one"}, payloads, "after PUBREL the identifier is free")
-
-	// Over a reconnect: 2 was acknowledged, 1 is with the pipeline, 3 is new.
-	p.conn.Close()
-	<-in.current().dead
-	done := background(in)
-	p = b.accept()
-	p.welcome(true, false)
-	require.NoError(t, wait(t, done))
-	p.write(publish("a/b", 2, 2, "two"), publish("a/b", 2, 1, "one"), publish("a/b", 2, 3, "three"))
-	require.Equal(t, ackOf(typePubrec, 2), p.read().String())
-	payloads, more := readN(t, in, 1)
-	require.Equal(t, []string{"three"}, payloads)
-	ackAll(t, more, nil)
-	p.silent(50 * time.Millisecond)
-	ackAll(t, acks, nil)
-	require.Equal(t, ackOf(typePubrec, 1), p.read().String())
-	require.Equal(t, ackOf(typePubrec, 3), p.read().String())
-	p.write(appendAck(nil, typePubrel, 99))
-	require.Equal(t, ackOf(typePubcomp, 99), p.read().String(), "an unknown PUBREL is answered")
-}
-
 // A broker that numbers anew after a reconnect uses the identifier of a message
+
 // that was acknowledged for another one. Taking it for a repetition would lose it.
-func TestInputQoS2RenumberedMessageIsNotTakenForARepetition(t *testing.T) {
-	b, p, in, _ := connected(t, "")
-	p.write(publish("a/b", 2, 1, "one"))
-	_, acks := readN(t, in, 1)
-	ackAll(t, acks, nil)
-	require.Equal(t, ackOf(typePubrec, 1), p.read().String())
-	p.conn.Close()
-	<-in.current().dead
-	done := background(in)
-	p = b.accept()
-	p.welcome(true, false)
-	require.NoError(t, wait(t, done))
-	p.write(publish("a/b", 2, 1, "other"))
-	payloads, _ := readN(t, in, 1)
-	require.Equal(t, []string{"other"}, payloads)
-}
 
 func TestInputRefusedSubscription(t *testing.T) {
 	b := newScripted(t)
@@ -276,89 +222,9 @@ func TestInputMalformedPacketClosesTheConnection(t *testing.T) {
 	require.Equal(t, 1, l.count("QoS 3 does not exist"))
 }
 
-func TestInputBackPressure(t *testing.T) {
-	_, p, in, _ := connected(t, "max_pending_bytes: 64KiB\nmax_batch_messages: 10\nkeepalive: 1")
-	payload := string(make([]byte, 1000))
-	written := make(chan error, 1)
-	const total = 20_000
-	go func() {
-		for range total / 100 {
-			var chunk []byte
-			for range 100 {
-				chunk = append(chunk, publish("a/b", 0, 0, payload)...)
-			}
-			if _, err := p.conn.Write(chunk); err != nil {
-				written <- err
-				return
-			}
-		}
-		written <- nil
-	}()
-	s := in.current()
-	require.Eventually(t, s.suspended.Load, patience, time.Millisecond)
-	// A PINGRESP cannot be seen behind what we do not read. Pings go on.
-	for range 3 {
-		require.Equal(t, "c0 ", p.read().String())
-	}
-	s.mailbox.mu.Lock()
-	held := s.mailbox.bytes
-	s.mailbox.mu.Unlock()
-	require.Less(t, held, 64<<10+2*readBuffer)
-	payloads, _ := readN(t, in, total)
-	require.Len(t, payloads, total)
-	require.NoError(t, wait(t, written))
-	require.Same(t, s, in.current())
-	require.NoError(t, s.reason())
-}
-
-func TestInputSilentBrokerIsLeft(t *testing.T) {
-	_, p, in, l := connected(t, "keepalive: 1")
-	require.Equal(t, "c0 ", p.read().String())
-	p.write([]byte{0xd0, 0})
-	require.Equal(t, "c0 ", p.read().String())
-	_, _, err := in.ReadBatch(t.Context())
-	require.ErrorIs(t, err, service.ErrNotConnected)
-	require.Equal(t, 1, l.count("does not answer pings"))
-}
-
 // A broker with a large backlog sends it before its SUBACK. Connect must not
-// wait for an answer that cannot be read before the pipeline takes messages.
-func TestInputBacklogBeforeTheSuback(t *testing.T) {
-	b := newScripted(t)
-	in, _ := started(t, b.url(), v311+"max_pending_bytes: 10KiB")
-	done := background(in)
-	p := b.accept()
-	require.Equal(t, byte(4), p.version())
-	p.write([]byte{0x20, 2, 1, 0})
-	p.read()
-	const total = 2000
-	go func() {
-		var all []byte
-		for i := range total {
-			all = append(all, publish("a/b", 1, uint16(i+1), strconv.Itoa(i))...)
-		}
-		_, _ = p.conn.Write(append(all, 0x90, 3, 0, 1, 1)) // the reader tells
-	}()
-	require.NoError(t, wait(t, done))
-	_, acks := readN(t, in, total)
-	ackAll(t, acks, nil)
-	for i := range total {
-		require.Equal(t, ackOf(typePuback, uint16(i+1)), p.read().String())
-	}
-	wait(t, in.current().subscribed)
-}
 
-func TestInputStallWarning(t *testing.T) {
-	_, p, in, l := connected(t, "stall_warning: 50ms")
-	p.write(publish("a/slow", 1, 1, "x"), publish("a/b", 1, 2, "y"))
-	_, acks := readN(t, in, 2)
-	in.monitor.note(errors.New("kafka is away"))
-	require.Eventually(t, func() bool { return l.count("kafka is away") == 1 }, patience, time.Millisecond)
-	require.Equal(t, 1, l.count("a/slow"))
-	time.Sleep(100 * time.Millisecond) // a second line would come by now
-	require.Equal(t, 1, l.count("a/slow"))
-	ackAll(t, acks, nil)
-}
+// wait for an answer that cannot be read before the pipeline takes messages.
 
 func TestInputWarnsWhenReconnectLoses(t *testing.T) {
 	for yaml, want := range map[string]int{
@@ -402,79 +268,6 @@ func TestInputRepeatedFailureIsToldOnce(t *testing.T) {
 	require.ErrorContains(t, wait(t, done), "bad user name or password (0x86): check user and password")
 }
 
-func TestInputEndsEverywhere(t *testing.T) {
-	deadline := func(t *testing.T, in *input) {
-		t.Helper()
-		begun := time.Now()
-		require.NoError(t, in.Close(t.Context()))
-		require.NoError(t, in.Close(t.Context()), "twice")
-		require.Less(t, time.Since(begun), 3*time.Second)
-		require.ErrorIs(t, in.Connect(t.Context()), service.ErrEndOfInput)
-		_, _, err := in.ReadBatch(t.Context())
-		require.ErrorIs(t, err, service.ErrEndOfInput)
-	}
-	t.Run("before Connect", func(t *testing.T) {
-		in, _ := started(t, "tcp://127.0.0.1:1", "")
-		deadline(t, in)
-	})
-	t.Run("during the handshake", func(t *testing.T) {
-		b := newScripted(t)
-		in, _ := started(t, b.url(), "")
-		done := background(in)
-		b.accept().version()
-		deadline(t, in)
-		require.ErrorIs(t, wait(t, done), service.ErrEndOfInput)
-	})
-	t.Run("while subscribing", func(t *testing.T) {
-		b := newScripted(t)
-		in, _ := started(t, b.url(), v311)
-		done := background(in)
-		p := b.accept()
-		p.version()
-		p.write([]byte{0x20, 2, 0, 0})
-		p.read()
-		deadline(t, in)
-		require.ErrorIs(t, wait(t, done), service.ErrEndOfInput)
-	})
-	t.Run("while reading", func(t *testing.T) {
-		_, p, in, _ := connected(t, "")
-		done := make(chan error, 1)
-		go func() { _, _, err := in.ReadBatch(context.Background()); done <- err }()
-		go p.gone()
-		deadline(t, in)
-		require.ErrorIs(t, wait(t, done), service.ErrEndOfInput)
-	})
-	t.Run("while stalled, by a broker that reads nothing", func(t *testing.T) {
-		_, p, in, _ := connected(t, "max_pending_bytes: 10KiB")
-		go func() {
-			for {
-				if _, err := p.conn.Write(publish("a/b", 0, 0, string(make([]byte, 5000)))); err != nil {
-					return
-				}
-			}
-		}()
-		require.Eventually(t, in.current().suspended.Load, patience, time.Millisecond)
-		deadline(t, in)
-	})
-	t.Run("while reconnecting", func(t *testing.T) {
-		b, p, in, _ := connected(t, "")
-		b.ln.Close()
-		p.conn.Close()
-		<-in.current().dead
-		require.Error(t, in.Connect(t.Context()))
-		done := background(in)
-		deadline(t, in)
-		require.ErrorIs(t, wait(t, done), service.ErrEndOfInput)
-	})
-}
+// A batch of which one message was rejected: the others are acknowledged as far
 
-func TestInputGoodbyeCarriesTheLastAcks(t *testing.T) {
-	_, p, in, _ := connected(t, "")
-	p.write(publish("a/b", 1, 1, "x"))
-	_, acks := readN(t, in, 1)
-	ackAll(t, acks, nil)
-	go func() { _ = in.Close(context.Background()) }()
-	require.Equal(t, ackOf(typePuback, 1), p.read().String())
-	require.Equal(t, "e0 ", p.read().String())
-	p.conn.Close()
-}
+// as the order allows, and only the rest comes again.

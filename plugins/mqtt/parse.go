@@ -44,6 +44,7 @@ type config struct {
 	maxBatchBytes    int
 	maxPendingBytes  int
 	stallWarning     time.Duration
+	replay           bool // a rejected message is tried again without the broker
 }
 
 type will struct {
@@ -123,6 +124,7 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 		maxBatchBytes:    p.size(fieldMaxBatchBytes),
 		maxPendingBytes:  p.size(fieldMaxPendingBytes),
 		stallWarning:     read(p, conf.FieldDuration, fieldStallWarning),
+		replay:           read(p, conf.FieldBool, service.AutoRetryNacksToggleFieldName),
 	}
 	if !slices.Contains([]string{versionAuto, version5, version311}, c.version) {
 		p.fail(fmt.Errorf("value %s is unknown; it takes auto, 5, 3.1.1", c.version), fieldProtocolVersion)
@@ -134,6 +136,9 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 	}
 	if p.err == nil && len(c.urls) == 0 {
 		p.fail(errors.New("is empty; give the MQTT broker as scheme://host:port, for example tcp://localhost:1883"), fieldURLs)
+	}
+	if c.connectTimeout == 0 {
+		c.connectTimeout = 365 * 24 * time.Hour // 0 sets no limit in the stock input either
 	}
 	p.clientID(c)
 	p.will(c)

@@ -130,7 +130,7 @@ func (s *session) start(ctx context.Context, subscribe bool) error {
 func (s *session) fail(err error) {
 	s.retire(err)
 	s.killed.Do(func() {
-		_ = s.conn.Close() // nobody is left to tell
+		hangUp(s.conn)
 		close(s.dead)
 	})
 }

@@ -42,7 +42,8 @@ func stream(t *testing.T, input, processors string, consume service.MessageBatch
 		once.Do(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			require.NoError(t, s.Stop(ctx))
+			// Stop fails while Run has not got going.
+			require.Eventually(t, func() bool { return s.Stop(ctx) == nil }, patience, time.Millisecond)
 			require.NoError(t, wait(t, done))
 		})
 	}

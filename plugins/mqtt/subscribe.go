@@ -109,7 +109,11 @@ func (s *session) granted(body []byte) error {
 	}
 	for i, code := range codes {
 		if code >= 0x80 {
-			return &refusedError{filters[i].filter, &reasonError{code, text}}
+			var why error = &reasonError{code, text}
+			if code == 0x80 { // all that MQTT 3.1.1 can say
+				why = fmt.Errorf("%w: check the filter, and what the broker permits this user", why)
+			}
+			return &refusedError{filters[i].filter, why}
 		}
 		if code < filters[i].qos {
 			s.log.Warnf("The broker grants QoS %d for %q and not %d: messages come with that QoS at most", code, filters[i].filter, filters[i].qos)

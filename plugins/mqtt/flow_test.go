@@ -1,0 +1,94 @@
+package mqtt
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+func TestInputBackPressure(t *testing.T) {
+	_, p, in, _ := connected(t, "max_pending_bytes: 64KiB\nmax_batch_messages: 10\nkeepalive: 1")
+	payload := string(make([]byte, 1000))
+	written := make(chan error, 1)
+	const total = 20_000
+	go func() {
+		for range total / 100 {
+			var chunk []byte
+			for range 100 {
+				chunk = append(chunk, publish("a/b", 0, 0, payload)...)
+			}
+			if _, err := p.conn.Write(chunk); err != nil {
+				written <- err
+				return
+			}
+		}
+		written <- nil
+	}()
+	s := in.current()
+	require.Eventually(t, s.suspended.Load, patience, time.Millisecond)
+	// A PINGRESP cannot be seen behind what we do not read. Pings go on.
+	for range 3 {
+		require.Equal(t, "c0 ", p.read().String())
+	}
+	s.mailbox.mu.Lock()
+	held := s.mailbox.bytes
+	s.mailbox.mu.Unlock()
+	require.Less(t, held, 64<<10+2*readBuffer)
+	payloads, _ := readN(t, in, total)
+	require.Len(t, payloads, total)
+	require.NoError(t, wait(t, written))
+	require.Same(t, s, in.current())
+	require.NoError(t, s.reason())
+}
+
+func TestInputSilentBrokerIsLeft(t *testing.T) {
+	_, p, in, l := connected(t, "keepalive: 1")
+	require.Equal(t, "c0 ", p.read().String())
+	p.write([]byte{0xd0, 0})
+	require.Equal(t, "c0 ", p.read().String())
+	_, _, err := in.ReadBatch(t.Context())
+	require.ErrorIs(t, err, service.ErrNotConnected)
+	require.Equal(t, 1, l.count("does not answer pings"))
+}
+
+func TestInputBacklogBeforeTheSuback(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), v311+"max_pending_bytes: 10KiB")
+	done := background(in)
+	p := b.accept()
+	require.Equal(t, byte(4), p.version())
+	p.write([]byte{0x20, 2, 1, 0})
+	p.read()
+	const total = 2000
+	go func() {
+		var all []byte
+		for i := range total {
+			all = append(all, publish("a/b", 1, uint16(i+1), strconv.Itoa(i))...)
+		}
+		_, _ = p.conn.Write(append(all, 0x90, 3, 0, 1, 1)) // the reader tells
+	}()
+	require.NoError(t, wait(t, done))
+	_, acks := readN(t, in, total)
+	ackAll(t, acks, nil)
+	for i := range total {
+		require.Equal(t, ackOf(typePuback, uint16(i+1)), p.read().String())
+	}
+	wait(t, in.current().subscribed)
+}
+
+func TestInputStallWarning(t *testing.T) {
+	_, p, in, l := connected(t, "stall_warning: 50ms")
+	p.write(publish("a/slow", 1, 1, "x"), publish("a/b", 1, 2, "y"))
+	_, acks := readN(t, in, 2)
+	in.monitor.note(errors.New("kafka is away"))
+	require.Eventually(t, func() bool { return l.count("kafka is away") == 1 }, patience, time.Millisecond)
+	require.Equal(t, 1, l.count("a/slow"))
+	time.Sleep(100 * time.Millisecond) // a second line would come by now
+	require.Equal(t, 1, l.count("a/slow"))
+	ackAll(t, acks, nil)
+}

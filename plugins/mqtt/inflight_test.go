@@ -1,0 +1,137 @@
+package mqtt
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestInflightReleasesInOrderOfArrival(t *testing.T) {
+	f := newInflight()
+	require.Equal(t, uint64(1), f.add(entry{id: 10, qos: 1}, entry{id: 11, qos: 2}))
+	require.Equal(t, uint64(3), f.add(entry{id: 12, qos: 1}))
+	require.Empty(t, f.ack(nil, 2, 2))
+	require.Equal(t, []byte{0x40, 2, 0, 10, 0x50, 2, 0, 11, 0x40, 2, 0, 12}, f.ack(nil, 1, 1))
+	require.Empty(t, f.ack(nil, 1, 3), "a second time")
+	require.Empty(t, f.ack(nil, 4, 100), "tickets that nobody has")
+	count, _, _ := f.oldest()
+	require.Zero(t, count)
+}
+
+func TestInflightKnowsTheOldest(t *testing.T) {
+	f := newInflight()
+	now := time.Now()
+	f.add(entry{topic: "a", received: now}, entry{topic: "b", received: now.Add(1)})
+	f.ack(nil, 1, 1)
+	count, topic, received := f.oldest()
+	require.Equal(t, 1, count)
+	require.Equal(t, "b", topic)
+	require.Equal(t, now.Add(1), received)
+	f.kill()
+	require.Empty(t, f.ack(nil, 2, 1))
+	count, _, _ = f.oldest()
+	require.Zero(t, count)
+}
+
+func TestInflightAnyOrderOfAcks(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		f := newInflight()
+		var open []span
+		var out []byte
+		next := 0
+		for next < 500 || len(open) > 0 {
+			if next < 500 && r.IntN(2) == 0 {
+				entries := make([]entry, 1+r.IntN(20))
+				for i := range entries {
+					next++
+					entries[i] = entry{id: uint16(next), qos: 1}
+				}
+				open = append(open, span{f.add(entries...), len(entries)})
+				continue
+			}
+			if len(open) == 0 {
+				continue
+			}
+			k := r.IntN(len(open))
+			out = f.ack(out, open[k].ticket, open[k].count)
+			open = append(open[:k], open[k+1:]...)
+		}
+		require.Len(t, out, next*4)
+		for i := range next {
+			require.Equal(t, appendAck(nil, typePuback, uint16(i+1)), out[i*4:i*4+4])
+		}
+	}
+}
+
+func messagesOf(sizes ...int) (all []message) {
+	for i, size := range sizes {
+		all = append(all, message{id: uint16(i + 1), size: size})
+	}
+	return all
+}
+
+func TestMailboxKeepsToItsLimits(t *testing.T) {
+	m := newMailbox(100)
+	require.True(t, m.put(messagesOf(40, 40)))
+	require.False(t, m.put(messagesOf(40)))
+	got, open := m.take(nil, 1, 1000)
+	require.True(t, open)
+	require.Len(t, got, 1)
+	require.Empty(t, m.room, "80 is above half of the limit")
+	got, _ = m.take(nil, 10, 1)
+	require.Len(t, got, 1, "one always")
+	require.Len(t, m.room, 1)
+	<-m.arrived
+	got, _ = m.take(nil, 10, 50)
+	require.Len(t, got, 1)
+	got, open = m.take(nil, 10, 50)
+	require.Empty(t, got)
+	require.True(t, open)
+}
+
+func TestMailboxLeavesTheRestWhenClosed(t *testing.T) {
+	m := newMailbox(100)
+	m.put(messagesOf(1, 1, 1))
+	got, _ := m.take(nil, 1, 100)
+	require.Len(t, got, 1)
+	m.close()
+	_, open := m.take(nil, 10, 100)
+	require.False(t, open)
+	require.Len(t, m.rest(), 2)
+	require.Empty(t, m.rest())
+}
+
+func TestTopicsStayBounded(t *testing.T) {
+	names := newTopics(0)
+	for i := range 3 * maxInterned {
+		require.Equal(t, strconv.Itoa(i), names.intern([]byte(strconv.Itoa(i))).name)
+		require.LessOrEqual(t, len(names.names), maxInterned)
+	}
+	one := names.intern([]byte("x"))
+	require.Same(t, one, names.intern([]byte("x")))
+}
+
+func TestArenaPayloadsDoNotTouch(t *testing.T) {
+	var a arena
+	first := a.copy([]byte("abc"))
+	second := a.copy([]byte("def"))
+	require.Equal(t, "abcX", string(append(first, 'X')))
+	require.Equal(t, "def", string(second))
+	require.NotNil(t, a.copy(nil))
+	require.Len(t, a.copy(make([]byte, 100_000)), 100_000)
+}
+
+func TestPaceGrowsToItsLimit(t *testing.T) {
+	p := pace{first: time.Second, limit: 5 * time.Second}
+	for _, want := range []time.Duration{1, 2, 4, 5, 5} {
+		d := p.next()
+		require.GreaterOrEqual(t, d, want*time.Second/2)
+		require.LessOrEqual(t, d, want*time.Second)
+	}
+	p.reset()
+	require.LessOrEqual(t, p.next(), time.Second)
+}
