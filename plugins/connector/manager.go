@@ -1,0 +1,98 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// DefaultTenant is the one tenant that exists.
+const DefaultTenant = "default"
+
+// Errors of a Manager, wrapped with the connector's name.
+var (
+	ErrNotFound = errors.New("connector does not exist")
+	ErrExists   = errors.New("connector already exists")
+)
+
+// InvalidError says which field of a request cannot be taken, and what would be
+// right.
+type InvalidError struct {
+	Field string
+	Why   string
+}
+
+func (e *InvalidError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Why) }
+
+// State is what RobustMQ calls the status of a connector.
+type State string
+
+// The states of a connector.
+const (
+	Idle    State = "Idle"    // not started yet
+	Running State = "Running" // also while it waits for Kafka or for the MQTT broker
+	Stop    State = "Stop"    // paused
+)
+
+// Status is a connector as list shows it. Config never holds a secret in clear.
+type Status struct {
+	Name            string
+	Type            string // kafka
+	Tenant          string
+	TopicID         string          // the MQTT topic filter
+	Config          json.RawMessage // the Kafka settings as given, secrets as ***
+	FailureStrategy *FailureStrategy
+	State           State
+	// Reason says why a connector that should be running waits: since when, what,
+	// and what to do. It is empty when all is well.
+	Reason     string
+	CreateTime time.Time
+	UpdateTime time.Time
+}
+
+// Figures are what a connector has done since the service started.
+type Figures struct {
+	LastSend       time.Time // zero before the first
+	Sent           int64     // records that Kafka acknowledged
+	Failed         int64     // records that Kafka refused
+	Retried        int64
+	Discarded      int64
+	DeadLettered   int64
+	InFlight       int64         // messages received from the MQTT broker and not acknowledged to it
+	OldestUnacked  time.Duration // age of the oldest of them, 0 without any
+	LastError      string
+	LastErrorSince time.Time
+}
+
+// Probe is the answer of Check for one end of a connector.
+type Probe struct {
+	End   string // mqtt or kafka
+	Error string // empty when it was reached
+}
+
+// Manager runs connectors and keeps them over a restart. Its methods may be
+// called from any goroutine. An error is an *InvalidError, wraps ErrNotFound or
+// ErrExists, or says what else went wrong.
+type Manager interface {
+	// Create returns once the definition is on disk; Kafka and the MQTT broker may
+	// be away. The notes say what of the description does not apply, a sentence each.
+	Create(ctx context.Context, c Connector) (notes []string, err error)
+	// Update replaces a definition. A secret that comes back as *** stays as it was.
+	Update(ctx context.Context, c Connector) (notes []string, err error)
+	// Delete drains and removes a connector. The note is not empty where its session
+	// on the MQTT broker could not be removed yet, which is tried again later.
+	Delete(ctx context.Context, name string) (note string, err error)
+	Pause(ctx context.Context, name string) error
+	Resume(ctx context.Context, name string) error
+	// Check tries both ends of a connector and creates nothing.
+	Check(ctx context.Context, c Connector) ([]Probe, error)
+
+	// List returns all connectors by name.
+	List() []Status
+	Detail(name string) (Status, Figures, error)
+	// Ready returns nil when every connector that should be running has both its
+	// ends, else an error that names those that do not.
+	Ready() error
+}
