@@ -1,0 +1,158 @@
+// Package admin serves RobustMQ's admin API of connectors, so that RobustMQ's own
+// robust-ctl can drive them, with a few routes of ours beside it. This file is
+// what a client needs: the routes, and the JSON that goes in and comes out.
+package admin
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// The routes. RobustMQ has the first four; ours stand beside them in its style.
+const (
+	PathList   = "/api/cluster/connector/list"   // GET, query: ListQuery's fields; data: List
+	PathDetail = "/api/cluster/connector/detail" // GET, query: tenant, connector_name; data: Detail
+	PathCreate = "/api/cluster/connector/create" // POST Definition; data: "success"
+	PathDelete = "/api/cluster/connector/delete" // POST Name; data: "success"
+	PathUpdate = "/api/cluster/connector/update" // POST Definition; data: "success"
+	PathPause  = "/api/cluster/connector/pause"  // POST Name; data: "success"
+	PathResume = "/api/cluster/connector/resume" // POST Name; data: "success"
+	PathCheck  = "/api/cluster/connector/check"  // POST Definition; data: []Probe
+
+	PathHealth  = "/health"  // GET: 200 while the process serves, never needs a token
+	PathReady   = "/ready"   // GET: 200 or 503, of all; of one as /ready/NAME or ?connector_name=NAME
+	PathMetrics = "/metrics" // GET: Prometheus
+)
+
+// The codes of an answer.
+const (
+	CodeOK    = 0
+	CodeError = 100 // whatever went wrong; the error says what
+)
+
+// Success is the data of an answer that has nothing else to say.
+const Success = "success"
+
+// Answer is the envelope of every answer. RobustMQ's content type is text/plain,
+// and the HTTP status of a failure may be 200: Code decides.
+type Answer[T any] struct {
+	Code  int     `json:"code"`
+	Data  T       `json:"data"` // "" with an error
+	Error *string `json:"error"`
+	// Notes are ours: what of a description does not apply, or has a price, a
+	// sentence each. The member is left out where there are none.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Definition is the body of create, update and check. All fields are required, as
+// they are for RobustMQ. Of a connector's complete JSON, topic_id is taken for
+// topic_name, and what a list reports (status, broker_id, the times) is ignored.
+type Definition struct {
+	ConnectorName string `json:"connector_name"` // 1 to 128 characters
+	ConnectorType string `json:"connector_type"` // kafka, in any case
+	// Config is a JSON object as a string of 1 to 4096 characters, RobustMQ's way;
+	// the object itself is taken too.
+	Config json.RawMessage `json:"config"`
+	// FailureStrategy has no default here: RobustMQ requires it.
+	FailureStrategy json.RawMessage `json:"failure_strategy"`
+	Tenant          string          `json:"tenant"`     // default
+	TopicName       string          `json:"topic_name"` // the MQTT topic filter, 1 to 256 characters
+}
+
+// Name is the body of delete, pause and resume.
+type Name struct {
+	Tenant        string `json:"tenant"`
+	ConnectorName string `json:"connector_name"`
+}
+
+// List is the data of a list: one page, and how many there are on all of them.
+type List struct {
+	Data       []Row `json:"data"`
+	TotalCount int   `json:"total_count"`
+}
+
+// Row is a connector as list shows it. A row is itself a connector description:
+// connector.Parse takes it, and create does.
+type Row struct {
+	Tenant        string `json:"tenant"`
+	ConnectorName string `json:"connector_name"`
+	ConnectorType string `json:"connector_type"`
+	// Config is a JSON object as a string, wrapped and filled as RobustMQ's is:
+	// {"Kafka":{…}}. Secrets are ***. Detail has what the user gave.
+	Config     string `json:"config"`
+	TopicName  string `json:"topic_name"`
+	Status     string `json:"status"`      // Idle, Running, Stop
+	BrokerID   string `json:"broker_id"`   // "1", or "-" where it does not run
+	CreateTime string `json:"create_time"` // 2026-11-23 02:52:14, local
+	UpdateTime string `json:"update_time"`
+
+	// Ours.
+	FailureStrategy *Strategy `json:"failure_strategy,omitempty"`
+	Reason          string    `json:"reason,omitempty"` // why a running one waits
+}
+
+// Detail is the data of a detail. RobustMQ's four members come first.
+type Detail struct {
+	LastSendTime     int64   `json:"last_send_time"` // Unix seconds, 0 before the first
+	SendSuccessTotal int64   `json:"send_success_total"`
+	SendFailTotal    int64   `json:"send_fail_total"`
+	LastMsg          *string `json:"last_msg"` // always null: no message is kept
+
+	// Ours. The figures count from the start of the service.
+	RetryTotal        int64  `json:"retry_total"`
+	DiscardedTotal    int64  `json:"discarded_total"`
+	DeadLetteredTotal int64  `json:"dead_lettered_total"`
+	InFlight          int64  `json:"in_flight"`         // received over MQTT, not acknowledged there
+	OldestUnackedMS   int64  `json:"oldest_unacked_ms"` // age of the oldest of them
+	LastError         string `json:"last_error"`        // "" without one
+	LastErrorTime     int64  `json:"last_error_time"`   // Unix seconds since when, 0 without one
+
+	Tenant        string `json:"tenant"`
+	ConnectorName string `json:"connector_name"`
+	ConnectorType string `json:"connector_type"`
+	// Config is what the user gave, as a string, secrets as ***: neither wrapped
+	// (unless given so) nor filled. Sent back, it means what it meant.
+	Config          string    `json:"config"`
+	TopicName       string    `json:"topic_name"`
+	FailureStrategy *Strategy `json:"failure_strategy"` // null: nothing was said, which is block
+	Status          string    `json:"status"`
+	Reason          string    `json:"reason"` // "" when all is well
+	CreateTime      string    `json:"create_time"`
+	UpdateTime      string    `json:"update_time"`
+}
+
+// Strategy is a failure strategy. What it does not use is left out.
+type Strategy struct {
+	Strategy        string `json:"strategy"`
+	RetryTotalTimes *int   `json:"retry_total_times,omitempty"`
+	WaitTimeMS      *int   `json:"wait_time_ms,omitempty"`
+	TopicName       string `json:"topic_name,omitempty"`
+}
+
+// Probe is what check found at one end of a connector.
+type Probe struct {
+	End   string  `json:"end"`   // mqtt or kafka
+	Error *string `json:"error"` // null: it was reached
+}
+
+// localTime is how RobustMQ writes a time: local, to the second, without a zone.
+func localTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+func strategyOf(f *connector.FailureStrategy) *Strategy {
+	if f == nil {
+		return nil
+	}
+	s := &Strategy{Strategy: f.Strategy, TopicName: f.TopicName}
+	if f.RetryTotalTimes > 0 {
+		// A wait of 0 ms is a wish; it only means something beside retries.
+		s.RetryTotalTimes, s.WaitTimeMS = &f.RetryTotalTimes, &f.WaitTimeMS
+	}
+	return s
+}
