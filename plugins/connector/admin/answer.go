@@ -1,0 +1,108 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// RobustMQ sends this for JSON too.
+const contentType = "text/plain; charset=utf-8"
+
+// failure is an answer that is none of success. Its text may go out as it is.
+type failure struct {
+	status int
+	text   string
+	plain  bool // no envelope: what RobustMQ does with a bad query string
+}
+
+func (f *failure) Error() string { return f.text }
+
+// applied is an application error, which RobustMQ answers with HTTP 200.
+func applied(text string) *failure { return &failure{status: http.StatusOK, text: text} }
+
+func notJSON(format string, args ...any) *failure {
+	return &failure{status: http.StatusBadRequest, text: "JSON parsing failed: " + fmt.Sprintf(format, args...)}
+}
+
+func invalid(text string) *failure {
+	return &failure{status: http.StatusBadRequest, text: "Parameter validation failed: " + text}
+}
+
+func badQuery(format string, args ...any) *failure {
+	return &failure{
+		status: http.StatusBadRequest, plain: true,
+		text: "Failed to deserialize query string: " + fmt.Sprintf(format, args...),
+	}
+}
+
+// failed turns what a handler returned into an answer. RobustMQ refuses a body
+// with HTTP 400, and what the body asks for with HTTP 200 and code 100; the
+// settings of the other system count among the latter.
+func failed(name string, err error) *failure {
+	var f *failure
+	var field *connector.InvalidError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, connector.ErrNotFound):
+		return applied("Connector " + name + " does not exist.")
+	case errors.Is(err, connector.ErrExists):
+		return applied("Connector [" + name + "] already exist")
+	case errors.As(err, &field):
+		if isConfig(field.Field) {
+			return applied(err.Error())
+		}
+		return invalid(err.Error())
+	case errors.As(err, &tooLarge):
+		return &failure{
+			status: http.StatusRequestEntityTooLarge,
+			text:   fmt.Sprintf("the body is longer than %d bytes: this is no connector", tooLarge.Limit),
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &failure{status: http.StatusGatewayTimeout, text: "this took too long and may be unfinished: " + err.Error()}
+	}
+	return &failure{status: http.StatusInternalServerError, text: err.Error()}
+}
+
+func isConfig(field string) bool { return field == "config" || strings.HasPrefix(field, "config.") }
+
+// write sends an answer. Every one passes here.
+func write(w http.ResponseWriter, status int, answer any) {
+	var b bytes.Buffer
+	if text, plain := answer.(string); plain {
+		b.WriteString(text)
+	} else {
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		// Only strings, numbers and lists of them: no error can come from here.
+		_ = e.Encode(answer)
+		b.Truncate(b.Len() - 1) // the encoder's newline, which RobustMQ does not send
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the client is gone: nobody is left to tell
+}
+
+func writeFailure(w http.ResponseWriter, f *failure) {
+	text := withoutUserInfo(f.text)
+	switch {
+	case f.status == http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case f.plain:
+		write(w, f.status, text)
+		return
+	}
+	write(w, f.status, Answer[string]{Code: CodeError, Error: &text})
+}

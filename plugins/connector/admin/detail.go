@@ -1,0 +1,53 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// detail answers one connector with its figures. RobustMQ has none of a connector
+// that was never started, and says so in its words.
+func detail(name string, s connector.Status, f connector.Figures) (Detail, []string, error) {
+	if s.State == connector.Idle {
+		text := "Connector thread " + name + " does not exist."
+		if s.Reason != "" {
+			text += " " + s.Reason
+		}
+		return Detail{}, nil, applied(text)
+	}
+	d := Detail{
+		LastSendTime: unix(f.LastSend), SendSuccessTotal: f.Sent, SendFailTotal: f.Failed,
+		RetryTotal: f.Retried, DiscardedTotal: f.Discarded, DeadLetteredTotal: f.DeadLettered,
+		InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
+		LastError: withoutUserInfo(f.LastError), LastErrorTime: unix(f.LastErrorSince),
+		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
+		Config: givenConfig(s.Config), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy),
+		Status: string(s.State), Reason: withoutUserInfo(s.Reason),
+		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
+	}
+	return d, strategyNotes(s.FailureStrategy), nil
+}
+
+// strategyNotes tells those who may not know it what their strategy drops:
+// RobustMQ's robust-ctl always sends discard.
+func strategyNotes(f *connector.FailureStrategy) []string {
+	if f == nil {
+		return nil
+	}
+	switch f.Strategy {
+	case "discard":
+		return []string{"failure strategy discard: a record that Kafka refuses is dropped; block keeps it and stops the connector there"}
+	case "discard_after_retry":
+		return []string{"failure strategy discard_after_retry: a record that Kafka still refuses after its retries is dropped; " +
+			"block keeps it and stops the connector there"}
+	}
+	return nil
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}

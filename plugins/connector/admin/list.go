@@ -1,0 +1,206 @@
+package admin
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// defaultLimit is RobustMQ's page, also for limit=0.
+const defaultLimit = 10
+
+// query takes the parameters of a query string, which are given once each.
+type query struct{ values url.Values }
+
+func parseQuery(raw string, names ...string) (query, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return query{}, badQuery("%v", err)
+	}
+	for _, name := range names {
+		if len(values[name]) > 1 {
+			return query{}, badQuery("duplicate field `%s`", name)
+		}
+	}
+	// RobustMQ reads a list here, which no query string can hold.
+	if values.Has("filter_values") {
+		return query{}, badQuery("filter_values is not taken: use connector_name")
+	}
+	return query{values}, nil
+}
+
+// required is a parameter that must be there; it may be empty.
+func (q query) required(name string) (string, error) {
+	if !q.values.Has(name) {
+		return "", badQuery("missing field `%s`", name)
+	}
+	return q.values.Get(name), nil
+}
+
+// number is at least 0; left out it is 0.
+func (q query) number(name string) (int, error) {
+	if !q.values.Has(name) {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(q.values.Get(name), 10, 32)
+	if err != nil {
+		return 0, badQuery("%s: %q is not a number from 0 to 4294967295", name, q.values.Get(name))
+	}
+	return int(n), nil
+}
+
+// list answers one page of the connectors.
+func list(rawQuery string, all []connector.Status) (List, error) {
+	q, err := parseQuery(rawQuery, "tenant", "connector_name", "limit", "page", "sort_field", "sort_by")
+	if err != nil {
+		return List{}, err
+	}
+	limit, err := q.number("limit")
+	if err != nil {
+		return List{}, err
+	}
+	page, err := q.number("page")
+	if err != nil {
+		return List{}, err
+	}
+	if tenant := q.values.Get("tenant"); tenant != "" {
+		if err := knownTenant(tenant); err != nil {
+			return List{}, err
+		}
+	}
+
+	wanted := q.values.Get("connector_name")
+	rows := make([]Row, 0, len(all))
+	for _, s := range all {
+		if wanted == "" || s.Name == wanted {
+			rows = append(rows, row(s))
+		}
+	}
+	sortRows(rows, q.values.Get("sort_field"), q.values.Get("sort_by"))
+
+	if limit == 0 {
+		limit = defaultLimit
+	}
+	from := min(max(page-1, 0)*limit, len(rows))
+	to := min(from+limit, len(rows))
+	return List{Data: rows[from:to], TotalCount: len(rows)}, nil
+}
+
+// sortRows keeps the order by name where the field says nothing. As in RobustMQ,
+// a field that it does not know sorts nothing, and whatever is not asc is desc.
+func sortRows(rows []Row, field, by string) {
+	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.ConnectorName, b.ConnectorName) })
+	value := map[string]func(Row) string{
+		"tenant":         func(r Row) string { return r.Tenant },
+		"connector_name": func(r Row) string { return r.ConnectorName },
+		"connector_type": func(r Row) string { return r.ConnectorType },
+		"topic_name":     func(r Row) string { return r.TopicName },
+		"status":         func(r Row) string { return r.Status },
+		"broker_id":      func(r Row) string { return r.BrokerID },
+		"create_time":    func(r Row) string { return r.CreateTime },
+		"update_time":    func(r Row) string { return r.UpdateTime },
+	}[field]
+	if value == nil {
+		return
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int {
+		order := cmp.Compare(value(a), value(b))
+		if by != "asc" {
+			order = -order
+		}
+		return order
+	})
+}
+
+func row(s connector.Status) Row {
+	broker := "-"
+	if s.State == connector.Running {
+		broker = "1" // RobustMQ names the node; this service is one
+	}
+	return Row{
+		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
+		Config: listedConfig(s.Config), TopicName: s.TopicID,
+		Status: string(s.State), BrokerID: broker,
+		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
+		FailureStrategy: strategyOf(s.FailureStrategy), Reason: withoutUserInfo(s.Reason),
+	}
+}
+
+// robustMQDefaults are the settings that RobustMQ's list shows, in its order, with
+// what it fills in.
+var robustMQDefaults = []struct{ name, value string }{
+	{"bootstrap_servers", `""`},
+	{"topic", `""`},
+	{"key", `""`},
+	{"compression_type", `"none"`},
+	{"batch_size", `16384`},
+	{"linger_ms", `5`},
+	{"acks", `"1"`},
+	{"retries", `3`},
+	{"message_timeout_ms", `30000`},
+	{"cleanup_timeout_secs", `10`},
+}
+
+// listedConfig writes a config as RobustMQ's list does, wrapped and filled, so that
+// what reads RobustMQ's answers reads ours. Settings that RobustMQ does not have
+// stand behind its ten.
+//
+// What is filled in here was nobody's wish, and a reader of ours cannot take it
+// for one: inside the wrapping, connector.Parse and connector.Pipeline treat a
+// value that equals RobustMQ's default as not given, and ours applies. So a listed
+// config that is created again runs as the first one does. The price is that a
+// user's own acks "1" reads like a filled-in one; detail has what was given, and a
+// copy that must be exact starts there.
+func listedConfig(config json.RawMessage) string {
+	given, err := kafkaSettings(config)
+	if err != nil {
+		return string(config) // not ours: nothing that a manager hands out
+	}
+	given = maps.Clone(given)
+	var b bytes.Buffer
+	b.WriteString(`{"Kafka":{`)
+	add := func(name string, value []byte) {
+		if b.Bytes()[b.Len()-1] != '{' {
+			b.WriteByte(',')
+		}
+		b.WriteString(quote(name) + ":")
+		_ = json.Compact(&b, value) // it was read as JSON above
+	}
+	for _, field := range robustMQDefaults {
+		value := []byte(field.value)
+		if own, ok := given[field.name]; ok && string(own) != "null" {
+			value = own
+		}
+		add(field.name, value)
+		delete(given, field.name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		add(name, given[name])
+	}
+	b.WriteString("}}")
+	return b.String()
+}
+
+// givenConfig is a config as it was given, as one line of text.
+func givenConfig(config json.RawMessage) string {
+	var text string
+	if json.Unmarshal(config, &text) == nil {
+		return text
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, config) != nil {
+		return string(config)
+	}
+	return b.String()
+}
+
+func quote(s string) string {
+	b, _ := json.Marshal(s) // a string always marshals
+	return string(b)
+}

@@ -1,0 +1,140 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// maxBody is ample for a config of 4096 characters, each escaped, and the names.
+const maxBody = 64 << 10
+
+// fields reads body as one JSON object and says with RobustMQ's words which of
+// the required names it lacks.
+func fields(body []byte, required ...string) (map[string]json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, notJSON("Failed to parse the request body as JSON: %v at %s", err, place(body, int(syntax.Offset)))
+		}
+		return nil, notJSON("Failed to deserialize the JSON body into the target type: it must be an object")
+	}
+	for _, name := range required {
+		if value := fields[name]; value == nil || string(value) == "null" {
+			// Like RobustMQ, name the end of the object, where it is known to be missing.
+			return nil, notJSON("Failed to deserialize the JSON body into the target type: missing field `%s` at %s",
+				name, place(body, len(bytes.TrimSpace(body))))
+		}
+	}
+	return fields, nil
+}
+
+// place is where the first n bytes end.
+func place(body []byte, n int) string {
+	read := body[:min(n, len(body))]
+	line := 1 + bytes.Count(read, []byte("\n"))
+	return fmt.Sprintf("line %d column %d", line, len(read)-1-bytes.LastIndexByte(read, '\n'))
+}
+
+// definition reads the body of create, update and check.
+func definition(body []byte) (connector.Connector, error) {
+	filter := "topic_name"
+	if given, err := fields(body); err == nil && given[filter] == nil && given["topic_id"] != nil {
+		filter = "topic_id"
+	}
+	given, err := fields(body, "connector_name", "connector_type", "config", "failure_strategy", "tenant", filter)
+	if err != nil {
+		return connector.Connector{}, err
+	}
+
+	// What RobustMQ has words for is said with them, in its order.
+	for _, limit := range []struct {
+		field, words string
+		most         int
+	}{
+		{"connector_name", "Connector name length must be between 1-128", 128},
+		{"config", "Config length must be between 1-4096", 4096},
+		{"tenant", "Tenant length must be between 1-256", 256},
+		{filter, "Topic name length must be between 1-256", 256},
+	} {
+		if n, ok := length(given[limit.field]); ok && (n < 1 || n > limit.most) {
+			return connector.Connector{}, invalid(limit.words)
+		}
+	}
+	var kind string
+	if json.Unmarshal(given["connector_type"], &kind) == nil && !strings.EqualFold(kind, "kafka") {
+		return connector.Connector{}, invalid("Connector type must be kafka")
+	}
+
+	c, err := connector.Parse(body)
+	if err != nil {
+		return connector.Connector{}, refused(err, given["config"])
+	}
+	return c, knownTenant(c.Tenant)
+}
+
+// refused answers what Parse does not take. Its errors begin with the field.
+func refused(err error, config json.RawMessage) error {
+	if field, _, _ := strings.Cut(err.Error(), ":"); !isConfig(field) {
+		return invalid(err.Error())
+	}
+	if words := kafkaWords(config); words != "" {
+		return applied(words)
+	}
+	return applied(err.Error())
+}
+
+// name reads the body of delete, pause and resume.
+func name(body []byte) (string, error) {
+	given, err := fields(body, "tenant", "connector_name")
+	if err != nil {
+		return "", err
+	}
+	var n Name
+	for field, into := range map[string]*string{"tenant": &n.Tenant, "connector_name": &n.ConnectorName} {
+		if json.Unmarshal(given[field], into) != nil {
+			return "", notJSON("Failed to deserialize the JSON body into the target type: %s must be a string", field)
+		}
+	}
+	if size := utf8.RuneCountInString(n.Tenant); size < 1 || size > 64 {
+		return "", invalid("Tenant length must be between 1-64")
+	}
+	if size := utf8.RuneCountInString(n.ConnectorName); size < 1 || size > 256 {
+		return "", invalid("Connector name length must be between 1-256")
+	}
+	return n.ConnectorName, knownTenant(n.Tenant)
+}
+
+func knownTenant(tenant string) error {
+	if tenant != connector.DefaultTenant {
+		return invalid(fmt.Sprintf("tenant: %q does not exist: there is one, %s", tenant, connector.DefaultTenant))
+	}
+	return nil
+}
+
+// length counts the characters of a JSON string, as RobustMQ does.
+func length(value json.RawMessage) (int, bool) {
+	var s string
+	if json.Unmarshal(value, &s) != nil {
+		return 0, false
+	}
+	return utf8.RuneCountInString(s), true
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if err != nil && !errors.As(err, &tooLarge) {
+		// The client stopped half-way or was too slow: this is its fault.
+		return nil, notJSON("reading the request body: %v", err)
+	}
+	return body, err
+}

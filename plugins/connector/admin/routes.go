@@ -1,0 +1,193 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// reply is what a handler answers with, unless it failed.
+type reply struct {
+	data  any
+	notes []string
+}
+
+// route is one path. A long one changes or checks a connector: it may take as long
+// as draining does, and what it has begun it finishes when the client hangs up.
+type route struct {
+	method string
+	long   bool
+	handle func(ctx context.Context, r *http.Request, body []byte) (reply, error)
+}
+
+func (s *Server) routes() map[string]route {
+	return map[string]route{
+		PathList:   {http.MethodGet, false, s.list},
+		PathDetail: {http.MethodGet, false, s.detail},
+		PathCreate: {http.MethodPost, true, s.defining(s.manager.Create)},
+		PathUpdate: {http.MethodPost, true, s.defining(s.manager.Update)},
+		PathDelete: {http.MethodPost, true, naming(func(ctx context.Context, name string) ([]string, error) {
+			note, err := s.manager.Delete(ctx, name)
+			if note == "" {
+				return nil, err
+			}
+			return []string{note}, err
+		})},
+		PathPause:  {http.MethodPost, true, naming(unnoted(s.manager.Pause))},
+		PathResume: {http.MethodPost, true, naming(unnoted(s.manager.Resume))},
+		PathCheck:  {http.MethodPost, true, s.check},
+		PathHealth: {http.MethodGet, false, func(context.Context, *http.Request, []byte) (reply, error) {
+			return reply{data: "healthy"}, nil
+		}},
+		PathReady: {http.MethodGet, false, s.ready},
+	}
+}
+
+// find gives the route of a path: an exact one, or /ready/NAME.
+func (s *Server) find(path string) (route, bool) {
+	if strings.HasPrefix(path, PathReady+"/") {
+		path = PathReady
+	}
+	found, ok := s.paths[path]
+	return found, ok
+}
+
+func (s *Server) list(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+	page, err := list(r.URL.RawQuery, s.manager.List())
+	return reply{data: page}, err
+}
+
+func (s *Server) detail(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name")
+	if err != nil {
+		return reply{}, err
+	}
+	tenant, err := q.required("tenant")
+	if err != nil {
+		return reply{}, err
+	}
+	name, err := q.required("connector_name")
+	if err != nil {
+		return reply{}, err
+	}
+	if err := knownTenant(tenant); err != nil {
+		return reply{}, err
+	}
+	status, figures, err := s.manager.Detail(name)
+	if err != nil {
+		return reply{}, failed(name, err)
+	}
+	d, notes, err := detail(name, status, figures)
+	return reply{data: d, notes: notes}, err
+}
+
+// defining serves a route whose body is a Definition.
+func (s *Server) defining(do func(context.Context, connector.Connector) ([]string, error)) func(context.Context, *http.Request, []byte) (reply, error) {
+	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+		c, err := definition(body)
+		if err != nil {
+			return reply{}, err
+		}
+		notes, err := do(ctx, c)
+		if err != nil {
+			return reply{}, failed(c.Name, err)
+		}
+		return reply{data: Success, notes: notes}, nil
+	}
+}
+
+// naming serves a route whose body is a Name.
+func naming(do func(context.Context, string) ([]string, error)) func(context.Context, *http.Request, []byte) (reply, error) {
+	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+		name, err := name(body)
+		if err != nil {
+			return reply{}, err
+		}
+		notes, err := do(ctx, name)
+		if err != nil {
+			return reply{}, failed(name, err)
+		}
+		return reply{data: Success, notes: notes}, nil
+	}
+}
+
+func unnoted(do func(context.Context, string) error) func(context.Context, string) ([]string, error) {
+	return func(ctx context.Context, name string) ([]string, error) { return nil, do(ctx, name) }
+}
+
+// check answers code 0 when it could try, whatever it found.
+func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+	c, err := definition(body)
+	if err != nil {
+		return reply{}, err
+	}
+	found, err := s.manager.Check(ctx, c)
+	if err != nil {
+		return reply{}, failed(c.Name, err)
+	}
+	probes := make([]Probe, 0, len(found))
+	for _, p := range found {
+		probe := Probe{End: p.End}
+		if p.Error != "" {
+			text := withoutUserInfo(withoutSecrets(p.Error, body))
+			probe.Error = &text
+		}
+		probes = append(probes, probe)
+	}
+	return reply{data: probes}, nil
+}
+
+func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+	q, err := parseQuery(r.URL.RawQuery, "connector_name")
+	if err != nil {
+		return reply{}, err
+	}
+	name := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, PathReady), "/")
+	if name == "" {
+		name = q.values.Get("connector_name")
+	}
+	if name == "" {
+		if err := s.manager.Ready(); err != nil {
+			return reply{}, unready(err.Error())
+		}
+		return reply{data: "ready"}, nil
+	}
+
+	status, _, err := s.manager.Detail(name)
+	if err != nil {
+		f := failed(name, err)
+		if f.status == http.StatusOK {
+			f.status = http.StatusNotFound // a probe reads nothing but the status
+		}
+		return reply{}, f
+	}
+	switch {
+	case status.State == connector.Stop:
+		return reply{}, unready("Connector " + name + " is paused.")
+	case status.Reason != "":
+		return reply{}, unready("Connector " + name + ": " + status.Reason)
+	case status.State != connector.Running:
+		return reply{}, unready("Connector " + name + " is not started yet.")
+	}
+	return reply{data: "ready"}, nil
+}
+
+func unready(text string) *failure {
+	return &failure{status: http.StatusServiceUnavailable, text: text}
+}
+
+// longContext lives on when the client hangs up: robust-ctl gives up after 30 s,
+// and half a delete helps nobody. It ends with its time or with the server.
+func (s *Server) longContext(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.options.LongTimeout)
+	forget := s.onStop(cancel)
+	control := http.NewResponseController(w)
+	until := time.Now().Add(s.options.LongTimeout + answerTime)
+	// A recorder of a test has no deadlines.
+	_ = control.SetReadDeadline(until)
+	_ = control.SetWriteDeadline(until)
+	return ctx, func() { forget(); cancel() }
+}

@@ -1,0 +1,233 @@
+package admin
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// No connection stays open for nothing: these bound a request and its answer, but
+// for the long routes, which have LongTimeout.
+const (
+	headerTime = 10 * time.Second
+	bodyTime   = 30 * time.Second
+	answerTime = 30 * time.Second
+	idleTime   = 2 * time.Minute
+	lastTime   = time.Second
+	maxHeader  = 32 << 10
+)
+
+// Server is the admin API of one Manager.
+type Server struct {
+	manager  connector.Manager
+	options  Options
+	log      *slog.Logger
+	tls      *tls.Config
+	guard    guard
+	paths    map[string]route
+	requests requests
+	listener net.Listener
+
+	// onStop calls f when requests that are under way must end; stop makes that so.
+	onStop func(f func()) (forget func() bool)
+	stop   context.CancelFunc
+}
+
+// New makes a server that is not listening yet. It refuses options that would let
+// in who must not be, and reads the token and the certificate.
+func New(manager connector.Manager, options Options) (*Server, error) {
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	token, err := options.tokenSum()
+	if err != nil {
+		return nil, err
+	}
+	secure, err := options.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	if options.LongTimeout <= 0 {
+		options.LongTimeout = 2 * time.Minute
+	}
+	if options.ShutdownTimeout <= 0 {
+		options.ShutdownTimeout = 10 * time.Second
+	}
+	log := options.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+
+	life, stop := context.WithCancel(context.Background())
+	s := &Server{
+		manager: manager, options: options, log: log, tls: secure,
+		guard:  guard{token: token, origin: http.NewCrossOriginProtection()},
+		onStop: func(f func()) func() bool { return context.AfterFunc(life, f) },
+		stop:   stop,
+	}
+	s.answerTo(options.Listen)
+	s.paths = s.routes()
+	return s, nil
+}
+
+// answerTo sets the Host headers that are answered, by the address listened on.
+func (s *Server) answerTo(address string) {
+	host, _, _ := net.SplitHostPort(s.options.Listen) // Validate has looked
+	if isLoopback(host) {
+		s.guard.hosts = loopbackHosts(host, portOf(address), s.tls != nil)
+	}
+}
+
+// Listen opens the address. It may be called before Serve, so that an address in
+// use is known before anything else is started.
+func (s *Server) Listen() error {
+	listener, err := net.Listen("tcp", s.options.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for the admin API: %w", err)
+	}
+	// A name may have become any address.
+	host, _, _ := net.SplitHostPort(listener.Addr().String())
+	if s.guard.hosts != nil && !isLoopback(host) {
+		return errors.Join(fmt.Errorf("listening for the admin API: %s is %s, which other machines can reach: use 127.0.0.1",
+			s.options.Listen, host), listener.Close())
+	}
+	s.answerTo(listener.Addr().String())
+	s.listener = listener
+	return nil
+}
+
+// Addr is where the server listens, nil before Listen.
+func (s *Server) Addr() net.Addr {
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Serve answers requests until ctx ends, then lets those under way finish and
+// returns nil. It listens first where Listen was not called. It is called once.
+func (s *Server) Serve(ctx context.Context) error {
+	defer s.stop()
+	if s.listener == nil {
+		if err := s.Listen(); err != nil {
+			return err
+		}
+	}
+	server := &http.Server{
+		Handler: s.Handler(), TLSConfig: s.tls, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: bodyTime + answerTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: maxHeader,
+	}
+	ended := make(chan error, 1)
+	go func() {
+		if s.tls != nil {
+			ended <- server.ServeTLS(s.listener, "", "")
+			return
+		}
+		ended <- server.Serve(s.listener)
+	}()
+
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving the admin API: %w", err)
+	case <-ctx.Done():
+	}
+	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownTimeout)
+	defer cancel()
+	err := server.Shutdown(graceful)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("Ending admin requests that are still under way")
+		s.stop()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+		defer cancel()
+		err = server.Shutdown(last) // they may still say that they were ended
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+	}
+	// Handlers go on after Close, and whoever called Serve closes the manager next.
+	s.requests.close()
+	<-ended
+	if err != nil {
+		return fmt.Errorf("stopping the admin API: %w", err)
+	}
+	return nil
+}
+
+// Handler answers the API's requests; Serve is what a service uses.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.requests.begin() {
+			writeFailure(w, &failure{status: http.StatusServiceUnavailable, text: "the service is stopping"})
+			return
+		}
+		defer s.requests.end()
+		s.serve(w, r)
+	})
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if f := s.guard.refuse(r); f != nil {
+		writeFailure(w, f)
+		return
+	}
+	if r.URL.Path == PathMetrics && s.options.Metrics != nil {
+		s.options.Metrics.ServeHTTP(w, r)
+		return
+	}
+	route, ok := s.find(r.URL.Path)
+	switch {
+	case !ok:
+		writeFailure(w, &failure{status: http.StatusNotFound, text: "there is no " + r.URL.Path})
+		return
+	case r.Method != route.method && (r.Method != http.MethodHead || route.method != http.MethodGet):
+		w.Header().Set("Allow", route.method)
+		writeFailure(w, &failure{status: http.StatusMethodNotAllowed, text: r.URL.Path + " takes " + route.method})
+		return
+	}
+
+	body, err := readBody(w, r)
+	var answer reply
+	if err == nil {
+		answer, err = s.call(route, w, r, body)
+	}
+	if err != nil {
+		f := *failed("", err)
+		f.text = withoutSecrets(f.text, body)
+		if f.status == http.StatusInternalServerError {
+			s.log.Error("Answering an admin request failed: it is refused", "path", r.URL.Path, "error", withoutUserInfo(f.text))
+		}
+		writeFailure(w, &f)
+		return
+	}
+	for i, note := range answer.notes {
+		answer.notes[i] = withoutUserInfo(withoutSecrets(note, body))
+	}
+	write(w, http.StatusOK, Answer[any]{Code: CodeOK, Data: answer.data, Notes: answer.notes})
+}
+
+// call runs a handler. One that panics has failed alone: the connectors go on.
+func (s *Server) call(route route, w http.ResponseWriter, r *http.Request, body []byte) (answer reply, err error) {
+	ctx := r.Context()
+	if route.long {
+		var cancel context.CancelFunc
+		ctx, cancel = s.longContext(w, r)
+		defer cancel()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("Answering an admin request panicked", "path", r.URL.Path,
+				"panic", withoutSecrets(fmt.Sprint(p), body), "stack", string(debug.Stack()))
+			err = errors.New("internal error: the service's log has its place")
+		}
+	}()
+	return route.handle(ctx, r, body)
+}
