@@ -21,7 +21,6 @@ const (
 	fieldHeader          = "header"
 	fieldKey             = "key"
 	fieldTags            = "tags"
-	fieldKafkaTopic      = "kafka_topic"
 	fieldRepeatTimestamp = "repeat_timestamp"
 	fieldVerifyCRC       = "verify_crc"
 
@@ -29,11 +28,10 @@ const (
 	operatorDecode = "decode"
 )
 
-// encodeFields are the fields that fill the envelope, in its order, and the one
-// that an output needs of the message before it is encoded.
+// encodeFields are the fields that fill the envelope.
 var encodeFields = []string{
 	fieldTopic, fieldQoS, fieldRetain, fieldPayload, fieldClientID, fieldUsername,
-	fieldTimestamp, fieldMessageID, fieldHeader, fieldKey, fieldTags, fieldKafkaTopic,
+	fieldTimestamp, fieldMessageID, fieldHeader, fieldTags, fieldKey,
 }
 
 // What lint and the constructor say alike.
@@ -57,16 +55,11 @@ root = match $operator {
 }`, strings.Join(encodeFields, ","), fieldRepeatTimestamp, fieldRepeatTimestamp,
 	fieldVerifyCRC, fieldVerifyCRC, fieldOperator, encodeOnly, decodeOnly, wantOperator)
 
-// config is the parsed configuration. The interpolated fields are nil where
-// left out, which means the default that their description gives.
+// config is the parsed configuration of the processor.
 type config struct {
-	operator        string
-	repeatTimestamp bool
-	verifyCRC       bool
-
-	topic, qos, retain, payload, clientID, username *service.InterpolatedString
-	timestamp, messageID, header, key, tags         *service.InterpolatedString
-	kafkaTopic                                      *service.InterpolatedString
+	operator  string
+	verifyCRC bool
+	encoder   *Encoder
 }
 
 func parseConfig(conf *service.ParsedConfig) (c config, err error) {
@@ -76,33 +69,13 @@ func parseConfig(conf *service.ParsedConfig) (c config, err error) {
 	if c.operator != operatorEncode && c.operator != operatorDecode {
 		return c, fmt.Errorf(wantOperator, c.operator)
 	}
-	if c.repeatTimestamp, err = conf.FieldBool(fieldRepeatTimestamp); err != nil {
-		return c, err
-	}
 	if c.verifyCRC, err = conf.FieldBool(fieldVerifyCRC); err != nil {
 		return c, err
 	}
-	if err := c.check(conf); err != nil {
+	if c.encoder, err = ParseEncoder(conf); err != nil {
 		return c, err
 	}
-	targets := []**service.InterpolatedString{
-		&c.topic, &c.qos, &c.retain, &c.payload, &c.clientID, &c.username,
-		&c.timestamp, &c.messageID, &c.header, &c.key, &c.tags, &c.kafkaTopic,
-	}
-	for i, name := range encodeFields {
-		if !conf.Contains(name) {
-			continue
-		}
-		if *targets[i], err = conf.FieldInterpolatedString(name); err != nil {
-			return c, err
-		}
-		if constant, ok := (*targets[i]).Static(); ok {
-			if err := CheckField(name, constant); err != nil {
-				return c, fmt.Errorf("%s: %w", name, err)
-			}
-		}
-	}
-	return c, nil
+	return c, c.check(conf)
 }
 
 // check refuses the fields of the other operator, as lintRule does.
@@ -114,7 +87,7 @@ func (c *config) check(conf *service.ParsedConfig) error {
 				errs = append(errs, fmt.Errorf(encodeOnly, name))
 			}
 		}
-		if c.repeatTimestamp {
+		if c.encoder.repeatTimestamp {
 			errs = append(errs, fmt.Errorf(encodeOnly, fieldRepeatTimestamp))
 		}
 	} else if !c.verifyCRC {
@@ -125,9 +98,6 @@ func (c *config) check(conf *service.ParsedConfig) error {
 
 // Spec describes the processor robustmq_envelope and its fields.
 func Spec() *service.ConfigSpec {
-	interpolated := func(name, description string, examples ...any) *service.ConfigField {
-		return service.NewInterpolatedStringField(name).Description(description).Examples(examples...).Optional()
-	}
 	return service.NewConfigSpec().
 		Stable().
 		Categories("Mapping", "Parsing").
@@ -136,26 +106,12 @@ func Spec() *service.ConfigSpec {
 			"Decoding is the way back: the content becomes the payload, and the metadata `mqtt_topic`, `mqtt_qos`, `mqtt_retained`, `mqtt_message_id`, `mqtt_timestamp_ms` (Unix milliseconds), the MQTT 5 properties and, where they are not empty, `kafka_key`, `mqtt_client_id` and `mqtt_username` are set. It takes the names in any order, skips unknown names, and takes `payload` or `data` alone, header entries with `key` or `name`, byte strings as arrays of numbers, and `timestamp` twice.\n\n"+
 			"MQTT 5 properties stand in the header under the names `content-type`, `response-topic`, `correlation-data` (base64), `payload-format-indicator` (0 or 1) and `message-expiry-interval` (seconds), followed by the user properties in order. They are the metadata `mqtt_content_type`, `mqtt_response_topic`, `mqtt_correlation_data`, `mqtt_payload_format_indicator`, `mqtt_message_expiry_interval` and `mqtt_user_properties` (a list of objects with `key` and `value`).\n\n"+
 			"A message that fails keeps its content and is flagged with an error that names the field and the reason, and in a record the byte offset; the rest of its batch goes through.").
-		Fields(
-			service.NewStringEnumField(fieldOperator, operatorEncode, operatorDecode).
-				Description("Whether to make envelopes out of messages (`encode`) or messages out of envelopes (`decode`)."),
-			interpolated(fieldTopic, "The MQTT topic. Left out, it is the metadata `mqtt_topic`, or empty without it."),
-			interpolated(fieldQoS, "The quality of service: 0, 1 or 2. Left out, it is the metadata `mqtt_qos`, or 0 without it."),
-			interpolated(fieldRetain, "The retain flag: true or false. Left out, it is the metadata `mqtt_retained`, or false without it."),
-			interpolated(fieldPayload, "The payload; any bytes are legal, none included. Left out, it is the content of the message.", `${! json("reading") }`),
-			interpolated(fieldClientID, "The client id of the publisher, which MQTT does not tell a subscriber. Left out, it is the metadata `mqtt_client_id`, else the MQTT 5 user property `client_id`, else empty.", `${! @mqtt_topic.split("/").index(1) }`),
-			interpolated(fieldUsername, "The user name of the publisher, which MQTT does not tell a subscriber. Left out, it is the metadata `mqtt_username`, else the MQTT 5 user property `username`, else empty."),
-			interpolated(fieldTimestamp, "The time of receipt in Unix seconds, an integer. Left out, it is the metadata `mqtt_timestamp_ms` (Unix milliseconds) rounded down to seconds, or the time of encoding without it.", `${! json("measured_at").ts_parse("2006-01-02T15:04:05Z07:00").ts_unix() }`),
-			interpolated(fieldMessageID, "The MQTT packet identifier, an integer from 0 to 65535. Left out, it is the metadata `mqtt_message_id`, or 0 without it."),
-			interpolated(fieldHeader, "The header, a JSON array of objects with the strings `key` and `value`. Left out, it is made of the MQTT 5 properties in the metadata.", `${! [{"key": "content-type", "value": "application/json"}] }`),
-			interpolated(fieldKey, "The key of the Kafka record. Set, it becomes the metadata `kafka_key` as well, so that the output can use it though the content is an envelope by then. Left out, it is the metadata `kafka_key`, or empty without it.", `${! @mqtt_topic }`),
-			interpolated(fieldTags, "The tags, a JSON array of strings. Left out, they are the levels of `topic`, which is `[\"sensor\",\"temperature\"]` for `sensor/temperature`; an empty topic has none.", `${! ["plant-1", @mqtt_topic] }`),
-			interpolated(fieldKafkaTopic, "The Kafka topic of the record, which is no part of the envelope. Set, it becomes the metadata `kafka_topic`, so that the output can use it though the content is an envelope by then.", `events_${! json("type") }`).Advanced(),
-			service.NewBoolField(fieldRepeatTimestamp).Default(false).Advanced().
-				Description("Whether `encode` writes `timestamp` a second time before `crc_num`, as RobustMQ's own documentation shows it. Strict JSON readers reject a name that comes twice."),
-			service.NewBoolField(fieldVerifyCRC).Default(true).Advanced().
-				Description("Whether `decode` fails a message whose `crc_num` is not the CRC-32 of its payload. A record without `crc_num` passes either way."),
-		).
+		Field(service.NewStringEnumField(fieldOperator, operatorEncode, operatorDecode).
+			Description("Whether to make envelopes out of messages (`encode`) or messages out of envelopes (`decode`).")).
+		Fields(EncoderFields()...).
+		Field(interpolated(fieldKey, "The key of the Kafka record. Set, it becomes the metadata `kafka_key` as well, so that the output can use it though the content is an envelope by then. Left out, it is the metadata `kafka_key`, or empty without it.", `${! @mqtt_topic }`)).
+		Field(service.NewBoolField(fieldVerifyCRC).Default(true).Advanced().
+			Description("Whether `decode` fails a message whose `crc_num` is not the CRC-32 of its payload. A record without `crc_num` passes either way.")).
 		LintRule(lintRule).
 		Example("MQTT to Kafka", "Each message becomes an envelope. The client id comes from the second level of the topic.", `
 pipeline:

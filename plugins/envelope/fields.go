@@ -10,44 +10,69 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// encoding is what one batch needs to evaluate the fields of its messages.
-type encoding struct {
-	now    func() time.Time
-	header []Header // reused from message to message
+// Encoding is what one batch needs to make envelopes of its messages.
+type Encoding struct {
+	now             func() time.Time
+	repeatTimestamp bool
+	header          []Header // reused from message to message
+	left            int      // messages that may still come
 
 	topic, qos, retain, payload, clientID, username executor
-	timestamp, messageID, headers, key, tags        executor
-	kafkaTopic                                      executor
+	timestamp, messageID, headers, tags, key        executor
 }
 
-func (p *processor) begin(batch service.MessageBatch) *encoding {
+// Begin starts on a batch. The fields look at its messages as they are when
+// AppendTo is called.
+func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	field := func(name string, s *service.InterpolatedString) executor {
 		if s == nil {
 			return executor{name: name}
 		}
 		return executor{name: name, x: batch.InterpolationExecutor(s)}
 	}
-	return &encoding{
-		now:       p.now,
-		topic:     field(fieldTopic, p.topic),
-		qos:       field(fieldQoS, p.qos),
-		retain:    field(fieldRetain, p.retain),
-		payload:   field(fieldPayload, p.payload),
-		clientID:  field(fieldClientID, p.clientID),
-		username:  field(fieldUsername, p.username),
-		timestamp: field(fieldTimestamp, p.timestamp),
-		messageID: field(fieldMessageID, p.messageID),
-		headers:   field(fieldHeader, p.header),
-		key:       field(fieldKey, p.key),
-		tags:      field(fieldTags, p.tags),
+	return &Encoding{
+		now:             time.Now,
+		repeatTimestamp: e.repeatTimestamp,
+		left:            len(batch),
 
-		kafkaTopic: field(fieldKafkaTopic, p.kafkaTopic),
+		topic:     field(fieldTopic, e.topic),
+		qos:       field(fieldQoS, e.qos),
+		retain:    field(fieldRetain, e.retain),
+		payload:   field(fieldPayload, e.payload),
+		clientID:  field(fieldClientID, e.clientID),
+		username:  field(fieldUsername, e.username),
+		timestamp: field(fieldTimestamp, e.timestamp),
+		messageID: field(fieldMessageID, e.messageID),
+		headers:   field(fieldHeader, e.header),
+		tags:      field(fieldTags, e.tags),
+		key:       field(fieldKey, e.key),
 	}
+}
+
+// chunk is how many bytes the envelopes of a batch share at most, so that one
+// that outlives its batch does not keep much else in memory.
+const chunk = 64 << 10
+
+// Append makes the envelope of message i of the batch, and appends it to buf
+// where it fits, else to a new buffer. The envelope is the end of the buffer
+// that it returns, from the second result on.
+func (b *Encoding) Append(buf []byte, i int, msg *service.Message, key string) (extended []byte, start int, err error) {
+	e, err := b.envelope(i, msg)
+	if err != nil {
+		return buf, 0, err
+	}
+	e.Key = key
+	if size := encodedSize(&e, b.repeatTimestamp); cap(buf)-len(buf) < size {
+		buf = make([]byte, 0, max(size, min(size*b.left, chunk)))
+	}
+	b.left--
+	start = len(buf)
+	return AppendEncode(buf, &e, b.repeatTimestamp), start, nil
 }
 
 // envelope gathers the fields of one message. The result is good until the next
 // call.
-func (b *encoding) envelope(i int, msg *service.Message) (e Envelope, err error) {
+func (b *Encoding) envelope(i int, msg *service.Message) (e Envelope, err error) {
 	if err = b.texts(i, msg, &e); err != nil {
 		return e, err
 	}
@@ -68,7 +93,7 @@ func (b *encoding) envelope(i int, msg *service.Message) (e Envelope, err error)
 	return e, err
 }
 
-func (b *encoding) texts(i int, msg *service.Message, e *Envelope) (err error) {
+func (b *Encoding) texts(i int, msg *service.Message, e *Envelope) (err error) {
 	var properties []Header
 	if b.headers.x == nil {
 		if b.header, err = appendProperties(b.header[:0], msg); err != nil {
@@ -88,9 +113,6 @@ func (b *encoding) texts(i int, msg *service.Message, e *Envelope) (err error) {
 	if e.Topic, err = b.topic.textOr(i, msg, MetaTopic, nil); err != nil {
 		return err
 	}
-	if e.Key, err = b.key.textOr(i, msg, MetaKafkaKey, nil); err != nil {
-		return err
-	}
 	if e.ClientID, err = b.clientID.textOr(i, msg, MetaClientID, properties); err != nil {
 		return err
 	}
@@ -98,7 +120,7 @@ func (b *encoding) texts(i int, msg *service.Message, e *Envelope) (err error) {
 	return err
 }
 
-func (b *encoding) numbers(i int, msg *service.Message, e *Envelope) error {
+func (b *Encoding) numbers(i int, msg *service.Message, e *Envelope) error {
 	n, _, err := b.qos.intOr(i, msg, MetaQoS, 0, 2)
 	if err != nil {
 		return err

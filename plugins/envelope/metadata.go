@@ -17,8 +17,6 @@ const (
 	MetaTimestampMS = "mqtt_timestamp_ms"
 	// MetaKafkaKey is the key of the Kafka record, a string.
 	MetaKafkaKey = "kafka_key"
-	// MetaKafkaTopic is the Kafka topic of the record, a string.
-	MetaKafkaTopic = "kafka_topic"
 	// MetaClientID is the client id of the publisher, a string.
 	MetaClientID = "mqtt_client_id"
 	// MetaUsername is the user name of the publisher, a string.

@@ -94,32 +94,24 @@ func setPublisher(msg *service.Message, key, value string, header []Header, prop
 	msg.MetaSetMut(key, value)
 }
 
-// chunk is how many bytes the records of a batch share at most, so that one
-// that outlives its batch does not keep much else in memory.
-const chunk = 64 << 10
-
 // encode works in two passes, so that an interpolation that looks at other
 // messages of the batch finds them as they came.
 func (p *processor) encode(batch service.MessageBatch) {
-	b := p.begin(batch)
+	b := p.encoder.Begin(batch)
+	b.now = p.now
 	records := make([]record, len(batch))
 	var buf []byte
 	for i, msg := range batch {
-		e, err := b.envelope(i, msg)
-		if err == nil && b.kafkaTopic.x != nil {
-			records[i].topic, err = b.kafkaTopic.textAt(i)
+		key, err := b.key.textOr(i, msg, MetaKafkaKey, nil)
+		start := 0
+		if err == nil {
+			buf, start, err = b.Append(buf, i, msg, key)
 		}
 		if err != nil {
 			msg.SetError(err)
 			continue
 		}
-		if size := encodedSize(&e, p.repeatTimestamp); cap(buf)-len(buf) < size {
-			buf = make([]byte, 0, max(size, min(size*(len(batch)-i), chunk)))
-		}
-		start := len(buf)
-		buf = AppendEncode(buf, &e, p.repeatTimestamp)
-		records[i].value = buf[start:len(buf):len(buf)]
-		records[i].key = e.Key
+		records[i] = record{value: buf[start:len(buf):len(buf)], key: key}
 	}
 	for i, r := range records {
 		if r.value == nil {
@@ -129,14 +121,11 @@ func (p *processor) encode(batch service.MessageBatch) {
 		if b.key.x != nil {
 			batch[i].MetaSetMut(MetaKafkaKey, r.key)
 		}
-		if b.kafkaTopic.x != nil {
-			batch[i].MetaSetMut(MetaKafkaTopic, r.topic)
-		}
 	}
 }
 
 // record is what a message becomes in Kafka.
 type record struct {
-	value      []byte
-	key, topic string
+	value []byte
+	key   string
 }

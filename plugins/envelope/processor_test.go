@@ -299,14 +299,12 @@ func BenchmarkProcessorEncode(b *testing.B) {
 }
 
 // The output evaluates its own fields when the content is an envelope already.
-func TestEncodeNotesKeyAndKafkaTopicOfTheMessage(t *testing.T) {
+func TestEncodeNotesKeyOfTheMessage(t *testing.T) {
 	batch := service.MessageBatch{message(`{"device":"d-42","type":"alarm"}`, nil), message("no JSON", nil)}
-	process(t, newProcessor(t, "operator: encode\nkey: '${! json(\"device\") }'\nkafka_topic: 'events_${! json(\"type\") }'"), batch...)
+	process(t, newProcessor(t, "operator: encode\nkey: '${! json(\"device\") }'"), batch...)
 	require.NoError(t, batch[0].GetError())
 	key, _ := batch[0].MetaGet(MetaKafkaKey)
-	topic, _ := batch[0].MetaGet(MetaKafkaTopic)
 	assert.Equal(t, "d-42", key)
-	assert.Equal(t, "events_alarm", topic)
 	require.ErrorContains(t, batch[1].GetError(), "evaluating field")
 }
 

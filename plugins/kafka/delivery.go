@@ -32,6 +32,7 @@ func (s segment) at(k int) int {
 // delivery is one batch on its way. It belongs to one goroutine at a time:
 // while run is running to that one, and after done is closed to the output.
 type delivery struct {
+	batch   service.MessageBatch
 	records []kgo.Record
 	errs    []error // by record: those that were given up; nil without any
 	hold    bool    // stop at the first refusal
@@ -45,8 +46,8 @@ type delivery struct {
 	done     chan struct{} // closed when run has ended
 }
 
-func newDelivery(records []kgo.Record, errs []error, hold bool) *delivery {
-	return &delivery{records: records, errs: errs, hold: hold}
+func newDelivery(batch service.MessageBatch, records []kgo.Record, errs []error, hold bool) *delivery {
+	return &delivery{batch: batch, records: records, errs: errs, hold: hold}
 }
 
 // start writes what is left of the batch, in a goroutine that ends by closing
@@ -74,12 +75,13 @@ func (d *delivery) ended() bool {
 // is says whether the batch is the one under way. The engine hands over the
 // same messages again, whose payloads lie where they lay before.
 func (d *delivery) is(batch service.MessageBatch) bool {
-	if len(batch) != len(d.records) {
+	if len(batch) != len(d.batch) {
 		return false
 	}
 	for i, msg := range batch {
 		payload, err := msg.AsBytes()
-		if err != nil || !samePlace(payload, d.records[i].Value) {
+		before, beforeErr := d.batch[i].AsBytes()
+		if err != nil || beforeErr != nil || !samePlace(payload, before) {
 			return false
 		}
 	}

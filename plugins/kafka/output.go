@@ -112,7 +112,7 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 			return service.ErrNotConnected
 		}
 		records, errs := o.conf.records.build(batch)
-		d = newDelivery(records, errs, o.conf.block)
+		d = newDelivery(batch, records, errs, o.conf.block)
 		if !o.begin(p, d) {
 			return service.ErrNotConnected
 		}

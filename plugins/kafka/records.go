@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
 // expression is an interpolated field, which for its common forms is read
@@ -98,6 +100,7 @@ type builder struct {
 	topic, key, partition, timestamp *expression
 	timestampMs                      bool
 	headers                          *service.MetadataFilter // nil for none
+	envelope                         *envelope.Encoder       // nil for the content as it is
 }
 
 func parseBuilder(conf *service.ParsedConfig) (b builder, err error) {
@@ -129,21 +132,32 @@ func parseBuilder(conf *service.ParsedConfig) (b builder, err error) {
 			b.headers = filter
 		}
 	}
+	enabled, err := conf.FieldBool(fieldEnvelope, fieldEnabled)
+	if err != nil {
+		return b, err
+	}
+	if enabled {
+		if b.envelope, err = envelope.ParseEncoder(conf.Namespace(fieldEnvelope)); err != nil {
+			return b, fmt.Errorf("field %s: %w", fieldEnvelope, err)
+		}
+	}
 	return b, nil
 }
 
 // build returns one record a message. The faults of the messages that cannot be
 // one are in errs, which is nil if there are none. Payloads are not copied; keys
-// share one buffer.
+// share one buffer, and envelopes a few.
 func (b *builder) build(batch service.MessageBatch) (records []kgo.Record, errs []error) {
-	records = make([]kgo.Record, len(batch))
-	var keys []byte
+	m := making{builder: b}
 	if b.key != nil && b.key.isConstant {
-		keys = []byte(b.key.constant)
+		m.keys = []byte(b.key.constant)
 	}
+	if b.envelope != nil {
+		m.encoding = b.envelope.Begin(batch)
+	}
+	records = make([]kgo.Record, len(batch))
 	for i, msg := range batch {
-		var err error
-		if keys, err = b.record(&records[i], msg, keys); err != nil {
+		if err := m.record(&records[i], i, msg); err != nil {
 			if errs == nil {
 				errs = make([]error, len(batch))
 			}
@@ -153,66 +167,101 @@ func (b *builder) build(batch service.MessageBatch) (records []kgo.Record, errs 
 	return records, errs
 }
 
-// record fills r. Its key is appended to keys, unless it is the constant that
-// keys holds already.
-func (b *builder) record(r *kgo.Record, msg *service.Message, keys []byte) ([]byte, error) {
-	var err error
-	if r.Value, err = msg.AsBytes(); err != nil {
-		return keys, fmt.Errorf("reading the message: %w", err)
+// making is what the records of one batch share while they are made.
+type making struct {
+	*builder
+	encoding *envelope.Encoding // nil without envelopes
+	keys     []byte             // of the records so far, or the one of all
+	values   []byte
+}
+
+// record makes r of message i.
+func (m *making) record(r *kgo.Record, i int, msg *service.Message) error {
+	key, err := m.setKey(r, msg)
+	if err != nil {
+		return err
 	}
-	if r.Topic, err = b.topic.text(msg); err != nil {
-		return keys, fmt.Errorf("evaluating field %s: %w", fieldTopic, err)
+	if err := m.setValue(r, i, msg, key); err != nil {
+		return err
 	}
-	if !b.topic.isConstant {
+	if r.Topic, err = m.topic.text(msg); err != nil {
+		return fmt.Errorf("evaluating field %s: %w", fieldTopic, err)
+	}
+	if !m.topic.isConstant {
 		if err := checkTopic(r.Topic); err != nil {
-			return keys, err
+			return err
 		}
 	}
-	switch {
-	case b.key == nil:
-	case b.key.isConstant:
-		r.Key = keys
-	default:
-		key, err := b.key.text(msg)
-		if err != nil {
-			return keys, fmt.Errorf("evaluating field %s: %w", fieldKey, err)
-		}
-		start := len(keys)
-		keys = append(keys, key...)
-		r.Key = keys[start:len(keys):len(keys)]
-		if key == "" {
-			r.Key = []byte{}
-		}
-	}
-	if b.headers != nil {
-		err := b.headers.Walk(msg, func(key, value string) error {
+	if m.headers != nil {
+		err := m.headers.Walk(msg, func(key, value string) error {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
 			return nil
 		})
 		if err != nil {
-			return keys, fmt.Errorf("reading metadata: %w", err)
+			return fmt.Errorf("reading metadata: %w", err)
 		}
 	}
-	if b.timestamp != nil {
-		t, err := b.timestamp.number(msg, 64)
+	if m.timestamp != nil {
+		t, err := m.timestamp.number(msg, 64)
 		if err != nil {
-			return keys, fmt.Errorf("evaluating the timestamp: %w", err)
+			return fmt.Errorf("evaluating the timestamp: %w", err)
 		}
-		if b.timestampMs {
+		if m.timestampMs {
 			r.Timestamp = time.UnixMilli(t)
 		} else {
 			r.Timestamp = time.Unix(t, 0)
 		}
 	}
 	r.Partition = -1
-	if b.partition != nil {
-		p, err := b.partition.number(msg, 32)
+	if m.partition != nil {
+		p, err := m.partition.number(msg, 32)
 		if err != nil {
-			return keys, fmt.Errorf("evaluating field %s: %w", fieldPartition, err)
+			return fmt.Errorf("evaluating field %s: %w", fieldPartition, err)
 		}
 		r.Partition = int32(p)
 	}
-	return keys, nil
+	return nil
+}
+
+// setKey returns the key as text too, or "" without one.
+func (m *making) setKey(r *kgo.Record, msg *service.Message) (string, error) {
+	switch {
+	case m.key == nil:
+		return "", nil
+	case m.key.isConstant:
+		r.Key = m.keys
+		return m.key.constant, nil
+	}
+	key, err := m.key.text(msg)
+	if err != nil {
+		return "", fmt.Errorf("evaluating field %s: %w", fieldKey, err)
+	}
+	start := len(m.keys)
+	m.keys = append(m.keys, key...)
+	r.Key = m.keys[start:len(m.keys):len(m.keys)]
+	if key == "" {
+		r.Key = []byte{}
+	}
+	return key, nil
+}
+
+func (m *making) setValue(r *kgo.Record, i int, msg *service.Message, key string) (err error) {
+	if m.encoding == nil {
+		if r.Value, err = msg.AsBytes(); err != nil {
+			return fmt.Errorf("reading the message: %w", err)
+		}
+		return nil
+	}
+	// What has failed before must not arrive as if it had not.
+	if err := msg.GetError(); err != nil {
+		return fmt.Errorf("a processor failed on the message: %w", err)
+	}
+	var start int
+	if m.values, start, err = m.encoding.Append(m.values, i, msg, key); err != nil {
+		return fmt.Errorf("making the envelope: %w", err)
+	}
+	r.Value = m.values[start:len(m.values):len(m.values)]
+	return nil
 }
 
 // checkTopic tells why Kafka would refuse the name.

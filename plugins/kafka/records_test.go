@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
 func TestRecordsFromMessages(t *testing.T) {
@@ -36,6 +40,46 @@ func TestRecordsFromMessages(t *testing.T) {
 	built, errs := o.conf.records.build(service.MessageBatch{msg})
 	require.Nil(t, errs)
 	require.Same(t, &payload[0], &built[0].Value[0], "the payload is not copied")
+}
+
+// The envelope is that of the processor, with the key of the record; topic and
+// key see the message and not the envelope.
+func TestEnvelopesOfMessages(t *testing.T) {
+	c := parsed(t, []string{"localhost:1"}, `key: ${! json("device") }`, `envelope: { enabled: true, client_id: '${! json("device") }', repeat_timestamp: true }`)
+	batch := service.MessageBatch{
+		service.NewMessage([]byte(`{"device":"d-1"}`)), service.NewMessage([]byte(`{"device":"d-2"}`)), service.NewMessage([]byte(`no JSON`)),
+	}
+	for i, msg := range batch {
+		msg.MetaSetMut("mqtt_topic", "a/"+strconv.Itoa(i))
+		msg.MetaSetMut("mqtt_timestamp_ms", int64(1700000000123))
+	}
+	records, errs := c.records.build(batch)
+	require.ErrorContains(t, errs[2], "evaluating field key")
+	for i, id := range []string{"d-1", "d-2"} {
+		require.NoError(t, errs[i])
+		require.Equal(t, id, string(records[i].Key))
+		topic := "a/" + strconv.Itoa(i)
+		want := envelope.AppendEncode(nil, &envelope.Envelope{
+			Topic: topic, Payload: []byte(`{"device":"` + id + `"}`), ClientID: id, Timestamp: 1700000000, Key: id,
+		}, true)
+		require.Equal(t, string(want), string(records[i].Value))
+	}
+}
+
+func TestEnvelopeOfWhatHasFailedIsRefused(t *testing.T) {
+	c := parsed(t, []string{"localhost:1"}, `envelope: { enabled: true }`)
+	failed, odd := service.NewMessage([]byte("a")), service.NewMessage([]byte("b"))
+	failed.SetError(errors.New("no such device"))
+	odd.MetaSetMut("mqtt_qos", "high")
+	_, errs := c.records.build(service.MessageBatch{failed, odd})
+	require.EqualError(t, errs[0], "a processor failed on the message: no such device")
+	require.ErrorContains(t, errs[1], "making the envelope: reading metadata mqtt_qos")
+	require.Equal(t, classRecord, classify(errs[1]))
+}
+
+func TestEnvelopeRefusesConstantsThatCannotBe(t *testing.T) {
+	_, err := tryParse([]string{"localhost:1"}, `envelope: { enabled: true, qos: 7 }`)
+	require.EqualError(t, err, `field envelope: qos: want 0, 1 or 2, got "7"`)
 }
 
 func TestTimestampInSeconds(t *testing.T) {

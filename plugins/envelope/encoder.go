@@ -1,0 +1,68 @@
+package envelope
+
+import (
+	"fmt"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// Encoder makes envelopes of messages. It may be used by any number of batches
+// at the same time. The interpolated fields are nil where left out, which means
+// the default that their description gives.
+type Encoder struct {
+	topic, qos, retain, payload, clientID, username *service.InterpolatedString
+	timestamp, messageID, header, tags              *service.InterpolatedString
+	key                                             *service.InterpolatedString
+
+	repeatTimestamp bool
+}
+
+func interpolated(name, description string, examples ...any) *service.ConfigField {
+	return service.NewInterpolatedStringField(name).Description(description).Examples(examples...).Optional()
+}
+
+// EncoderFields describe what an envelope is filled with, its key aside: that is
+// for the component to say that they belong to.
+func EncoderFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		interpolated(fieldTopic, "The MQTT topic. Left out, it is the metadata `mqtt_topic`, or empty without it."),
+		interpolated(fieldQoS, "The quality of service: 0, 1 or 2. Left out, it is the metadata `mqtt_qos`, or 0 without it."),
+		interpolated(fieldRetain, "The retain flag: true or false. Left out, it is the metadata `mqtt_retained`, or false without it."),
+		interpolated(fieldPayload, "The payload; any bytes are legal, none included. Left out, it is the content of the message.", `${! json("reading") }`),
+		interpolated(fieldClientID, "The client id of the publisher, which MQTT does not tell a subscriber. Left out, it is the metadata `mqtt_client_id`, else the MQTT 5 user property `client_id`, else empty.", `${! @mqtt_topic.split("/").index(1) }`),
+		interpolated(fieldUsername, "The user name of the publisher, which MQTT does not tell a subscriber. Left out, it is the metadata `mqtt_username`, else the MQTT 5 user property `username`, else empty."),
+		interpolated(fieldTimestamp, "The time of receipt in Unix seconds, an integer. Left out, it is the metadata `mqtt_timestamp_ms` (Unix milliseconds) rounded down to seconds, or the time of encoding without it.", `${! json("measured_at").ts_parse("2006-01-02T15:04:05Z07:00").ts_unix() }`),
+		interpolated(fieldMessageID, "The MQTT packet identifier, an integer from 0 to 65535. Left out, it is the metadata `mqtt_message_id`, or 0 without it."),
+		interpolated(fieldHeader, "The header, a JSON array of objects with the strings `key` and `value`. Left out, it is made of the MQTT 5 properties in the metadata.", `${! [{"key": "content-type", "value": "application/json"}] }`),
+		interpolated(fieldTags, "The tags, a JSON array of strings. Left out, they are the levels of `topic`, which is `[\"sensor\",\"temperature\"]` for `sensor/temperature`; an empty topic has none.", `${! ["plant-1", @mqtt_topic] }`),
+		service.NewBoolField(fieldRepeatTimestamp).Default(false).Advanced().
+			Description("Whether `encode` writes `timestamp` a second time before `crc_num`, as RobustMQ's own documentation shows it. Strict JSON readers reject a name that comes twice."),
+	}
+}
+
+// ParseEncoder reads EncoderFields, and a field key where there is one.
+func ParseEncoder(conf *service.ParsedConfig) (*Encoder, error) {
+	e := &Encoder{}
+	targets := []**service.InterpolatedString{
+		&e.topic, &e.qos, &e.retain, &e.payload, &e.clientID, &e.username,
+		&e.timestamp, &e.messageID, &e.header, &e.tags, &e.key,
+	}
+	for i, name := range encodeFields {
+		if !conf.Contains(name) {
+			continue
+		}
+		field, err := conf.FieldInterpolatedString(name)
+		if err != nil {
+			return nil, err
+		}
+		if constant, ok := field.Static(); ok {
+			if err := CheckField(name, constant); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		*targets[i] = field
+	}
+	var err error
+	e.repeatTimestamp, err = conf.FieldBool(fieldRepeatTimestamp)
+	return e, err
+}
