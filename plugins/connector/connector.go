@@ -94,6 +94,7 @@ func Parse(data []byte) (Connector, error) {
 	c.TopicID = r.topicFilter()
 	config := r.raw("config")
 	strategy := r.raw("failure_strategy")
+	_ = r.raw("reason") // why a listed one waits: nothing to take over
 	if err := r.done(); err != nil {
 		return Connector{}, err
 	}

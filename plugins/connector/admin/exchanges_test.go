@@ -1,7 +1,7 @@
 package admin
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -98,18 +98,14 @@ var otherwise = map[string]struct {
 }
 
 func recorded(t *testing.T) []exchange {
-	file, err := os.Open("testdata/robustmq_exchanges.jsonl")
+	data, err := os.ReadFile("testdata/robustmq_exchanges.jsonl")
 	require.NoError(t, err)
-	defer file.Close()
 	var all []exchange
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	for line := range bytes.Lines(data) {
 		var e exchange
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &e))
+		require.NoError(t, json.Unmarshal(line, &e))
 		all = append(all, e)
 	}
-	require.NoError(t, lines.Err())
 	return all
 }
 
