@@ -66,6 +66,8 @@ func failed(name string, err error) *failure {
 			status: http.StatusRequestEntityTooLarge,
 			text:   fmt.Sprintf("the body is longer than %d bytes: this is no connector", tooLarge.Limit),
 		}
+	case errors.Is(err, context.Canceled):
+		return &failure{status: http.StatusServiceUnavailable, text: "the service is stopping, and this may be unfinished: " + err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{status: http.StatusGatewayTimeout, text: "this took too long and may be unfinished: " + err.Error()}
 	}

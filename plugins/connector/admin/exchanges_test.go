@@ -97,7 +97,7 @@ var otherwise = map[string]struct {
 	},
 }
 
-func recorded(t *testing.T) []exchange {
+func recorded(t testing.TB) []exchange {
 	data, err := os.ReadFile("testdata/robustmq_exchanges.jsonl")
 	require.NoError(t, err)
 	var all []exchange

@@ -31,7 +31,7 @@ func TestItIsClosedByDefault(t *testing.T) {
 	} {
 		alone := Options{Listen: listen}.Validate()
 		if loopback {
-			assert.NoError(t, alone, listen)
+			require.NoError(t, alone, listen)
 		} else {
 			require.Error(t, alone, listen)
 			assert.Contains(t, alone.Error(), "--api-token-file", listen)

@@ -75,15 +75,15 @@ func TestListPagesSortsAndFilters(t *testing.T) {
 func TestAQueryThatIsWrongIsAnsweredInPlainText(t *testing.T) {
 	h := newServer(t, newMemory(), Options{}).Handler()
 	for target, want := range map[string]string{
-		PathList + "?limit=x":                                   "limit: \"x\" is not a number from 0 to 4294967295",
-		PathList + "?limit=-1":                                  "limit: \"-1\" is not a number from 0 to 4294967295",
-		PathList + "?page=4294967296":                           "page: \"4294967296\" is not a number",
-		PathList + "?limit=1&limit=2":                           "duplicate field `limit`",
-		PathList + "?filter_values=a":                           "filter_values is not taken: use connector_name",
-		PathList + "?page=%zz":                                  "invalid URL escape",
-		PathDetail + "?tenant=default":                          "missing field `connector_name`",
-		PathDetail + "?connector_name=a":                        "missing field `tenant`",
-		PathDetail + "?tenant=a&tenant=b":                       "duplicate field `tenant`",
+		PathList + "?limit=x":                                  "limit: \"x\" is not a number from 0 to 4294967295",
+		PathList + "?limit=-1":                                 "limit: \"-1\" is not a number from 0 to 4294967295",
+		PathList + "?page=4294967296":                          "page: \"4294967296\" is not a number",
+		PathList + "?limit=1&limit=2":                          "duplicate field `limit`",
+		PathList + "?filter_values=a":                          "filter_values is not taken: use connector_name",
+		PathList + "?page=%zz":                                 "invalid URL escape",
+		PathDetail + "?tenant=default":                         "missing field `connector_name`",
+		PathDetail + "?connector_name=a":                       "missing field `tenant`",
+		PathDetail + "?tenant=a&tenant=b":                      "duplicate field `tenant`",
 		PathReady + "?connector_name=a&connector_name=default": "duplicate field `connector_name`",
 	} {
 		w := ask(h, http.MethodGet, target, "")
@@ -103,7 +103,7 @@ func TestAListedConfigIsWrappedAndFilled(t *testing.T) {
 		`"message_timeout_ms":30000,"cleanup_timeout_secs":10`
 	for given, want := range map[string]string{
 		plainConfig: `{"Kafka":{"bootstrap_servers":"localhost:9092","topic":"t",` + filled + `}}`,
-		`"{\"bootstrap_servers\":\"localhost:9092\",\"topic\":\"t\"}"`:                `{"Kafka":{"bootstrap_servers":"localhost:9092","topic":"t",` + filled + `}}`,
+		`"{\"bootstrap_servers\":\"localhost:9092\",\"topic\":\"t\"}"`:                 `{"Kafka":{"bootstrap_servers":"localhost:9092","topic":"t",` + filled + `}}`,
 		`{"kafka": {"topic": "t", "bootstrap_servers": "localhost:9092", "key":null}}`: `{"Kafka":{"bootstrap_servers":"localhost:9092","topic":"t",` + filled + `}}`,
 		// What is not RobustMQ's stands behind.
 		`{"urls":["tcp://b:1883"],"qos":2,"password":"***","topic":"t","sasl":[{"mechanism":"PLAIN"}],"acks":"all","bootstrap_servers":"k:1"}`: `{"Kafka":{"bootstrap_servers":"k:1","topic":"t",` +
@@ -129,7 +129,9 @@ func TestAListedRowCreatesTheSameConnector(t *testing.T) {
 		read[string](t, ask(h, http.MethodPost, PathCreate, first))
 		m.all["c"] = reasoned(m.all["c"], "waiting for Kafka since 02:52")
 
-		var listed struct{ Data struct{ Data []json.RawMessage } }
+		var listed struct {
+			Data struct{ Data []json.RawMessage }
+		}
 		require.NoError(t, json.Unmarshal(ask(h, http.MethodGet, PathList, "").Body.Bytes(), &listed))
 		require.Len(t, listed.Data.Data, 1)
 		row := listed.Data.Data[0]
