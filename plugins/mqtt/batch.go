@@ -4,36 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
 // owed is what the messages of a batch still need from us.
 type owed struct {
-	in      *input
-	session *session // by which they came; nil for those of a dead connection
-	tickets []span
-	// deliveries are those of QoS 2. They may come again by a later connection
-	// while the pipeline has them.
-	deliveries []*delivery
-
-	// Where the broker repeats what is rejected, each message is told apart.
-	index    *service.Indexer
+	in       *input
+	session  *session // by which they came; nil for those of a dead connection
 	messages []message
+	attempts int // how often they were handed over
 }
 
-// batch makes a batch of messages and the function that acknowledges it.
-func (i *input) batch(s *session, messages []message) (service.MessageBatch, service.AckFunc, error) {
-	batch := batchOf(messages)
-	o := &owed{in: i, session: s, deliveries: deliveries(messages)}
-	if s != nil {
-		o.tickets = spans(messages)
+// batch makes a batch of messages, which it keeps, and the function that
+// acknowledges it.
+func (i *input) batch(s *session, messages []message, attempts int) (service.MessageBatch, service.AckFunc, error) {
+	o := &owed{in: i, session: s, messages: messages, attempts: attempts + 1}
+	for k := range messages {
+		messages[k].owed = o
 	}
-	if !i.conf.replay && len(o.tickets) > 0 {
-		o.index = batch.Index()
-		o.messages = append([]message(nil), messages...)
-	}
-	return batch, o.answer, nil
+	return batchOf(messages), o.answer, nil
 }
 
 func deliveries(messages []message) (all []*delivery) {
@@ -47,23 +39,28 @@ func deliveries(messages []message) (all []*delivery) {
 
 // answer is the batch's acknowledgement function.
 func (o *owed) answer(_ context.Context, err error) error {
+	o.in.monitor.note(err)
 	if err == nil {
-		o.ack(o.tickets, o.deliveries)
+		o.ack(o.messages)
 		return nil
 	}
-	rejected := o.deliveries
-	var partial *service.BatchError
-	if o.index != nil && errors.As(err, &partial) {
-		rejected = o.ackOthers(partial)
+	good, bad := o.split(err)
+	o.ack(good)
+	if o.in.conf.replay {
+		o.in.replays.add(replay{o.session, bad, o.attempts})
+	} else {
+		o.reject(bad, err)
 	}
-	o.reject(rejected, err)
 	return nil
 }
 
-func (o *owed) ack(tickets []span, deliveries []*delivery) {
-	if len(tickets) > 0 {
-		o.session.ack(tickets)
+func (o *owed) ack(messages []message) {
+	if o.session != nil {
+		if tickets := spans(messages); len(tickets) > 0 {
+			o.session.ack(tickets)
+		}
 	}
+	deliveries := deliveries(messages)
 	if len(deliveries) == 0 {
 		return
 	}
@@ -74,40 +71,67 @@ func (o *owed) ack(tickets []span, deliveries []*delivery) {
 	}
 }
 
-// ackOthers acknowledges the messages that are not among the rejected ones,
-// whose deliveries it returns.
-func (o *owed) ackOthers(partial *service.BatchError) (rejected []*delivery) {
-	failed := make([]bool, len(o.messages))
-	some := false
-	partial.WalkMessagesIndexedBy(o.index, func(i int, _ *service.Message, err error) bool {
-		if err != nil && i >= 0 && i < len(failed) {
-			failed[i], some = true, true
+// split tells the messages that the error says to be done with from the others.
+// A message that it does not speak of, since a processor has dropped it or put
+// it into another, is among the others: it is rather repeated than lost.
+func (o *owed) split(err error) (good, bad []message) {
+	var partial *service.BatchError
+	if !errors.As(err, &partial) || partial.IndexedErrors() == 0 {
+		return nil, slices.Clone(o.messages)
+	}
+	written, failed := make([]bool, len(o.messages)), make([]bool, len(o.messages))
+	//nolint:staticcheck // it is deprecated for its indexes, which are not used
+	partial.WalkMessages(func(_ int, msg *service.Message, err error) bool {
+		if m, ok := msg.Context().Value(messageKey{}).(*message); ok && m.owed == o {
+			if err == nil {
+				written[m.place] = true
+			} else {
+				failed[m.place] = true
+			}
 		}
 		return true
 	})
-	if !some {
-		return o.deliveries
-	}
-	var good, bad []message
 	for i, m := range o.messages {
-		if failed[i] {
-			bad = append(bad, m)
-		} else {
+		if written[i] && !failed[i] {
 			good = append(good, m)
+		} else {
+			bad = append(bad, m)
 		}
 	}
-	o.ack(spans(good), deliveries(good))
-	return deliveries(bad)
+	return good, bad
 }
 
 // reject ends the connection by which messages came that the pipeline does not
 // take, so that the broker delivers them again on the next.
-func (o *owed) reject(rejected []*delivery, err error) {
+func (o *owed) reject(rejected []message, err error) {
 	err = fmt.Errorf("the pipeline rejected a message, which the broker is to deliver again: %w", err)
-	if len(o.tickets) > 0 {
+	if o.session != nil && len(spans(rejected)) > 0 {
 		o.session.retire(err)
 	}
-	if current := o.in.current(); current != nil && o.in.connector.qos2.reject(rejected, current.inflight) {
+	if current := o.in.current(); current != nil && o.in.connector.qos2.reject(deliveries(rejected), current.inflight) {
 		current.retire(err)
 	}
+}
+
+// A message is the context of what the engine gets of it, so that it is known
+// again when the engine tells what became of it.
+var _ context.Context = (*message)(nil)
+
+type messageKey struct{}
+
+// Deadline implements context.Context: there is none.
+func (*message) Deadline() (at time.Time, ok bool) { return at, false }
+
+// Done implements context.Context: it never ends.
+func (*message) Done() <-chan struct{} { return nil }
+
+// Err implements context.Context.
+func (*message) Err() error { return nil }
+
+// Value implements context.Context: by messageKey it finds itself.
+func (m *message) Value(key any) any {
+	if key == (messageKey{}) {
+		return m
+	}
+	return nil
 }

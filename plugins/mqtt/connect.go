@@ -21,6 +21,7 @@ type connector struct {
 	assignedID string
 	subscribed bool // a session of this process was subscribed
 	warned     map[string]bool
+	generation int // how many sessions brokers have begun
 }
 
 // known is what earlier connections told about a broker.
@@ -91,7 +92,9 @@ func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
 	c.notice(s)
 	if !s.connack.sessionPresent {
 		c.qos2.clear()
+		c.generation++
 	}
+	s.generation = c.generation
 	if err := s.start(ctx, !c.subscribed || !s.connack.sessionPresent); err != nil {
 		s.close()
 		c.qos2.forget(s.mailbox.rest())

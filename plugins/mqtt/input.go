@@ -18,12 +18,7 @@ func Register(env *service.Environment) error {
 			if err != nil {
 				return nil, err
 			}
-			in := newInput(c, mgr)
-			retried, err := service.AutoRetryNacksBatchedToggled(conf, in)
-			if err != nil {
-				return nil, err
-			}
-			return &watched{BatchInput: retried, in: in}, nil
+			return newInput(c, mgr), nil
 		})
 }
 
@@ -42,8 +37,7 @@ type input struct {
 	lastFail string
 	toldAt   time.Time
 
-	// Used by ReadBatch alone.
-	taken []message
+	replays *replays
 
 	mu      sync.Mutex
 	session *session           // the newest, which may be dead
@@ -58,6 +52,7 @@ func newInput(conf *config, mgr *service.Resources) *input {
 		connector: newConnector(conf, mgr.Logger()),
 		retries:   pace{first: 200 * time.Millisecond, limit: 3 * time.Second},
 		rejoins:   pace{first: 200 * time.Millisecond, limit: 5 * time.Second},
+		replays:   newReplays(),
 	}
 	in.monitor = newMonitor(conf.stallWarning, mgr, in.current)
 	return in
@@ -70,30 +65,61 @@ func (i *input) current() *session {
 	return i.session
 }
 
-// ReadBatch hands over what has arrived, and waits while nothing has.
+// ReadBatch hands over what was rejected, else what has arrived, and waits while
+// there is neither.
 func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	s, left, err := i.begin()
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(left) > 0 {
-		return i.batch(nil, left)
+		return i.batch(nil, left, 0)
 	}
 	for {
-		taken, open := s.mailbox.take(i.taken[:0], i.conf.maxBatchMessages, i.conf.maxBatchBytes)
+		again, err := i.rejected(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(again.messages) > 0 {
+			return i.batch(again.session, again.messages, again.attempts)
+		}
+		taken, open := s.mailbox.take(i.conf.maxBatchMessages, i.conf.maxBatchBytes)
 		if !open {
 			return nil, nil, i.ended(s)
 		}
 		if len(taken) > 0 {
-			i.taken = taken
-			batch, ack, err := i.batch(s, taken)
-			clear(taken)
-			return batch, ack, err
+			return i.batch(s, taken, 0)
 		}
 		select {
 		case <-s.mailbox.arrived:
+		case <-i.replays.added:
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// rejected returns the first messages that the pipeline is to get again, if
+// there are any, after the pause that they are due.
+func (i *input) rejected(ctx context.Context, s *session) (replay, error) {
+	for {
+		r, ok := i.replays.first()
+		if !ok || s.closing.Load() {
+			return replay{}, nil
+		}
+		pause := time.NewTimer(r.wait())
+		select {
+		case <-pause.C:
+		case <-s.dead:
+			pause.Stop()
+			return replay{}, nil
+		case <-ctx.Done():
+			pause.Stop()
+			return replay{}, ctx.Err()
+		}
+		i.replays.drop()
+		if r = r.over(s); len(r.messages) > 0 {
+			return r, nil
 		}
 	}
 }
@@ -109,7 +135,7 @@ func (i *input) begin() (s *session, left []message, err error) {
 		return nil, nil, service.ErrNotConnected
 	}
 	n := min(len(i.left), i.conf.maxBatchMessages)
-	left, i.left = i.left[:n], i.left[n:]
+	left, i.left = i.left[:n:n], i.left[n:]
 	return i.session, left, nil
 }
 

@@ -148,7 +148,7 @@ func TestInputDropsUnreadMessagesThatComeAgain(t *testing.T) {
 }
 
 func TestInputNackClosesTheConnectionSoThatTheBrokerRedelivers(t *testing.T) {
-	b, p, in, l := connected(t, "max_batch_messages: 1")
+	b, p, in, l := connected(t, "max_batch_messages: 1\nauto_replay_nacks: false")
 	p.write(publish("a/b", 1, 1, "good"), publish("a/b", 2, 2, "bad"))
 	_, acks := readN(t, in, 2)
 	require.NoError(t, acks[0](t.Context(), nil))

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,9 @@ type message struct {
 	dup        bool
 	retain     bool
 	orphan     bool // its session is gone, nobody sends it again
+
+	owed  *owed // once it was handed over: the batch, and its place there
+	place int
 }
 
 // mailbox holds the messages that have arrived on one connection and that the
@@ -66,14 +70,14 @@ func (m *mailbox) put(messages []message) bool {
 	return !over
 }
 
-// take appends to dst messages from the front, as many as the two limits allow
-// and at least one where there is one. open is false when the connection is
-// gone; what it left behind is then for rest.
-func (m *mailbox) take(dst []message, messages, bytes int) (taken []message, open bool) {
+// take returns messages from the front, as many as the two limits allow and at
+// least one where there is one. open is false when the connection is gone; what
+// it left behind is then for rest.
+func (m *mailbox) take(messages, bytes int) (taken []message, open bool) {
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
-		return dst, false
+		return nil, false
 	}
 	end := m.head
 	for end < len(m.items) && end-m.head < messages {
@@ -85,7 +89,7 @@ func (m *mailbox) take(dst []message, messages, bytes int) (taken []message, ope
 		m.bytes -= size
 		end++
 	}
-	dst = append(dst, m.items[m.head:end]...)
+	taken = slices.Clone(m.items[m.head:end])
 	clear(m.items[m.head:end])
 	m.head = end
 	if m.head == len(m.items) {
@@ -103,7 +107,7 @@ func (m *mailbox) take(dst []message, messages, bytes int) (taken []message, ope
 	if more {
 		notify(m.arrived)
 	}
-	return dst, true
+	return taken, true
 }
 
 // close ends the mailbox: nothing is taken any more.

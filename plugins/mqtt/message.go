@@ -20,7 +20,8 @@ func batchOf(messages []message) service.MessageBatch {
 		if ms := m.received.UnixMilli(); ms != at {
 			at, boxed = ms, ms
 		}
-		msg := service.NewMessage(m.payload)
+		m.place = i
+		msg := service.NewMessage(m.payload).WithContext(m)
 		msg.MetaSetMut(metaDuplicate, m.dup)
 		msg.MetaSetMut(envelope.MetaQoS, int(m.qos))
 		msg.MetaSetMut(envelope.MetaRetained, m.retain)

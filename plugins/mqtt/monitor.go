@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -97,26 +96,4 @@ func (m *monitor) note(err error) {
 	} else {
 		m.rejected++
 	}
-}
-
-// watched tells the monitor what became of each batch, retries included.
-type watched struct {
-	service.BatchInput
-	in *input
-}
-
-func (w *watched) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	batch, ack, err := w.BatchInput.ReadBatch(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return batch, func(ctx context.Context, err error) error {
-		w.in.monitor.note(err)
-		return ack(ctx, err)
-	}, nil
-}
-
-// ConnectionTest is that of the input.
-func (w *watched) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
-	return w.in.ConnectionTest(ctx)
 }

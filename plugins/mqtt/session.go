@@ -27,6 +27,9 @@ type session struct {
 	connack   *connack
 	keepAlive time.Duration // 0 without
 	began     time.Time
+	// generation is the same for connections whose session the broker has kept
+	// in between.
+	generation int
 
 	conn     net.Conn
 	in       *frames
