@@ -15,7 +15,6 @@ type Encoding struct {
 	now             func() time.Time
 	repeatTimestamp bool
 	header          []Header // reused from message to message
-	left            int      // messages that may still come
 
 	topic, qos, retain, payload, clientID, username executor
 	timestamp, messageID, headers, tags, key        executor
@@ -33,7 +32,6 @@ func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	return &Encoding{
 		now:             time.Now,
 		repeatTimestamp: e.repeatTimestamp,
-		left:            len(batch),
 
 		topic:     field(fieldTopic, e.topic),
 		qos:       field(fieldQoS, e.qos),
@@ -49,25 +47,14 @@ func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	}
 }
 
-// chunk is how many bytes the envelopes of a batch share at most, so that one
-// that outlives its batch does not keep much else in memory.
-const chunk = 64 << 10
-
-// Append makes the envelope of message i of the batch, and appends it to buf
-// where it fits, else to a new buffer. The envelope is the end of the buffer
-// that it returns, from the second result on.
-func (b *Encoding) Append(buf []byte, i int, msg *service.Message, key string) (extended []byte, start int, err error) {
+// Append makes the envelope of message i of the batch and appends it to buf.
+func (b *Encoding) Append(buf []byte, i int, msg *service.Message, key string) ([]byte, error) {
 	e, err := b.envelope(i, msg)
 	if err != nil {
-		return buf, 0, err
+		return buf, err
 	}
 	e.Key = key
-	if size := encodedSize(&e, b.repeatTimestamp); cap(buf)-len(buf) < size {
-		buf = make([]byte, 0, max(size, min(size*b.left, chunk)))
-	}
-	b.left--
-	start = len(buf)
-	return AppendEncode(buf, &e, b.repeatTimestamp), start, nil
+	return AppendEncode(buf, &e, b.repeatTimestamp), nil
 }
 
 // envelope gathers the fields of one message. The result is good until the next

@@ -94,6 +94,10 @@ func setPublisher(msg *service.Message, key, value string, header []Header, prop
 	msg.MetaSetMut(key, value)
 }
 
+// chunk is how many bytes the envelopes of a batch share at most, so that one
+// that outlives its batch does not keep much else in memory.
+const chunk = 64 << 10
+
 // encode works in two passes, so that an interpolation that looks at other
 // messages of the batch finds them as they came.
 func (p *processor) encode(batch service.MessageBatch) {
@@ -101,16 +105,21 @@ func (p *processor) encode(batch service.MessageBatch) {
 	b.now = p.now
 	records := make([]record, len(batch))
 	var buf []byte
+	size := 0 // of the last envelope, which the next will be like
 	for i, msg := range batch {
 		key, err := b.key.textOr(i, msg, MetaKafkaKey, nil)
-		start := 0
+		if cap(buf)-len(buf) < size {
+			buf = make([]byte, 0, max(size, min(size*(len(batch)-i), chunk)))
+		}
+		start := len(buf)
 		if err == nil {
-			buf, start, err = b.Append(buf, i, msg, key)
+			buf, err = b.Append(buf, i, msg, key)
 		}
 		if err != nil {
 			msg.SetError(err)
 			continue
 		}
+		size = len(buf) - start
 		records[i] = record{value: buf[start:len(buf):len(buf)], key: key}
 	}
 	for i, r := range records {

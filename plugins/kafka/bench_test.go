@@ -63,8 +63,10 @@ func BenchmarkBuild(b *testing.B) {
 				msg.MetaSetMut("mqtt_timestamp_ms", int64(1700000000123))
 			}
 			b.ReportAllocs()
+			in := new(buffers)
 			for b.Loop() {
-				c.records.build(batch)
+				c.records.build(batch, in)
+				in.empty()
 			}
 		})
 	}

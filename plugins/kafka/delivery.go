@@ -4,8 +4,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
@@ -32,10 +30,10 @@ func (s segment) at(k int) int {
 // delivery is one batch on its way. It belongs to one goroutine at a time:
 // while run is running to that one, and after done is closed to the output.
 type delivery struct {
-	batch   service.MessageBatch
-	records []kgo.Record
-	errs    []error // by record: those that were given up; nil without any
-	hold    bool    // stop at the first refusal
+	batch service.MessageBatch
+	*buffers
+	errs []error // by record: those that were given up; nil without any
+	hold bool    // stop at the first refusal
 
 	again []segment // to be written before the rest, in order
 	next  int       // the first record that was not tried yet
@@ -46,8 +44,8 @@ type delivery struct {
 	done     chan struct{} // closed when run has ended
 }
 
-func newDelivery(batch service.MessageBatch, records []kgo.Record, errs []error, hold bool) *delivery {
-	return &delivery{batch: batch, records: records, errs: errs, hold: hold}
+func newDelivery(batch service.MessageBatch, b *buffers, errs []error, hold bool) *delivery {
+	return &delivery{batch: batch, buffers: b, errs: errs, hold: hold}
 }
 
 // start writes what is left of the batch, in a goroutine that ends by closing

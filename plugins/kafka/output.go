@@ -111,13 +111,17 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 		if d != nil && !d.ended() {
 			return service.ErrNotConnected
 		}
-		records, errs := o.conf.records.build(batch)
-		d = newDelivery(batch, records, errs, o.conf.block)
+		b := spareBuffers.Get().(*buffers)
+		d = newDelivery(batch, b, o.conf.records.build(batch, b), o.conf.block)
 		if !o.begin(p, d) {
 			return service.ErrNotConnected
 		}
 	}
-	return o.await(ctx, p, d, batch)
+	err := o.await(ctx, p, d, batch)
+	if err == nil && d.errs == nil {
+		d.recycle()
+	}
+	return err
 }
 
 func (o *output) await(ctx context.Context, p *producer, d *delivery, batch service.MessageBatch) error {

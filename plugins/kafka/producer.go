@@ -84,8 +84,9 @@ func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int
 	n := seg.len()
 	w.left.Store(int64(n))
 	before := p.sorted.count.Load()
+	promise := w.promise // once, since every use of the method allocates
 	for k := range n {
-		p.client.Produce(context.Background(), &records[seg.at(k)], w.promise)
+		p.client.Produce(context.Background(), &records[seg.at(k)], promise)
 	}
 	if p.conf.manualFlush() {
 		// A flush lets the client write from the first record on. So it has to

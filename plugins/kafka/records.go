@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -144,35 +146,62 @@ func parseBuilder(conf *service.ParsedConfig) (b builder, err error) {
 	return b, nil
 }
 
-// build returns one record a message. The faults of the messages that cannot be
-// one are in errs, which is nil if there are none. Payloads are not copied; keys
-// share one buffer, and envelopes a few.
-func (b *builder) build(batch service.MessageBatch) (records []kgo.Record, errs []error) {
-	m := making{builder: b}
+// build makes one record of each message. The faults of the messages that cannot
+// be one are in errs, which is nil if there are none. Payloads are not copied;
+// keys share one buffer, and envelopes another.
+func (b *builder) build(batch service.MessageBatch, in *buffers) (errs []error) {
+	m := making{builder: b, buffers: in}
 	if b.key != nil && b.key.isConstant {
-		m.keys = []byte(b.key.constant)
+		m.keys = append(m.keys, b.key.constant...)
 	}
 	if b.envelope != nil {
 		m.encoding = b.envelope.Begin(batch)
 	}
-	records = make([]kgo.Record, len(batch))
+	m.records = slices.Grow(m.records, len(batch))[:len(batch)]
 	for i, msg := range batch {
-		if err := m.record(&records[i], i, msg); err != nil {
+		if err := m.record(&m.records[i], i, msg); err != nil {
 			if errs == nil {
 				errs = make([]error, len(batch))
 			}
 			errs[i] = &recordError{err}
 		}
 	}
-	return records, errs
+	return errs
+}
+
+// buffers hold the records of a batch, and what they are made of.
+type buffers struct {
+	records []kgo.Record
+	keys    []byte // of the records so far, or the one of all
+	values  []byte // the envelopes so far
+}
+
+// spareBuffers are those of batches that Kafka has.
+var spareBuffers = sync.Pool{New: func() any { return new(buffers) }}
+
+// largestSpare is the most bytes of one buffer that are kept for later.
+const largestSpare = 4 << 20
+
+// recycle gives the buffers to another batch. The client must be done with all
+// records of this one: those that it has failed may still be on their way.
+func (b *buffers) recycle() {
+	if cap(b.keys) > largestSpare || cap(b.values) > largestSpare {
+		return
+	}
+	b.empty()
+	spareBuffers.Put(b)
+}
+
+func (b *buffers) empty() {
+	clear(b.records)
+	b.records, b.keys, b.values = b.records[:0], b.keys[:0], b.values[:0]
 }
 
 // making is what the records of one batch share while they are made.
 type making struct {
 	*builder
+	*buffers
 	encoding *envelope.Encoding // nil without envelopes
-	keys     []byte             // of the records so far, or the one of all
-	values   []byte
 }
 
 // record makes r of message i.
@@ -225,22 +254,21 @@ func (m *making) record(r *kgo.Record, i int, msg *service.Message) error {
 
 // setKey returns the key as text too, or "" without one.
 func (m *making) setKey(r *kgo.Record, msg *service.Message) (string, error) {
-	switch {
-	case m.key == nil:
+	if m.key == nil {
 		return "", nil
-	case m.key.isConstant:
-		r.Key = m.keys
-		return m.key.constant, nil
 	}
 	key, err := m.key.text(msg)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", fmt.Errorf("evaluating field %s: %w", fieldKey, err)
-	}
-	start := len(m.keys)
-	m.keys = append(m.keys, key...)
-	r.Key = m.keys[start:len(m.keys):len(m.keys)]
-	if key == "" {
-		r.Key = []byte{}
+	case key == "":
+		r.Key = []byte{} // nil would be no key
+	case m.key.isConstant:
+		r.Key = m.keys
+	default:
+		start := len(m.keys)
+		m.keys = append(m.keys, key...)
+		r.Key = m.keys[start:len(m.keys):len(m.keys)]
 	}
 	return key, nil
 }
@@ -256,8 +284,8 @@ func (m *making) setValue(r *kgo.Record, i int, msg *service.Message, key string
 	if err := msg.GetError(); err != nil {
 		return fmt.Errorf("a processor failed on the message: %w", err)
 	}
-	var start int
-	if m.values, start, err = m.encoding.Append(m.values, i, msg, key); err != nil {
+	start := len(m.values)
+	if m.values, err = m.encoding.Append(m.values, i, msg, key); err != nil {
 		return fmt.Errorf("making the envelope: %w", err)
 	}
 	r.Value = m.values[start:len(m.values):len(m.values)]

@@ -15,6 +15,31 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
+// made are the records of a batch.
+func made(c *config, batch service.MessageBatch) ([]kgo.Record, []error) {
+	in := new(buffers)
+	errs := c.records.build(batch, in)
+	return in.records, errs
+}
+
+// A batch that has left its buffers longer than the next needs leaves nothing in
+// the next.
+func TestBuffersAreUsedAgainClean(t *testing.T) {
+	c := parsed(t, []string{"localhost:1"}, `key: ${! content() }`, `metadata: { include_prefixes: [ "m" ] }`, `envelope: { enabled: true }`)
+	batch := messages(0, 3)
+	for _, msg := range batch {
+		msg.MetaSetMut("m", "header")
+	}
+	in := new(buffers)
+	require.Nil(t, c.records.build(batch, in))
+	first := string(in.records[0].Value)
+	in.empty()
+	require.Nil(t, c.records.build(messages(0, 1), in))
+	require.Len(t, in.records, 1)
+	require.Empty(t, in.records[0].Headers)
+	require.Equal(t, first, string(in.records[0].Value))
+}
+
 func TestRecordsFromMessages(t *testing.T) {
 	c := cluster(t, 3)
 	o := started(t, c.ListenAddrs(), block(
@@ -37,7 +62,7 @@ func TestRecordsFromMessages(t *testing.T) {
 		{Key: "mqtt_topic", Value: []byte("a/b")}, {Key: "mqtt_timestamp_ms", Value: []byte("1700000000123")},
 	}, records[0].Headers)
 
-	built, errs := o.conf.records.build(service.MessageBatch{msg})
+	built, errs := made(o.conf, service.MessageBatch{msg})
 	require.Nil(t, errs)
 	require.Same(t, &payload[0], &built[0].Value[0], "the payload is not copied")
 }
@@ -53,7 +78,7 @@ func TestEnvelopesOfMessages(t *testing.T) {
 		msg.MetaSetMut("mqtt_topic", "a/"+strconv.Itoa(i))
 		msg.MetaSetMut("mqtt_timestamp_ms", int64(1700000000123))
 	}
-	records, errs := c.records.build(batch)
+	records, errs := made(c, batch)
 	require.ErrorContains(t, errs[2], "evaluating field key")
 	for i, id := range []string{"d-1", "d-2"} {
 		require.NoError(t, errs[i])
@@ -71,7 +96,7 @@ func TestEnvelopeOfWhatHasFailedIsRefused(t *testing.T) {
 	failed, odd := service.NewMessage([]byte("a")), service.NewMessage([]byte("b"))
 	failed.SetError(errors.New("no such device"))
 	odd.MetaSetMut("mqtt_qos", "high")
-	_, errs := c.records.build(service.MessageBatch{failed, odd})
+	_, errs := made(c, service.MessageBatch{failed, odd})
 	require.EqualError(t, errs[0], "a processor failed on the message: no such device")
 	require.ErrorContains(t, errs[1], "making the envelope: reading metadata mqtt_qos")
 	require.Equal(t, classRecord, classify(errs[1]))
@@ -84,7 +109,7 @@ func TestEnvelopeRefusesConstantsThatCannotBe(t *testing.T) {
 
 func TestTimestampInSeconds(t *testing.T) {
 	c := parsed(t, []string{"localhost:1"}, `timestamp: ${! 1700000000 }`)
-	records, errs := c.records.build(messages(0, 1))
+	records, errs := made(c, messages(0, 1))
 	require.Nil(t, errs)
 	require.Equal(t, time.Unix(1700000000, 0), records[0].Timestamp)
 }
@@ -124,7 +149,7 @@ func TestKeyIsWhatTheEngineSays(t *testing.T) {
 		for i := range batch[:40] {
 			batch[i].MetaSetMut("name", strings.Repeat("k", i))
 		}
-		records, errs := c.records.build(batch)
+		records, errs := made(c, batch)
 		require.Nil(t, errs)
 		for i, msg := range batch {
 			want, err := engine.TryBytes(msg)
@@ -132,7 +157,7 @@ func TestKeyIsWhatTheEngineSays(t *testing.T) {
 			require.Equal(t, want, records[i].Key, text)
 		}
 	}
-	records, _ := parsed(t, []string{"localhost:1"}).records.build(messages(0, 1))
+	records, _ := made(parsed(t, []string{"localhost:1"}), messages(0, 1))
 	require.Nil(t, records[0].Key, "no key without the field")
 }
 
@@ -151,7 +176,7 @@ func TestMessagesThatCannotBeRecords(t *testing.T) {
 		if strings.Contains(line, "repeat") {
 			line = `topic: ${! content().string().repeat(50) }`
 		}
-		_, errs := parsed(t, []string{"localhost:1"}, unbraced(line)...).records.build(messages(0, 2))
+		_, errs := made(parsed(t, []string{"localhost:1"}, unbraced(line)...), messages(0, 2))
 		require.Len(t, errs, 2, line)
 		require.ErrorContains(t, errs[1], want, line)
 		require.Equal(t, classRecord, classify(errs[1]))
@@ -164,7 +189,7 @@ func TestSizeIsNeverTooSmall(t *testing.T) {
 	for _, n := range []int{0, 1, 100, 5000} {
 		msg := service.NewMessage([]byte(strings.Repeat("x", n)))
 		msg.MetaSetMut("a", strings.Repeat("y", n))
-		records, _ := o.conf.records.build(service.MessageBatch{msg})
+		records, _ := made(o.conf, service.MessageBatch{msg})
 		require.NotEmpty(t, records[0].Headers)
 		size := recordSize(&records[0]) + batchOverhead
 		require.GreaterOrEqual(t, size, wireSize(&records[0]))

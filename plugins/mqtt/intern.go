@@ -10,7 +10,7 @@ type topic struct {
 }
 
 const (
-	maxInterned  = 4096
+	maxInterned  = 32 << 10
 	arenaSize    = 64 << 10
 	ownAllocSize = 4 << 10
 )
