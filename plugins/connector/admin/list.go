@@ -87,10 +87,10 @@ func list(rawQuery string, all []connector.Status) (List, error) {
 	if limit == 0 {
 		limit = defaultLimit
 	}
-	// The first page is 1, and 0 is taken for it. Both are bounded before they are
-	// multiplied: any 32 bits may be asked for.
+	// The first page is 1, and 0 is taken for it. Any 32 bits may be asked for: a
+	// limit is made small before the page is multiplied with it.
 	limit = min(limit, len(rows))
-	from := min(min(max(page-1, 0), len(rows))*limit, len(rows))
+	from := min(max(page-1, 0)*limit, len(rows))
 	to := min(from+limit, len(rows))
 	return List{Data: rows[from:to], TotalCount: len(rows)}, nil
 }

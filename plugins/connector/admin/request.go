@@ -16,9 +16,8 @@ import (
 // maxBody is ample for a config of 4096 characters, each escaped, and the names.
 const maxBody = 64 << 10
 
-// fields reads body as one JSON object and says with RobustMQ's words which of
-// the required names it lacks.
-func fields(body []byte, required ...string) (map[string]json.RawMessage, error) {
+// fields reads body as one JSON object.
+func fields(body []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		var syntax *json.SyntaxError
@@ -27,14 +26,19 @@ func fields(body []byte, required ...string) (map[string]json.RawMessage, error)
 		}
 		return nil, notJSON("Failed to deserialize the JSON body into the target type: it must be an object")
 	}
-	for _, name := range required {
-		if value := fields[name]; value == nil || string(value) == "null" {
-			// Like RobustMQ, name the end of the object, where it is known to be missing.
-			return nil, notJSON("Failed to deserialize the JSON body into the target type: missing field `%s` at %s",
-				name, place(body, len(bytes.TrimSpace(body))))
+	return fields, nil
+}
+
+// lacking says with RobustMQ's words which of the names body does not have.
+func lacking(body []byte, given map[string]json.RawMessage, names ...string) error {
+	for _, name := range names {
+		if value := given[name]; value == nil || string(value) == "null" {
+			// RobustMQ names the end of the object, where it is known to be missing.
+			return notJSON("Failed to deserialize the JSON body into the target type: missing field `%s` at %s",
+				name, place(body, len(bytes.TrimRight(body, " \t\r\n"))))
 		}
 	}
-	return fields, nil
+	return nil
 }
 
 // place is where the first n bytes end.
@@ -46,12 +50,15 @@ func place(body []byte, n int) string {
 
 // definition reads the body of create, update and check.
 func definition(body []byte) (connector.Connector, error) {
+	given, err := fields(body)
+	if err != nil {
+		return connector.Connector{}, err
+	}
 	filter := "topic_name"
-	if given, err := fields(body); err == nil && given[filter] == nil && given["topic_id"] != nil {
+	if given[filter] == nil && given["topic_id"] != nil {
 		filter = "topic_id"
 	}
-	given, err := fields(body, "connector_name", "connector_type", "config", "failure_strategy", "tenant", filter)
-	if err != nil {
+	if err := lacking(body, given, "connector_name", "connector_type", "config", "failure_strategy", "tenant", filter); err != nil {
 		return connector.Connector{}, err
 	}
 
@@ -94,8 +101,11 @@ func refused(err error, config json.RawMessage) error {
 
 // name reads the body of delete, pause and resume.
 func name(body []byte) (string, error) {
-	given, err := fields(body, "tenant", "connector_name")
+	given, err := fields(body)
 	if err != nil {
+		return "", err
+	}
+	if err := lacking(body, given, "tenant", "connector_name"); err != nil {
 		return "", err
 	}
 	var n Name

@@ -121,6 +121,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			return err
 		}
 	}
+	s.warn()
 	server := &http.Server{
 		Handler: s.Handler(), TLSConfig: s.tls, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: bodyTime + answerTime, IdleTimeout: idleTime,
@@ -160,6 +161,17 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("stopping the admin API: %w", err)
 	}
 	return nil
+}
+
+// warn names what was asked for and is a risk.
+func (s *Server) warn() {
+	switch {
+	case s.guard.hosts != nil:
+	case s.guard.token == nil:
+		s.log.Warn("The admin API takes requests from whoever reaches it, for insecure-no-auth is set", "address", s.options.Listen)
+	case s.tls == nil:
+		s.log.Warn("The admin API's token crosses the network in clear: give tls-cert-file and tls-key-file", "address", s.options.Listen)
+	}
 }
 
 // Handler answers the API's requests; Serve is what a service uses.
