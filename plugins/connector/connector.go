@@ -27,7 +27,12 @@ type Connector struct {
 	// TopicID is the MQTT topic filter to read from: topic_id in the documentation,
 	// topic_name in the admin API.
 	TopicID string
-	Kafka   Kafka
+	// Config is the config as it was given, secrets included, as a JSON object:
+	// a config that was given as a string is the object inside of it.
+	Config json.RawMessage
+	Kafka  Kafka
+	// MQTT are the fields of the input template that the config has.
+	MQTT Settings
 	// FailureStrategy is nil where the description has none.
 	FailureStrategy *FailureStrategy
 
@@ -51,18 +56,27 @@ type Kafka struct {
 	MessageTimeoutMS   *int
 	CleanupTimeoutSecs *int
 
+	// More are the fields of the output template that RobustMQ does not have.
+	More Settings
+
 	// Wrapped tells the form that RobustMQ's list returns, {"Kafka":{…}}, in which
 	// RobustMQ has written its own default into every field that the user left out.
 	Wrapped bool
 }
 
-// FailureStrategy says what RobustMQ does with a batch that Kafka refuses. The
-// fields that the strategy does not use are zero.
+// FailureStrategy says what becomes of a record that Kafka refuses. The fields
+// that the strategy does not use are zero.
 type FailureStrategy struct {
-	Strategy        string // discard, discard_after_retry, dead_message_queue
-	RetryTotalTimes int
-	WaitTimeMS      int
-	TopicName       string // the dead-letter topic
+	Strategy         string // block, discard, discard_after_retry, dead_message_queue
+	RetryTotalTimes  int
+	WaitTimeMS       int
+	TopicName        string // the dead-letter topic
+	BootstrapServers string // of the dead-letter topic, "" for the connector's own
+}
+
+// Retries tells whether the strategy tries a record again before it gives up.
+func (f *FailureStrategy) Retries() bool {
+	return f.Strategy == "discard_after_retry" || f.Strategy == "dead_message_queue"
 }
 
 // Parse reads one connector description. The error names the field that is wrong
@@ -103,7 +117,10 @@ func Parse(data []byte) (Connector, error) {
 		return Connector{}, errors.New(
 			`config: missing: give the Kafka settings, e.g. {"bootstrap_servers":"localhost:9092","topic":"mqtt_messages"}`)
 	}
-	if c.Kafka, err = parseKafka(config); err != nil {
+	if c.Config, err = unwrapString("config", config); err != nil {
+		return Connector{}, err
+	}
+	if err := c.readConfig(); err != nil {
 		return Connector{}, err
 	}
 	if strategy != nil {
@@ -148,17 +165,14 @@ func unwrapString(field string, raw json.RawMessage) (json.RawMessage, error) {
 	return json.RawMessage(text), nil
 }
 
-func parseKafka(raw json.RawMessage) (Kafka, error) {
-	raw, err := unwrapString("config", raw)
-	if err != nil {
-		return Kafka{}, err
+// readConfig reads Config into Kafka and MQTT.
+func (c *Connector) readConfig() error {
+	if n := utf8.RuneCount(c.Config); n > maxConfig {
+		return fmt.Errorf("config: %d characters long: at most %d are allowed", n, maxConfig)
 	}
-	if n := utf8.RuneCount(raw); n > maxConfig {
-		return Kafka{}, fmt.Errorf("config: %d characters long: at most %d are allowed", n, maxConfig)
-	}
-	fields, err := object(raw)
+	fields, err := object(c.Config)
 	if err != nil {
-		return Kafka{}, fmt.Errorf("config: %w", err)
+		return fmt.Errorf("config: %w", err)
 	}
 
 	path, wrapped := "config", false
@@ -168,21 +182,25 @@ func parseKafka(raw json.RawMessage) (Kafka, error) {
 				break
 			}
 			if !strings.EqualFold(name, "kafka") {
-				return Kafka{}, fmt.Errorf("config: holds the settings of a %q connector: it must be Kafka", name)
+				return fmt.Errorf("config: holds the settings of a %q connector: it must be Kafka", name)
 			}
 			path, wrapped = "config."+name, true
 			if fields, err = object(inner); err != nil {
-				return Kafka{}, fmt.Errorf("%s: %w", path, err)
+				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
 	}
 
 	r := reader{path: path, fields: fields}
-	k := Kafka{
+	if r.raw("failure_strategy") != nil {
+		r.fail("failure_strategy", "it stands beside config, not inside of it")
+	}
+	r.known = nil
+	c.Kafka = Kafka{
 		Wrapped:            wrapped,
 		BootstrapServers:   r.literal("bootstrap_servers", 1024),
-		Topic:              r.literal("topic", 256),
-		Key:                r.optionalLiteral("key", 256),
+		Topic:              r.interpolated("topic", 256),
+		Key:                r.optionalInterpolated("key", 256),
 		CompressionType:    r.optionalWord("compression_type", "none", "gzip", "snappy", "lz4", "zstd"),
 		BatchSize:          r.optionalInt("batch_size", 1, 1048576),
 		LingerMS:           r.optionalInt("linger_ms", 0, 60000),
@@ -190,8 +208,10 @@ func parseKafka(raw json.RawMessage) (Kafka, error) {
 		Retries:            r.optionalInt("retries", 1, 100),
 		MessageTimeoutMS:   r.optionalInt("message_timeout_ms", 1000, 300000),
 		CleanupTimeoutSecs: r.optionalInt("cleanup_timeout_secs", 0, 300),
+		More:               r.settings(kafkaFields),
 	}
-	return k, r.done()
+	c.MQTT = r.settings(MQTTFields)
+	return r.done()
 }
 
 func parseFailureStrategy(raw json.RawMessage) (*FailureStrategy, error) {
@@ -204,21 +224,22 @@ func parseFailureStrategy(raw json.RawMessage) (*FailureStrategy, error) {
 		return nil, fmt.Errorf("failure_strategy: %w", err)
 	}
 	r := reader{path: "failure_strategy", fields: fields}
-	word := r.word("strategy", "discard", "discard_after_retry", "dead_message_queue")
+	word := r.word("strategy", "block", "discard", "discard_after_retry", "dead_message_queue")
 	retries := r.optionalInt("retry_total_times", 1, 1<<31-1)
 	wait := r.optionalInt("wait_time_ms", 0, 1<<31-1)
 	topic := r.optionalLiteral("topic_name", 256)
+	servers := r.optionalLiteral("bootstrap_servers", 1024)
 	if err := r.done(); err != nil {
 		return nil, err
 	}
 
 	f := &FailureStrategy{Strategy: word}
-	if word == "discard" {
+	if !f.Retries() {
 		return f, nil
 	}
 	f.RetryTotalTimes, f.WaitTimeMS = or(retries, 3), or(wait, 1000)
 	if word == "dead_message_queue" {
-		f.TopicName = or(topic, "dead_letter_queue")
+		f.TopicName, f.BootstrapServers = or(topic, "dead_letter_queue"), or(servers, "")
 	}
 	return f, nil
 }

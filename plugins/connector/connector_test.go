@@ -42,6 +42,7 @@ func TestParseReadsTheDocumentedConnector(t *testing.T) {
 	key := "sensor_data"
 	assert.Equal(t, Connector{
 		Name: "kafka_connector_01", ClusterName: "default", TopicID: "sensor/data",
+		Config: json.RawMessage(`{"bootstrap_servers": "localhost:9092", "topic": "mqtt_messages", "key": "sensor_data"}`),
 		Kafka:  Kafka{BootstrapServers: "localhost:9092", Topic: "mqtt_messages", Key: &key},
 		Status: "Idle", CreateTime: "1640995200", UpdateTime: "1640995200",
 	}, c)
@@ -65,7 +66,9 @@ func TestParseFailureStrategies(t *testing.T) {
 		`{"strategy":"discard","retry_total_times":null,"wait_time_ms":null,"topic_name":null}`: {Strategy: "discard"},
 		`{"strategy":"discard_after_retry"}`:                                                    {Strategy: "discard_after_retry", RetryTotalTimes: 3, WaitTimeMS: 1000},
 		`{"strategy":"dead_message_queue","retry_total_times":5,"wait_time_ms":0}`:              {Strategy: "dead_message_queue", RetryTotalTimes: 5, TopicName: "dead_letter_queue"},
-		`"{\"strategy\":\"dead_message_queue\",\"topic_name\":\"dlq\"}"`:                        {Strategy: "dead_message_queue", RetryTotalTimes: 3, WaitTimeMS: 1000, TopicName: "dlq"},
+		`{"strategy":"block"}`: {Strategy: "block"},
+		`{"strategy":"dead_message_queue","bootstrap_servers":"h:1"}`:    {Strategy: "dead_message_queue", RetryTotalTimes: 3, WaitTimeMS: 1000, TopicName: "dead_letter_queue", BootstrapServers: "h:1"},
+		`"{\"strategy\":\"dead_message_queue\",\"topic_name\":\"dlq\"}"`: {Strategy: "dead_message_queue", RetryTotalTimes: 3, WaitTimeMS: 1000, TopicName: "dlq"},
 	} {
 		c, err := Parse([]byte(withStrategy(given)))
 		require.NoError(t, err, given)
@@ -133,7 +136,17 @@ func TestParseRefuses(t *testing.T) {
 		{"an empty Kafka topic", withConfig(`{"bootstrap_servers":"h:1","topic":""}`), "config.topic: empty"},
 		{"an unknown setting", withKafka(`"acs":"1"`), `config: unknown field "acs": the fields are bootstrap_servers, topic, key, `},
 		{"a setting twice", withKafka(`"topic":"u"`), `config: field "topic" is given twice`},
-		{"an interpolation in the key", withKafka(`"key":"${! json() }"`), `config.key: "${! json() }" holds ${`},
+		{"a variable in the key", withKafka(`"key":"${HOME}"`), `config.key: "${HOME}" holds ${`},
+		{"a variable in an interpolation", withKafka(`"key":"${! \"${HOME}\" }"`), "config.key: "},
+		{"an escaped variable in the topic", withConfig(`{"bootstrap_servers":"h:1","topic":"${{HOME}}"}`), "config.topic: "},
+		{"a variable deep in a setting", withKafka(`"tls":{"client_certs":[{"cert_file":"${HOME}"}]}`), `config.tls.client_certs.0.cert_file: "${HOME}" holds ${`},
+		{"a variable in a secret", withKafka(`"sasl":[{"mechanism":"PLAIN","password":"x${HOME}"}]`), `config.sasl.0.password: "***" holds ${`},
+		{"a variable in the name of a field", withKafka(`"tls":{"${HOME}":1}`), `holds ${`},
+		{"a variable in the client id", withKafka(`"client_id":"${HOME}"`), `config.client_id: "${HOME}" holds ${`},
+		{"a login in a URL", withKafka(`"urls":["tcp://u:secret@h:1883"]`), `config.urls.0: "tcp://u:xxxxx@h:1883" holds a login`},
+		{"a field twice, deep", withKafka(`"tls":{"enabled":true,"enabled":false}`), `config.tls: field "enabled" is given twice`},
+		{"the strategy in the config", withKafka(`"failure_strategy":"block"`), "config.failure_strategy: it stands beside config"},
+		{"the filter in the config", withKafka(`"topic_id":"a"`), `config: unknown field "topic_id"`},
 		{"a variable in the servers", withConfig(`{"bootstrap_servers":"${H}:1","topic":"t"}`), "config.bootstrap_servers: "},
 		{"a long key", withKafka(`"key":"` + strings.Repeat("k", 257) + `"`), "config.key: 257 characters long: at most 256"},
 		{"a number as text", withKafka(`"retries":"3"`), "config.retries: a string: it must be a number"},
@@ -147,7 +160,7 @@ func TestParseRefuses(t *testing.T) {
 		{"message_timeout_ms", withKafka(`"message_timeout_ms":999`), "config.message_timeout_ms: 999 is out of range"},
 		{"cleanup_timeout_secs", withKafka(`"cleanup_timeout_secs":301`), "config.cleanup_timeout_secs: 301 is out of range"},
 
-		{"an unknown strategy", withStrategy(`{"strategy":"ignore"}`), `failure_strategy.strategy: "ignore" is not one of discard, `},
+		{"an unknown strategy", withStrategy(`{"strategy":"ignore"}`), `failure_strategy.strategy: "ignore" is not one of block, discard, `},
 		{"no strategy", withStrategy(`{}`), "failure_strategy.strategy: missing"},
 		{"no tries", withStrategy(`{"strategy":"discard_after_retry","retry_total_times":0}`), "failure_strategy.retry_total_times: 0 is out of range"},
 		{"an unknown field of the strategy", withStrategy(`{"strategy":"discard","x":1}`), `failure_strategy: unknown field "x"`},
@@ -174,5 +187,10 @@ func FuzzParse(f *testing.F) {
 		}
 		document, _ := Pipeline(c)
 		assertRendered(t, c, document)
+
+		again, err := Parse(c.JSON())
+		require.NoError(t, err, "%s", c.JSON())
+		same, _ := Pipeline(again)
+		assert.Equal(t, string(document), string(same))
 	})
 }

@@ -22,24 +22,27 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	out.text("compression_type", k.CompressionType, "none")
 	out.number("batch_size", k.BatchSize, 16384)
 	out.number("linger_ms", k.LingerMS, 5)
-	out.acks(k.Acks)
+	out.acks(k.Acks, k.More.Get("idempotent_write") != nil)
 	out.number("retries", k.Retries, 3)
 	out.number("message_timeout_ms", k.MessageTimeoutMS, 30000)
 	out.number("cleanup_timeout_secs", k.CleanupTimeoutSecs, 10)
+	addSettings(&out.node, k.More)
 
 	notes = out.notes
 	if len(out.defaults) > 0 {
 		notes = append(notes, out.defaultsNote())
 	}
-	if f := c.FailureStrategy; f != nil {
+	if f := c.FailureStrategy; f != nil && f.Strategy != "block" {
 		notes = append(notes, fmt.Sprintf("failure_strategy %q is left out: this version keeps a message that "+
 			"Kafka refuses and tries it again", f.Strategy))
 	}
 
 	// The label keeps two connectors of one filter apart: the client id that the
 	// input derives depends on it.
-	input := mapping("label", text(label(c.Name)))
-	input.Content = append(input.Content, text("robustmq_kafka"), mapping("topic_id", text(c.TopicID)))
+	input := mapping("label", text(Label(c.Name)))
+	in := mapping("topic_id", text(c.TopicID))
+	addSettings(in, c.MQTT)
+	input.Content = append(input.Content, text("robustmq_kafka"), in)
 	root := mapping("input", input)
 	root.Content = append(root.Content, text("output"), mapping("robustmq_kafka", &out.node))
 
@@ -53,10 +56,21 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	return b.Bytes(), notes
 }
 
-// label turns a connector's name into what the engine takes as a label: lower
+// addSettings adds fields as they stand.
+func addSettings(node *yaml.Node, settings Settings) {
+	for _, s := range settings {
+		v, err := readValue(s.Value)
+		if err != nil {
+			continue // Parse takes no such value
+		}
+		node.Content = append(node.Content, text(s.Name), v.yaml())
+	}
+}
+
+// Label turns a connector's name into what the engine takes as a label: lower
 // case letters, digits and underscores, with a letter in front. Names that
 // would become the same are told apart by a hash.
-func label(name string) string {
+func Label(name string) string {
 	legal := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
@@ -127,7 +141,7 @@ func (o *output) number(name string, value *int, robustmq int) {
 	o.add(name, number(*value))
 }
 
-func (o *output) acks(value *string) {
+func (o *output) acks(value *string, idempotenceSaid bool) {
 	if value == nil || o.isDefault("acks", strconv.Quote(*value), `"1"`) {
 		return
 	}
@@ -136,7 +150,7 @@ func (o *output) acks(value *string) {
 		"0": "Kafka confirms nothing, so what it loses or refuses is lost unseen",
 		"1": "what one Kafka broker confirmed is lost with that broker",
 	}[*value]
-	if price == "" {
+	if price == "" || idempotenceSaid {
 		return
 	}
 	o.add("idempotent_write", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: "false"})

@@ -35,7 +35,7 @@ func assertRendered(t *testing.T, c Connector, document []byte) {
 	if key, written := out["key"]; written {
 		assert.Equal(t, *c.Kafka.Key, key)
 	}
-	assert.NotContains(t, string(document), "${")
+	assert.NotContains(t, strings.ReplaceAll(string(document), "${!", ""), "${")
 }
 
 func TestPipelineOfTheDocumentedConnector(t *testing.T) {
@@ -157,7 +157,7 @@ func TestPipelineNameStaysInItsComment(t *testing.T) {
 func TestPipelineLabelsTellConnectorsApart(t *testing.T) {
 	labels := map[string]bool{}
 	for _, name := range []string{"k1", "K1", "k-1", "k 1", "1", "é", "ü", strings.Repeat("x", 128), strings.Repeat("X", 128)} {
-		l := label(name)
+		l := Label(name)
 		assert.Regexp(t, `^[a-z][a-z0-9_]*$`, l)
 		assert.False(t, labels[l], "%q is taken", l)
 		labels[l] = true

@@ -89,6 +89,24 @@ func (r *reader) optionalLiteral(name string, most int) *string {
 	return s
 }
 
+// optionalInterpolated is a string that may hold interpolations, ${! … }, which
+// are evaluated on each message, and no environment reference.
+func (r *reader) optionalInterpolated(name string, most int) *string {
+	s := r.optionalString(name, most)
+	if s != nil && strings.Contains(strings.ReplaceAll(*s, "${!", ""), "${") {
+		r.fail(name, "%q holds ${, which a pipeline would replace: use a value without it, or an interpolation, ${! … }", *s)
+		return nil
+	}
+	return s
+}
+
+func (r *reader) interpolated(name string, most int) string {
+	if _ = r.optionalInterpolated(name, most); r.err != nil {
+		return ""
+	}
+	return r.text(name, 1, most)
+}
+
 func (r *reader) literal(name string, most int) string {
 	if _ = r.optionalLiteral(name, most); r.err != nil {
 		return ""

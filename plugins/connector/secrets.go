@@ -1,0 +1,147 @@
+package connector
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Redacted stands for a secret wherever a definition is shown.
+const Redacted = "***"
+
+// IsSecret tells whether the value that a path of a config leads to must never
+// be shown: a password, a token, a secret key, a private key.
+func IsSecret(path []string) bool {
+	if len(path) == 0 {
+		return false
+	}
+	name := strings.ToLower(path[len(path)-1])
+	if name == "key" {
+		return slices.Contains(path, "client_certs") // anywhere else it is Kafka's
+	}
+	for _, word := range []string{"password", "passphrase", "token", "secret"} {
+		if strings.HasSuffix(name, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// RedactConfig is a config with *** in the place of each secret. What is no
+// JSON, and so nothing that Parse took, is not shown at all.
+func RedactConfig(config json.RawMessage) json.RawMessage {
+	v, err := readValue(config)
+	if err != nil {
+		v = &value{}
+		v.setText(Redacted)
+	}
+	_ = v.walk(nil, func(path []string, scalar *value) error {
+		if s, _ := scalar.text(); IsSecret(path) && s != "" {
+			scalar.setText(Redacted)
+		}
+		return nil
+	})
+	// It was read as JSON.
+	out, _ := v.MarshalJSON()
+	return out
+}
+
+// KeepSecrets is c with the secrets of stored in the place of each *** that c's
+// config has. The error is an *InvalidError that names the field where stored
+// has none, as for a definition that is new.
+func KeepSecrets(c, stored Connector) (Connector, error) {
+	given, err := readValue(c.Config)
+	if err != nil {
+		return Connector{}, fmt.Errorf("config: %w", err)
+	}
+	before := &value{}
+	if stored.Config != nil {
+		if before, err = readValue(stored.Config); err != nil {
+			return Connector{}, fmt.Errorf("reading the stored config: %w", err)
+		}
+	}
+	kept := false
+	err = unwrapped(given).walk(nil, func(path []string, scalar *value) error {
+		if s, _ := scalar.text(); s != Redacted || !IsSecret(path) {
+			return nil
+		}
+		old := unwrapped(before).at(path)
+		if old == nil || old.open != 0 {
+			return &InvalidError{"config." + strings.Join(path, "."), "*** stands for a secret that is stored, and none is: give the secret itself"}
+		}
+		scalar.raw = old.raw
+		kept = true
+		return nil
+	})
+	if err != nil || !kept {
+		return c, err
+	}
+	config, err := given.MarshalJSON()
+	if err != nil {
+		return Connector{}, err
+	}
+	c.Config = config
+	return c, c.readConfig()
+}
+
+// unwrapped is the object inside of {"Kafka":{…}}, or v.
+func unwrapped(v *value) *value {
+	if len(v.names) == 1 && strings.EqualFold(v.names[0], "kafka") {
+		return v.items[0]
+	}
+	return v
+}
+
+// Variable is an environment variable that an exported pipeline takes a secret
+// from.
+type Variable struct {
+	Name  string // of the variable
+	Field string // of the config, for example sasl.0.password
+}
+
+// Export renders c as Pipeline does, for a file that holds no secret: each is
+// taken from an environment variable. A value must be given to each of them as it
+// stands between double quotes in YAML, that is with \ before a " and a \.
+func Export(c Connector) (document []byte, notes []string, variables []Variable) {
+	export := func(settings Settings, prefix string) Settings {
+		out := slices.Clone(settings)
+		for i, s := range out {
+			v, err := readValue(s.Value)
+			if err != nil {
+				continue // Parse takes no such value
+			}
+			_ = v.walk([]string{s.Name}, func(path []string, scalar *value) error {
+				if secret, _ := scalar.text(); IsSecret(path) && secret != "" {
+					name := variableName(prefix, path, variables)
+					variables = append(variables, Variable{Name: name, Field: strings.Join(path, ".")})
+					scalar.setText("${" + name + "}")
+				}
+				return nil
+			})
+			out[i].Value, _ = v.MarshalJSON() // it was read as JSON
+		}
+		return out
+	}
+	c.MQTT = export(c.MQTT, "MQTT")
+	c.Kafka.More = export(c.Kafka.More, "KAFKA")
+	document, notes = Pipeline(c)
+	return document, notes, variables
+}
+
+// variableName makes MQTT_PASSWORD of password, and KAFKA_SASL_PASSWORD of
+// sasl.0.password.
+func variableName(prefix string, path []string, taken []Variable) string {
+	name := prefix
+	for _, step := range path {
+		if _, err := strconv.Atoi(step); err != nil {
+			name += "_" + strings.ToUpper(step)
+		}
+	}
+	free := name
+	for i := 2; slices.ContainsFunc(taken, func(v Variable) bool { return v.Name == free }); i++ {
+		free = name + "_" + strconv.Itoa(i)
+	}
+	return free
+}

@@ -1,0 +1,176 @@
+package connector
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+const withSecrets = `"urls":["ssl://h:8883"],"client_id":"me","username":"ada","password":"mqtt-pw","qos":2,` +
+	`"mqtt_tls":{"enabled":true,"client_certs":[{"cert_file":"c.pem","key":"mqtt-key"}]},` +
+	`"tls":{"enabled":true,"client_certs":[{"cert":"c","key":"kafka-key","password":"key-pw"}]},` +
+	`"sasl":[{"mechanism":"PLAIN","username":"bob","password":"sasl-pw"},{"mechanism":"OAUTHBEARER","token":"tok"},` +
+	`{"mechanism":"AWS_MSK_IAM","aws":{"credentials":{"id":"i","secret":"aws-secret"}}}],"format":"raw","key":"not-a-secret"`
+
+var allSecrets = []string{"mqtt-pw", "mqtt-key", "kafka-key", "key-pw", "sasl-pw", "tok", "aws-secret"}
+
+func parsed(t *testing.T, given string) Connector {
+	t.Helper()
+	c, err := Parse([]byte(given))
+	require.NoError(t, err)
+	return c
+}
+
+func TestSettingsOfBothTemplatesReachThePipeline(t *testing.T) {
+	document, notes := Pipeline(parsed(t, withKafka(withSecrets)))
+	assert.Empty(t, notes)
+	assert.Equal(t, `# RobustMQ connector c
+input:
+  label: c
+  robustmq_kafka:
+    topic_id: a/b
+    urls:
+      - ssl://h:8883
+    client_id: me
+    username: ada
+    password: mqtt-pw
+    qos: 2
+    tls:
+      enabled: true
+      client_certs:
+        - cert_file: c.pem
+          key: mqtt-key
+output:
+  robustmq_kafka:
+    bootstrap_servers: localhost:9092
+    topic: t
+    key: not-a-secret
+    format: raw
+    tls:
+      enabled: true
+      client_certs:
+        - cert: c
+          key: kafka-key
+          password: key-pw
+    sasl:
+      - mechanism: PLAIN
+        username: bob
+        password: sasl-pw
+      - mechanism: OAUTHBEARER
+        token: tok
+      - mechanism: AWS_MSK_IAM
+        aws:
+          credentials:
+            id: i
+            secret: aws-secret
+`, string(document))
+}
+
+// A field that a template gets must be one that a connector's config may have.
+func TestEveryFieldOfTheTemplatesCanBeSet(t *testing.T) {
+	texts, err := templates.YAML()
+	require.NoError(t, err)
+	for name, known := range map[string][]string{
+		"robustmq_kafka_input.tmpl.yaml": append([]string{"topic_id", "tls"}, MQTTFields...),
+		"robustmq_kafka_output.tmpl.yaml": append([]string{
+			"bootstrap_servers", "topic", "key", "compression_type", "batch_size", "linger_ms", "acks",
+			"retries", "message_timeout_ms", "cleanup_timeout_secs", "failure_strategy",
+		}, kafkaFields...),
+	} {
+		var template struct{ Fields []struct{ Name string } }
+		require.NoError(t, yaml.Unmarshal([]byte(texts[name]), &template))
+		require.GreaterOrEqual(t, len(template.Fields), 10, name)
+		for _, field := range template.Fields {
+			assert.True(t, slices.Contains(known, field.Name), "%s: %s", name, field.Name)
+		}
+	}
+}
+
+func TestRedactConfigShowsNoSecret(t *testing.T) {
+	for _, given := range []string{
+		`{"bootstrap_servers":"h:1","topic":"t",` + withSecrets + `}`,
+		`{"Kafka":{"bootstrap_servers":"h:1","topic":"t",` + withSecrets + `}}`,
+	} {
+		shown := string(RedactConfig(json.RawMessage(given)))
+		for _, secret := range allSecrets {
+			assert.NotContains(t, shown, `"`+secret+`"`)
+		}
+		assert.Equal(t, len(allSecrets), strings.Count(shown, `"***"`))
+		assert.Contains(t, shown, `"key":"not-a-secret"`)
+		assert.Contains(t, shown, `"username":"bob"`)
+	}
+	assert.Equal(t, `"***"`, string(RedactConfig(json.RawMessage(`{"password":"x`))))
+}
+
+func TestKeepSecretsTakesWhatComesBackRedacted(t *testing.T) {
+	stored := parsed(t, withKafka(withSecrets))
+	shown := stored
+	shown.Config = RedactConfig(stored.Config)
+	for _, form := range []json.RawMessage{shown.Config, json.RawMessage(`{"Kafka":` + string(shown.Config) + `}`)} {
+		given := shown
+		given.Config = form
+		again := parsed(t, string(given.JSON()))
+		kept, err := KeepSecrets(again, stored)
+		require.NoError(t, err)
+		assert.Equal(t, stored.MQTT, kept.MQTT)
+		assert.Equal(t, stored.Kafka.More, kept.Kafka.More)
+	}
+}
+
+func TestKeepSecretsRefusesWhatIsNotStored(t *testing.T) {
+	given := parsed(t, withKafka(`"username":"ada","password":"***"`))
+	for _, stored := range []Connector{{}, parsed(t, withKafka(""))} {
+		_, err := KeepSecrets(given, stored)
+		var invalid *InvalidError
+		require.ErrorAs(t, err, &invalid)
+		assert.Equal(t, "config.password", invalid.Field)
+	}
+	// A key of Kafka's that looks like it is no secret.
+	_, err := KeepSecrets(parsed(t, withKafka(`"key":"***"`)), Connector{})
+	assert.NoError(t, err)
+}
+
+func TestExportTakesSecretsFromTheEnvironment(t *testing.T) {
+	document, _, variables := Export(parsed(t, withKafka(withSecrets)))
+	for _, secret := range allSecrets {
+		assert.NotContains(t, string(document), ": "+secret+"\n")
+	}
+	names := make([]string, len(variables))
+	for i, v := range variables {
+		names[i] = v.Name
+		assert.Contains(t, string(document), `"${`+v.Name+`}"`)
+	}
+	assert.Equal(t, []string{
+		"MQTT_PASSWORD", "MQTT_TLS_CLIENT_CERTS_KEY", "KAFKA_TLS_CLIENT_CERTS_KEY", "KAFKA_TLS_CLIENT_CERTS_PASSWORD",
+		"KAFKA_SASL_PASSWORD", "KAFKA_SASL_TOKEN", "KAFKA_SASL_AWS_CREDENTIALS_SECRET",
+	}, names)
+	assert.Equal(t, "sasl.0.password", variables[4].Field)
+}
+
+func TestDescriptionIsReadAgain(t *testing.T) {
+	for _, given := range []string{documented, listed, withKafka(withSecrets), withStrategy(`{"strategy":"dead_message_queue","wait_time_ms":0}`)} {
+		c := parsed(t, given)
+		again := parsed(t, string(c.JSON()))
+		again.Config, c.Config = nil, nil // indented
+		again.MQTT, c.MQTT, again.Kafka.More, c.Kafka.More = nil, nil, nil, nil
+		assert.Equal(t, c, again)
+	}
+}
+
+func TestClientIDsTellConnectorsApart(t *testing.T) {
+	assert.Equal(t, "robustmq_connect_default_iot-1", ClientID("robustmq_connect", "default", "iot-1"))
+	seen := map[string]bool{}
+	for _, name := range []string{"a", "A", "ä", "a b", "a+b", strings.Repeat("x", 128), strings.Repeat("x", 127)} {
+		id := ClientID("p", "default", name)
+		assert.Regexp(t, `^[A-Za-z0-9_.-]+$`, id)
+		assert.False(t, seen[id], id)
+		seen[id] = true
+	}
+}

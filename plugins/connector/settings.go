@@ -1,0 +1,118 @@
+package connector
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// MQTTFields are the fields of the input template robustmq_kafka that the config
+// of a connector may have, by the name that they have there. Both templates have
+// tls: in a config it is Kafka's, and mqtt_tls the one of MQTT.
+var MQTTFields = []string{
+	"urls", "client_id", "username", "password", "qos", "clean_session", "keepalive", "connect_timeout", "mqtt_tls",
+}
+
+// kafkaFields are the fields of the output template beside RobustMQ's own.
+var kafkaFields = []string{"idempotent_write", "format", "tls", "sasl"}
+
+// Setting is one field of a template.
+type Setting struct {
+	Name  string          // as the template has it
+	Value json.RawMessage // JSON without an environment reference
+}
+
+// Settings are fields of a template in the order in which they were given.
+type Settings []Setting
+
+// Get is the value of a field, nil where it is not set.
+func (s Settings) Get(name string) json.RawMessage {
+	for _, setting := range s {
+		if setting.Name == name {
+			return setting.Value
+		}
+	}
+	return nil
+}
+
+// Text is the string that a field holds, "" where it is not set or none.
+func (s Settings) Text(name string) string {
+	var text string
+	if json.Unmarshal(s.Get(name), &text) != nil {
+		return ""
+	}
+	return text
+}
+
+// With is s with the fields of more, which come first where both have one.
+func (s Settings) With(more Settings) Settings {
+	all := slices.Clone(s)
+	for _, setting := range more {
+		at := slices.IndexFunc(all, func(o Setting) bool { return o.Name == setting.Name })
+		if at < 0 {
+			all = append(all, setting)
+		} else {
+			all[at] = setting
+		}
+	}
+	return all
+}
+
+// Without is s without some fields.
+func (s Settings) Without(names ...string) Settings {
+	return slices.DeleteFunc(slices.Clone(s), func(o Setting) bool { return slices.Contains(names, o.Name) })
+}
+
+// settings takes those of the named fields that are given, each as it stands.
+// mqtt_tls becomes tls, the name that its template has for it.
+func (r *reader) settings(names []string) Settings {
+	var all Settings
+	for _, name := range names {
+		raw := r.raw(name)
+		if raw == nil {
+			continue
+		}
+		if err := checkSetting(name, raw); err != nil {
+			var inner *InvalidError
+			if errors.As(err, &inner) {
+				r.fail(inner.Field, "%s", inner.Why)
+			} else {
+				r.fail(name, "%s", err)
+			}
+			return nil
+		}
+		all = append(all, Setting{Name: strings.TrimPrefix(name, "mqtt_"), Value: raw})
+	}
+	return all
+}
+
+func checkSetting(name string, raw json.RawMessage) error {
+	v, err := readValue(raw)
+	if err != nil {
+		return err
+	}
+	return v.walk([]string{name}, func(path []string, scalar *value) error {
+		s, isText := scalar.text()
+		field := strings.Join(path, ".")
+		for _, part := range append(path[1:len(path):len(path)], s) {
+			if strings.Contains(part, "${") {
+				if IsSecret(path) {
+					part = Redacted
+				}
+				return &InvalidError{field, fmt.Sprintf("%q holds ${, which a pipeline would replace: use a value without it", part)}
+			}
+		}
+		if name != "urls" || !isText {
+			return nil
+		}
+		for _, one := range strings.Split(s, ",") {
+			if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.User != nil {
+				return &InvalidError{field, fmt.Sprintf("%q holds a login: give it as username and password", u.Redacted())}
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,173 @@
+package connector
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// value is a JSON value that keeps the order of its members, so that what a user
+// wrote comes back as it was written.
+type value struct {
+	open  byte            // { or [, 0 for a scalar
+	names []string        // of an object, beside items
+	items []*value        // of an object or a list
+	raw   json.RawMessage // of a scalar
+}
+
+// readValue reads raw, which is known to be well-formed JSON.
+func readValue(raw json.RawMessage) (*value, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return nextValue(d)
+}
+
+func nextValue(d *json.Decoder) (*value, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	delim, ok := token.(json.Delim)
+	if !ok {
+		raw, err := json.Marshal(token)
+		return &value{raw: raw}, err
+	}
+	v := &value{open: byte(delim)}
+	known := map[string]bool{}
+	for d.More() {
+		if v.open == '{' {
+			name, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			text, _ := name.(string) // the name of a member is one
+			if known[text] {
+				return nil, fmt.Errorf("field %q is given twice: leave one out", text)
+			}
+			known[text] = true
+			v.names = append(v.names, text)
+		}
+		item, err := nextValue(d)
+		if err != nil {
+			return nil, err
+		}
+		v.items = append(v.items, item)
+	}
+	_, err = d.Token()
+	return v, err
+}
+
+// text is the string that a scalar holds.
+func (v *value) text() (string, bool) {
+	if v.open != 0 || len(v.raw) == 0 || v.raw[0] != '"' {
+		return "", false
+	}
+	var s string
+	err := json.Unmarshal(v.raw, &s)
+	return s, err == nil
+}
+
+func (v *value) setText(s string) {
+	// Marshalling a string cannot fail.
+	v.raw, _ = json.Marshal(s)
+}
+
+// walk calls visit for each scalar, with the names and indices that lead to it.
+func (v *value) walk(path []string, visit func(path []string, scalar *value) error) error {
+	if v.open == 0 {
+		return visit(path, v)
+	}
+	for i, item := range v.items {
+		step := strconv.Itoa(i)
+		if v.open == '{' {
+			step = v.names[i]
+		}
+		if err := item.walk(append(path[:len(path):len(path)], step), visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// at is the value that a path leads to, or nil.
+func (v *value) at(path []string) *value {
+	for _, step := range path {
+		var next *value
+		for i, item := range v.items {
+			if v.open == '{' && v.names[i] == step || v.open == '[' && strconv.Itoa(i) == step {
+				next = item
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		v = next
+	}
+	return v
+}
+
+// MarshalJSON implements json.Marshaler.
+func (v *value) MarshalJSON() ([]byte, error) {
+	if v.open == 0 {
+		return v.raw, nil
+	}
+	b := []byte{v.open}
+	for i, item := range v.items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if v.open == '{' {
+			name, _ := json.Marshal(v.names[i])
+			b = append(append(b, name...), ':')
+		}
+		inner, err := item.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, inner...)
+	}
+	return append(b, v.open+2), nil // } and ] stand two behind { and [
+}
+
+// yaml is v as a node of a pipeline.
+func (v *value) yaml() *yaml.Node {
+	switch v.open {
+	case '{':
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		for i, item := range v.items {
+			n.Content = append(n.Content, text(v.names[i]), item.yaml())
+		}
+		return n
+	case '[':
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for _, item := range v.items {
+			n.Content = append(n.Content, item.yaml())
+		}
+		return n
+	}
+	if s, ok := v.text(); ok {
+		n := text(s)
+		if strings.Contains(s, "${") {
+			// What comes in its place must not read as another type.
+			n.Style = yaml.DoubleQuotedStyle
+		}
+		return n
+	}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Value: string(v.raw)}
+	switch v.raw[0] {
+	case 't', 'f':
+		n.Tag = "!!bool"
+	case 'n':
+		n.Tag = "!!null"
+	default:
+		n.Tag = "!!int"
+		if strings.ContainsAny(n.Value, ".eE") {
+			n.Tag = "!!float"
+		}
+	}
+	return n
+}
