@@ -211,9 +211,23 @@ func TestNoAnswerHoldsASecretOfTheRequest(t *testing.T) {
 		withoutUserInfo(withoutSecrets(quotes, []byte(body))))
 
 	// What the validation itself says of it goes the same way.
-	for _, given := range []string{body, strings.Replace(body, `"config"`, `"password"`, 1), body[:len(body)-1]} {
+	for _, given := range []string{
+		body, strings.Replace(body, `"config"`, `"password"`, 1), body[:len(body)-1],
+		strings.Replace(body, "hunter4", "${hunter4}", 1),
+		strings.NewReplacer("ada:hunter3@", "", "PLAIN", "${").Replace(body),
+	} {
 		w := ask(newServer(t, newMemory(), Options{}).Handler(), http.MethodPost, PathCreate, given)
+		refusal(t, w)
 		assert.NotContains(t, w.Body.String(), "hunter")
+	}
+	taken := strings.NewReplacer("ada:hunter3@", "").Replace(body)
+	h := newServer(t, newMemory(), Options{}).Handler()
+	read[string](t, ask(h, http.MethodPost, PathCreate, taken))
+	read[string](t, ask(h, http.MethodPost, PathResume, nameOf("c")))
+	for _, path := range []string{PathList, PathDetail + "?tenant=default&connector_name=c"} {
+		shown := ask(h, http.MethodGet, path, "").Body.String()
+		assert.NotContains(t, shown, "hunter", path)
+		assert.Equal(t, 4, strings.Count(shown, `\"***\"`), shown)
 	}
 	m := newMemory()
 	m.err = errors.New("starting c: " + quotes)
@@ -224,7 +238,7 @@ func TestNoAnswerHoldsASecretOfTheRequest(t *testing.T) {
 	assert.Contains(t, refusal(t, w), "starting c: ")
 	assert.NotContains(t, w.Body.String(), "hunter4")
 	m.err = nil
-	h := newServer(t, m, Options{}).Handler()
+	h = newServer(t, m, Options{}).Handler()
 	for _, path := range []string{PathCreate, PathUpdate, PathCheck} {
 		w := ask(h, http.MethodPost, path, definitionOf("c", plainConfig))
 		assert.NotContains(t, w.Body.String(), "hunter3", path)

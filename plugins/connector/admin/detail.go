@@ -22,7 +22,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 		InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
 		LastError: withoutUserInfo(f.LastError), LastErrorTime: unix(f.LastErrorSince),
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
-		Config: givenConfig(s.Config), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy),
+		Config: withoutUserInfo(givenConfig(s.Config)), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy),
 		Status: string(s.State), Reason: withoutUserInfo(s.Reason),
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 	}

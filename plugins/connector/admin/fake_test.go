@@ -62,7 +62,7 @@ func (m *memory) put(ctx context.Context, c connector.Connector, exists bool) ([
 		return nil, fmt.Errorf("updating %q: %w", c.Name, connector.ErrNotFound)
 	}
 	s := connector.Status{
-		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID, Config: configOf(c.Kafka),
+		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID, Config: connector.RedactConfig(c.Config),
 		FailureStrategy: c.FailureStrategy, State: connector.Idle, CreateTime: recordedAt, UpdateTime: recordedAt,
 	}
 	if found {
@@ -147,30 +147,6 @@ func (m *memory) Ready() error {
 		}
 	}
 	return nil
-}
-
-// configOf writes Kafka settings as they were given.
-func configOf(k connector.Kafka) json.RawMessage {
-	given := map[string]any{"bootstrap_servers": k.BootstrapServers, "topic": k.Topic}
-	for name, text := range map[string]*string{"key": k.Key, "compression_type": k.CompressionType, "acks": k.Acks} {
-		if text != nil {
-			given[name] = *text
-		}
-	}
-	for name, number := range map[string]*int{
-		"batch_size": k.BatchSize, "linger_ms": k.LingerMS, "retries": k.Retries,
-		"message_timeout_ms": k.MessageTimeoutMS, "cleanup_timeout_secs": k.CleanupTimeoutSecs,
-	} {
-		if number != nil {
-			given[name] = *number
-		}
-	}
-	var value any = given
-	if k.Wrapped {
-		value = map[string]any{"Kafka": given}
-	}
-	config, _ := json.Marshal(value)
-	return config
 }
 
 // listening is the address of the servers of these tests that do not listen.

@@ -128,7 +128,7 @@ func row(s connector.Status) Row {
 	}
 	return Row{
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
-		Config: listedConfig(s.Config), TopicName: s.TopicID,
+		Config: withoutUserInfo(listedConfig(s.Config)), TopicName: s.TopicID,
 		Status: string(s.State), BrokerID: broker,
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 		FailureStrategy: strategyOf(s.FailureStrategy), Reason: withoutUserInfo(s.Reason),

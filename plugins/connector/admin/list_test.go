@@ -122,11 +122,14 @@ func TestAListedRowCreatesTheSameConnector(t *testing.T) {
 		plainConfig,
 		`{"bootstrap_servers":"localhost:9092","topic":"t","key":"k","acks":"all","retries":7,"linger_ms":0}`,
 		`{"Kafka":{"bootstrap_servers":"localhost:9092","topic":"t","acks":"1","retries":3,"batch_size":1}}`,
+		`{"bootstrap_servers":"k:1","topic":"t","urls":["tcp://b:1883"],"qos":2,"format":"raw","tls":{"enabled":true},"mqtt_tls":{"enabled":true}}`,
 	} {
 		m := newMemory()
 		h := newServer(t, m, Options{}).Handler()
 		first := definitionOf("c", config)
 		read[string](t, ask(h, http.MethodPost, PathCreate, first))
+		block := strings.Replace(first, `"discard"`, `"block"`, 1)
+		read[string](t, ask(h, http.MethodPost, PathUpdate, block))
 		m.all["c"] = reasoned(m.all["c"], "waiting for Kafka since 02:52")
 
 		var listed struct {
@@ -140,7 +143,7 @@ func TestAListedRowCreatesTheSameConnector(t *testing.T) {
 		read[string](t, ask(newServer(t, copied, Options{}).Handler(), http.MethodPost, PathCreate, string(row)))
 		assert.Equal(t, m.all["c"].FailureStrategy, copied.all["c"].FailureStrategy)
 
-		a, err := connector.Parse([]byte(first))
+		a, err := connector.Parse([]byte(block))
 		require.NoError(t, err)
 		b, err := connector.Parse(row)
 		require.NoError(t, err)
@@ -187,15 +190,16 @@ func TestDetailTellsEachStrategy(t *testing.T) {
 		want  string
 		drops bool
 	}{
-		{nil, `null`, false},
+		{nil, `{"strategy":"block"}`, false},
+		{&connector.FailureStrategy{Strategy: "block"}, `{"strategy":"block"}`, false},
 		{&connector.FailureStrategy{Strategy: "discard"}, `{"strategy":"discard"}`, true},
 		{
 			&connector.FailureStrategy{Strategy: "discard_after_retry", RetryTotalTimes: 5},
 			`{"strategy":"discard_after_retry","retry_total_times":5,"wait_time_ms":0}`, true,
 		},
 		{
-			&connector.FailureStrategy{Strategy: "dead_message_queue", RetryTotalTimes: 3, WaitTimeMS: 1000, TopicName: "dlq"},
-			`{"strategy":"dead_message_queue","retry_total_times":3,"wait_time_ms":1000,"topic_name":"dlq"}`, false,
+			&connector.FailureStrategy{Strategy: "dead_message_queue", RetryTotalTimes: 3, WaitTimeMS: 1000, TopicName: "dlq", BootstrapServers: "k:1"},
+			`{"strategy":"dead_message_queue","retry_total_times":3,"wait_time_ms":1000,"topic_name":"dlq","bootstrap_servers":"k:1"}`, false,
 		},
 	} {
 		got, err := json.Marshal(strategyOf(test.given))

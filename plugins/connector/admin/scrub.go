@@ -5,15 +5,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
 // An answer never repeats a secret of the request. The validation takes care not
 // to quote one, but its words come from many places: the last look is here.
 
-var (
-	userInfo   = regexp.MustCompile(`(://)[^/?#\s"']*@`)
-	secretName = regexp.MustCompile(`(?i)passw|secret|token|credential|private|authorization`)
-)
+var userInfo = regexp.MustCompile(`(://)[^/?#\s"']*@`)
 
 // withoutUserInfo hides the login in URLs.
 func withoutUserInfo(text string) string { return userInfo.ReplaceAllString(text, "$1***@") }
@@ -24,7 +23,7 @@ func withoutSecrets(text string, body []byte) string {
 	if json.Unmarshal(body, &value) != nil {
 		return text
 	}
-	for _, secret := range secrets(value, false) {
+	for _, secret := range secrets(value, nil) {
 		// A text that quotes a value may have escaped it. What is shorter than this is
 		// found by chance in any sentence, and is no secret.
 		if len(secret) < 3 {
@@ -39,25 +38,25 @@ func withoutSecrets(text string, body []byte) string {
 	return text
 }
 
-// secrets collects every text beneath a name that speaks of a secret, and every
-// private key.
-func secrets(value any, secret bool) (found []string) {
+// secrets collects the texts that connector.IsSecret knows by their path, and
+// every private key.
+func secrets(value any, path []string) (found []string) {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, inner := range v {
-			found = append(found, secrets(inner, secret || secretName.MatchString(name))...)
+			found = append(found, secrets(inner, append(path[:len(path):len(path)], name))...)
 		}
 	case []any:
 		for _, inner := range v {
-			found = append(found, secrets(inner, secret)...)
+			found = append(found, secrets(inner, path)...)
 		}
 	case string:
 		// The config of a connector is JSON inside a string.
 		var inner any
 		if strings.HasPrefix(strings.TrimSpace(v), "{") && json.Unmarshal([]byte(v), &inner) == nil {
-			return secrets(inner, secret)
+			return secrets(inner, path)
 		}
-		if secret || strings.Contains(v, "PRIVATE KEY") {
+		if connector.IsSecret(path) || strings.Contains(v, "PRIVATE KEY") {
 			return []string{v}
 		}
 	}

@@ -89,8 +89,8 @@ type Row struct {
 	UpdateTime string `json:"update_time"`
 
 	// Ours.
-	FailureStrategy *Strategy `json:"failure_strategy,omitempty"`
-	Reason          string    `json:"reason,omitempty"` // why a running one waits
+	FailureStrategy Strategy `json:"failure_strategy"`
+	Reason          string   `json:"reason,omitempty"` // why a running one waits
 }
 
 // Detail is the data of a detail. RobustMQ's four members come first.
@@ -114,21 +114,23 @@ type Detail struct {
 	ConnectorType string `json:"connector_type"`
 	// Config is what the user gave, as a string, secrets as ***: neither wrapped
 	// (unless given so) nor filled. Sent back, it means what it meant.
-	Config          string    `json:"config"`
-	TopicName       string    `json:"topic_name"`
-	FailureStrategy *Strategy `json:"failure_strategy"` // null: nothing was said, which is block
-	Status          string    `json:"status"`
-	Reason          string    `json:"reason"` // "" when all is well
-	CreateTime      string    `json:"create_time"`
-	UpdateTime      string    `json:"update_time"`
+	Config          string   `json:"config"`
+	TopicName       string   `json:"topic_name"`
+	FailureStrategy Strategy `json:"failure_strategy"`
+	Status          string   `json:"status"`
+	Reason          string   `json:"reason"` // "" when all is well
+	CreateTime      string   `json:"create_time"`
+	UpdateTime      string   `json:"update_time"`
 }
 
-// Strategy is a failure strategy. What it does not use is left out.
+// Strategy is a failure strategy; block where none was given. What it does not use
+// is left out.
 type Strategy struct {
-	Strategy        string `json:"strategy"`
-	RetryTotalTimes *int   `json:"retry_total_times,omitempty"`
-	WaitTimeMS      *int   `json:"wait_time_ms,omitempty"`
-	TopicName       string `json:"topic_name,omitempty"`
+	Strategy         string `json:"strategy"`
+	RetryTotalTimes  *int   `json:"retry_total_times,omitempty"`
+	WaitTimeMS       *int   `json:"wait_time_ms,omitempty"`
+	TopicName        string `json:"topic_name,omitempty"`        // the dead letter topic
+	BootstrapServers string `json:"bootstrap_servers,omitempty"` // of it, where not the connector's own
 }
 
 // Probe is what check found at one end of a connector.
@@ -145,13 +147,12 @@ func localTime(t time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
-func strategyOf(f *connector.FailureStrategy) *Strategy {
+func strategyOf(f *connector.FailureStrategy) Strategy {
 	if f == nil {
-		return nil
+		return Strategy{Strategy: "block"}
 	}
-	s := &Strategy{Strategy: f.Strategy, TopicName: f.TopicName}
-	if f.RetryTotalTimes > 0 {
-		// A wait of 0 ms is a wish; it only means something beside retries.
+	s := Strategy{Strategy: f.Strategy, TopicName: f.TopicName, BootstrapServers: f.BootstrapServers}
+	if f.Retries() {
 		s.RetryTotalTimes, s.WaitTimeMS = &f.RetryTotalTimes, &f.WaitTimeMS
 	}
 	return s
