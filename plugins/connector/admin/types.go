@@ -88,9 +88,9 @@ type Row struct {
 	CreateTime string `json:"create_time"` // 2026-11-23 02:52:14, local
 	UpdateTime string `json:"update_time"`
 
-	// Ours.
-	FailureStrategy Strategy `json:"failure_strategy"`
-	Reason          string   `json:"reason,omitempty"` // why a running one waits
+	// Ours: a RobustMQ tells neither.
+	FailureStrategy *Strategy `json:"failure_strategy,omitempty"`
+	Reason          string    `json:"reason,omitempty"` // why a running one waits
 }
 
 // Detail is the data of a detail. RobustMQ's four members come first.
@@ -114,13 +114,13 @@ type Detail struct {
 	ConnectorType string `json:"connector_type"`
 	// Config is what the user gave, as a string, secrets as ***: neither wrapped
 	// (unless given so) nor filled. Sent back, it means what it meant.
-	Config          string   `json:"config"`
-	TopicName       string   `json:"topic_name"`
-	FailureStrategy Strategy `json:"failure_strategy"`
-	Status          string   `json:"status"`
-	Reason          string   `json:"reason"` // "" when all is well
-	CreateTime      string   `json:"create_time"`
-	UpdateTime      string   `json:"update_time"`
+	Config          string    `json:"config"`
+	TopicName       string    `json:"topic_name"`
+	FailureStrategy *Strategy `json:"failure_strategy"` // never null
+	Status          string    `json:"status"`
+	Reason          string    `json:"reason"` // "" when all is well
+	CreateTime      string    `json:"create_time"`
+	UpdateTime      string    `json:"update_time"`
 }
 
 // Strategy is a failure strategy; block where none was given. What it does not use
@@ -147,11 +147,11 @@ func localTime(t time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
-func strategyOf(f *connector.FailureStrategy) Strategy {
+func strategyOf(f *connector.FailureStrategy) *Strategy {
 	if f == nil {
-		return Strategy{Strategy: "block"}
+		return &Strategy{Strategy: "block"}
 	}
-	s := Strategy{Strategy: f.Strategy, TopicName: f.TopicName, BootstrapServers: f.BootstrapServers}
+	s := &Strategy{Strategy: f.Strategy, TopicName: f.TopicName, BootstrapServers: f.BootstrapServers}
 	if f.Retries() {
 		s.RetryTotalTimes, s.WaitTimeMS = &f.RetryTotalTimes, &f.WaitTimeMS
 	}
