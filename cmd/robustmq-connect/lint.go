@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,12 +9,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -103,14 +102,12 @@ type lintOptions struct {
 }
 
 // linter checks files in a lint environment.
-type linter struct {
-	env    *service.Environment
-	schema *service.ConfigSchema
-	opts   lintOptions
-}
+type linter struct{ rules *lint.Linter }
 
 func newLinter(lintEnv *service.Environment, opts lintOptions) *linter {
-	return &linter{env: lintEnv, schema: mainSchema(lintEnv), opts: opts}
+	return &linter{lint.New(lintEnv, mainSchema(lintEnv), lint.Options{
+		Deprecated: opts.deprecated, Labels: opts.labels, SkipEnvCheck: opts.skipEnvCheck,
+	})}
 }
 
 // finding is one thing that is wrong, at a place of a file.
@@ -175,101 +172,12 @@ func closesFence(line, fence string) bool {
 	return len(line) >= len(fence) && strings.Trim(line, fence[:1]) == ""
 }
 
-var envWithoutDefault = regexp.MustCompile(`\$\{([0-9A-Za-z_.]+)(?:\|[0-9A-Za-z]+)?\}`)
-
 func (l *linter) yaml(text string, example bool) []finding {
 	var all []finding
-	isUnset := map[string]bool{}
-	for i, line := range strings.Split(text, "\n") {
-		for _, at := range envWithoutDefault.FindAllStringSubmatchIndex(line, -1) {
-			name := line[at[2]:at[3]]
-			if _, ok := os.LookupEnv(name); ok && !example {
-				continue
-			}
-			isUnset[name] = true
-			if !example && !l.opts.skipEnvCheck {
-				all = append(all, finding{line: i + 1, column: at[0] + 1, what: fmt.Sprintf(
-					"environment variable %s is not set; set it, or give it a default as ${%s:default}", name, name)})
-			}
-		}
+	for _, f := range l.rules.YAML(text, example) {
+		all = append(all, finding{line: f.Line, column: f.Column, what: f.What})
 	}
-	lookup := func(_ context.Context, name string) (string, bool) {
-		if isUnset[name] {
-			return templates.UnsetVariable(name), true
-		}
-		return os.LookupEnv(name)
-	}
-	lints, err := l.schema.NewStreamConfigLinter().
-		SetRejectDeprecated(l.opts.deprecated).
-		SetRequireLabels(l.opts.labels).
-		SetEnvVarLookupFunc(lookup).
-		LintYAML([]byte(text))
-	if err != nil {
-		return append(all, finding{line: lineOf(err), column: 1, what: err.Error()})
-	}
-	places := placesOf(text)
-	for _, lint := range lints {
-		all = append(all, places.locate(l.env, lint))
-	}
-	all = append(all, places.engineProblems(text)...)
-	all = append(all, l.unread(text, lookup, all)...)
-	all = withoutConsequences(all)
-	slices.SortStableFunc(all, func(a, b finding) int {
-		if a.line != b.line {
-			return a.line - b.line
-		}
-		return strings.Compare(a.what, b.what)
-	})
-	return slices.Compact(all)
-}
-
-// withoutConsequences drops what was found in a value of the wrong shape, which
-// the engine shows to the rules as an empty one.
-func withoutConsequences(all []finding) []finding {
-	wrongShape := map[[2]int]bool{}
-	isShape := func(f finding) bool {
-		return strings.Contains(f.what, "expected array value") || strings.Contains(f.what, "expected object value")
-	}
-	for _, f := range all {
-		if isShape(f) {
-			wrongShape[[2]int{f.line, f.column}] = true
-		}
-	}
-	return slices.DeleteFunc(all, func(f finding) bool {
-		return wrongShape[[2]int{f.line, f.column}] && !isShape(f)
-	})
-}
-
-// unread finds what the engine cannot read though no lint rule saw it, a number
-// that is none in a field of the engine's own for example. What stands on a line
-// of another finding, or comes of a variable that is not set, is that finding.
-func (l *linter) unread(text string, lookup func(context.Context, string) (string, bool), found []finding) []finding {
-	builder := l.env.NewStreamBuilder()
-	builder.DisableLinting()
-	builder.SetSchema(l.schema)
-	builder.SetEnvVarLookupFunc(func(name string) (string, bool) { return lookup(context.Background(), name) })
-	err := builder.SetYAML(text)
-	if err == nil || strings.Contains(err.Error(), templates.UnsetVariable("")) {
-		return nil
-	}
-	line := lineOf(err)
-	if slices.ContainsFunc(found, func(f finding) bool { return f.line == line }) {
-		return nil
-	}
-	return []finding{{line: line, column: 1, what: oneLine(err.Error())}}
-}
-
-// lineInError finds the line in an error of the YAML library's, or of the
-// engine's.
-var lineInError = regexp.MustCompile(`line (\d+)|^\((\d+),\d+\) `)
-
-func lineOf(err error) int {
-	if m := lineInError.FindStringSubmatch(err.Error()); m != nil {
-		if n, err := strconv.Atoi(m[1] + m[2]); err == nil {
-			return n
-		}
-	}
-	return 1
+	return all
 }
 
 // expandPaths resolves glob patterns and paths that end with '...'. A target
@@ -353,7 +261,7 @@ func eachFile(what string, patterns []string, use func(text []byte) error) error
 }
 
 func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
+	return lint.OneLine(text)
 }
 
 // printError writes an error as one line.

@@ -1,4 +1,4 @@
-package main
+package lint
 
 import (
 	"fmt"
@@ -80,30 +80,30 @@ var (
 
 // locate turns a lint of the engine's into a finding: at the value, naming the
 // field, and with what was perhaps meant.
-func (p places) locate(env *service.Environment, lint service.Lint) finding {
-	f := finding{line: lint.Line, column: max(1, lint.Column), what: lint.What}
+func (p places) locate(env *service.Environment, lint service.Lint) Finding {
+	f := Finding{Line: lint.Line, Column: max(1, lint.Column), What: lint.What}
 	if m := unknownField.FindStringSubmatch(lint.What); m != nil {
 		if near := p.nearestField(env, lint.Line, m[1]); near != "" && near != m[1] {
-			f.what += fmt.Sprintf("; did you mean %q?", near)
+			f.What += fmt.Sprintf("; did you mean %q?", near)
 		}
 		return f
 	}
 	if m := unknownType.FindStringSubmatch(lint.What); m != nil {
 		if near := templates.NearestComponent(env, m[1]); near != "" {
-			f.what += fmt.Sprintf("; did you mean %q?", near)
+			f.What += fmt.Sprintf("; did you mean %q?", near)
 		}
 		return f
 	}
 	if m := pathOfProblem.FindStringSubmatch(lint.What); m != nil {
 		if inner := p.valueBelow(lint.Line, strings.Split(m[1], ".")); inner != nil {
-			f.line, f.column = inner.Line, inner.Column
+			f.Line, f.Column = inner.Line, inner.Column
 			return f
 		}
 	}
 	if name, at := p.fieldAt(lint.Line, lint.What); name != "" {
-		f.column = at
+		f.Column = at
 		if !strings.Contains(lint.What, name) {
-			f.what = name + ": " + f.what
+			f.What = name + ": " + f.What
 		}
 	}
 	return f
@@ -126,22 +126,22 @@ func (p places) valueBelow(line int, path []string) *yaml.Node {
 
 // engineProblems finds what is wrong outside of the components: in the engine's
 // own settings, and in what a YAML reader would pass over in silence.
-func (p places) engineProblems(text string) []finding {
-	var all []finding
+func (p places) engineProblems(text string) []Finding {
+	var all []Finding
 	for _, key := range p.twice {
-		all = append(all, finding{line: key.Line, column: key.Column, what: key.Value + ": stands here a second time; keep one of the two"})
+		all = append(all, Finding{Line: key.Line, Column: key.Column, What: key.Value + ": stands here a second time; keep one of the two"})
 	}
 	if p.more > 0 {
-		all = append(all, finding{line: p.more, column: 1, what: "a second document starts here and would be ignored; put it into a file of its own"})
+		all = append(all, Finding{Line: p.more, Column: 1, What: "a second document starts here and would be ignored; put it into a file of its own"})
 	}
 	var conf map[string]any
 	if len(p.nodes) < 2 || yaml.Unmarshal([]byte(text), &conf) != nil {
 		return all
 	}
 	for _, problem := range templates.EngineProblems(conf) {
-		f := finding{line: 1, column: 1, what: problem.String()}
+		f := Finding{Line: 1, Column: 1, What: problem.String()}
 		if node := follow(p.nodes[1].node, strings.Split(problem.Path, ".")); node != nil {
-			f.line, f.column = node.Line, node.Column
+			f.Line, f.Column = node.Line, node.Column
 		}
 		all = append(all, f)
 	}
