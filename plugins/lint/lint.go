@@ -139,7 +139,6 @@ func lineOf(err error) int {
 	return 1
 }
 
-
 // OneLine puts the lines of a text behind each other.
 func OneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
