@@ -51,9 +51,9 @@ const frame = `{"topic":"","qos":255,"retain":false,"payload":"","client_id":"",
 	`"timestamp":1640995200,"message_id":65535,"header":[],"key":"","data":"","tags":[],` +
 	`"crc_num":4294967295}`
 
-// encodedSize is the length of the encoded envelope when no string needs an
-// escape; with escapes the buffer grows once more.
-func encodedSize(e *Envelope, repeatTimestamp bool) int {
+// EncodedSize is the length in bytes of the encoded envelope when no string needs
+// an escape, or a little more; with escapes it may be longer.
+func EncodedSize(e *Envelope, repeatTimestamp bool) int {
 	n := len(frame) + len(e.Topic) + len(e.ClientID) + len(e.Username) + len(e.Key) +
 		2*base64.StdEncoding.EncodedLen(len(e.Payload))
 	if repeatTimestamp {
@@ -82,7 +82,7 @@ func encodedSize(e *Envelope, repeatTimestamp bool) int {
 // become U+FFFD. Numbers are written as they are; keeping QoS within 0..2 is up
 // to the caller.
 func AppendEncode(dst []byte, e *Envelope, repeatTimestamp bool) []byte {
-	dst = slices.Grow(dst, encodedSize(e, repeatTimestamp))
+	dst = slices.Grow(dst, EncodedSize(e, repeatTimestamp))
 	dst = append(dst, `{"topic":`...)
 	dst = appendString(dst, e.Topic)
 	dst = append(dst, `,"qos":`...)

@@ -14,6 +14,7 @@ import (
 type Encoding struct {
 	now             func() time.Time
 	repeatTimestamp bool
+	messages        int
 	header          []Header // reused from message to message
 
 	topic, qos, retain, payload, clientID, username executor
@@ -21,7 +22,7 @@ type Encoding struct {
 }
 
 // Begin starts on a batch. The fields look at its messages as they are when
-// AppendTo is called.
+// Encode is called.
 func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	field := func(name string, s *service.InterpolatedString) executor {
 		if s == nil {
@@ -32,6 +33,7 @@ func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	return &Encoding{
 		now:             time.Now,
 		repeatTimestamp: e.repeatTimestamp,
+		messages:        len(batch),
 
 		topic:     field(fieldTopic, e.topic),
 		qos:       field(fieldQoS, e.qos),
@@ -47,14 +49,15 @@ func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	}
 }
 
-// Append makes the envelope of message i of the batch and appends it to buf.
-func (b *Encoding) Append(buf []byte, i int, msg *service.Message, key string) ([]byte, error) {
+// Encode makes the envelope of message i of the batch in the room.
+func (b *Encoding) Encode(room *Room, i int, msg *service.Message, key string) ([]byte, error) {
 	e, err := b.envelope(i, msg)
 	if err != nil {
-		return buf, err
+		return nil, err
 	}
 	e.Key = key
-	return AppendEncode(buf, &e, b.repeatTimestamp), nil
+	buf := room.get(EncodedSize(&e, b.repeatTimestamp), b.messages-i)
+	return room.put(AppendEncode(buf, &e, b.repeatTimestamp)), nil
 }
 
 // envelope gathers the fields of one message. The result is good until the next

@@ -94,33 +94,24 @@ func setPublisher(msg *service.Message, key, value string, header []Header, prop
 	msg.MetaSetMut(key, value)
 }
 
-// chunk is how many bytes the envelopes of a batch share at most, so that one
-// that outlives its batch does not keep much else in memory.
-const chunk = 64 << 10
-
 // encode works in two passes, so that an interpolation that looks at other
 // messages of the batch finds them as they came.
 func (p *processor) encode(batch service.MessageBatch) {
 	b := p.encoder.Begin(batch)
 	b.now = p.now
 	records := make([]record, len(batch))
-	var buf []byte
-	size := 0 // of the last envelope, which the next will be like
+	var room Room
 	for i, msg := range batch {
 		key, err := b.key.textOr(i, msg, MetaKafkaKey, nil)
-		if cap(buf)-len(buf) < size {
-			buf = make([]byte, 0, max(size, min(size*(len(batch)-i), chunk)))
-		}
-		start := len(buf)
+		var value []byte
 		if err == nil {
-			buf, err = b.Append(buf, i, msg, key)
+			value, err = b.Encode(&room, i, msg, key)
 		}
 		if err != nil {
 			msg.SetError(err)
 			continue
 		}
-		size = len(buf) - start
-		records[i] = record{value: buf[start:len(buf):len(buf)], key: key}
+		records[i] = record{value, key}
 	}
 	for i, r := range records {
 		if r.value == nil {

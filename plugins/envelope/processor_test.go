@@ -322,3 +322,27 @@ func TestConstructorRefusesConstantsThatCannotBe(t *testing.T) {
 	_, err = parseConfig(conf)
 	require.EqualError(t, err, `qos: want 0, 1 or 2, got "7"`)
 }
+
+func TestRoomIsUsedAgain(t *testing.T) {
+	var room Room
+	write := func(n int) []byte {
+		return room.put(append(room.get(n, 1000), make([]byte, n)...))
+	}
+	first := write(100)
+	second := write(100)
+	require.Len(t, first, 100)
+	require.Len(t, second, 100)
+	require.Equal(t, 100, cap(first), "what is appended to one envelope must not reach the next")
+	require.Len(t, write(2*chunk), 2*chunk, "an envelope larger than a buffer has its own")
+	write(chunk)
+	room.Reset()
+	again := map[*byte]bool{}
+	for range 3 {
+		again[&write(chunk/2)[0]] = true
+	}
+	require.Contains(t, again, &first[0])
+	for range 5 {
+		room.Reset()
+	}
+	require.Empty(t, room.spare, "what nobody needs any more goes")
+}

@@ -45,12 +45,14 @@ type output struct {
 	mu       sync.Mutex
 	producer *producer // nil until connected
 	holding  *delivery // the batch that the engine will hand over again
+	spare    []*buffers
+	idle     *time.Timer
 	closed   bool
 	running  sync.WaitGroup
 }
 
 func newOutput(conf *config, mgr *service.Resources) *output {
-	return &output{
+	o := &output{
 		conf:    conf,
 		logger:  mgr.Logger(),
 		failed:  mgr.Metrics().NewCounter("kafka_output_records_failed", "topic", "class", "error"),
@@ -58,6 +60,8 @@ func newOutput(conf *config, mgr *service.Resources) *output {
 		silence: conf.timeout + conf.requestOverhead,
 		pace:    defaultPace,
 	}
+	o.idle = time.AfterFunc(spareFor, o.dropBuffers)
+	return o
 }
 
 // errClosed ends a Connect that comes after Close.
@@ -68,6 +72,36 @@ func (o *output) state() (p *producer, holding *delivery, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.producer, o.holding, o.closed
+}
+
+// buffers returns those of a batch that Kafka has, or new ones.
+func (o *output) buffers() *buffers {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.spare); n > 0 {
+		b := o.spare[n-1]
+		o.spare = o.spare[:n-1]
+		return b
+	}
+	return new(buffers)
+}
+
+// spareFor is how long buffers are kept that no batch comes for.
+const spareFor = 10 * time.Second
+
+// recycle keeps the buffers of a batch for a later one.
+func (o *output) recycle(b *buffers) {
+	b.empty()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spare = append(o.spare, b)
+	o.idle.Reset(spareFor)
+}
+
+func (o *output) dropBuffers() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spare = nil
 }
 
 func (o *output) hold(d *delivery) {
@@ -111,7 +145,7 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 		if d != nil && !d.ended() {
 			return service.ErrNotConnected
 		}
-		b := spareBuffers.Get().(*buffers)
+		b := o.buffers()
 		d = newDelivery(batch, b, o.conf.records.build(batch, b), o.conf.block)
 		if !o.begin(p, d) {
 			return service.ErrNotConnected
@@ -119,7 +153,7 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 	}
 	err := o.await(ctx, p, d, batch)
 	if err == nil && d.errs == nil {
-		d.recycle()
+		o.recycle(d.buffers)
 	}
 	return err
 }
@@ -203,6 +237,7 @@ func (o *output) Close(ctx context.Context) error {
 	o.mu.Lock()
 	p := o.producer
 	o.closed = true
+	o.idle.Stop()
 	o.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -171,30 +170,17 @@ func (b *builder) build(batch service.MessageBatch, in *buffers) (errs []error) 
 
 // buffers hold the records of a batch, and what they are made of.
 type buffers struct {
-	records []kgo.Record
-	keys    []byte // of the records so far, or the one of all
-	values  []byte // the envelopes so far
+	records   []kgo.Record
+	keys      []byte // of the records so far, or the one of all
+	envelopes envelope.Room
 }
 
-// spareBuffers are those of batches that Kafka has.
-var spareBuffers = sync.Pool{New: func() any { return new(buffers) }}
-
-// largestSpare is the most bytes of one buffer that are kept for later.
-const largestSpare = 4 << 20
-
-// recycle gives the buffers to another batch. The client must be done with all
-// records of this one: those that it has failed may still be on their way.
-func (b *buffers) recycle() {
-	if cap(b.keys) > largestSpare || cap(b.values) > largestSpare {
-		return
-	}
-	b.empty()
-	spareBuffers.Put(b)
-}
-
+// empty makes room for another batch. The client must be done with all records of
+// this one: those that it has failed may still be on their way.
 func (b *buffers) empty() {
 	clear(b.records)
-	b.records, b.keys, b.values = b.records[:0], b.keys[:0], b.values[:0]
+	b.records, b.keys = b.records[:0], b.keys[:0]
+	b.envelopes.Reset()
 }
 
 // making is what the records of one batch share while they are made.
@@ -284,11 +270,9 @@ func (m *making) setValue(r *kgo.Record, i int, msg *service.Message, key string
 	if err := msg.GetError(); err != nil {
 		return fmt.Errorf("a processor failed on the message: %w", err)
 	}
-	start := len(m.values)
-	if m.values, err = m.encoding.Append(m.values, i, msg, key); err != nil {
+	if r.Value, err = m.encoding.Encode(&m.envelopes, i, msg, key); err != nil {
 		return fmt.Errorf("making the envelope: %w", err)
 	}
-	r.Value = m.values[start:len(m.values):len(m.values)]
 	return nil
 }
 
