@@ -338,7 +338,7 @@ func TestRoomIsUsedAgain(t *testing.T) {
 	room.Reset()
 	again := map[*byte]bool{}
 	for range 3 {
-		again[&write(chunk/2)[0]] = true
+		again[&write(chunk / 2)[0]] = true
 	}
 	require.Contains(t, again, &first[0])
 	for range 5 {

@@ -156,6 +156,7 @@ func buildSystems(dir string) ([]system, error) {
 		}
 	}
 	var systems []system
+	only := os.Getenv("SYSTEMS")
 	for _, s := range []struct {
 		name, pkg string
 		args      func(c cell, mqtt, brokers, topic, dir string) ([]string, error)
@@ -166,6 +167,9 @@ func buildSystems(dir string) ([]system, error) {
 			return []string{"-mqtt", mqtt, "-kafka", brokers, "-topic", topic}, nil
 		}},
 	} {
+		if only != "" && !strings.Contains(only, s.name) {
+			continue
+		}
 		path, err := build(s.name, s.pkg)
 		if err != nil {
 			return nil, err

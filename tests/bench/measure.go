@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -129,6 +130,11 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 	after, err := cpuTime(pid)
 	if err != nil {
 		return figures{}, err
+	}
+	if os.Getenv("CPUPROFILE") != "" {
+		_ = cmd.Process.Signal(syscall.SIGUSR1)
+		time.Sleep(time.Second)
+		os.Rename(os.Getenv("CPUPROFILE"), os.Getenv("CPUPROFILE")+"."+s.name)
 	}
 	f := figures{
 		Rate: float64(c.load.messages) / took.Seconds(),
