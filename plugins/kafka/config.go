@@ -49,8 +49,6 @@ const (
 	fieldRecordDeliveryTimeout  = "record_delivery_timeout"
 )
 
-const strategyBlock = "block"
-
 // What lint and the constructor say alike.
 const (
 	needPartition  = "a partition must be specified when the partitioner is set to manual"
@@ -59,7 +57,8 @@ const (
 	needAcksAll    = "idempotent_write requires acks to be set to all"
 	needOneRequest = "idempotent_write requires max_in_flight_requests to be 1, set idempotent_write to false to use higher values"
 	wantWord       = "field %s: want %s, got %q"
-	needOneBatch   = "failure_strategy block requires max_in_flight to be 1: a batch that is held back must hold every later one back"
+	needOneBatch   = "failure_strategy requires max_in_flight to be 1: a batch that is held back must hold every later one back"
+	ownDeadTopic   = "failure_strategy.topic_name: %q is the topic that records are written to; name another"
 )
 
 const lintRule = `root = [
@@ -68,7 +67,7 @@ const lintRule = `root = [
   if this.timestamp.or("") != "" && this.timestamp_ms.or("") != "" { "` + oneTimestamp + `" },
   if this.idempotent_write.or(true) == true && this.acks.or("all") != "all" { "` + needAcksAll + `" },
   if this.idempotent_write.or(true) == true && this.max_in_flight_requests.or(1) != 1 { "` + needOneRequest + `" },
-  if this.failure_strategy.or("") == "block" && this.max_in_flight.or(1) != 1 { "` + needOneBatch + `" },
+  if this.failure_strategy.or("") != "" && this.max_in_flight.or(1) != 1 { "` + needOneBatch + `" },
 ].filter(message -> message != null)`
 
 // Spec describes the output kafka_franz and its fields.
@@ -150,13 +149,9 @@ func deliveryFields() []*service.ConfigField {
 			Default(1),
 		service.NewBatchPolicyField(fieldBatching),
 		service.NewDurationField(fieldLinger).
-			Description("How long the producer waits for more records before it writes what it has. A batch is written as a whole without waiting, so that it helps only where many small batches are in flight.").
+			Description("How long a batch waits before it is written, while its input gathers the next one, so that Kafka gets fewer and larger record batches. A batch that fills a record batch does not wait.").
 			Default("0s").Advanced(),
-		service.NewStringAnnotatedEnumField(fieldFailureStrategy, map[string]string{
-			strategyBlock: "The batch is held, and every later one behind it, until the fault is mended. The output is not ready meanwhile and tells the cause; it goes on by itself, in order, and writes nothing twice. A Kafka that goes away counts as a fault.",
-		}).
-			Description("What becomes of messages that Kafka refuses for good: a record that is too large, a topic that does not exist, a permission that is missing. Without it, the refused messages are rejected, and their input decides.").
-			Optional(),
+		strategyField(),
 		service.NewStringField(fieldRackID).Description("Has no effect.").Deprecated(),
 	}
 }

@@ -112,6 +112,7 @@ func TestLintAndConstructorAgree(t *testing.T) {
 		{[]string{"acks: leader", "idempotent_write: false"}, []string{"acks: leader"}, needAcksAll},
 		{[]string{"max_in_flight_requests: 2", "idempotent_write: false"}, []string{"max_in_flight_requests: 2"}, needOneRequest},
 		{[]string{"failure_strategy: block", "max_in_flight: 1"}, []string{"failure_strategy: block", "max_in_flight: 2"}, needOneBatch},
+		{[]string{"failure_strategy: { strategy: discard }", "max_in_flight: 1"}, []string{"failure_strategy: { strategy: discard }", "max_in_flight: 2"}, needOneBatch},
 	} {
 		for _, lines := range [][]string{test.good, test.bad} {
 			text := "kafka_franz:\n  seed_brokers: [localhost:1]\n  topic: t\n  " + strings.Join(lines, "\n  ") + "\n"
@@ -137,12 +138,12 @@ func TestBadConfigs(t *testing.T) {
 		"max_message_bytes: 3GB":        "is more than 2147483647 bytes",
 		"max_buffered_records: 0":       "field max_buffered_records: want 1 or more",
 		"max_in_flight: 0":              "field max_in_flight: want 1 or more",
-		"failure_strategy: drop":        "field failure_strategy: want block, got \"drop\"",
+		"failure_strategy: drop":        "field failure_strategy: value \"drop\" is unknown; it takes block, discard, discard_after_retry, dead_message_queue",
 		"acks: one":                     "field acks: want all, leader or none, got \"one\"",
 		"partitioner: random":           "field partitioner: want murmur2_hash",
 		"compression: rar":              "field compression: want lz4",
-		"linger: -1s":                   "field linger: want 0s or more",
-		"linger: 10m":                   "configuring the Kafka client",
+		"linger: -1s":                   "field linger: want 0s to 1m",
+		"linger: 10m":                   "field linger: want 0s to 1m",
 		"broker_write_max_bytes: 1KiB":  "configuring the Kafka client",
 		"sasl: [ { mechanism: NOPE } ]": "unknown mechanism \"NOPE\"",
 		"sasl: [ { mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT } ]":                                       "works inside Redpanda Cloud only",
@@ -161,11 +162,12 @@ func TestBadConfigs(t *testing.T) {
 
 func TestSettingsReachTheClient(t *testing.T) {
 	for line, check := range map[string]func(*kgo.Client) (got, want any){
-		"linger: 5ms":             func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerLinger), 5 * time.Millisecond },
-		"":                        func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerLinger), time.Duration(0) },
-		"max_in_flight: 1":        func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ManualFlushing), true },
-		"max_in_flight: 2":        func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ManualFlushing), false },
-		"idempotent_write: false": func(c *kgo.Client) (any, any) { return c.OptValue(kgo.DisableIdempotentWrite), true },
+		"{linger: 5ms, max_in_flight: 2}": func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerLinger), 5 * time.Millisecond },
+		"linger: 5ms":                     func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerLinger), time.Duration(0) },
+		"":                                func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerLinger), time.Duration(0) },
+		"max_in_flight: 1":                func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ManualFlushing), true },
+		"max_in_flight: 2":                func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ManualFlushing), false },
+		"idempotent_write: false":         func(c *kgo.Client) (any, any) { return c.OptValue(kgo.DisableIdempotentWrite), true },
 		"{idempotent_write: false, acks: leader}": func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.LeaderAck() },
 		"{idempotent_write: false, acks: none}":   func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.NoAck() },
 		"acks: all":                               func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.AllISRAcks() },

@@ -95,11 +95,20 @@ func (o *output) mend(ctx context.Context, p *producer, d *delivery) error {
 			}
 			return o.explainFault(p, d)
 		}
-		if err := p.ping(ctx); err != nil {
-			return o.conf.explainConnect(err)
+		to, letters := p, d.burying.Load()
+		if letters != nil {
+			to = letters
 		}
-		if !time.Now().Before(silentAt) {
-			return o.explainSilence(ctx, p, d)
+		if err := to.ping(ctx); err != nil {
+			return to.conf.explainConnect(err)
+		}
+		if now := time.Now(); d.waiting.Load() {
+			silentAt = now.Add(o.silence)
+		} else if !now.Before(silentAt) {
+			if letters != nil {
+				return letters.explainSilence(ctx, []string{o.conf.strategy.TopicName})
+			}
+			return p.explainSilence(ctx, d.topics())
 		}
 	}
 }
@@ -139,20 +148,24 @@ func (o *output) listen(ctx context.Context, d *delivery) error {
 }
 
 // explainSilence names the reason if it can be seen.
-func (o *output) explainSilence(ctx context.Context, p *producer, d *delivery) error {
-	why := p.diagnose(ctx, d.topics())
+func (p *producer) explainSilence(ctx context.Context, topics []string) error {
+	where := "Kafka"
+	if len(topics) > 0 {
+		where = fmt.Sprintf("topic %q", topics[0])
+	}
+	why := p.diagnose(ctx, topics)
 	if why == "" {
 		why = "see the logs of the brokers"
 	}
-	return fmt.Errorf("writing to topic %q: Kafka answers, but acknowledges no record: %s", d.records[0].Topic, why)
+	return fmt.Errorf("writing to %s: Kafka answers, but acknowledges no record: %s", where, why)
 }
 
 // explainFault also counts a record, the first time that it is at fault.
 func (o *output) explainFault(p *producer, d *delivery) error {
 	f := d.fault
-	if d.counted != f.index+1 {
-		d.counted = f.index + 1
-		o.count(d, *f)
+	d.count(*f)
+	if errors.As(f.err, new(*deadLetterError)) {
+		return f.err
 	}
 	r := &d.records[f.index]
 	return o.conf.explain(f.err, r, f.index, len(d.records), p.limits.of(r.Topic))

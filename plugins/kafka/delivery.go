@@ -3,6 +3,9 @@ package kafka
 import (
 	"slices"
 	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
@@ -32,20 +35,26 @@ func (s segment) at(k int) int {
 type delivery struct {
 	batch service.MessageBatch
 	*buffers
-	errs []error // by record: those that were given up; nil without any
-	hold bool    // stop at the first refusal
+	errs   []error // by record: those that were given up, or cannot be written; nil without any
+	remedy *remedy // nil to give up what is refused
+	began  time.Time
 
 	again []segment // to be written before the rest, in order
 	next  int       // the first record that was not tried yet
 
 	fault    *failure // why it stopped
-	counted  int      // the record that was counted as a fault, from 1
+	counted  int      // the record that was counted as refused last, from 1
+	tried    int      // the record that was tried as often as the strategy says, from 1
+	given    int      // how many records the strategy has done away with
+	refused  bool     // whether Kafka has refused a record, which may be on its way still
 	progress atomic.Int64
-	done     chan struct{} // closed when run has ended
+	waiting  atomic.Bool              // whether it waits by itself
+	burying  atomic.Pointer[producer] // set while it waits for a dead letter
+	done     chan struct{}            // closed when run has ended
 }
 
-func newDelivery(batch service.MessageBatch, b *buffers, errs []error, hold bool) *delivery {
-	return &delivery{batch: batch, buffers: b, errs: errs, hold: hold}
+func newDelivery(batch service.MessageBatch, b *buffers, errs []error, remedy *remedy) *delivery {
+	return &delivery{batch: batch, buffers: b, errs: errs, remedy: remedy, began: time.Now()}
 }
 
 // start writes what is left of the batch, in a goroutine that ends by closing
@@ -109,14 +118,38 @@ func (d *delivery) topics() []string {
 
 func (d *delivery) run(p *producer) {
 	p.learn(d.records)
+	d.linger(p)
 	for d.fault == nil {
 		seg, ok := d.take(p)
 		if !ok {
 			return
 		}
 		if failures := p.write(d.records, seg, &d.progress); len(failures) > 0 {
+			d.refused = true
 			d.settle(p, seg.len(), failures)
 		}
+	}
+}
+
+// linger waits as long as the configuration says, if nothing was tried yet and
+// the batch is small.
+func (d *delivery) linger(p *producer) {
+	if wait := p.conf.linger; wait > 0 && p.conf.manualFlush() && d.next == 0 && p.part(d.records, 0) == len(d.records) {
+		d.wait(p, wait)
+	}
+}
+
+// wait returns false if the client was closed meanwhile.
+func (d *delivery) wait(p *producer, wait time.Duration) bool {
+	d.waiting.Store(true)
+	defer d.waiting.Store(false)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.client.Context().Done():
+		return false
 	}
 }
 
@@ -128,9 +161,11 @@ func (d *delivery) take(p *producer) (seg segment, ok bool) {
 		return seg, true
 	}
 	for d.next < len(d.records) && d.errs != nil && d.errs[d.next] != nil {
-		if d.hold {
-			d.fault = &failure{d.next, d.errs[d.next]}
-			return segment{}, false
+		if d.remedy != nil {
+			f := failure{d.next, d.errs[d.next]}
+			if d.fault = d.giveUp(p, f); d.fault != nil {
+				return segment{}, false
+			}
 		}
 		d.next++
 	}
@@ -153,19 +188,22 @@ func (d *delivery) take(p *producer) (seg segment, ok bool) {
 // in halves, until it is alone.
 func (d *delivery) settle(p *producer, size int, failures []failure) {
 	var open []int
-	for _, f := range failures {
-		if size > 1 && sharedByBatch(f.err) {
+	exhausted := d.remedy != nil && p.exhausted(d.records, failures)
+	for k, f := range failures {
+		switch {
+		case size > 1 && sharedByBatch(f.err):
 			open = append(open, f.index)
-			continue
+		case d.remedy != nil:
+			if fault := d.treat(p, f, exhausted); fault != nil {
+				d.keep(append(open, indexes(failures[k:])...), *fault)
+				return
+			}
+		default:
+			if d.errs == nil {
+				d.errs = make([]error, len(d.records))
+			}
+			d.errs[f.index] = f.err
 		}
-		if d.hold {
-			d.keep(failures, f)
-			return
-		}
-		if d.errs == nil {
-			d.errs = make([]error, len(d.records))
-		}
-		d.errs[f.index] = f.err
 	}
 	if len(open) == 0 {
 		return
@@ -177,6 +215,67 @@ func (d *delivery) settle(p *producer, size int, failures []failure) {
 		halves = append(halves, segment{list: open[half:]})
 	}
 	d.again = append(halves, d.again...)
+}
+
+func indexes(failures []failure) []int {
+	list := make([]int, len(failures))
+	for i, f := range failures {
+		list[i] = f.index
+	}
+	return list
+}
+
+// treat tries a refused record again, alone, and gives it up at last, as far as
+// the strategy says so. Meanwhile nothing else is written. It returns the fault
+// that holds the batch, if there is one.
+func (d *delivery) treat(p *producer, f failure, exhausted bool) *failure {
+	if !d.remedy.takes(f.err, exhausted) {
+		return &f
+	}
+	d.count(f)
+	if d.tried != f.index+1 {
+		times, wait := d.remedy.retries(f.err)
+		for range times {
+			if !d.wait(p, wait) {
+				return &failure{f.index, kgo.ErrClientClosed}
+			}
+			d.remedy.metrics.retried.Incr(1)
+			failures := p.write(d.records, segment{from: f.index, to: f.index + 1}, &d.progress)
+			if len(failures) == 0 {
+				return nil
+			}
+			f = failures[0]
+			if !d.remedy.takes(f.err, p.exhausted(d.records, failures)) {
+				return &f
+			}
+		}
+		d.tried = f.index + 1
+	}
+	return d.giveUp(p, f)
+}
+
+// giveUp does the last thing that the strategy says, and returns the fault that
+// holds the batch if that is not possible.
+func (d *delivery) giveUp(p *producer, f failure) *failure {
+	if !d.remedy.takes(f.err, true) {
+		return &f
+	}
+	d.count(f)
+	r := &d.records[f.index]
+	refusal := p.conf.explain(f.err, r, f.index, len(d.records), p.limits.of(r.Topic))
+	if err := d.remedy.finish(r, refusal, d); err != nil {
+		return &failure{f.index, err}
+	}
+	d.given++
+	return nil
+}
+
+// count counts a refused record, the first time that it is refused.
+func (d *delivery) count(f failure) {
+	if d.counted != f.index+1 {
+		d.counted = f.index + 1
+		d.remedy.metrics.fail(d.records[f.index].Topic, f.err)
+	}
 }
 
 // refit reads the limits anew of the topics that have found a record batch of
@@ -197,14 +296,10 @@ func (d *delivery) refit(p *producer, failures []failure) {
 	}
 }
 
-// keep holds the batch because of a fault, all refused records ahead of what
-// was not tried yet. The first of them goes alone the next time: as long as it
-// is refused, the others need not be sent.
-func (d *delivery) keep(failures []failure, why failure) {
-	list := make([]int, len(failures))
-	for i, f := range failures {
-		list[i] = f.index
-	}
+// keep holds the batch because of a fault, the refused records of the list ahead
+// of what was not tried yet. The first of them goes alone the next time: as long
+// as it is refused, the others need not be sent.
+func (d *delivery) keep(list []int, why failure) {
 	kept := []segment{{list: list[:1]}}
 	if len(list) > 1 {
 		kept = append(kept, segment{list: list[1:]})

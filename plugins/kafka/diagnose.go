@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // diagnose looks for the reason why Kafka answers and yet acknowledges no
@@ -51,4 +52,19 @@ func (p *producer) diagnose(ctx context.Context, topics []string) string {
 		}
 	}
 	return ""
+}
+
+// exhausted says whether a limit that the user has set on tries or time is all
+// that has failed the records. Where Kafka can be asked and names a fault that a
+// person has to mend, it is not.
+func (p *producer) exhausted(records []kgo.Record, failures []failure) bool {
+	first := failures[0]
+	if !p.conf.exhausts(first.err) {
+		return false
+	}
+	ctx := p.client.Context()
+	if err := p.ping(ctx); err != nil {
+		return !isAuthentication(err) && ctx.Err() == nil
+	}
+	return p.diagnose(ctx, []string{records[first.index].Topic}) == ""
 }

@@ -17,6 +17,14 @@ type recordError struct{ err error }
 func (e *recordError) Error() string { return e.err.Error() }
 func (e *recordError) Unwrap() error { return e.err }
 
+// messageError is the error that a message carries, of a processor that failed.
+type messageError struct{ err error }
+
+func (e *messageError) Error() string {
+	return "the message carries an error of its processing, which has to be mended, or handled by catch: " + e.err.Error()
+}
+func (e *messageError) Unwrap() error { return e.err }
+
 // class says what a refusal is about.
 type class string
 
@@ -53,7 +61,7 @@ func classify(err error) class {
 	switch {
 	case errors.As(err, new(*recordError)), isAny(err, recordFaults):
 		return classRecord
-	case isAny(err, topicFaults):
+	case isAny(err, topicFaults), errors.As(err, new(*deadLetterError)):
 		return classTopic
 	default:
 		return classCluster
@@ -79,6 +87,12 @@ func isAuthentication(err error) bool {
 func code(err error) string {
 	if e, ok := errors.AsType[*kerr.Error](err); ok {
 		return e.Message
+	}
+	if e, ok := errors.AsType[*deadLetterError](err); ok {
+		return code(e.err)
+	}
+	if errors.As(err, new(*messageError)) {
+		return "PROCESSING_FAILED"
 	}
 	if errors.As(err, new(*recordError)) {
 		return "INVALID_MESSAGE"

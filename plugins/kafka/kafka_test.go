@@ -79,7 +79,12 @@ func rewrapped(batch service.MessageBatch) service.MessageBatch { return batch.C
 // consumed are all records of the topic by partition.
 func consumed(t testing.TB, c *kfake.Cluster, topic string, opts ...kgo.Opt) map[int32][]*kgo.Record {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}, opts...)...)
+	return consumedFrom(t, c.ListenAddrs(), topic, opts...)
+}
+
+func consumedFrom(t testing.TB, brokers []string, topic string, opts ...kgo.Opt) map[int32][]*kgo.Record {
+	t.Helper()
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}, opts...)...)
 	require.NoError(t, err)
 	defer client.Close()
 	ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)
@@ -87,7 +92,7 @@ func consumed(t testing.TB, c *kfake.Cluster, topic string, opts ...kgo.Opt) map
 	want := 0
 	ends.Each(func(o kadm.ListedOffset) { want += int(o.Offset) })
 	records := map[int32][]*kgo.Record{}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for got := 0; got < want; {
 		fetches := client.PollFetches(ctx)

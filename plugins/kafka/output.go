@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -33,10 +34,10 @@ func Register(env *service.Environment) error {
 // errors where it tells whether the stream is ready, and then hands over the
 // same batch again, ahead of any other.
 type output struct {
-	conf   *config
-	logger *service.Logger
-	failed *service.MetricCounter
-	held   *service.MetricGauge
+	conf    *config
+	logger  *service.Logger
+	metrics metrics
+	remedy  *remedy // nil to reject what is refused
 
 	// silence is how long a batch may go without any acknowledgement.
 	silence time.Duration
@@ -52,11 +53,12 @@ type output struct {
 }
 
 func newOutput(conf *config, mgr *service.Resources) *output {
+	m := newMetrics(mgr.Metrics())
 	o := &output{
 		conf:    conf,
 		logger:  mgr.Logger(),
-		failed:  mgr.Metrics().NewCounter("kafka_output_records_failed", "topic", "class", "error"),
-		held:    mgr.Metrics().NewGauge("kafka_output_blocked"),
+		metrics: m,
+		remedy:  newRemedy(conf, m, mgr),
 		silence: conf.timeout + conf.requestOverhead,
 		pace:    defaultPace,
 	}
@@ -109,9 +111,9 @@ func (o *output) hold(d *delivery) {
 	defer o.mu.Unlock()
 	o.holding = d
 	if d == nil {
-		o.held.Set(0)
+		o.metrics.blocked.Set(0)
 	} else {
-		o.held.Set(1)
+		o.metrics.blocked.Set(1)
 	}
 }
 
@@ -146,20 +148,24 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 			return service.ErrNotConnected
 		}
 		b := o.buffers()
-		d = newDelivery(batch, b, o.conf.records.build(batch, b), o.conf.block)
+		errs := o.conf.records.build(batch, b)
+		if o.remedy != nil {
+			errs = o.remedy.refuse(batch, b.records, errs)
+		}
+		d = newDelivery(batch, b, errs, o.remedy)
 		if !o.begin(p, d) {
 			return service.ErrNotConnected
 		}
 	}
 	err := o.await(ctx, p, d, batch)
-	if err == nil && d.errs == nil {
+	if err == nil && d.errs == nil && !d.refused {
 		o.recycle(d.buffers)
 	}
 	return err
 }
 
 func (o *output) await(ctx context.Context, p *producer, d *delivery, batch service.MessageBatch) error {
-	if !o.conf.block {
+	if o.remedy == nil {
 		select {
 		case <-d.done:
 			return o.result(p, d, batch)
@@ -174,6 +180,7 @@ func (o *output) await(ctx context.Context, p *producer, d *delivery, batch serv
 		case <-d.done:
 			if d.fault == nil {
 				o.hold(nil)
+				o.finished(d, d.given)
 				return nil
 			}
 			o.hold(d)
@@ -183,7 +190,7 @@ func (o *output) await(ctx context.Context, p *producer, d *delivery, batch serv
 			return ctx.Err()
 		case <-timer.C:
 			now := d.progress.Load()
-			if now == seen {
+			if now == seen && !d.waiting.Load() {
 				o.hold(d)
 				return service.ErrNotConnected
 			}
@@ -196,40 +203,56 @@ func (o *output) await(ctx context.Context, p *producer, d *delivery, batch serv
 // result is the error that a batch with refused records is rejected with.
 func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) error {
 	var failed *service.BatchError
+	refused := 0
 	for i, err := range d.errs {
 		if err == nil {
 			continue
 		}
-		o.count(d, failure{i, err})
+		refused++
+		o.metrics.fail(d.records[i].Topic, err)
 		err = o.conf.explain(err, &d.records[i], i, len(d.records), p.limits.of(d.records[i].Topic))
 		if failed == nil {
 			failed = service.NewBatchError(batch, err)
 		}
 		failed = failed.Failed(i, err)
 	}
+	o.finished(d, refused)
 	if failed == nil {
 		return nil
 	}
 	return failed
 }
 
-func (o *output) count(d *delivery, f failure) {
-	o.failed.Incr(1, d.records[f.index].Topic, string(classify(f.err)), code(f.err))
+// finished counts a batch of which all but so many records are in Kafka.
+func (o *output) finished(d *delivery, refused int) {
+	o.metrics.sent.Incr(int64(len(d.records) - refused))
+	o.metrics.duration.Timing(time.Since(d.began).Nanoseconds())
 }
 
 // ConnectionTest asks Kafka for a sign of life over a connection of its own.
 func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
-	p, err := newProducer(o.conf, kgoLogger{o.logger})
-	if err == nil {
-		defer p.client.Close()
-		if err = p.ping(ctx); err != nil {
-			err = o.conf.explainConnect(err)
+	err := o.conf.test(ctx, o.logger)
+	if err == nil && o.conf.strategy.BootstrapServers != nil {
+		if err = o.conf.forDeadLetters().test(ctx, o.logger); err != nil {
+			err = fmt.Errorf("dead letters: %w", err)
 		}
 	}
 	if err != nil {
 		return service.ConnectionTestFailed(err).AsList()
 	}
 	return service.ConnectionTestSucceeded().AsList()
+}
+
+func (c *config) test(ctx context.Context, logger *service.Logger) error {
+	p, err := newProducer(c, kgoLogger{logger})
+	if err != nil {
+		return err
+	}
+	defer p.client.Close()
+	if err := p.ping(ctx); err != nil {
+		return c.explainConnect(err)
+	}
+	return nil
 }
 
 // Close gives up what is under way and waits for it to end.
@@ -244,6 +267,9 @@ func (o *output) Close(ctx context.Context) error {
 		defer close(ended)
 		if p != nil {
 			p.client.Close()
+		}
+		if o.remedy != nil {
+			o.remedy.close()
 		}
 		o.running.Wait()
 	}()

@@ -175,13 +175,33 @@ func requireOnceInOrder(t *testing.T, c *kfake.Cluster, n int) {
 // overtake it. This holds from the first batch of a topic on, for which the
 // client has to ask for the partitions first.
 func TestPartIsOneRequest(t *testing.T) {
-	c := cluster(t, 1)
-	o := started(t, c.ListenAddrs(), block()...)
-	requests := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1})
-	for i := range 20 {
-		require.NoError(t, o.WriteBatch(t.Context(), messages(1000*i, 1000)))
-		require.Equal(t, i+1, requests.Hits())
+	for _, linger := range []string{"linger: 0s", "linger: 2ms"} {
+		t.Run(linger, func(t *testing.T) {
+			c := cluster(t, 1)
+			o := started(t, c.ListenAddrs(), block(linger)...)
+			requests := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1})
+			for i := range 20 {
+				require.NoError(t, o.WriteBatch(t.Context(), messages(1000*i, 1000)))
+				require.Equal(t, i+1, requests.Hits())
+			}
+		})
 	}
+}
+
+// A batch that fills a record batch waits for nothing, and one that lingers ends
+// with the output.
+func TestLingerDelaysSmallBatchesOnly(t *testing.T) {
+	c := cluster(t, 1)
+	o := started(t, c.ListenAddrs(), block("linger: 1m", "max_message_bytes: 1KiB")...)
+	require.NoError(t, o.WriteBatch(t.Context(), messages(0, 1000)))
+	b := new(buffers)
+	batch := messages(1000, 1)
+	d := newDelivery(batch, b, o.conf.records.build(batch, b), o.remedy)
+	require.True(t, o.begin(o.producer, d))
+	require.Eventually(t, d.waiting.Load, 10*time.Second, time.Millisecond)
+	require.NoError(t, o.Close(t.Context()))
+	<-d.done
+	require.Len(t, values(t, c, "t"), 1000)
 }
 
 func TestBatchesInParallel(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -34,8 +33,7 @@ type config struct {
 
 	maxInFlight int
 	linger      time.Duration
-	strategy    string
-	block       bool // whether the strategy is to block
+	strategy    Strategy
 
 	partitioner        string
 	idempotent         bool
@@ -55,7 +53,14 @@ type config struct {
 // manualFlush says whether the producer writes only when a part of a batch has
 // been handed over in full. Then a partition gets one record batch a part, and
 // a refusal cannot be overtaken by the records behind it.
-func (c *config) manualFlush() bool { return c.linger == 0 && c.maxInFlight == 1 }
+func (c *config) manualFlush() bool { return c.maxInFlight == 1 }
+
+// deadTopicIsOwn says whether a dead letter would be written to the topic that
+// has refused it.
+func (c *config) deadTopicIsOwn() bool {
+	return c.strategy.TopicName != "" && c.strategy.BootstrapServers == nil &&
+		c.records.topic.isConstant && c.records.topic.constant == c.strategy.TopicName
+}
 
 // parser collects the first error of many look-ups.
 type parser struct {
@@ -101,7 +106,6 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 
 		maxInFlight: read(p, conf.FieldInt, fieldMaxInFlight),
 		linger:      read(p, conf.FieldDuration, fieldLinger),
-		strategy:    p.optional(fieldFailureStrategy),
 
 		partitioner:        p.optional(fieldPartitioner),
 		idempotent:         read(p, conf.FieldBool, fieldIdempotentWrite),
@@ -117,17 +121,15 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 		recordRetries:      read(p, conf.FieldInt, fieldRecordRetries),
 		deliveryTimeout:    read(p, conf.FieldDuration, fieldRecordDeliveryTimeout),
 	}
-	for _, item := range read(p, conf.FieldStringList, fieldSeedBrokers) {
-		for address := range strings.SplitSeq(item, ",") {
-			if address = strings.TrimSpace(address); address != "" {
-				c.brokers = append(c.brokers, address)
-			}
-		}
-	}
+	c.brokers = addresses(read(p, conf.FieldStringList, fieldSeedBrokers)...)
 	if p.err != nil {
 		return nil, p.err
 	}
-	c.block = c.strategy == strategyBlock
+	strategy, problems, err := parseStrategy(conf)
+	if err != nil {
+		return nil, err
+	}
+	c.strategy = strategy
 	tlsConf, enabled, err := conf.FieldTLSToggled(fieldTLS)
 	if err != nil {
 		return nil, fmt.Errorf("field %s: %w", fieldTLS, err)
@@ -150,11 +152,11 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 	if c.records, err = parseBuilder(conf); err != nil {
 		return nil, err
 	}
-	return c, c.check(conf)
+	return c, c.check(conf, problems)
 }
 
 // check refuses what lintRule does, and what the client would refuse later on.
-func (c *config) check(conf *service.ParsedConfig) error {
+func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) error {
 	var errs []error
 	refuse := func(when bool, format string, args ...any) {
 		if when {
@@ -167,16 +169,19 @@ func (c *config) check(conf *service.ParsedConfig) error {
 	refuse(!known, wantWord, fieldPartitioner, "murmur2_hash, round_robin, least_backup or manual", c.partitioner)
 	_, known = codecs[c.compression]
 	refuse(!known && c.compression != "", wantWord, fieldCompression, "lz4, snappy, gzip, zstd or none", c.compression)
-	refuse(!c.block && c.strategy != "", wantWord, fieldFailureStrategy, strategyBlock, c.strategy)
+	for _, p := range problems {
+		refuse(true, "field %s: %s", p.Field, p.What)
+	}
 	manual := c.partitioner == "manual"
 	refuse(manual && c.records.partition == nil, needPartition)
 	refuse(!manual && c.records.partition != nil, needManual)
 	refuse(conf.Contains(fieldTimestamp) && conf.Contains(fieldTimestampMs), oneTimestamp)
 	refuse(c.idempotent && c.acks != "all", needAcksAll)
 	refuse(c.idempotent && c.maxRequests != 1, needOneRequest)
-	refuse(c.block && c.maxInFlight != 1, needOneBatch)
+	refuse(c.strategy.Name != "" && c.maxInFlight != 1, needOneBatch)
+	refuse(c.deadTopicIsOwn(), ownDeadTopic, c.strategy.TopicName)
 	refuse(len(c.brokers) == 0, "field %s: want at least one address, such as localhost:9092", fieldSeedBrokers)
-	refuse(c.linger < 0, "field %s: want 0s or more, got %s", fieldLinger, c.linger)
+	refuse(c.linger < 0 || c.linger > time.Minute, "field %s: want 0s to 1m, got %s", fieldLinger, c.linger)
 	refuse(c.maxInFlight < 1, "field %s: want 1 or more, got %d", fieldMaxInFlight, c.maxInFlight)
 	refuse(c.maxBufferedRecords < 1, "field %s: want 1 or more, got %d", fieldMaxBufferedRecords, c.maxBufferedRecords)
 	refuse(c.maxRequests < 1, "field %s: want 1 or more, got %d", fieldMaxInFlightRequests, c.maxRequests)
@@ -221,7 +226,6 @@ func (c *config) options(logger kgo.Logger, hook kgo.Hook) []kgo.Opt {
 		kgo.BrokerMaxWriteBytes(c.brokerWriteBytes),
 		kgo.MaxBufferedRecords(c.maxBufferedRecords),
 		kgo.MaxProduceRequestsInflightPerBroker(c.maxRequests),
-		kgo.ProducerLinger(c.linger),
 		kgo.RetryBackoffFn(retryBackoff),
 		kgo.MetadataMinAge(time.Second),
 		// With waits this short, the default of 4 would not give brokers the
@@ -234,8 +238,11 @@ func (c *config) options(logger kgo.Logger, hook kgo.Hook) []kgo.Opt {
 	if hook != nil {
 		opts = append(opts, kgo.WithHooks(hook))
 	}
+	// With a manual flush, a delivery waits itself.
 	if c.manualFlush() {
-		opts = append(opts, kgo.ManualFlushing())
+		opts = append(opts, kgo.ManualFlushing(), kgo.ProducerLinger(0))
+	} else {
+		opts = append(opts, kgo.ProducerLinger(c.linger))
 	}
 	if c.maxBufferedBytes > 0 {
 		opts = append(opts, kgo.MaxBufferedBytes(c.maxBufferedBytes))

@@ -1,0 +1,200 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// deadLetters writes records to the dead letter topic, one at a time and so in
+// their order. It has a client of its own: what the output's client is told to
+// do with records, such as to refuse large ones, must not befall them again.
+type deadLetters struct {
+	conf   *config
+	topic  string
+	source string // the connector's name
+	logger *service.Logger
+
+	mu       sync.Mutex
+	producer *producer // nil until needed
+	closed   bool
+}
+
+func newDeadLetters(conf *config, mgr *service.Resources) *deadLetters {
+	l := &deadLetters{conf: conf.forDeadLetters(), topic: conf.strategy.TopicName, source: mgr.Label(), logger: mgr.Logger()}
+	if l.source == "" {
+		l.source = "kafka_franz"
+	}
+	return l
+}
+
+// forDeadLetters is the configuration that dead letters are written with: that
+// of the output, as far as it is about the way to Kafka.
+func (c *config) forDeadLetters() *config {
+	dead := *c
+	if servers := c.strategy.BootstrapServers; servers != nil {
+		dead.brokers = servers
+	}
+	dead.strategy = Strategy{}
+	dead.maxInFlight, dead.linger = 1, 0
+	dead.partitioner = ""
+	dead.acks = "all"
+	dead.maxRequests = 1
+	// Only the topic's own limit is to count.
+	dead.maxMessageBytes = c.brokerWriteBytes
+	dead.maxBufferedBytes = 0
+	dead.recordRetries, dead.deliveryTimeout = 0, 0
+	return &dead
+}
+
+// deadLetterError is a dead letter that could not be written.
+type deadLetterError struct {
+	topic   string
+	refusal error // why there was to be one
+	err     error
+}
+
+func (e *deadLetterError) Error() string {
+	return fmt.Sprintf("%s; writing it to the dead letter topic %q: %s", e.refusal, e.topic, e.err)
+}
+
+// open returns the producer, which it makes when it is asked the first time.
+func (l *deadLetters) open() (*producer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, kgo.ErrClientClosed
+	}
+	if l.producer == nil {
+		p, err := newProducer(l.conf, kgoLogger{l.logger})
+		if err != nil {
+			return nil, err
+		}
+		l.producer = p
+	}
+	return l.producer, nil
+}
+
+// renew makes the next open return another producer: the client may remember
+// the fault.
+func (l *deadLetters) renew(p *producer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.producer == p {
+		l.producer = nil
+	}
+	p.client.Close()
+}
+
+func (l *deadLetters) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.producer != nil {
+		l.producer.client.Close()
+	}
+}
+
+// write returns once the dead letter of the record is in Kafka, or refused.
+func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) error {
+	failed := func(err error) error { return &deadLetterError{l.topic, refusal, err} }
+	p, err := l.open()
+	if err != nil {
+		return failed(err)
+	}
+	letters := []kgo.Record{l.letter(record, refusal)}
+	d.burying.Store(p)
+	failures := p.write(letters, segment{from: 0, to: 1}, &d.progress)
+	d.burying.Store(nil)
+	if len(failures) == 0 {
+		return nil
+	}
+	err = failures[0].err
+	if isTooLarge(err) {
+		p.limits.forget(l.topic)
+		p.learn(letters)
+	}
+	advice := l.conf.advice(err, &letters[0], p.limits.of(l.topic))
+	if classify(err) == classCluster {
+		l.renew(p)
+	}
+	return failed(fmt.Errorf("%w%s", err, advice))
+}
+
+// letter is the record with the headers of Kafka Connect's dead letter queues,
+// as its DeadLetterQueueReporter writes them. There, topic, partition and offset
+// are those of the record that the connector has read; here, those that it was
+// written to, with -1 for the number that it never got.
+func (l *deadLetters) letter(record *kgo.Record, refusal error) kgo.Record {
+	letter := kgo.Record{
+		Topic:     l.topic,
+		Partition: -1,
+		Key:       record.Key,
+		Value:     record.Value,
+		Timestamp: record.Timestamp,
+		Headers:   slices.Clone(record.Headers),
+	}
+	if errors.Is(refusal, kerr.InvalidTimestamp) {
+		letter.Timestamp = time.Time{}
+	}
+	class := exceptionClass(refusal)
+	for _, header := range [][2]string{
+		{"topic", record.Topic},
+		{"partition", strconv.Itoa(int(record.Partition))},
+		{"offset", "-1"},
+		{"connector.name", l.source},
+		{"task.id", "0"},
+		{"stage", stage(refusal)},
+		{"class.name", "kafka_franz"},
+		{"exception.class.name", class},
+		{"exception.message", refusal.Error()},
+		{"exception.stacktrace", class + ": " + refusal.Error()},
+	} {
+		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: "__connect.errors." + header[0], Value: []byte(header[1])})
+	}
+	return letter
+}
+
+// stage is Kafka Connect's word for where a record has failed.
+func stage(refusal error) string {
+	switch {
+	case errors.As(refusal, new(*messageError)):
+		return "TRANSFORMATION"
+	case errors.As(refusal, new(*recordError)):
+		return "VALUE_CONVERTER"
+	default:
+		return "KAFKA_PRODUCE"
+	}
+}
+
+// exceptionClass is the exception that Kafka's own clients have for the refusal.
+func exceptionClass(refusal error) string {
+	for _, known := range []struct {
+		err   error
+		class string
+	}{
+		{kerr.MessageTooLarge, "common.errors.RecordTooLargeException"},
+		{kerr.RecordListTooLarge, "common.errors.RecordBatchTooLargeException"},
+		{kerr.InvalidRecord, "common.InvalidRecordException"},
+		{kerr.InvalidTimestamp, "common.errors.InvalidTimestampException"},
+		{kerr.CorruptMessage, "common.errors.CorruptRecordException"},
+		{kerr.InvalidTopicException, "common.errors.InvalidTopicException"},
+		{kgo.ErrRecordTimeout, "common.errors.TimeoutException"},
+	} {
+		if errors.Is(refusal, known.err) {
+			return "org.apache.kafka." + known.class
+		}
+	}
+	if errors.As(refusal, new(*recordError)) {
+		return "org.apache.kafka.connect.errors.DataException"
+	}
+	return "org.apache.kafka.common.errors.RetriableException"
+}

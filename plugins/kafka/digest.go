@@ -1,0 +1,62 @@
+package kafka
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// digest tells of events at most once in a while: of the first at once, of the
+// rest the latest and their number.
+type digest struct {
+	every time.Duration
+	tell  func(text string) // not called twice at a time
+
+	mu    sync.Mutex
+	timer *time.Timer // set while nothing may be told
+	many  int         // not told yet
+	text  string      // of the latest
+}
+
+func (d *digest) add(text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.many++
+	d.text = text
+	if d.timer == nil {
+		d.flushLocked()
+		d.timer = time.AfterFunc(d.every, d.due)
+	}
+}
+
+// due tells what has come up, or lets the next event be told at once.
+func (d *digest) due() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.many == 0 {
+		d.timer = nil
+		return
+	}
+	d.flushLocked()
+	d.timer = time.AfterFunc(d.every, d.due)
+}
+
+// close tells what is left.
+func (d *digest) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	d.flushLocked()
+}
+
+func (d *digest) flushLocked() {
+	switch {
+	case d.many == 1:
+		d.tell(d.text)
+	case d.many > 1:
+		d.tell(fmt.Sprintf("%s (%d records since this was last told)", d.text, d.many))
+	}
+	d.many = 0
+}

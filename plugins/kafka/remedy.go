@@ -1,0 +1,155 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// remedy does with refused records what the failure strategy says. It is used
+// by one delivery at a time.
+type remedy struct {
+	conf    *config
+	metrics metrics
+	dead    *deadLetters // nil unless the strategy wants them
+	told    digest
+}
+
+// newRemedy returns nil where there is no strategy.
+func newRemedy(conf *config, m metrics, mgr *service.Resources) *remedy {
+	if conf.strategy.Name == "" {
+		return nil
+	}
+	logger := mgr.Logger()
+	if conf.acks == "none" {
+		logger.Warnf("With acks none Kafka tells of no refusal: what it refuses is lost unseen, and %s %s sees only what never reaches it", fieldFailureStrategy, conf.strategy.Name)
+	}
+	r := &remedy{conf: conf, metrics: m, told: digest{every: time.Second, tell: func(text string) { logger.Warn(text) }}}
+	if conf.strategy.Name == StrategyDeadMessageQueue {
+		r.dead = newDeadLetters(conf, mgr)
+	}
+	return r
+}
+
+func (r *remedy) close() {
+	r.told.close()
+	if r.dead != nil {
+		r.dead.close()
+	}
+}
+
+// refuse adds to errs the messages that carry an error, whose content must not
+// pass for what it was to become, and makes dead letters possible of all that
+// cannot be written.
+func (r *remedy) refuse(batch service.MessageBatch, records []kgo.Record, errs []error) []error {
+	if errs == nil && r.conf.records.envelope != nil {
+		return nil // which makes none of a message with an error
+	}
+	for i, msg := range batch {
+		if err := msg.GetError(); err != nil {
+			if errs == nil {
+				errs = make([]error, len(batch))
+			}
+			errs[i] = &recordError{&messageError{err}}
+		}
+		if errs != nil && errs[i] != nil {
+			r.conf.salvage(&records[i], msg)
+		}
+	}
+	return errs
+}
+
+// salvage makes of the record all that can be made of a message that cannot be
+// written. What a processor that failed should have set is not there, and the
+// metadata may be all that tells where the message came from.
+func (c *config) salvage(record *kgo.Record, msg *service.Message) {
+	missing := func(e *expression) bool {
+		if e == nil || e.meta == "" {
+			return false
+		}
+		_, found := msg.MetaGetImmut(e.meta)
+		return !found
+	}
+	if missing(c.records.topic) {
+		record.Topic = ""
+	}
+	if missing(c.records.key) {
+		record.Key = nil
+	}
+	if record.Value == nil {
+		record.Value, _ = msg.AsBytes()
+	}
+	record.Partition = -1
+	record.Headers = nil
+	add := func(key, value string) error {
+		record.Headers = append(record.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
+		return nil
+	}
+	if c.records.headers != nil {
+		_ = c.records.headers.Walk(msg, add)
+	} else {
+		_ = msg.MetaWalk(add)
+	}
+}
+
+// takes says whether the strategy acts on the refusal; if not, it holds the
+// batch. exhausted tells whether a limit of tries or time that has run out
+// counts as a refusal.
+func (r *remedy) takes(err error, exhausted bool) bool {
+	if r.conf.strategy.Name == StrategyBlock {
+		return false
+	}
+	return classify(err) == classRecord || exhausted && r.conf.exhausts(err) ||
+		!r.conf.records.topic.isConstant && errors.Is(err, kerr.InvalidTopicException)
+}
+
+// exhausts says whether the refusal comes of a limit that the user has set on
+// faults that pass. The client returns its own error for it, or the last fault. A
+// broker that closes a new connection may want another login, which is no such
+// fault.
+func (c *config) exhausts(err error) bool {
+	switch {
+	case c.recordRetries == 0 && c.deliveryTimeout == 0, classify(err) != classCluster, isAuthentication(err),
+		errors.Is(err, kgo.ErrClientClosed), errors.As(err, new(*kgo.ErrFirstReadEOF)):
+		return false
+	case errors.As(err, new(*kerr.Error)):
+		return kerr.IsRetriable(err)
+	default:
+		return errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries) || kgo.IsRetryableBrokerErr(err) ||
+			errors.As(err, new(net.Error)) || errors.Is(err, os.ErrDeadlineExceeded)
+	}
+}
+
+// retries is how often to try again a record that was refused alone, and how
+// long to wait before each try. What arrives damaged may have been damaged on
+// the way.
+func (r *remedy) retries(err error) (times int, wait time.Duration) {
+	times, wait = r.conf.strategy.RetryTotalTimes, r.conf.strategy.WaitTime
+	if errors.Is(err, kerr.CorruptMessage) {
+		times, wait = max(times, 3), max(wait, 100*time.Millisecond)
+	}
+	return times, wait
+}
+
+// finish does the last thing there is to do with a refused record, refusal being
+// the explained reason. An error means that it could not be done.
+func (r *remedy) finish(record *kgo.Record, refusal error, d *delivery) error {
+	if r.dead == nil {
+		r.metrics.discarded.Incr(1, r.conf.strategy.Name)
+		r.told.add(fmt.Sprintf("Discarded a record: %s", refusal))
+		return nil
+	}
+	if err := r.dead.write(record, refusal, d); err != nil {
+		return err
+	}
+	r.metrics.deadLettered.Incr(1)
+	r.told.add(fmt.Sprintf("Wrote a record to the dead letter topic %q: %s", r.conf.strategy.TopicName, refusal))
+	return nil
+}
