@@ -57,6 +57,7 @@ func checkOutputTemplate(f fields) {
 	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false {
 		f.report("acks", acks+" can lose messages and needs idempotent_write: false beside it; leave acks out to lose none")
 	}
+	f.failureStrategy()
 	f.tls()
 	f.sasl()
 }
@@ -122,6 +123,7 @@ func checkKafkaOutput(f fields) {
 	f.kafkaTopicRule()
 	f.durationRules(true, "record_delivery_timeout")
 	f.durationRules(false, "timeout")
+	f.failureStrategy()
 	sizeRule := func(name string, least, most uint64) {
 		f.textRule(name, func(s string) string { return checkSize(s, least, most) })
 	}

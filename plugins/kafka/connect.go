@@ -114,10 +114,9 @@ func (o *output) mend(ctx context.Context, p *producer, d *delivery) error {
 }
 
 // retry starts a delivery that has stopped at a fault once more. The client is
-// replaced where it may remember the fault, as it does a producer id that it was
-// refused; nothing is under way in it.
+// replaced where it remembers the fault; nothing is under way in it.
 func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer, error) {
-	if classify(d.fault.err) == classCluster {
+	if remembered(d.fault.err) {
 		if err := o.open(ctx); err != nil {
 			return p, err
 		}

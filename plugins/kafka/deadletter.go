@@ -83,8 +83,7 @@ func (l *deadLetters) open() (*producer, error) {
 	return l.producer, nil
 }
 
-// renew makes the next open return another producer: the client may remember
-// the fault.
+// renew makes the next open return another producer.
 func (l *deadLetters) renew(p *producer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +122,7 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 		p.learn(letters)
 	}
 	advice := l.conf.advice(err, &letters[0], p.limits.of(l.topic))
-	if classify(err) == classCluster {
+	if remembered(err) {
 		l.renew(p)
 	}
 	return failed(fmt.Errorf("%w%s", err, advice))

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,7 +132,7 @@ func TestDeadLetterOfAFailedMessageHasItsMetadata(t *testing.T) {
 	o := started(t, c.ListenAddrs(), "topic: ${! @kafka_topic }", "key: ${! @kafka_key }", bury)
 	msg := service.NewMessage([]byte("raw"))
 	msg.MetaSetMut("mqtt_topic", "a/b")
-	msg.SetError(fmt.Errorf("encoding qos: want 0, 1 or 2"))
+	msg.SetError(errors.New("encoding qos: want 0, 1 or 2"))
 	require.NoError(t, o.WriteBatch(t.Context(), service.MessageBatch{msg}))
 	r := consumed(t, c, "dead")[0][0]
 	require.Equal(t, "raw", string(r.Value))

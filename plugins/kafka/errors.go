@@ -77,6 +77,13 @@ func isTooLarge(err error) bool {
 	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
 }
 
+// remembered says whether the client may go by the fault from then on, though it
+// is mended: a producer id that it was refused, or a topic that was deleted and
+// made anew, whose new id it does not take.
+func remembered(err error) bool {
+	return classify(err) == classCluster || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
+}
+
 // isAuthentication says whether trying again soon is pointless and may lock an
 // account.
 func isAuthentication(err error) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +106,7 @@ func newProof(n, every int) *proof {
 				p.small = append(p.small, value)
 			}
 			msg := service.NewMessage([]byte(value))
-			msg.MetaSetMut("key", fmt.Sprint(i%26))
+			msg.MetaSetMut("key", strconv.Itoa(i%26))
 			batch = append(batch, msg)
 		}
 		p.batches = append(p.batches, batch)

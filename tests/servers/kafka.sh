@@ -61,7 +61,8 @@ start() {
   choose_port
   controller=$(free_port)
   while ((controller == PORT)); do controller=$(free_port); done
-  # One partition for the internal topics: the default of 50 makes the first
+  # The authorizer is there for tests that take a permission away. One partition
+  # for the internal topics: the default of 50 makes the first
   # consumer group and the first transaction slow.
   cat >"$DIR/server.properties" <<CONF
 process.roles=broker,controller
@@ -73,6 +74,8 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$PORT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$DIR/data
 auto.create.topics.enable=true
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
 num.partitions=1
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=1
