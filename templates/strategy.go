@@ -41,7 +41,7 @@ func (f fields) failureStrategy() {
 			f.report(name+".bootstrap_servers", checkSeedBrokers(server))
 		}
 	}
-	if topic, ok := f.text("topic"); ok && strategy.TopicName == topic && strategy.BootstrapServers == nil {
+	if topic, ok := f.text("topic"); ok && topic != "" && strategy.TopicName == topic && strategy.BootstrapServers == nil {
 		f.report(name+".topic_name", fmt.Sprintf("%q is the topic that records are written to; name another", topic))
 	}
 }
