@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -64,6 +63,10 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 	if c.load.size < 16 {
 		return figures{}, errTooSmall
 	}
+	load := c.load
+	if s.name == stock && c.StockShare > 1 {
+		load.messages /= c.StockShare
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers))
@@ -78,7 +81,7 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 	}
 	defer func() { _, _ = admin.DeleteTopics(context.Background(), topic) }() // the server's data is thrown away anyhow
 
-	src, err := startSource(c.load)
+	src, err := c.start(load)
 	if err != nil {
 		return figures{}, err
 	}
@@ -100,7 +103,7 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 		<-exited
 	}()
 	select {
-	case <-src.subscribed:
+	case <-src.ready():
 	case err := <-exited:
 		exited <- err
 		return figures{}, fmt.Errorf("it ended before it subscribed: %w\n%s", err, output.String())
@@ -111,7 +114,7 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 
 	var consumer *latencies
 	if c.Latency {
-		if consumer, err = startLatencies(ctx, brokers, topic, c.load.messages); err != nil {
+		if consumer, err = startLatencies(ctx, brokers, topic, load.messages); err != nil {
 			return figures{}, err
 		}
 		defer consumer.close()
@@ -122,8 +125,8 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 		return figures{}, err
 	}
 	began := time.Now()
-	close(src.begin)
-	if err := untilArrived(ctx, admin, topic, int64(c.load.messages), exited); err != nil {
+	src.flood()
+	if err := untilArrived(ctx, admin, topic, int64(load.messages), exited); err != nil {
 		return figures{}, fmt.Errorf("%w\n%s", err, output.String())
 	}
 	took := time.Since(began)
@@ -131,14 +134,9 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 	if err != nil {
 		return figures{}, err
 	}
-	if os.Getenv("CPUPROFILE") != "" {
-		_ = cmd.Process.Signal(syscall.SIGUSR1)
-		time.Sleep(time.Second)
-		os.Rename(os.Getenv("CPUPROFILE"), os.Getenv("CPUPROFILE")+"."+s.name)
-	}
 	f := figures{
-		Rate: float64(c.load.messages) / took.Seconds(),
-		CPU:  (after - before).Seconds() * 1e6 / float64(c.load.messages),
+		Rate: float64(load.messages) / took.Seconds(),
+		CPU:  (after - before).Seconds() * 1e6 / float64(load.messages),
 	}
 	if f.Memory, err = peakMemory(pid); err != nil {
 		return figures{}, err

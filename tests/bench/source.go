@@ -46,6 +46,12 @@ func startSource(l load) (*source, error) {
 
 func (s *source) url() string { return "tcp://" + s.listener.Addr().String() }
 
+// ready is closed when the subscriber has subscribed.
+func (s *source) ready() <-chan struct{} { return s.subscribed }
+
+// flood begins to send the load.
+func (s *source) flood() { close(s.begin) }
+
 func (s *source) close() { _ = s.listener.Close() } // nobody else listens on it
 
 // serve takes connections until one subscribes, and sends it the load. It
@@ -63,7 +69,7 @@ func (s *source) serve() error {
 		}
 		close(s.subscribed)
 		<-s.begin
-		err = s.flood(subscriber)
+		err = s.send(subscriber)
 		go func() { _, _ = io.Copy(conn, subscriber.reader) }() // pings, until the subscriber leaves
 		return err
 	}
@@ -123,8 +129,8 @@ func readPacket(r *bufio.Reader) (header byte, body []byte, err error) {
 	return header, body, err
 }
 
-// flood sends the load and reads the acknowledgements.
-func (s *source) flood(to *subscriber) error {
+// send sends the load and reads the acknowledgements.
+func (s *source) send(to *subscriber) error {
 	var mu sync.Mutex
 	free := sync.NewCond(&mu)
 	inFlight, acked := 0, 0
@@ -163,7 +169,7 @@ func (s *source) flood(to *subscriber) error {
 	}()
 
 	w := bufio.NewWriterSize(to.conn, 64<<10)
-	packets := s.packets(to.version)
+	packets := s.load.packets(to.version)
 	start := time.Now()
 	for n := 0; n < s.load.messages; {
 		mu.Lock()
@@ -209,13 +215,13 @@ type packet struct {
 	id    int // where the packet identifier stands
 }
 
-// packets makes one PUBLISH a topic. Its payload ends in 16 bytes that flood
+// packets makes one PUBLISH a topic. Its payload ends in 16 bytes that send
 // fills in: the number of the message and the time.
-func (s *source) packets(version byte) []packet {
-	packets := make([]packet, s.load.topics)
+func (l load) packets(version byte) []packet {
+	packets := make([]packet, l.topics)
 	for i := range packets {
 		topic := fmt.Sprintf("bench/%05d/data", i)
-		size := 2 + len(topic) + 2 + s.load.size
+		size := 2 + len(topic) + 2 + l.size
 		if version == 5 {
 			size++
 		}
@@ -227,7 +233,7 @@ func (s *source) packets(version byte) []packet {
 		if version == 5 {
 			b = append(b, 0)
 		}
-		for range s.load.size {
+		for range l.size {
 			b = append(b, 'x')
 		}
 		packets[i] = packet{bytes: b, id: id}
