@@ -84,7 +84,7 @@ func TestHelpIsOurs(t *testing.T) {
 	r := call(t, "", "--help")
 	assert.Zero(t, r.code)
 	assert.Contains(t, r.stdout, "robustmq-connect moves MQTT messages into Kafka")
-	for _, command := range []string{"run", "lint", "test", "list", "create", "template", "blobl", "streams", "demo", "mqtt"} {
+	for _, command := range []string{"run", "lint", "test", "list", "create", "template", "blobl", "streams", "demo", "mqtt", "completion"} {
 		assert.Contains(t, r.stdout, "\n  "+command+" ")
 	}
 	for _, foreign := range []string{"Benthos", "mundane", "studio", "http"} {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
@@ -19,6 +21,9 @@ import (
 const (
 	binaryName  = "robustmq-connect"
 	productName = "RobustMQ Connect"
+	// controlName is RobustMQ's own command line. A link of that name takes the
+	// lines of RobustMQ's documentation.
+	controlName = "robust-ctl"
 	// upstreamDocs is where upstream's help texts lead: what they describe is
 	// upstream's.
 	upstreamDocs = "https://docs.redpanda.com/redpanda-connect"
@@ -30,7 +35,15 @@ func main() {
 
 // run executes the command line and returns the exit code.
 func run(ctx context.Context, args []string) int {
+	words, completing := completionWords(args)
+	if completing {
+		args = []string{completeCommandName}
+	}
+	name := programName()
 	call := parseInvocation(args)
+	if name == controlName && call.command == "" && (call.bare || call.help) {
+		call.args = []string{"mqtt", "--help"}
+	}
 	if call.version {
 		printVersion(os.Stdout)
 		return 0
@@ -52,9 +65,9 @@ func run(ctx context.Context, args []string) int {
 	if call.command == "create" {
 		defer oneThreadInStdout()()
 	}
-	code, err := service.RunCLIToCode(ctx,
-		service.CLIOptSetArgs(append([]string{binaryName}, call.args...)...),
-		service.CLIOptSetBinaryName(binaryName),
+	options := []service.CLIOptFunc{
+		service.CLIOptSetArgs(append([]string{name}, call.args...)...),
+		service.CLIOptSetBinaryName(name),
 		service.CLIOptSetProductName(productName),
 		service.CLIOptSetDocumentationURL(upstreamDocs),
 		service.CLIOptSetVersion(buildVersion(), buildDate()),
@@ -67,8 +80,13 @@ func run(ctx context.Context, args []string) int {
 		service.CLIOptAddCommand(lintCommand(env)),
 		service.CLIOptAddCommand(demoCommand()),
 		service.CLIOptAddCommand(mqttCommand(env)),
+		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),
-	)
+	}
+	if completing {
+		options = append(options, service.CLIOptAddCommand(completeCommand(words)))
+	}
+	code, err := service.RunCLIToCode(ctx, options...)
 	if err != nil && !errors.Is(err, errReported) {
 		printError(os.Stderr, err)
 	}
@@ -76,6 +94,14 @@ func run(ctx context.Context, args []string) int {
 		return 1
 	}
 	return code
+}
+
+// programName is the name that the user called, for texts that name a command.
+func programName() string {
+	if name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"); name == controlName {
+		return name
+	}
+	return binaryName
 }
 
 // mainSchema is upstream's schema of a pipeline file with the defaults that this

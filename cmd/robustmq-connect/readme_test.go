@@ -129,5 +129,5 @@ func TestREADMECommandsExist(t *testing.T) {
 }
 
 func commandNames() []string {
-	return []string{"lint", "run", "streams", "test", "echo", "create", "list", demoCommand().Name, mqttCommand(service.GlobalEnvironment()).Name}
+	return []string{"lint", "run", "streams", "test", "echo", "create", "list", demoCommand().Name, completionCommand().Name, mqttCommand(service.GlobalEnvironment()).Name}
 }

@@ -1,29 +1,15 @@
 package main
 
 import (
-	"bytes"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	ucli "github.com/urfave/cli/v2"
 )
-
-// runMQTT runs the mqtt command as the command line does.
-func runMQTT(stdin string, args ...string) (stdout, stderr string, err error) {
-	var out, errOut bytes.Buffer
-	app := &ucli.App{
-		Name: binaryName, Reader: strings.NewReader(stdin), Writer: &out, ErrWriter: &errOut,
-		Commands:       []*ucli.Command{mqttCommand(service.GlobalEnvironment())},
-		ExitErrHandler: func(*ucli.Context, error) {},
-	}
-	err = app.Run(append([]string{binaryName, "mqtt"}, args...))
-	return out.String(), errOut.String(), err
-}
 
 const documentedConnector = `{"cluster_name":"default","connector_name":"kafka_connector_01","connector_type":"Kafka","config":"{\"bootstrap_servers\": \"localhost:9092\", \"topic\": \"mqtt_messages\", \"key\": \"sensor_data\"}","topic_id":"sensor/data","status":"Idle","broker_id":null,"create_time":1640995200,"update_time":1640995200}`
 
@@ -82,6 +68,33 @@ func TestExportPrintsWhatLints(t *testing.T) {
 	}
 }
 
+func TestExportAsksTheServerForAConnector(t *testing.T) {
+	noEnvironment(t)
+	server := newScripted(t, map[string]http.HandlerFunc{"detail": gives(`{"code":0,"error":null,"data":{"last_send_time":0,` +
+		`"connector_name":"c1","connector_type":"kafka","tenant":"default","status":"Running","topic_name":"sensors/+/data",` +
+		`"config":"{\"bootstrap_servers\":\"kafka1:9092\",\"topic\":\"sensors\",\"username\":\"u\",\"password\":\"***\"}","failure_strategy":null}}`)})
+	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "export", "--connector-name", "c1")
+	require.NoError(t, err)
+	assert.Contains(t, stdout, "topic_id: sensors/+/data\n")
+	assert.Contains(t, stdout, "password: \"${MQTT_PASSWORD}\"\n")
+	assert.Contains(t, stderr, "set the variable MQTT_PASSWORD to the secret of password\n")
+	assert.Contains(t, stderr, "the MQTT settings of the server are not in it")
+	assert.Equal(t, "connector_name=c1&tenant=default", server.asked()[0].query)
+
+	server.answers["detail"] = replay(t, "detail: unknown name")
+	stdout, _, err = runMQTT("", "--server", server.URL, "connector", "export", "--connector-name", "nosuch")
+	require.EqualError(t, err, `exporting connector "nosuch": Connector nosuch does not exist.`)
+	assert.Empty(t, stdout)
+}
+
+func TestExportKeepsASecretOfAFileOutOfThePipeline(t *testing.T) {
+	given := strings.Replace(documentedConnector, `\"key\"`, `\"username\": \"u\", \"password\": \"s3cret\", \"key\"`, 1)
+	stdout, stderr, err := runMQTT(given, "connector", "export", "-f", "-")
+	require.NoError(t, err)
+	assert.NotContains(t, stdout+stderr, "s3cret")
+	assert.Equal(t, "standard input: set the variable MQTT_PASSWORD to the secret of password\n", stderr)
+}
+
 func TestExportRefuses(t *testing.T) {
 	dir := t.TempDir()
 	broken := writeFile(t, dir, "broken.json", `{"connector_name":"c"`)
@@ -92,9 +105,9 @@ func TestExportRefuses(t *testing.T) {
 		args        []string
 		want        string
 	}{
-		{"no file", "", nil, "exporting a connector: name its file with -f connector.json"},
-		{"an unknown flag", "", []string{"--nope"}, "exporting a connector: flag provided but not defined: -nope"},
-		{"an argument too many", "", []string{"-f", broken, "x"}, "exporting a connector: name its file with -f"},
+		{"no file", "", nil, "exporting a connector: name its file by --file connector.json"},
+		{"an unknown flag", "", []string{"--nope"}, "reading the flags of export: flag provided but not defined: -nope"},
+		{"an argument too many", "", []string{"-f", broken, "x"}, `reading "x": export takes flags only`},
 		{"a file that is not there", "", []string{"-f", missing}, "exporting " + missing + ": no such file or directory"},
 		{"a folder", "", []string{"-f", dir}, "is a directory"},
 		{"a file that is cut off", "", []string{"-f", broken}, "exporting " + broken + ": not one JSON object"},
@@ -112,18 +125,6 @@ func TestExportRefuses(t *testing.T) {
 			assert.Empty(t, stdout)
 			assert.Empty(t, stderr)
 		})
-	}
-}
-
-func TestMQTTWithoutASubcommandFails(t *testing.T) {
-	for want, args := range map[string][]string{
-		"mqtt needs a subcommand; there is mqtt connector export":              nil,
-		`"topic" is no subcommand of mqtt; there is mqtt connector export`:     {"topic"},
-		"connector needs a subcommand; there is mqtt connector export":         {"connector"},
-		`"list" is no subcommand of connector; there is mqtt connector export`: {"connector", "list"},
-	} {
-		_, _, err := runMQTT("", args...)
-		require.EqualError(t, err, want)
 	}
 }
 
