@@ -19,6 +19,7 @@ output:
     bootstrap_servers: localhost:9092
     topic: events_${! json("type") }
     key: ${! json("device") }
+    failure_strategy: discard
 `)
 	r.subscribed("events/#")
 	r.publish("events/1", `{"type":"alarm","device":"d-1"}`, "events/2", `{"type":"alarm","device":"d-2"}`)
@@ -28,8 +29,8 @@ output:
 	}
 	assert.Equal(t, []string{"d-1", "d-2"}, keys)
 
-	// What has neither key nor topic holds the stream, loudly, and is not written
-	// as something else.
+	// What has neither key nor topic goes the way of the strategy, loudly, and is
+	// not written as something else.
 	r.publish("events/3", "no JSON")
 	require.Eventually(t, func() bool { return strings.Contains(logs.String(), "evaluating field key") }, exampleTimeout, 10*time.Millisecond)
 	r.records("events_alarm", 2)
