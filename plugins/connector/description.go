@@ -2,6 +2,7 @@ package connector
 
 import (
 	"encoding/json"
+	"strings"
 )
 
 // JSON is c's complete description, secrets included, as Parse takes it. It
@@ -48,14 +49,15 @@ type strategyDescription struct {
 // ClientID is the MQTT client identifier of a connector that names none. It
 // tells tenants and connectors apart and stays the same over a restart.
 func ClientID(prefix, tenant, name string) string {
+	parts := []string{prefix}
 	for _, part := range []string{tenant, name} {
 		plain := Label(part)
 		if len(part) < 65 && isPlain(part) {
 			plain = part
 		}
-		prefix += "_" + plain
+		parts = append(parts, plain)
 	}
-	return prefix
+	return strings.Join(parts, "_")
 }
 
 // isPlain tells whether every broker's access rules and logs can hold s.

@@ -32,19 +32,22 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	if len(out.defaults) > 0 {
 		notes = append(notes, out.defaultsNote())
 	}
-	if f := c.FailureStrategy; f != nil && f.Strategy != "block" {
-		notes = append(notes, fmt.Sprintf("failure_strategy %q is left out: this version keeps a message that "+
-			"Kafka refuses and tries it again", f.Strategy))
-	}
+	addStrategy(&out.node, c.FailureStrategy)
 
 	// The label keeps two connectors of one filter apart: the client id that the
-	// input derives depends on it.
-	input := mapping("label", text(Label(c.Name)))
+	// input derives depends on it. Dead letters carry the label of the output, and
+	// no two components may have the same.
+	input, sink := mapping("label", text(Label(c.Name))), &yaml.Node{Kind: yaml.MappingNode}
+	if f := c.FailureStrategy; f != nil && f.Strategy == "dead_message_queue" {
+		input = mapping("label", text(Label(c.Name)+"_mqtt"))
+		sink = mapping("label", text(Label(c.Name)))
+	}
+	sink.Content = append(sink.Content, text("robustmq_kafka"), &out.node)
 	in := mapping("topic_id", text(c.TopicID))
 	addSettings(in, c.MQTT)
 	input.Content = append(input.Content, text("robustmq_kafka"), in)
 	root := mapping("input", input)
-	root.Content = append(root.Content, text("output"), mapping("robustmq_kafka", &out.node))
+	root.Content = append(root.Content, text("output"), sink)
 
 	var b bytes.Buffer
 	b.WriteString("# RobustMQ connector " + commentText(c.Name) + "\n")
@@ -54,6 +57,25 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	_ = e.Encode(root)
 	_ = e.Close()
 	return b.Bytes(), notes
+}
+
+// addStrategy adds what the strategy uses, as the output template has it.
+func addStrategy(node *yaml.Node, f *FailureStrategy) {
+	if f == nil {
+		return
+	}
+	strategy := mapping("strategy", text(f.Strategy))
+	if f.Retries() {
+		strategy.Content = append(strategy.Content,
+			text("retry_total_times"), number(f.RetryTotalTimes), text("wait_time_ms"), number(f.WaitTimeMS))
+	}
+	if f.Strategy == "dead_message_queue" {
+		strategy.Content = append(strategy.Content, text("topic_name"), text(f.TopicName))
+		if f.BootstrapServers != "" {
+			strategy.Content = append(strategy.Content, text("bootstrap_servers"), text(f.BootstrapServers))
+		}
+	}
+	node.Content = append(node.Content, text("failure_strategy"), strategy)
 }
 
 // addSettings adds fields as they stand.

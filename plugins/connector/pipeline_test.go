@@ -122,13 +122,34 @@ func TestPipelineWritesTheLingerThatWasWished(t *testing.T) {
 	}
 }
 
-func TestPipelineSaysThatAFailureStrategyIsLeftOut(t *testing.T) {
-	for _, strategy := range []string{"discard", "discard_after_retry", "dead_message_queue"} {
-		_, document, notes := pipelineOf(t, withStrategy(`{"strategy":"`+strategy+`"}`))
-		assert.NotContains(t, document, strategy)
-		require.Len(t, notes, 1)
-		assert.Contains(t, notes[0], `failure_strategy "`+strategy+`" is left out`)
+func TestPipelineHasTheFailureStrategy(t *testing.T) {
+	for given, want := range map[string]string{
+		`{"strategy":"block"}`:   "      strategy: block\n",
+		`{"strategy":"discard"}`: "      strategy: discard\n",
+		`{"strategy":"discard","retry_total_times":3,"wait_time_ms":null}`: "      strategy: discard\n",
+		`{"strategy":"discard_after_retry","retry_total_times":5,"wait_time_ms":0}`: `      strategy: discard_after_retry
+      retry_total_times: 5
+      wait_time_ms: 0
+`,
+		`{"strategy":"dead_message_queue","topic_name":"dlq","bootstrap_servers":"h:2"}`: `      strategy: dead_message_queue
+      retry_total_times: 3
+      wait_time_ms: 1000
+      topic_name: dlq
+      bootstrap_servers: h:2
+`,
+	} {
+		_, document, notes := pipelineOf(t, withStrategy(given))
+		_, strategy, _ := strings.Cut(document, "    failure_strategy:\n")
+		assert.Equal(t, want, strategy)
+		assert.Empty(t, notes)
 	}
+}
+
+// A dead letter names its connector by the label of the output.
+func TestPipelineGivesDeadLettersTheirConnector(t *testing.T) {
+	_, document, _ := pipelineOf(t, withStrategy(`{"strategy":"dead_message_queue"}`))
+	assert.Contains(t, document, "output:\n  label: c\n")
+	assert.Contains(t, document, "input:\n  label: c_mqtt\n")
 }
 
 func TestPipelineStringsSurviveYAML(t *testing.T) {

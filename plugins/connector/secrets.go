@@ -133,12 +133,13 @@ func Export(c Connector) (document []byte, notes []string, variables []Variable)
 // variableName makes MQTT_PASSWORD of password, and KAFKA_SASL_PASSWORD of
 // sasl.0.password.
 func variableName(prefix string, path []string, taken []Variable) string {
-	name := prefix
+	words := []string{prefix}
 	for _, step := range path {
 		if _, err := strconv.Atoi(step); err != nil {
-			name += "_" + strings.ToUpper(step)
+			words = append(words, strings.ToUpper(step))
 		}
 	}
+	name := strings.Join(words, "_")
 	free := name
 	for i := 2; slices.ContainsFunc(taken, func(v Variable) bool { return v.Name == free }); i++ {
 		free = name + "_" + strconv.Itoa(i)

@@ -70,7 +70,7 @@ func TestInputBacklogBeforeTheSuback(t *testing.T) {
 		for i := range total {
 			all = append(all, publish("a/b", 1, uint16(i+1), strconv.Itoa(i))...)
 		}
-		_, _ = p.conn.Write(append(all, 0x90, 3, 0, 1, 1)) // the reader tells
+		_, _ = p.conn.Write(append(all, 0x90, 3, 0xff, 0xff, 1)) // the reader tells
 	}()
 	require.NoError(t, wait(t, done))
 	_, acks := readN(t, in, total)

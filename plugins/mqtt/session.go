@@ -38,7 +38,7 @@ type session struct {
 	writer   *writer
 	reader   reader
 
-	asking     [][]subscription // by packet identifier - 1; nil once answered
+	asking     [][]subscription // by lastIdentifier - packet identifier; nil once answered
 	subscribes []byte           // the packets that ask
 	subscribed chan struct{}    // closed when all filters are granted
 	full       chan struct{}    // one slot: reading was suspended

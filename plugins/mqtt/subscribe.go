@@ -54,9 +54,15 @@ func (s *session) available() error {
 	return nil
 }
 
+// lastIdentifier is the packet identifier of the first SUBSCRIBE; others count
+// down from it. Some brokers (mochi) take ours and their own for one, and refuse a
+// SUBSCRIBE under an identifier of a message that waits to be delivered. Those
+// count up.
+const lastIdentifier uint16 = 65535
+
 func (s *session) largestSubscribe(filters []subscription) (int, []byte) {
 	for n := len(filters); n > 0; n /= 2 {
-		packet := s.encodeSubscribe(uint16(len(s.asking)+1), filters[:n])
+		packet := s.encodeSubscribe(lastIdentifier-uint16(len(s.asking)), filters[:n])
 		if uint64(len(packet)) <= uint64(s.connack.maxPacket) {
 			return n, packet
 		}
@@ -98,7 +104,7 @@ func (s *session) granted(body []byte) error {
 	if err != nil {
 		return fmt.Errorf("malformed SUBACK: %w", err)
 	}
-	index := int(id) - 1
+	index := int(lastIdentifier - id)
 	if index < 0 || index >= len(s.asking) || s.asking[index] == nil {
 		return fmt.Errorf("a SUBACK for the packet identifier %d, which asked for nothing", id)
 	}

@@ -57,6 +57,9 @@ type Removed struct {
 	file      string
 }
 
+// Is tells whether two marks are the same.
+func (r Removed) Is(o Removed) bool { return r.file == o.file }
+
 // Unreadable is a file that Load has set aside.
 type Unreadable struct {
 	File  string // where it was

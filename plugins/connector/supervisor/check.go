@@ -1,0 +1,103 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"gopkg.in/yaml.v3"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// checkTimeout is how long an end may take to answer.
+const checkTimeout = 15 * time.Second
+
+// Check implements connector.Manager. It connects to the MQTT broker under a name
+// of its own: under the connector's, one that runs would be thrown off.
+func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connector.Probe, error) {
+	stored := connector.Connector{}
+	if e := s.find(c.Name); e != nil {
+		s.mu.Lock()
+		stored = e.definition.Connector
+		s.mu.Unlock()
+	}
+	c, err := connector.KeepSecrets(c, stored)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.validate(c); err != nil {
+		return nil, err
+	}
+	c = s.effective(c)
+	id, _ := json.Marshal(c.MQTT.Text("client_id") + "_check") // a string
+	c.MQTT = c.MQTT.With(connector.Settings{{Name: "client_id", Value: id}, {Name: "clean_session", Value: json.RawMessage("true")}})
+
+	document, _ := connector.Pipeline(c)
+	var pipeline struct{ Input, Output map[string]any }
+	if err := yaml.Unmarshal(document, &pipeline); err != nil {
+		return nil, fmt.Errorf("reading the pipeline of %q: %w", c.Name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	probes := []connector.Probe{{End: "mqtt"}, {End: "kafka"}}
+	hide := hiding(c.MQTT, c.Kafka.More)
+	var both sync.WaitGroup
+	for i, add := range []func(*service.ResourceBuilder) error{
+		func(b *service.ResourceBuilder) error { return addYAML(b.AddInputYAML, pipeline.Input) },
+		func(b *service.ResourceBuilder) error { return addYAML(b.AddOutputYAML, pipeline.Output) },
+	} {
+		both.Go(func() {
+			if err := s.probe(ctx, add); err != nil {
+				probes[i].Error = hide.Replace(err.Error())
+			}
+		})
+	}
+	both.Wait()
+	return probes, nil
+}
+
+func addYAML(add func(string) error, component map[string]any) error {
+	component["label"] = "check"
+	text, err := yaml.Marshal(component)
+	if err != nil {
+		return err
+	}
+	return add(string(text))
+}
+
+// probe connects one component and throws it away. It is built as a resource: a
+// stream that only tests its connections cannot be closed.
+func (s *Supervisor) probe(ctx context.Context, add func(*service.ResourceBuilder) error) error {
+	b := s.env.NewResourceBuilder()
+	b.DisableLinting() // it was linted
+	b.SetEnvVarLookupFunc(func(context.Context, string) (string, bool) { return "", false })
+	if err := add(b); err != nil {
+		return err
+	}
+	resources, closeAll, err := b.BuildSuspended()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// What never started does not end by itself.
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		_ = closeAll(ctx) // the test has said everything
+	}()
+	results, err := resources.ConnectionTest(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		err = errors.Join(err, r.Err)
+	}
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("no answer within %s: %w", checkTimeout, err)
+	}
+	return err
+}

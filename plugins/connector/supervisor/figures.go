@@ -1,0 +1,189 @@
+package supervisor
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// exporterName is the metrics exporter of a stream in this process: it feeds the
+// figures of the connector that its field names.
+const (
+	exporterName  = "robustmq_connector"
+	exporterField = "figures"
+)
+
+// Metrics of the components that figures are taken from.
+const (
+	metricInFlight      = "mqtt_input_in_flight"
+	metricOldestUnacked = "mqtt_input_oldest_unacked_seconds"
+	metricSent          = "kafka_output_records_sent"
+	metricFailed        = "kafka_output_records_failed"
+	metricRetried       = "kafka_output_records_retried"
+	metricDiscarded     = "kafka_output_records_discarded"
+	metricDeadLettered  = "kafka_output_records_dead_lettered"
+	metricSendDuration  = "kafka_output_send_duration"
+	metricReadFailed    = "input_connection_failed"
+	metricReadLost      = "input_connection_lost"
+)
+
+// figures counts what a connector does, over all the streams that it has been.
+type figures struct {
+	lastSend atomic.Int64 // Unix nanoseconds
+
+	mu     sync.Mutex
+	series map[string]*series
+}
+
+func newFigures() *figures { return &figures{series: make(map[string]*series)} }
+
+type kind int
+
+const (
+	counterKind kind = iota
+	gaugeKind
+	timerKind
+)
+
+// series is one metric of one connector with its label values.
+type series struct {
+	name   string
+	kind   kind
+	keys   []string
+	values []string
+
+	count atomic.Int64  // of a counter or a timer
+	bits  atomic.Uint64 // of a gauge: the float; of a timer: the sum in nanoseconds
+	below [len(buckets)]atomic.Int64
+	touch *atomic.Int64 // set to the time of each count
+}
+
+// buckets are upper bounds in milliseconds, those of a histogram.
+var buckets = [...]float64{1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000}
+
+func (s *series) Incr(n int64) {
+	s.count.Add(n)
+	if s.touch != nil {
+		s.touch.Store(time.Now().UnixNano())
+	}
+}
+
+func (s *series) Set(v int64) { s.SetFloat64(float64(v)) }
+
+func (s *series) SetFloat64(v float64) { s.bits.Store(math.Float64bits(v)) }
+
+func (s *series) Timing(nanoseconds int64) {
+	s.count.Add(1)
+	s.bits.Add(uint64(max(0, nanoseconds)))
+	ms := float64(nanoseconds) / 1e6
+	for i, most := range buckets {
+		if ms <= most {
+			s.below[i].Add(1)
+		}
+	}
+}
+
+func (s *series) float() float64 { return math.Float64frombits(s.bits.Load()) }
+
+func (f *figures) get(name string, k kind, keys, values []string) *series {
+	id := name
+	if len(values) > 0 {
+		id += "\x00" + strings.Join(values, "\x00")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.series[id]
+	if s == nil {
+		s = &series{name: name, kind: k, keys: slices.Clone(keys), values: slices.Clone(values)}
+		if name == metricSent {
+			s.touch = &f.lastSend
+		}
+		f.series[id] = s
+	}
+	return s
+}
+
+// all is every series there is.
+func (f *figures) all() []*series {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]*series, 0, len(f.series))
+	for _, s := range f.series {
+		all = append(all, s)
+	}
+	return all
+}
+
+// sum adds up the counters of a name over their labels.
+func (f *figures) sum(names ...string) (n int64) {
+	for _, s := range f.all() {
+		if slices.Contains(names, s.name) {
+			n += s.count.Load()
+		}
+	}
+	return n
+}
+
+// gauge adds up the gauges of a name.
+func (f *figures) gauge(name string) (v float64) {
+	for _, s := range f.all() {
+		if s.name == name {
+			v += s.float()
+		}
+	}
+	return v
+}
+
+// stopped forgets what holds for a running stream only.
+func (f *figures) stopped() {
+	for _, s := range f.all() {
+		if s.kind == gaugeKind {
+			s.Set(0)
+		}
+	}
+}
+
+func (f *figures) report() connector.Figures {
+	r := connector.Figures{
+		Sent:          f.sum(metricSent),
+		Failed:        f.sum(metricFailed),
+		Retried:       f.sum(metricRetried),
+		Discarded:     f.sum(metricDiscarded),
+		DeadLettered:  f.sum(metricDeadLettered),
+		InFlight:      int64(f.gauge(metricInFlight)),
+		OldestUnacked: time.Duration(f.gauge(metricOldestUnacked) * float64(time.Second)),
+	}
+	if at := f.lastSend.Load(); at > 0 {
+		r.LastSend = time.Unix(0, at)
+	}
+	return r
+}
+
+// exporter hands the metrics of one stream to the figures of its connector.
+type exporter struct{ *figures }
+
+func (e exporter) NewCounterCtor(name string, keys ...string) service.MetricsExporterCounterCtor {
+	return func(values ...string) service.MetricsExporterCounter { return e.get(name, counterKind, keys, values) }
+}
+
+func (e exporter) NewTimerCtor(name string, keys ...string) service.MetricsExporterTimerCtor {
+	return func(values ...string) service.MetricsExporterTimer { return e.get(name, timerKind, keys, values) }
+}
+
+func (e exporter) NewGaugeCtor(name string, keys ...string) service.MetricsExporterGaugeCtor {
+	return func(values ...string) service.MetricsExporterGauge { return e.get(name, gaugeKind, keys, values) }
+}
+
+// Close keeps what was counted: the next stream of the connector goes on there.
+func (e exporter) Close(context.Context) error {
+	e.stopped()
+	return nil
+}

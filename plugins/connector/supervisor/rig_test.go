@@ -1,0 +1,201 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	// The components that a distribution has.
+	_ "github.com/redpanda-data/connect/v4/public/components/io"
+	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
+	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
+	_ "github.com/redpanda-data/connect/v4/public/components/pure"
+	_ "github.com/redpanda-data/connect/v4/public/components/pure/extended"
+
+	"github.com/robustmq/robustmq-connect/plugins"
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/embedded"
+)
+
+const patience = 20 * time.Second
+
+var environment = sync.OnceValues(func() (*service.Environment, error) {
+	env := service.GlobalEnvironment()
+	return env, plugins.Register(env)
+})
+
+// rig is a service without its API, between servers of this process.
+type rig struct {
+	*Supervisor
+	t      testing.TB
+	dir    string
+	broker *embedded.Broker
+	kafka  *embedded.Kafka
+	logs   *logged
+	opts   Options
+}
+
+// logged is the log of a service.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func newRig(t testing.TB, change ...func(*Options)) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), logs: &logged{}}
+	var err error
+	r.broker, err = embedded.StartBroker("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { r.broker.Close() })
+	r.kafka, err = embedded.StartKafka("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { r.kafka.Close() })
+	env, err := environment()
+	require.NoError(t, err)
+	r.opts = Options{
+		Environment: env, DrainTimeout: 2 * time.Second,
+		MQTT:   connector.Settings{setting("urls", []string{r.broker.URL()})},
+		Logger: slog.New(slog.NewTextHandler(r.logs, nil)),
+	}
+	for _, c := range change {
+		c(&r.opts)
+	}
+	r.start()
+	return r
+}
+
+func setting(name string, v any) connector.Setting {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return connector.Setting{Name: name, Value: raw}
+}
+
+// start makes a service of the directory as it is.
+func (r *rig) start() {
+	r.t.Helper()
+	opened, err := store.Open(r.dir)
+	require.NoError(r.t, err)
+	r.opts.Store = opened
+	r.Supervisor, err = New(r.opts)
+	require.NoError(r.t, err)
+	s := r.Supervisor
+	r.t.Cleanup(func() {
+		_ = s.Close() // again, perhaps
+		_ = opened.Close()
+	})
+	require.NoError(r.t, s.Start())
+}
+
+func (r *rig) stopService() {
+	r.t.Helper()
+	require.NoError(r.t, r.Close())
+	require.NoError(r.t, r.opts.Store.Close())
+}
+
+// conn describes a connector; more are further settings, with a comma in front.
+func (r *rig) conn(name, filter, topic, more string) connector.Connector {
+	r.t.Helper()
+	return r.parse(name, filter, fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q%s}`, r.kafka.Addr(), topic, more), `{"strategy":"block"}`)
+}
+
+func (r *rig) parse(name, filter, config, strategy string) connector.Connector {
+	r.t.Helper()
+	quoted, err := json.Marshal(name)
+	require.NoError(r.t, err)
+	c, err := connector.Parse(fmt.Appendf(nil,
+		`{"connector_name":%s,"connector_type":"kafka","tenant":"default","topic_name":%q,"config":%s,"failure_strategy":%s}`, quoted, filter, config, strategy))
+	require.NoError(r.t, err)
+	return c
+}
+
+func (r *rig) create(c connector.Connector) {
+	r.t.Helper()
+	_, err := r.Create(r.t.Context(), c)
+	require.NoError(r.t, err)
+}
+
+// ready waits until the connector has both its ends.
+func (r *rig) ready(name string) {
+	r.t.Helper()
+	r.until(name, func(s connector.Status) bool { return s.State == connector.Running && s.Reason == "" })
+}
+
+func (r *rig) until(name string, is func(connector.Status) bool) {
+	r.t.Helper()
+	var last connector.Status
+	require.Eventually(r.t, func() bool {
+		var err error
+		last, _, err = r.Detail(name)
+		return err == nil && is(last)
+	}, patience, 10*time.Millisecond, "%+v\n%s", &last, r.logs)
+}
+
+// publish sends payloads at QoS 1 and returns when the broker has them.
+func (r *rig) publish(topic string, payloads ...string) {
+	r.t.Helper()
+	c := r.client("publisher-"+topic, true, nil)
+	defer c.Disconnect(50)
+	for _, p := range payloads {
+		token := c.Publish(topic, 1, false, p)
+		require.True(r.t, token.WaitTimeout(patience))
+		require.NoError(r.t, token.Error())
+	}
+}
+
+func (r *rig) client(id string, clean bool, got func(string)) paho.Client {
+	r.t.Helper()
+	opts := paho.NewClientOptions().AddBroker(r.broker.URL()).SetClientID(id).SetCleanSession(clean).SetAutoReconnect(false).
+		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+			if got != nil {
+				got(string(m.Payload()))
+			}
+		})
+	c := paho.NewClient(opts)
+	token := c.Connect()
+	require.True(r.t, token.WaitTimeout(patience))
+	require.NoError(r.t, token.Error())
+	return c
+}
+
+// records reads n records of a topic, from its start.
+func (r *rig) records(topic string, n int) []*kgo.Record {
+	r.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.kafka.Addr()), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	require.NoError(r.t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	var all []*kgo.Record
+	for len(all) < n {
+		fetches := client.PollFetches(ctx)
+		require.NoError(r.t, ctx.Err(), "%d of %d records\n%s", len(all), n, r.logs)
+		fetches.EachRecord(func(rec *kgo.Record) { all = append(all, rec) })
+	}
+	return all
+}

@@ -1,0 +1,123 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// A definition may come from anybody who reaches the API. What it holds is
+// evaluated in an environment that reaches neither the process nor the files of
+// the machine, but for those of one directory.
+
+// sandbox is env for definitions that nobody vouches for.
+func sandbox(env *service.Environment, files *secretFiles, mappings *bloblang.Environment) *service.Environment {
+	safe := env.Clone()
+	safe.UseFS(service.NewFS(files))
+	// After UseFS, which lets mappings import files.
+	safe.UseBloblangEnvironment(mappings)
+	return safe
+}
+
+func pureMappings() *bloblang.Environment {
+	return bloblang.GlobalEnvironment().OnlyPure().WithDisabledImports().WithoutMethods(reaching...)
+}
+
+// reaching are methods that count as pure and are not: a schema may refer to
+// files and URLs, which are read while the mapping is parsed, and a client id is
+// derived from the host name.
+var reaching = []string{"json_schema", "robustmq_client_id"}
+
+var (
+	errNoSecretsDir = errors.New("files are only taken from the service's --secrets-dir, and it has none: put the content into the field, or start the service with --secrets-dir")
+	errReadOnly     = errors.New("the secrets directory is read only")
+)
+
+// secretFiles reads the files of one directory. It has every method that the
+// engine knows of a file system: those that were missing would be the machine's.
+type secretFiles struct {
+	dir  string
+	root *os.Root // nil without a directory
+}
+
+func openSecretFiles(dir string) (*secretFiles, error) {
+	if dir == "" {
+		return &secretFiles{}, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the secrets directory: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the secrets directory: %w", err)
+	}
+	return &secretFiles{dir: dir, root: root}, nil
+}
+
+func (f *secretFiles) Close() error {
+	if f.root == nil {
+		return nil
+	}
+	return f.root.Close()
+}
+
+// within is the name of a file in the directory, given so or with its path. A
+// name that leads outside gets the same answer whether or not a file is there.
+func (f *secretFiles) within(op, name string) (string, error) {
+	if f.root == nil {
+		return "", &fs.PathError{Op: op, Path: name, Err: errNoSecretsDir}
+	}
+	inside := name
+	if filepath.IsAbs(name) {
+		rel, err := filepath.Rel(f.dir, name)
+		if err != nil {
+			rel = ".."
+		}
+		inside = rel
+	}
+	if !filepath.IsLocal(inside) {
+		return "", &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("files are only taken from the service's --secrets-dir, %s", f.dir)}
+	}
+	return inside, nil
+}
+
+func (f *secretFiles) Open(name string) (fs.File, error) {
+	inside, err := f.within("open", name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := f.root.Open(inside)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+func (f *secretFiles) OpenFile(name string, flag int, _ fs.FileMode) (fs.File, error) {
+	if flag != os.O_RDONLY {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errReadOnly}
+	}
+	return f.Open(name)
+}
+
+func (f *secretFiles) Stat(name string) (fs.FileInfo, error) {
+	inside, err := f.within("stat", name)
+	if err != nil {
+		return nil, err
+	}
+	return f.root.Stat(inside)
+}
+
+func (f *secretFiles) Remove(name string) error {
+	return &fs.PathError{Op: "remove", Path: name, Err: errReadOnly}
+}
+
+func (f *secretFiles) MkdirAll(name string, _ fs.FileMode) error {
+	return &fs.PathError{Op: "mkdir", Path: name, Err: errReadOnly}
+}

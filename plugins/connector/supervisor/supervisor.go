@@ -1,0 +1,285 @@
+// Package supervisor runs connectors, each as a stream of its own in this
+// process, and keeps them over a restart.
+package supervisor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
+	"github.com/robustmq/robustmq-connect/templates"
+)
+
+// Options of a supervisor.
+type Options struct {
+	// Environment has this distribution's components (plugins.Register).
+	Environment *service.Environment
+	Store       *store.Store
+	// MQTT is the MQTT side of every connector that does not say otherwise: fields
+	// of the input template. It must name urls, and no files.
+	MQTT connector.Settings
+	// ClientIDPrefix begins the MQTT client ids of connectors that name none;
+	// robustmq_connect unless set. Services that share a broker need one each.
+	ClientIDPrefix string
+	// DrainTimeout is how long a stop waits for what is in flight; 20 s unless set.
+	DrainTimeout time.Duration
+	// SecretsDir is where files that a definition names are taken from; without it
+	// a definition can name none.
+	SecretsDir string
+	Logger     *slog.Logger
+}
+
+// Supervisor is the connector.Manager of the service.
+type Supervisor struct {
+	opts     Options
+	log      *slog.Logger
+	store    *store.Store
+	files    *secretFiles
+	mappings *bloblang.Environment
+	env      *service.Environment
+	linter   *lint.Linter
+
+	operations *locks // by connector name
+	sessions   *locks // by identity, while no stream may be connected
+
+	watching sync.WaitGroup
+	halt     context.CancelFunc
+	halted   context.Context //nolint:containedctx // it is the life of the watchers, which Close ends
+	swept    chan struct{}   // woken by a session that remains
+
+	mu      sync.Mutex
+	closed  bool
+	ids     int
+	entries map[string]*entry
+	remains []store.Removed
+}
+
+var _ connector.Manager = (*Supervisor)(nil)
+
+// entry is one connector.
+type entry struct {
+	id        int
+	figures   *figures
+	lastError *lastError
+	hide      atomic.Pointer[strings.Replacer]
+
+	// Under the supervisor's mutex.
+	definition store.Definition
+	session    session
+	run        *run // nil while it is paused
+}
+
+// New prepares a supervisor. Start starts the connectors of its store.
+func New(opts Options) (*Supervisor, error) {
+	opts.ClientIDPrefix = cmp.Or(opts.ClientIDPrefix, "robustmq_connect")
+	opts.DrainTimeout = cmp.Or(opts.DrainTimeout, 20*time.Second)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	files, err := openSecretFiles(opts.SecretsDir)
+	if err != nil {
+		return nil, err
+	}
+	mappings := pureMappings()
+	halted, halt := context.WithCancel(context.Background())
+	s := &Supervisor{
+		opts: opts, log: opts.Logger, store: opts.Store, files: files,
+		mappings:   mappings,
+		env:        sandbox(opts.Environment, files, mappings),
+		operations: newLocks(), sessions: newLocks(),
+		halt: halt, halted: halted, swept: make(chan struct{}, 1),
+		entries: make(map[string]*entry),
+	}
+	spec := service.NewConfigSpec().Field(service.NewIntField(exporterField))
+	err = s.env.RegisterMetricsExporter(exporterName, spec, func(conf *service.ParsedConfig, _ *service.Logger) (service.MetricsExporter, error) {
+		id, err := conf.FieldInt(exporterField)
+		if err != nil {
+			return nil, err
+		}
+		return s.exporter(id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	lintEnv, err := templates.LintEnvironment(s.env, true)
+	if err != nil {
+		return nil, err
+	}
+	s.linter = lint.New(lintEnv, lintEnv.FullConfigSchema("", ""), lint.Options{})
+	return s, nil
+}
+
+func (s *Supervisor) exporter(id int) (service.MetricsExporter, error) {
+	for _, e := range s.list() {
+		if e.id == id {
+			return exporter{e.figures}, nil
+		}
+	}
+	return nil, fmt.Errorf("looking up the figures %d: there are none", id)
+}
+
+// Start runs what the store holds. The error says that it cannot be read at all;
+// a definition that cannot is logged, and the others start.
+func (s *Supervisor) Start() error {
+	all, err := s.store.Load()
+	if err != nil {
+		return err
+	}
+	for _, bad := range all.Unreadable {
+		s.log.Error("Cannot read a connector: its file is set aside; mend it, and create the connector with it again",
+			"file", bad.File, "moved_to", bad.Aside, "error", bad.Why)
+	}
+	live := map[string]string{}
+	s.mu.Lock()
+	for _, d := range all.Definitions {
+		e := s.newEntryLocked(d)
+		var err error
+		if e.session, err = sessionOf(s.effective(d.Connector).MQTT, s.files); err != nil {
+			s.log.Error("Cannot read the MQTT side of a connector", "connector", d.Connector.Name, "error", err)
+		}
+		if other, taken := live[e.session.identity()]; taken {
+			s.log.Error("Two connectors have one MQTT client id and throw each other off the broker: give one of them another client_id",
+				"connector", d.Connector.Name, "other", other)
+		}
+		live[e.session.identity()] = d.Connector.Name
+		if !paused(d) {
+			e.run = s.startRun(e, d)
+		}
+	}
+	s.mu.Unlock()
+	for _, r := range all.Removed {
+		at, err := sessionOf(s.effective(r.Connector).MQTT, s.files)
+		if err == nil && live[at.identity()] != "" {
+			// The mark was made for a change that did not happen, or for a session that
+			// a newer connector has taken over.
+			err = s.store.Forget(r)
+		} else if err == nil {
+			s.remain(r)
+		}
+		if err != nil {
+			s.log.Error("Cannot look after the session of a deleted connector", "connector", r.Connector.Name, "error", err)
+		}
+	}
+	s.watching.Go(s.watch)
+	s.watching.Go(s.sweep)
+	return nil
+}
+
+func paused(d store.Definition) bool { return d.Connector.Status == string(connector.Stop) }
+
+func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
+	s.ids++
+	e := &entry{id: s.ids, figures: newFigures(), lastError: &lastError{}, definition: d}
+	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
+	s.entries[d.Connector.Name] = e
+	return e
+}
+
+func (s *Supervisor) logger(e *entry, c connector.Connector) *slog.Logger {
+	hide := hiding(c.MQTT, c.Kafka.More)
+	e.hide.Store(hide)
+	return slog.New(logHandler{Handler: s.log.Handler(), errors: e.lastError, hide: hide}).With("connector", c.Name)
+}
+
+// watch looks at every connector once a second, so that a reason tells since when.
+func (s *Supervisor) watch() {
+	beat := time.NewTicker(time.Second)
+	defer beat.Stop()
+	for {
+		select {
+		case <-s.halted.Done():
+			return
+		case <-beat.C:
+		}
+		for _, e := range s.list() {
+			s.status(e)
+		}
+	}
+}
+
+// Close drains every connector and returns when nothing runs any more. The store
+// stays open. It may be called twice, and before Start.
+func (s *Supervisor) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.halt()
+	s.watching.Wait()
+
+	var stopping sync.WaitGroup
+	for _, e := range s.list() {
+		stopping.Go(func() {
+			// An operation that is under way ends first.
+			unlock, err := s.operations.lock(context.Background(), s.nameOf(e))
+			if err != nil {
+				return // that context has no end
+			}
+			defer unlock()
+			s.stopRun(e)
+		})
+	}
+	stopping.Wait()
+	return s.files.Close()
+}
+
+// list is every connector, by name.
+func (s *Supervisor) list() []*entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*entry, 0, len(s.entries))
+	for _, e := range s.entries {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *entry) int {
+		return strings.Compare(a.definition.Connector.Name, b.definition.Connector.Name)
+	})
+	return all
+}
+
+func (s *Supervisor) nameOf(e *entry) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.definition.Connector.Name
+}
+
+func (s *Supervisor) setDefinition(e *entry, d store.Definition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.definition = d
+}
+
+// stopRun stops a connector where it runs. The caller has its operation lock.
+func (s *Supervisor) stopRun(e *entry) {
+	s.mu.Lock()
+	r := e.run
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	r.stop()
+	s.mu.Lock()
+	e.run = nil
+	s.mu.Unlock()
+}
+
+// startLocked starts a connector that is not paused, unless the service ends.
+func (s *Supervisor) startLocked(e *entry) {
+	if e.run == nil && !s.closed && !paused(e.definition) {
+		e.run = s.startRun(e, e.definition)
+	}
+}
+
+var errClosed = errors.New("the service is stopping")

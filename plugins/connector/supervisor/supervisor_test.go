@@ -1,0 +1,452 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The engine starts these with the process.
+		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
+		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
+	)
+}
+
+func TestConnectorCarriesMessages(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	r.publish("in/a", "1", "2", "3")
+	for i, record := range r.records("out", 3) {
+		var envelope struct{ Topic, Payload string }
+		require.NoError(t, json.Unmarshal(record.Value, &envelope))
+		assert.Equal(t, "in/a", envelope.Topic)
+		assert.Equal(t, "in/a", string(record.Key))
+		assert.Equal(t, []string{"MQ==", "Mg==", "Mw=="}[i], envelope.Payload)
+	}
+	require.Eventually(t, func() bool {
+		_, f, err := r.Detail("c")
+		return err == nil && f.Sent == 3 && time.Since(f.LastSend) < time.Minute && f.Failed == 0
+	}, patience, 10*time.Millisecond)
+	require.NoError(t, r.Ready())
+	assert.Empty(t, r.remains)
+}
+
+func TestConnectorsOutliveARestart(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("runs", "in/#", "out", `,"username":"u","password":"hush-hush"`))
+	r.create(r.conn("paused", "in/#", "out2", ""))
+	r.ready("runs")
+	require.NoError(t, r.Pause(t.Context(), "paused"))
+	before := r.List()
+	r.stopService()
+	r.publish("in/a", "while down")
+
+	r.start()
+	r.ready("runs")
+	after := r.List()
+	require.Len(t, after, 2)
+	assert.Equal(t, connector.Stop, after[0].State)
+	for i := range after {
+		assert.Equal(t, before[i].Name, after[i].Name)
+		assert.True(t, before[i].CreateTime.Equal(after[i].CreateTime))
+		assert.False(t, after[i].CreateTime.IsZero())
+		assert.JSONEq(t, string(before[i].Config), string(after[i].Config))
+		assert.NotContains(t, string(after[i].Config), "hush-hush")
+	}
+	assert.Len(t, r.records("out", 1), 1)
+}
+
+func TestPauseKeepsWhatArrivesMeanwhile(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	require.NoError(t, r.Pause(t.Context(), "c"), "it may be paused twice")
+	status, _, err := r.Detail("c")
+	require.NoError(t, err)
+	assert.Equal(t, connector.Stop, status.State)
+	require.NoError(t, r.Ready(), "a paused connector is not waited for")
+
+	r.publish("in/a", "1", "2")
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+	assert.Len(t, r.records("out", 2), 2)
+}
+
+func TestNamesThatAreNotThere(t *testing.T) {
+	r := newRig(t)
+	_, err := r.Update(t.Context(), r.conn("c", "a", "t", ""))
+	require.ErrorIs(t, err, connector.ErrNotFound)
+	_, err = r.Delete(t.Context(), "c")
+	require.ErrorIs(t, err, connector.ErrNotFound)
+	require.ErrorIs(t, r.Pause(t.Context(), "c"), connector.ErrNotFound)
+	require.ErrorIs(t, r.Resume(t.Context(), "c"), connector.ErrNotFound)
+	_, _, err = r.Detail("c")
+	require.ErrorIs(t, err, connector.ErrNotFound)
+	r.create(r.conn("c", "a", "t", ""))
+	_, err = r.Create(t.Context(), r.conn("c", "a", "t", ""))
+	require.ErrorIs(t, err, connector.ErrExists)
+}
+
+// Kafka is away for one, its port taken by nobody; a password is wrong for
+// another: the third does not notice.
+func TestAConnectorThatWaitsDoesNotHoldUpOthers(t *testing.T) {
+	r := newRig(t)
+	r.create(r.parse("no kafka", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, `{"strategy":"discard"}`))
+	r.create(r.conn("no broker", "in/#", "t", `,"urls":["tcp://127.0.0.1:1"]`))
+	r.create(r.conn("works", "in/#", "out", ""))
+	r.ready("works")
+	r.publish("in/a", "1")
+	r.records("out", 1)
+
+	r.until("no kafka", func(s connector.Status) bool {
+		return s.State == connector.Running && strings.Contains(s.Reason, "waits for Kafka since 2") && strings.Contains(s.Reason, "127.0.0.1:1")
+	})
+	r.until("no broker", func(s connector.Status) bool {
+		return strings.Contains(s.Reason, "waits for the MQTT broker since 2") && strings.Contains(s.Reason, "refused")
+	})
+	err := r.Ready()
+	require.ErrorContains(t, err, `"no kafka" waits for Kafka`)
+	require.ErrorContains(t, err, `"no broker" waits for the MQTT broker`)
+	assert.NotContains(t, err.Error(), `"works"`)
+	_, f, err := r.Detail("no kafka")
+	require.NoError(t, err)
+	assert.Contains(t, f.LastError, "127.0.0.1:1")
+	assert.False(t, f.LastErrorSince.IsZero())
+
+	// Stopping them takes no longer than the drain timeout.
+	began := time.Now()
+	_, err = r.Delete(t.Context(), "no kafka")
+	require.NoError(t, err)
+	assert.Less(t, time.Since(began), 8*time.Second)
+}
+
+func TestDeleteRemovesTheSession(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	note, err := r.Delete(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Empty(t, note)
+	assert.Empty(t, r.List())
+	r.publish("in/a", "nobody wants it")
+
+	// The session would hand over what was published if it were there.
+	got := make(chan string, 1)
+	c := r.client("robustmq_connect_default_c", false, func(payload string) { got <- payload })
+	defer c.Disconnect(50)
+	require.True(t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
+	r.publish("sentinel", "end")
+	assert.Equal(t, "end", <-got)
+	entries, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}
+
+// The broker is away when the connector is deleted, and the service is restarted
+// before it comes back: the session goes then.
+func TestASessionThatRemainsIsRemovedLater(t *testing.T) {
+	r := newRig(t)
+	away := newGate(t, r.broker.Addr())
+	r.stopService()
+	r.opts.MQTT = connector.Settings{setting("urls", []string{"tcp://" + away.addr})}
+	r.start()
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+
+	away.close()
+	note, err := r.Delete(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Contains(t, note, `its session "robustmq_connect_default_c" on the MQTT broker remains`)
+	assert.Empty(t, r.List())
+	r.stopService()
+
+	r.start()
+	assert.Empty(t, r.List())
+	marks, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+	require.NoError(t, err)
+	require.Len(t, marks, 1)
+	r.stopService()
+
+	away.open()
+	r.start()
+	assert.Eventually(t, func() bool {
+		marks, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+		return err == nil && len(marks) == 0
+	}, patience, 10*time.Millisecond)
+	r.publish("in/a", "nobody wants it")
+	got := make(chan string, 1)
+	c := r.client("robustmq_connect_default_c", false, func(payload string) { got <- payload })
+	defer c.Disconnect(50)
+	require.True(t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
+	r.publish("sentinel", "end")
+	assert.Equal(t, "end", <-got)
+}
+
+// What the deleted connector has left on the broker must not reach a new one of
+// its name.
+func TestANewConnectorDoesNotInheritASession(t *testing.T) {
+	r := newRig(t)
+	away := newGate(t, r.broker.Addr())
+	r.stopService()
+	r.opts.MQTT = connector.Settings{setting("urls", []string{"tcp://" + away.addr})}
+	r.start()
+	r.create(r.conn("c", "old/#", "out", ""))
+	r.ready("c")
+	away.close()
+	note, err := r.Delete(t.Context(), "c")
+	require.NoError(t, err)
+	require.NotEmpty(t, note)
+	r.publish("old/a", "of the deleted one")
+	r.create(r.conn("c", "new/#", "out", ""))
+	r.until("c", func(s connector.Status) bool {
+		return strings.Contains(s.Reason, "removing the session of the connector that was deleted")
+	})
+	away.open()
+	r.ready("c")
+	r.publish("old/a", "of the deleted one, later")
+	r.publish("new/a", "new")
+	assert.Equal(t, "new/a", string(r.records("out", 1)[0].Key))
+	assert.Empty(t, r.remains)
+}
+
+func TestUpdateOfTheFilterUnsubscribesTheOldOne(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "old/#", "out", ""))
+	r.ready("c")
+	created := r.List()[0].CreateTime
+	_, err := r.Update(t.Context(), r.conn("c", "new/#", "out", ""))
+	require.NoError(t, err)
+	r.ready("c")
+	r.publish("old/a", "old")
+	r.publish("new/a", "new")
+	assert.Equal(t, "new/a", string(r.records("out", 1)[0].Key))
+	status := r.List()[0]
+	assert.Equal(t, "new/#", status.TopicID)
+	assert.True(t, created.Equal(status.CreateTime))
+	assert.True(t, status.UpdateTime.After(created))
+
+	text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "before_start", "what was done is not done again")
+}
+
+func TestUpdateOfTheClientIDRemovesTheOldSession(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	_, err := r.Update(t.Context(), r.conn("c", "in/#", "out", `,"client_id":"mine"`))
+	require.NoError(t, err)
+	r.ready("c")
+	assert.Eventually(t, func() bool {
+		marks, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+		return err == nil && len(marks) == 0
+	}, patience, 10*time.Millisecond)
+	r.publish("in/a", "1")
+	r.records("out", 1)
+	got := make(chan string, 1)
+	c := r.client("robustmq_connect_default_c", false, func(payload string) { got <- payload })
+	defer c.Disconnect(50)
+	require.True(t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
+	r.publish("sentinel", "end")
+	assert.Equal(t, "end", <-got)
+}
+
+func TestTwoConnectorsCannotShareAClientID(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("a", "in/#", "out", `,"client_id":"mine"`))
+	_, err := r.Create(t.Context(), r.conn("b", "in/#", "out", `,"client_id":"mine"`))
+	var invalid *connector.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	assert.Equal(t, "config.client_id", invalid.Field)
+	r.create(r.conn("b", "in/#", "out", ""))
+	_, err = r.Update(t.Context(), r.conn("b", "in/#", "out", `,"client_id":"mine"`))
+	require.ErrorAs(t, err, &invalid)
+	r.ready("b")
+}
+
+func TestUpdateKeepsSecretsThatComeBackRedacted(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", `,"username":"u","password":"hush-hush"`))
+	r.ready("c")
+	shown := r.List()[0]
+	assert.Contains(t, string(shown.Config), `"password":"***"`)
+	_, err := r.Update(t.Context(), r.parse("c", "in/#", string(shown.Config), `{"strategy":"discard"}`))
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "hush-hush")
+	assert.Contains(t, string(text), `"strategy": "discard"`)
+
+	_, err = r.Create(t.Context(), r.parse("d", "in/#", string(shown.Config), `{"strategy":"discard"}`))
+	var invalid *connector.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	assert.Equal(t, "config.password", invalid.Field)
+	assert.NotContains(t, r.logs.String(), "hush-hush")
+}
+
+func TestCreateJudgesWhatWouldRun(t *testing.T) {
+	r := newRig(t)
+	for name, test := range map[string]struct{ filter, config, field string }{
+		"filter":          {"a/#/b", `{"bootstrap_servers":"h:1","topic":"t"}`, "topic_name"},
+		"servers":         {"a", `{"bootstrap_servers":"h:99999","topic":"t"}`, "config.bootstrap_servers"},
+		"topic":           {"a", `{"bootstrap_servers":"h:1","topic":"a b"}`, "config.topic"},
+		"qos":             {"a", `{"bootstrap_servers":"h:1","topic":"t","qos":3}`, "config.qos"},
+		"a type":          {"a", `{"bootstrap_servers":"h:1","topic":"t","qos":"one"}`, "config.qos"},
+		"url":             {"a", `{"bootstrap_servers":"h:1","topic":"t","urls":["http://h:1"]}`, "config.urls.0"},
+		"a socket":        {"a", `{"bootstrap_servers":"h:1","topic":"t","urls":["unix:///run/docker.sock"]}`, "config.urls.0"},
+		"MQTT's tls":      {"a", `{"bootstrap_servers":"h:1","topic":"t","urls":["ssl://h:1"],"mqtt_tls":{"enabled":true,"root_cas":"x","root_cas_file":"y"}}`, "config.mqtt_tls.root_cas_file"},
+		"Kafka's tls":     {"a", `{"bootstrap_servers":"h:1","topic":"t","tls":{"root_cas":"x"}}`, "config.tls.enabled"},
+		"a certificate":   {"a", `{"bootstrap_servers":"h:1","topic":"t","tls":{"enabled":true,"client_certs":[{"cert":"x","key":"hush-hush"}]}}`, "config.tls"},
+		"sasl":            {"a", `{"bootstrap_servers":"h:1","topic":"t","sasl":[{"mechanism":"PLAIN"}]}`, "config.sasl.0.mechanism"},
+		"the environment": {"a", `{"bootstrap_servers":"h:1","topic":"t","sasl":[{"mechanism":"AWS_MSK_IAM"}]}`, "config.sasl.0.aws.credentials"},
+		"format":          {"a", `{"bootstrap_servers":"h:1","topic":"t","format":"xml"}`, "config.format"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := r.Create(t.Context(), r.parse("c", test.filter, test.config, `{"strategy":"block"}`))
+			var invalid *connector.InvalidError
+			require.ErrorAs(t, err, &invalid)
+			assert.Equal(t, test.field, invalid.Field, "%v", err)
+			assert.NotContains(t, err.Error(), "hush-hush")
+		})
+	}
+	assert.Empty(t, r.List())
+}
+
+func TestMetricsAreOneRegistryOfWhatIsThere(t *testing.T) {
+	r := newRig(t)
+	for _, name := range []string{"a", `quote"d`} {
+		r.create(r.conn(name, "in/#", "out", ""))
+		r.ready(name)
+	}
+	r.create(r.parse("waits", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, `{"strategy":"discard"}`))
+	r.publish("in/a", "1", "2")
+	r.records("out", 4)
+	scrape := func() string {
+		answer := httptest.NewRecorder()
+		r.Metrics().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+		require.Equal(t, 200, answer.Code)
+		return answer.Body.String()
+	}
+	require.Eventually(t, func() bool {
+		return strings.Contains(scrape(), `mqtt_connector_messages_sent_success_total{connector_name="a",connector_type="kafka",tenant="default"} 2`)
+	}, patience, 10*time.Millisecond)
+	text := scrape()
+	for _, line := range []string{
+		`mqtt_connector_messages_sent_success_total{connector_name="quote\"d",connector_type="kafka",tenant="default"} 2`,
+		`mqtt_connector_up{connector_name="a",connector_type="kafka",tenant="default"} 1`,
+		`mqtt_connector_up{connector_name="waits",connector_type="kafka",tenant="default"} 0`,
+		`mqtt_connector_messages_discarded_total{connector_name="waits",connector_type="kafka",strategy="discard",tenant="default"} 0`,
+		`mqtt_connector_dlq_messages_total{connector_name="a",connector_type="kafka",result="success",tenant="default"} 0`,
+		`mqtt_connector_send_duration_ms_bucket{connector_name="a",connector_type="kafka",tenant="default",le="+Inf"}`,
+		`input_received{connector="a",`,
+		`kafka_output_records_sent{connector="a",`,
+		"go_goroutines ",
+	} {
+		assert.Contains(t, text, line)
+	}
+
+	_, err := r.Delete(t.Context(), "a")
+	require.NoError(t, err)
+	assert.NotContains(t, scrape(), `"a"`)
+	assert.Contains(t, scrape(), `quote\"d`)
+}
+
+func TestCheckTriesBothEndsAndCreatesNothing(t *testing.T) {
+	r := newRig(t)
+	probe := func(c connector.Connector) (mqtt, kafka string) {
+		probes, err := r.Check(t.Context(), c)
+		require.NoError(t, err)
+		require.Len(t, probes, 2)
+		require.Equal(t, "mqtt", probes[0].End)
+		require.Equal(t, "kafka", probes[1].End)
+		return probes[0].Error, probes[1].Error
+	}
+	mqtt, kafka := probe(r.conn("c", "in/#", "out", ""))
+	assert.Empty(t, mqtt)
+	assert.Empty(t, kafka)
+	mqtt, kafka = probe(r.parse("c", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t","urls":["tcp://127.0.0.1:1"]}`, `{"strategy":"block"}`))
+	assert.Contains(t, mqtt, "127.0.0.1:1")
+	assert.Contains(t, kafka, "127.0.0.1:1")
+	assert.Empty(t, r.List())
+
+	// One that runs is not thrown off the broker.
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	mqtt, kafka = probe(r.conn("c", "in/#", "out", ""))
+	assert.Empty(t, mqtt+kafka)
+	assert.NotContains(t, r.logs.String(), "Lost the connection")
+}
+
+func TestTwoHundredConnectorsStart(t *testing.T) {
+	const n = 200
+	r := newRig(t)
+	for i := range n {
+		r.create(r.conn(fmt.Sprint("c", i), fmt.Sprintf("in/%d", i), "out", ""))
+	}
+	r.stopService()
+	began := time.Now()
+	r.start()
+	require.Eventually(t, func() bool { return len(r.List()) == n && r.Ready() == nil }, 60*time.Second, 20*time.Millisecond)
+	took := time.Since(began)
+	t.Logf("%d connectors are ready after %s", n, took)
+	assert.Less(t, took, 10*time.Second)
+	began = time.Now()
+	r.stopService()
+	t.Logf("and stop within %s", time.Since(began))
+	assert.Less(t, time.Since(began), 10*time.Second)
+}
+
+func TestNothingIsDoneAfterClose(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	require.NoError(t, r.Close())
+	require.NoError(t, r.Close())
+	_, err := r.Create(t.Context(), r.conn("d", "in/#", "out", ""))
+	require.ErrorIs(t, err, errClosed)
+	_, err = r.Update(t.Context(), r.conn("c", "in/#", "out", ""))
+	require.ErrorIs(t, err, errClosed)
+	require.ErrorIs(t, r.Pause(t.Context(), "c"), errClosed)
+}
+
+func TestAnOperationWaitsForTheOneBeforeOrGivesUp(t *testing.T) {
+	l := newLocks()
+	unlock, err := l.lock(t.Context(), "a")
+	require.NoError(t, err)
+	other, err := l.lock(t.Context(), "b")
+	require.NoError(t, err)
+	other()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = l.lock(ctx, "a")
+	require.ErrorIs(t, err, context.Canceled)
+
+	var waited sync.WaitGroup
+	for range 10 {
+		waited.Go(func() {
+			unlock, err := l.lock(t.Context(), "a")
+			if assert.NoError(t, err) {
+				unlock()
+			}
+		})
+	}
+	unlock()
+	waited.Wait()
+	assert.Empty(t, l.all)
+}

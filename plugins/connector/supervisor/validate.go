@@ -1,0 +1,163 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
+)
+
+// effective is c with the MQTT side as it runs: the service's settings, and c's
+// own over them. The service's login is for the service's broker alone: a
+// definition that names another broker, or another login, does not get it.
+func (s *Supervisor) effective(c connector.Connector) connector.Connector {
+	base := s.opts.MQTT
+	if c.MQTT.Get("urls") != nil {
+		base = base.Without("urls", "username", "password", "tls")
+	}
+	if c.MQTT.Get("username") != nil {
+		base = base.Without("username", "password")
+	}
+	id, _ := json.Marshal(connector.ClientID(s.opts.ClientIDPrefix, connector.DefaultTenant, c.Name)) // a string
+	base = append(base.Without("client_id"), connector.Setting{Name: "client_id", Value: id})
+	if c.MQTT.Text("client_id") == "" {
+		c.MQTT = c.MQTT.Without("client_id")
+	}
+	c.MQTT = base.With(c.MQTT)
+	return c
+}
+
+// validate judges what would run. The error is an *InvalidError.
+func (s *Supervisor) validate(c connector.Connector) (session, error) {
+	if c.Tenant != "" && c.Tenant != connector.DefaultTenant {
+		return session{}, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
+	}
+	for _, part := range []struct {
+		settings connector.Settings
+		prefix   string
+	}{{c.MQTT, "mqtt_"}, {c.Kafka.More, ""}} {
+		for _, setting := range part.settings {
+			if err := s.contained(setting, part.prefix); err != nil {
+				return session{}, err
+			}
+		}
+	}
+
+	c = s.effective(c)
+	document, _ := connector.Pipeline(c)
+	hide := hiding(c.MQTT, c.Kafka.More)
+	lines := strings.Split(string(document), "\n")
+	output := slices.Index(lines, "output:")
+	for _, finding := range s.linter.YAML(string(document), false) {
+		err := invalid(finding.What, finding.Line <= output)
+		err.Why = hide.Replace(err.Why)
+		return session{}, err
+	}
+	for field, text := range map[string]*string{"config.key": c.Kafka.Key, "config.topic": &c.Kafka.Topic} {
+		if text == nil {
+			continue
+		}
+		// Lint parses a mapping, and this makes it.
+		if err := s.mappings.CheckInterpolatedString(*text); err != nil {
+			return session{}, &connector.InvalidError{Field: field, Why: lint.OneLine(err.Error())}
+		}
+	}
+	if _, err := tlsOf(c.Kafka.More.Get("tls"), s.files); err != nil {
+		return session{}, &connector.InvalidError{Field: "config.tls", Why: hide.Replace(err.Error())}
+	}
+	return sessionOf(c.MQTT, s.files)
+}
+
+var fieldOfFinding = regexp.MustCompile(`^([a-z_]+(?:\.[a-z_0-9]+)*): `)
+
+// invalid turns what lint found into an error of the definition's field.
+func invalid(what string, input bool) *connector.InvalidError {
+	field := ""
+	if m := fieldOfFinding.FindStringSubmatch(what); m != nil {
+		field, what = m[1], what[len(m[0]):]
+	}
+	name, _, _ := strings.Cut(field, ".")
+	switch {
+	case field == "" || name == "label":
+		field = "config"
+	case input && name == "topic_id":
+		field = "topic_name"
+	case name == "failure_strategy":
+	case input && name == "tls":
+		field = "config.mqtt_" + field
+	default:
+		field = "config." + field
+	}
+	return &connector.InvalidError{Field: field, Why: what}
+}
+
+// contained refuses what would reach into the machine that the service runs on.
+func (s *Supervisor) contained(setting connector.Setting, prefix string) error {
+	var v any
+	if err := json.Unmarshal(setting.Value, &v); err != nil {
+		return &connector.InvalidError{Field: "config." + setting.Name, Why: err.Error()}
+	}
+	path := setting.Name
+	if path == "tls" {
+		path = prefix + path
+	}
+	return s.containedValue("config."+path, setting.Name, v)
+}
+
+func (s *Supervisor) containedValue(path, name string, v any) error {
+	switch v := v.(type) {
+	case string:
+		switch {
+		case v == "":
+		case name == "urls" && strings.HasPrefix(v, "unix:"):
+			return &connector.InvalidError{Field: path, Why: fmt.Sprintf("%q is a socket of the machine that the service runs on: only the service's own --mqtt-url may be one", v)}
+		case isFileField(name):
+			if _, err := s.files.Stat(v); err != nil {
+				return &connector.InvalidError{Field: path, Why: err.Error()}
+			}
+		}
+	case []any:
+		for i, item := range v {
+			if err := s.containedValue(path+"."+strconv.Itoa(i), name, item); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		if mechanism, _ := v["mechanism"].(string); strings.EqualFold(mechanism, "AWS_MSK_IAM") && !hasAWSKeys(v) {
+			return &connector.InvalidError{Field: path + ".aws.credentials", Why: "id and secret must be given: the service's own are not for its connectors"}
+		}
+		for _, inner := range sortedKeys(v) {
+			if err := s.containedValue(path+"."+inner, inner, v[inner]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isFileField tells whether a field of tls or sasl names a file.
+func isFileField(name string) bool {
+	return strings.HasSuffix(name, "_file") || strings.HasSuffix(name, "_path") || name == "keytab" || name == "file"
+}
+
+func hasAWSKeys(mechanism map[string]any) bool {
+	aws, _ := mechanism["aws"].(map[string]any)
+	keys, _ := aws["credentials"].(map[string]any)
+	id, _ := keys["id"].(string)
+	secret, _ := keys["secret"].(string)
+	return id != "" && secret != ""
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
