@@ -35,7 +35,15 @@ integration: ## Run the tests against a real mosquitto and Apache Kafka
 # Needs the servers; here nothing may be skipped, they are all there.
 .PHONY: integration-tests
 integration-tests:
-	go test -json -tags integration -count=1 -timeout 20m ./tests/integration/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
+	go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
+
+.PHONY: soak
+soak: ## The same with the full counts, which takes about 45 minutes
+	SOAK=1 tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
+
+.PHONY: race
+race: ## Run the tests of the components under the race detector
+	go test -race -json ./plugins/... ./templates/... $(ARGS) | go run ./tests/cmd/testcount
 
 # Targets of their own, so that `make -k check` shows all that is wrong.
 .PHONY: check lint format vet tidy vulnerabilities

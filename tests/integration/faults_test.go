@@ -24,7 +24,7 @@ func TestServersMayComeLater(t *testing.T) {
 	broker, err := url.Parse(mqttURL)
 	require.NoError(t, err)
 	mqttAddr := freeAddress(t)
-	createTopic(t, "later", 1)
+	shared.createTopic(t, "later", 1)
 	pipeline := startPipeline(t, fmt.Sprintf(`
 input:
   robustmq_kafka: { topic_id: later/#, urls: [ "tcp://%s" ], client_id: later }
@@ -39,7 +39,7 @@ output:
 	pipeline.waitReady()
 	token := mqttClient(t, mqttURL, "late-publisher").Publish("later/1", 1, false, "hello")
 	require.True(t, token.WaitTimeout(10*time.Second))
-	require.Eventually(t, func() bool { return recordCount(t, "later") == 1 }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return shared.recordCount(t, "later") == 1 }, 20*time.Second, 100*time.Millisecond)
 }
 
 func TestKafkaThatIsAwayAtTheStartIsNamed(t *testing.T) {
@@ -134,12 +134,7 @@ output:
 }
 
 func TestUnknownCertificateAuthorityIsNamed(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-		"-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-		"-keyout", key, "-out", cert).CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	cert, key := selfSigned(t)
 	address := startMosquitto(t, "allow_anonymous true\ncertfile "+cert+"\nkeyfile "+key)
 	config := `
 input:

@@ -26,11 +26,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// servers are a broker and a Kafka that a test uses.
+type servers struct {
+	mqtt   string // URL
+	direct string // URL of the broker, where mqtt leads over a way that may be interrupted
+	kafka  string // host:port
+}
+
 var (
 	mqttURL = os.Getenv("MQTT_URL")
 	brokers = os.Getenv("KAFKA_BROKERS")
+	shared  = servers{mqttURL, mqttURL, brokers}
 	binary  string
 )
+
+// times is how often a test does what it is about: a full run is make soak.
+func times(short, full int) int {
+	if os.Getenv("SOAK") == "1" {
+		return full
+	}
+	return short
+}
 
 func TestMain(m *testing.M) {
 	if mqttURL == "" || brokers == "" {
@@ -48,6 +64,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	stopOwnServers()
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
@@ -156,7 +173,7 @@ func freeAddress(t *testing.T) string {
 // mqttClient connects to a broker until the test ends.
 func mqttClient(t *testing.T, url, id string) paho.Client {
 	t.Helper()
-	client := paho.NewClient(paho.NewClientOptions().AddBroker(url).SetClientID(id).SetOrderMatters(true))
+	client := paho.NewClient(publisherOptions(url, id))
 	token := client.Connect()
 	require.True(t, token.WaitTimeout(10*time.Second), "connecting to %s", url)
 	require.NoError(t, token.Error())
@@ -164,10 +181,14 @@ func mqttClient(t *testing.T, url, id string) paho.Client {
 	return client
 }
 
+func publisherOptions(url, id string) *paho.ClientOptions {
+	return paho.NewClientOptions().AddBroker(url).SetClientID(id).SetOrderMatters(true).SetAutoReconnect(false)
+}
+
 // createTopic makes a Kafka topic that goes away with the test.
-func createTopic(t *testing.T, name string, partitions int32) {
+func (s servers) createTopic(t *testing.T, name string, partitions int32) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers))
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka))
 	require.NoError(t, err)
 	admin := kadm.NewClient(client)
 	_, err = admin.CreateTopic(t.Context(), partitions, 1, nil, name)
@@ -181,9 +202,9 @@ func createTopic(t *testing.T, name string, partitions int32) {
 }
 
 // recordCount returns how many records a topic holds.
-func recordCount(t *testing.T, topic string) int64 {
+func (s servers) recordCount(t *testing.T, topic string) int64 {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers))
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka))
 	require.NoError(t, err)
 	defer client.Close()
 	offsets, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)

@@ -26,7 +26,7 @@ import (
 // parser that refuses what is not strict.
 func TestEveryMessageArrivesOnceAndInOrder(t *testing.T) {
 	const topics, perTopic = 100, 1000
-	createTopic(t, "hundred_thousand", 3)
+	shared.createTopic(t, "hundred_thousand", 3)
 	pipeline := startPipeline(t, fmt.Sprintf(`
 input:
   robustmq_kafka:
@@ -50,7 +50,7 @@ output:
 			}
 		}
 	}
-	require.Eventually(t, func() bool { return recordCount(t, "hundred_thousand") >= topics*perTopic },
+	require.Eventually(t, func() bool { return shared.recordCount(t, "hundred_thousand") >= topics*perTopic },
 		3*time.Minute, 200*time.Millisecond)
 	took := time.Since(began)
 	code, stopped := pipeline.stop()
@@ -60,7 +60,7 @@ output:
 
 	next := map[string]int{}
 	records := 0
-	readWithKcat(t, "hundred_thousand", func(key string, value []byte) {
+	shared.readWithKcat(t, "hundred_thousand", func(key string, value []byte) {
 		records++
 		e := strictEnvelope(t, value)
 		topic := e.Topic
@@ -91,9 +91,9 @@ output:
 }
 
 // readWithKcat hands over a topic's records, each partition from its start.
-func readWithKcat(t *testing.T, topic string, each func(key string, value []byte)) {
+func (s servers) readWithKcat(t *testing.T, topic string, each func(key string, value []byte)) {
 	t.Helper()
-	cmd := exec.Command("kcat", "-C", "-q", "-e", "-b", brokers, "-t", topic, "-o", "beginning", "-f", `%K %S\n%k%s`)
+	cmd := exec.Command("kcat", "-C", "-q", "-e", "-b", s.kafka, "-t", topic, "-o", "beginning", "-f", `%K %S\n%k%s`)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	cmd.Stderr = t.Output()

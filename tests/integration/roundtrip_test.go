@@ -20,7 +20,7 @@ import (
 // and Kafka → MQTT. The QoS travels back as a level of the topic.
 func TestRoundTripGivesBackTheSameBytes(t *testing.T) {
 	const messages = 10_000
-	createTopic(t, "round_trip", 1)
+	shared.createTopic(t, "round_trip", 1)
 	there := startPipeline(t, fmt.Sprintf(`
 input:
   robustmq_kafka: { topic_id: there/#, urls: [ %s ], client_id: there, qos: 2 }
@@ -85,9 +85,9 @@ output:
 		byTopic[key] = append(byTopic[key], s.payload)
 	}
 	// Halfway, so that a fault is known by the hop that has it.
-	require.Eventually(t, func() bool { return recordCount(t, "round_trip") >= messages }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return shared.recordCount(t, "round_trip") >= messages }, time.Minute, 100*time.Millisecond)
 	inKafka := map[string][][]byte{}
-	readWithKcat(t, "round_trip", func(_ string, value []byte) {
+	shared.readWithKcat(t, "round_trip", func(_ string, value []byte) {
 		e := strictEnvelope(t, value)
 		payload, err := base64.StdEncoding.DecodeString(e.Payload)
 		require.NoError(t, err)

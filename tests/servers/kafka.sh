@@ -21,6 +21,8 @@ Usage: kafka.sh install|start|stop|status [--dir DIR] [--port PORT]
   topic     create a topic on the running server
   --dir     data, log and pid file (default $CACHE/kafka)
   --port    default 29092; 0 for any free port
+  --advertise HOST:PORT
+            what clients connect to, where that is not the server itself
 USAGE
 }
 
@@ -70,7 +72,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:$PORT,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$PORT
+advertised.listeners=PLAINTEXT://${ADVERTISE:-127.0.0.1:$PORT}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$DIR/data
 auto.create.topics.enable=true
@@ -104,7 +106,15 @@ topic() {
     --create --if-not-exists --topic "$1" --partitions "$2" --replication-factor 1
 }
 
-parse_args "$CACHE/kafka" 29092 "$@"
+# The option that only this server has.
+ADVERTISE='' rest=()
+while (($#)); do
+  case $1 in
+    --advertise) ADVERTISE=${2:?--advertise needs host:port}; shift 2 ;;
+    *) rest+=("$1"); shift ;;
+  esac
+done
+parse_args "$CACHE/kafka" 29092 ${rest[@]+"${rest[@]}"}
 case ${ARGS[*]-} in
   install | start | stop | status) "${ARGS[0]}" ;;
   topic\ *\ *) ((${#ARGS[@]} == 3)) || { usage >&2; exit 2; }; topic "${ARGS[1]}" "${ARGS[2]}" ;;

@@ -1,0 +1,187 @@
+//go:build integration
+
+package integration
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// load publishes numbered messages over topics at a rate until it is finished.
+type load struct {
+	servers
+	name   string // of the pipeline, its filter and its Kafka topic
+	topics int
+	sent   []atomic.Int64 // acknowledged by the broker, by topic
+	stop   chan struct{}
+	ended  chan struct{}
+}
+
+// newLoad makes the Kafka topic of a load, which start begins.
+func newLoad(t *testing.T, s servers, name string) *load {
+	t.Helper()
+	s.createTopic(t, name, 3)
+	const topics = 20
+	return &load{servers: s, name: name, topics: topics, sent: make([]atomic.Int64, topics), stop: make(chan struct{}), ended: make(chan struct{})}
+}
+
+// pipeline is that of the load, with more fields of its input and output.
+func (l *load) pipeline(input, output string) string {
+	return fmt.Sprintf(`
+input:
+  robustmq_kafka: { topic_id: %s/#, urls: [ %s ], client_id: %s %s }
+output:
+  robustmq_kafka: { bootstrap_servers: %q, topic: %s %s }
+`, l.name, l.mqtt, l.name, input, l.kafka, l.name, output)
+}
+
+// start publishes with QoS 1. What the broker has not acknowledged when a
+// connection ends is published again, in its order.
+func (l *load) start(t *testing.T, rate int) {
+	t.Helper()
+	const ticks = 20 // a second: mosquitto may take 40 ms over an acknowledgement
+	perTick := rate / ticks
+	publisher := mqttClient(t, l.direct, l.name+"-load")
+	go func() {
+		defer close(l.ended)
+		tick := time.NewTicker(time.Second / ticks)
+		defer tick.Stop()
+		for n := 0; ; {
+			select {
+			case <-l.stop:
+				return
+			case <-tick.C:
+			}
+			acked := l.publish(publisher, n, perTick)
+			n += acked
+			if acked < perTick {
+				publisher = l.again(publisher)
+			}
+		}
+	}()
+	t.Cleanup(func() { l.finish() })
+}
+
+// publish sends count messages from the n-th on, and returns how many of them,
+// in order, the broker has acknowledged.
+func (l *load) publish(publisher paho.Client, n, count int) (acked int) {
+	tokens := make([]paho.Token, count)
+	for i := range tokens {
+		topic, seq := (n+i)%l.topics, (n+i)/l.topics
+		tokens[i] = publisher.Publish(fmt.Sprintf("%s/%d", l.name, topic), 1, false, strconv.Itoa(seq))
+	}
+	for i, token := range tokens {
+		if !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+			return i
+		}
+		l.sent[(n+i)%l.topics].Add(1)
+	}
+	return count
+}
+
+// again connects anew until it succeeds, or the load is to stop.
+func (l *load) again(publisher paho.Client) paho.Client {
+	publisher.Disconnect(0)
+	for {
+		next := paho.NewClient(publisherOptions(l.direct, l.name+"-load"))
+		if token := next.Connect(); token.WaitTimeout(5*time.Second) && token.Error() == nil {
+			return next
+		}
+		select {
+		case <-l.stop:
+			return next
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// total is how many messages the broker has taken so far.
+func (l *load) total() (n int64) {
+	for i := range l.sent {
+		n += l.sent[i].Load()
+	}
+	return n
+}
+
+func (l *load) finish() {
+	select {
+	case <-l.stop:
+	default:
+		close(l.stop)
+	}
+	<-l.ended
+}
+
+// arrivals is what a topic in Kafka holds of a load.
+type arrivals struct{ records, missing, repeated, outOfOrder int64 }
+
+// verdict ends the load, waits until the Kafka topic has all of it and does not
+// grow any more, and requires that nothing is missing or out of order.
+func (l *load) verdict(t *testing.T, what string) arrivals {
+	t.Helper()
+	l.finish()
+	sent := l.total()
+	require.NotZero(t, sent)
+	require.Eventually(t, func() bool { return l.recordCount(t, l.name) >= sent }, 5*time.Minute, 200*time.Millisecond,
+		"of %d messages, not all are in Kafka", sent)
+	for last := int64(-1); ; {
+		now := l.recordCount(t, l.name)
+		if now == last {
+			break
+		}
+		last = now
+		time.Sleep(500 * time.Millisecond)
+	}
+	a := l.count(t)
+	t.Logf("%s, %d messages: %+v", what, sent, a)
+	assert.Zero(t, a.missing, "missing")
+	assert.Zero(t, a.outOfOrder, "out of order")
+	return a
+}
+
+// count reads the Kafka topic and compares it with the load. Repeats are set
+// aside before the order is judged.
+func (l *load) count(t *testing.T) arrivals {
+	t.Helper()
+	var a arrivals
+	next := map[string]int64{}
+	seen := map[string]map[int64]bool{}
+	l.readWithKcat(t, l.name, func(_ string, value []byte) {
+		a.records++
+		var r record
+		require.NoError(t, json.Unmarshal(value, &r))
+		payload, err := base64.StdEncoding.DecodeString(r.Payload)
+		require.NoError(t, err)
+		seq, err := strconv.ParseInt(string(payload), 10, 64)
+		require.NoError(t, err)
+		if seen[r.Topic] == nil {
+			seen[r.Topic] = map[int64]bool{}
+		}
+		switch {
+		case seen[r.Topic][seq]:
+			a.repeated++
+			return
+		case seq != next[r.Topic]:
+			a.outOfOrder++
+		}
+		seen[r.Topic][seq] = true
+		next[r.Topic] = seq + 1
+	})
+	for i := range l.sent {
+		for seq := range l.sent[i].Load() {
+			if !seen[fmt.Sprintf("%s/%d", l.name, i)][seq] {
+				a.missing++
+			}
+		}
+	}
+	return a
+}
