@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -66,6 +67,9 @@ func fieldNames(children []any) []string {
 	return names
 }
 
+// wordFields are the fields of kafka_franz that take one of a few words.
+var wordFields = []string{"acks", "compression", "partitioner"}
+
 func standInEnvironment(env *service.Environment, change func(spec) error) (*service.Environment, error) {
 	clone := env.Clone()
 	stockMQTT, err := specOf(env, "input", "mqtt")
@@ -103,6 +107,12 @@ func standInEnvironment(env *service.Environment, change func(spec) error) (*ser
 				if field := child.(map[string]any); field["name"] == "mechanism" {
 					delete(field, "linter")
 				}
+			}
+		}
+		for _, child := range s.children() {
+			// The rules of this package name the words that a field takes.
+			if field := child.(map[string]any); rules.name == "kafka_franz" && slices.Contains(wordFields, field["name"].(string)) {
+				delete(field, "linter")
 			}
 		}
 		if err := change(s); err != nil {

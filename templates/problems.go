@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Problem is one thing that is wrong with a component's configuration.
@@ -100,11 +101,24 @@ func (f fields) wordRule(name string, words ...string) {
 
 func (f fields) durationRules(allowZero bool, names ...string) {
 	for _, name := range names {
-		if n, ok := f.number(name); ok {
-			f.report(name, checkDuration(strconv.FormatInt(n, 10), allowZero))
-		}
-		f.textRule(name, func(s string) string { return checkDuration(s, allowZero) })
+		f.scalarRule(name, func(s string) string { return checkDuration(s, allowZero) })
 	}
+}
+
+func (f fields) durationRange(name string, low, high time.Duration) {
+	f.scalarRule(name, func(s string) string { return checkDurationRange(s, low, high) })
+}
+
+func (f fields) sizeRule(name string, least, most uint64) {
+	f.scalarRule(name, func(s string) string { return checkSize(s, least, most) })
+}
+
+// scalarRule checks a field of text that may be written as a number.
+func (f fields) scalarRule(name string, check func(string) string) {
+	if n, ok := f.number(name); ok {
+		f.report(name, check(strconv.FormatInt(n, 10)))
+	}
+	f.textRule(name, check)
 }
 
 func (f fields) listRule(name string, check func(string) string) {
@@ -149,7 +163,7 @@ func (f fields) mqttConnection(user string) {
 	})
 	f.rangeRule("qos", 0, 2)
 	f.rangeRule("keepalive", 0, 65535)
-	f.durationRules(false, "connect_timeout")
+	f.will()
 	if password, ok := f.text("password"); ok && password != "" {
 		if name, ok := f.conf[user].(string); !ok || name == "" {
 			f.report("password", fmt.Sprintf("stands without %s; MQTT 3.1.1 takes a password only beside a user name", user))

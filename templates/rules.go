@@ -3,7 +3,6 @@ package templates
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -36,6 +35,7 @@ var ruleSets = []ruleSet{
 func checkInputTemplate(f fields) {
 	f.textRule("topic_id", checkTopicFilter)
 	f.mqttConnection("username")
+	f.durationRules(false, "connect_timeout")
 }
 
 func checkOutputTemplate(f fields) {
@@ -62,16 +62,9 @@ func checkOutputTemplate(f fields) {
 	f.sasl()
 }
 
-func checkMQTTInput(f fields) {
-	f.listRule("topics", checkTopicFilter)
-	f.mqttConnection("user")
-	if suffix, _ := f.text("dynamic_client_id_suffix"); suffix != "" && f.conf["clean_session"] == false {
-		f.report("dynamic_client_id_suffix", "makes a new client on every start, so that with clean_session: false the broker keeps the old sessions and their messages for ever; remove it, or set clean_session: true")
-	}
-}
-
 func checkMQTTOutput(f fields) {
 	f.mqttConnection("user")
+	f.durationRules(true, "connect_timeout", "write_timeout")
 	f.textRule("topic", func(topic string) string {
 		if strings.Contains(topic, "${!") {
 			return ""
@@ -81,59 +74,6 @@ func checkMQTTOutput(f fields) {
 		}
 		return checkTopicText(topic)
 	})
-}
-
-func (f fields) kafkaConnection() {
-	f.listRule("seed_brokers", checkSeedBrokers)
-	if servers, ok := f.conf["seed_brokers"].([]any); ok && len(servers) == 0 {
-		f.report("seed_brokers", checkServers(""))
-	}
-	if batching, ok := f.inner("batching", f.conf["batching"]); ok {
-		batching.textRule("period", func(s string) string {
-			if s == "" {
-				return ""
-			}
-			return checkDuration(s, true)
-		})
-	}
-	f.durationRules(true, "metadata_max_age", "request_timeout_overhead", "conn_idle_timeout")
-	f.tls()
-	f.sasl()
-}
-
-func checkKafkaInput(f fields) {
-	f.kafkaConnection()
-	if f.boolean("regexp_topics") || len(f.list("regexp_topics_include")) > 0 {
-		return
-	}
-	// An item may be a list, and name partitions and offsets behind a colon.
-	f.listRule("topics", func(item string) string {
-		for _, topic := range splitServers(item) {
-			name, _, _ := strings.Cut(topic, ":")
-			if what := checkKafkaTopic(name); what != "" {
-				return what
-			}
-		}
-		return ""
-	})
-}
-
-func checkKafkaOutput(f fields) {
-	f.kafkaConnection()
-	f.kafkaTopicRule()
-	f.durationRules(true, "record_delivery_timeout")
-	f.durationRules(false, "timeout")
-	f.failureStrategy()
-	sizeRule := func(name string, least, most uint64) {
-		f.textRule(name, func(s string) string { return checkSize(s, least, most) })
-	}
-	sizeRule("max_message_bytes", 1, math.MaxInt32)
-	sizeRule("broker_write_max_bytes", 1, 1<<30)
-	sizeRule("max_buffered_bytes", 0, math.MaxInt)
-	f.rangeRule("max_in_flight", 1, math.MaxInt32)
-	f.rangeRule("max_buffered_records", 1, math.MaxInt32)
-	f.rangeRule("max_in_flight_requests", 1, math.MaxInt32)
-	f.rangeRule("record_retries", 0, math.MaxInt32)
 }
 
 // checkEnvelope judges the fields that are no interpolations.

@@ -149,10 +149,10 @@ func checkPort(item, portText string) string {
 	return ""
 }
 
-var brokerSchemes = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss", "unix"}
+var brokerSchemes = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "mqtt+ssl", "tcps", "ws", "wss", "unix"}
 
 // encryptedSchemes are the URL schemes under which the MQTT client uses TLS.
-var encryptedSchemes = []string{"ssl", "tls", "mqtts", "wss"}
+var encryptedSchemes = []string{"ssl", "tls", "mqtts", "mqtt+ssl", "tcps", "wss"}
 
 func checkBrokerURL(item string) string {
 	if item == "" {
@@ -256,13 +256,38 @@ func checkDuration(text string, allowZero bool) string {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%q is not a duration; write a number and a unit of ns, us, ms, s, m or h, for example 30s", text)
+	case d < 0 && allowZero:
+		return fmt.Sprintf("%q is negative; it takes 0s and more, for example 30s", text)
 	case d < 0 || d == 0 && !allowZero:
 		return fmt.Sprintf("%q must be above zero, for example 30s", text)
 	}
 	return ""
 }
 
-// checkSize wants a size in bytes of at least 1 and at most most.
+// checkDurationRange wants a Go duration from low to high.
+func checkDurationRange(text string, low, high time.Duration) string {
+	what := checkDuration(text, true)
+	if d, err := time.ParseDuration(text); err == nil && (d < low || d > high) {
+		what = fmt.Sprintf("%q is out of range; it takes %s to %s", text, low, high)
+	}
+	return what
+}
+
+// checkSessionExpiry wants what the field session_expiry of the mqtt input takes.
+func checkSessionExpiry(text string) string {
+	d, err := time.ParseDuration(text)
+	switch {
+	case text == "never":
+		return ""
+	case err != nil:
+		return fmt.Sprintf("%q is not a duration; write a number and a unit of s, m or h, for example 24h, or never", text)
+	case d < 0 || d%time.Second != 0 || d/time.Second >= math.MaxUint32:
+		return fmt.Sprintf("%q is not a number of whole seconds below 2^32-1", text)
+	}
+	return ""
+}
+
+// checkSize wants a size in bytes of at least least and at most most.
 func checkSize(text string, least, most uint64) string {
 	n, err := humanize.ParseBytes(text)
 	switch {

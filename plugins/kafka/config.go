@@ -51,13 +51,14 @@ const (
 
 // What lint and the constructor say alike.
 const (
-	needPartition  = "a partition must be specified when the partitioner is set to manual"
-	needManual     = "a partition cannot be specified unless the partitioner is set to manual"
-	oneTimestamp   = "both timestamp and timestamp_ms cannot be specified simultaneously"
-	needAcksAll    = "idempotent_write requires acks to be set to all"
-	needOneRequest = "idempotent_write requires max_in_flight_requests to be 1, set idempotent_write to false to use higher values"
-	wantWord       = "field %s: want %s, got %q"
-	needOneBatch   = "failure_strategy requires max_in_flight to be 1: a batch that is held back must hold every later one back"
+	needPartition  = "partitioner: manual needs partition beside it, which tells the partition of each record"
+	needManual     = "partition: needs partitioner: manual beside it; add that, or remove partition"
+	oneTimestamp   = "timestamp: stands beside timestamp_ms; keep one of the two"
+	needAcksAll    = "acks: must be all with idempotent_write; set idempotent_write: false for other values"
+	needOneRequest = "max_in_flight_requests: must be 1 with idempotent_write; set idempotent_write: false for higher values"
+	needOneBatch   = "max_in_flight: must be 1 with failure_strategy: a batch that is held back must hold every later one back"
+	shortDelivery  = "record_delivery_timeout: %s is out of range; it takes 0s for no limit, or 1s and more"
+	smallWrite     = "broker_write_max_bytes: %d bytes do not hold a record batch of max_message_bytes, %d; raise the one or lower the other"
 	ownDeadTopic   = "failure_strategy.topic_name: %q is the topic that records are written to; name another"
 )
 

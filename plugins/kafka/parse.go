@@ -10,13 +10,15 @@ import (
 	"net"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
 )
+
+// metadataMinAge is how soon metadata may be fetched again.
+const metadataMinAge = time.Second
 
 // config is the parsed configuration.
 type config struct {
@@ -84,42 +86,30 @@ func (p *parser) optional(name string) string {
 	return read(p, p.conf.FieldString, name)
 }
 
-func (p *parser) bytes(name string, largest uint64) uint64 {
-	text := read(p, p.conf.FieldString, name)
-	v, err := humanize.ParseBytes(text)
-	if err == nil && v > largest {
-		err = fmt.Errorf("%q is more than %d bytes", text, largest)
-	}
-	if err != nil && p.err == nil {
-		p.err = fmt.Errorf("field %s: %w", name, err)
-	}
-	return v
-}
-
 func parseConfig(conf *service.ParsedConfig) (*config, error) {
 	p := &parser{conf: conf}
 	c := &config{
 		clientID:        read(p, conf.FieldString, fieldClientID),
-		metadataMaxAge:  read(p, conf.FieldDuration, fieldMetadataMaxAge),
-		requestOverhead: read(p, conf.FieldDuration, fieldRequestTimeoutOverhead),
-		connIdle:        read(p, conf.FieldDuration, fieldConnIdleTimeout),
+		metadataMaxAge:  p.duration(fieldMetadataMaxAge, metadataMinAge, time.Hour),
+		requestOverhead: p.duration(fieldRequestTimeoutOverhead, 100*time.Millisecond, 15*time.Minute),
+		connIdle:        p.duration(fieldConnIdleTimeout, 100*time.Millisecond, 15*time.Minute),
 
-		maxInFlight: read(p, conf.FieldInt, fieldMaxInFlight),
-		linger:      read(p, conf.FieldDuration, fieldLinger),
+		maxInFlight: p.integer(fieldMaxInFlight, 1),
+		linger:      p.duration(fieldLinger, 0, time.Minute),
 
-		partitioner:        p.optional(fieldPartitioner),
+		partitioner:        p.word(fieldPartitioner, partitionerWords),
 		idempotent:         read(p, conf.FieldBool, fieldIdempotentWrite),
-		acks:               read(p, conf.FieldString, fieldAcks),
-		compression:        p.optional(fieldCompression),
+		acks:               p.word(fieldAcks, acksWords),
+		compression:        p.word(fieldCompression, compressionWords),
 		autoCreate:         read(p, conf.FieldBool, fieldAllowAutoTopicCreation),
-		timeout:            read(p, conf.FieldDuration, fieldTimeout),
-		maxMessageBytes:    int32(p.bytes(fieldMaxMessageBytes, math.MaxInt32)),
-		brokerWriteBytes:   int32(p.bytes(fieldBrokerWriteMaxBytes, math.MaxInt32)),
-		maxBufferedRecords: read(p, conf.FieldInt, fieldMaxBufferedRecords),
-		maxBufferedBytes:   int(p.bytes(fieldMaxBufferedBytes, math.MaxInt)),
-		maxRequests:        read(p, conf.FieldInt, fieldMaxInFlightRequests),
-		recordRetries:      read(p, conf.FieldInt, fieldRecordRetries),
-		deliveryTimeout:    read(p, conf.FieldDuration, fieldRecordDeliveryTimeout),
+		timeout:            p.duration(fieldTimeout, 100*time.Millisecond, math.MaxInt32*time.Millisecond),
+		maxMessageBytes:    int32(p.bytes(fieldMaxMessageBytes, 512, 1<<30)),
+		brokerWriteBytes:   int32(p.bytes(fieldBrokerWriteMaxBytes, 1<<10, 1<<30)),
+		maxBufferedRecords: p.integer(fieldMaxBufferedRecords, 1),
+		maxBufferedBytes:   int(p.bytes(fieldMaxBufferedBytes, 0, math.MaxInt)),
+		maxRequests:        p.integer(fieldMaxInFlightRequests, 1),
+		recordRetries:      p.integer(fieldRecordRetries, 0),
+		deliveryTimeout:    p.duration(fieldRecordDeliveryTimeout, math.MinInt64, math.MaxInt64),
 	}
 	c.brokers = addresses(read(p, conf.FieldStringList, fieldSeedBrokers)...)
 	if p.err != nil {
@@ -160,17 +150,11 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 	var errs []error
 	refuse := func(when bool, format string, args ...any) {
 		if when {
-			errs = append(errs, fmt.Errorf(format, args...))
+			errs = append(errs, fmt.Errorf("field "+format, args...))
 		}
 	}
-	_, known := acksByName[c.acks]
-	refuse(!known, wantWord, fieldAcks, "all, leader or none", c.acks)
-	_, known = partitioners[c.partitioner]
-	refuse(!known, wantWord, fieldPartitioner, "murmur2_hash, round_robin, least_backup or manual", c.partitioner)
-	_, known = codecs[c.compression]
-	refuse(!known && c.compression != "", wantWord, fieldCompression, "lz4, snappy, gzip, zstd or none", c.compression)
 	for _, p := range problems {
-		refuse(true, "field %s: %s", p.Field, p.What)
+		refuse(true, "%s: %s", p.Field, p.What)
 	}
 	manual := c.partitioner == "manual"
 	refuse(manual && c.records.partition == nil, needPartition)
@@ -180,11 +164,9 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 	refuse(c.idempotent && c.maxRequests != 1, needOneRequest)
 	refuse(c.strategy.Name != "" && c.maxInFlight != 1, needOneBatch)
 	refuse(c.deadTopicIsOwn(), ownDeadTopic, c.strategy.TopicName)
-	refuse(len(c.brokers) == 0, "field %s: want at least one address, such as localhost:9092", fieldSeedBrokers)
-	refuse(c.linger < 0 || c.linger > time.Minute, "field %s: want 0s to 1m, got %s", fieldLinger, c.linger)
-	refuse(c.maxInFlight < 1, "field %s: want 1 or more, got %d", fieldMaxInFlight, c.maxInFlight)
-	refuse(c.maxBufferedRecords < 1, "field %s: want 1 or more, got %d", fieldMaxBufferedRecords, c.maxBufferedRecords)
-	refuse(c.maxRequests < 1, "field %s: want 1 or more, got %d", fieldMaxInFlightRequests, c.maxRequests)
+	refuse(c.deliveryTimeout != 0 && c.deliveryTimeout < time.Second, shortDelivery, c.deliveryTimeout)
+	refuse(c.brokerWriteBytes < c.maxMessageBytes, smallWrite, c.brokerWriteBytes, c.maxMessageBytes)
+	refuse(len(c.brokers) == 0, "%s: want at least one address, such as localhost:9092", fieldSeedBrokers)
 	if len(errs) == 0 {
 		if err := kgo.ValidateOpts(c.options(nil, nil)...); err != nil {
 			errs = append(errs, fmt.Errorf("configuring the Kafka client: %w", err))
@@ -227,7 +209,7 @@ func (c *config) options(logger kgo.Logger, hook kgo.Hook) []kgo.Opt {
 		kgo.MaxBufferedRecords(c.maxBufferedRecords),
 		kgo.MaxProduceRequestsInflightPerBroker(c.maxRequests),
 		kgo.RetryBackoffFn(retryBackoff),
-		kgo.MetadataMinAge(time.Second),
+		kgo.MetadataMinAge(metadataMinAge),
 		// With waits this short, the default of 4 would not give brokers the
 		// time to create a topic.
 		kgo.UnknownTopicRetries(10),

@@ -95,18 +95,32 @@ func inRange(n, low, high int) error {
 func (p *parser) size(name string) int {
 	text := read(p, p.conf.FieldString, name)
 	n, err := humanize.ParseBytes(text)
-	if err == nil && (n < 1 || n > math.MaxInt32) {
+	if err != nil {
+		err = fmt.Errorf("%q is not a size; write a number and a unit of B, kB, MB, GB, KiB, MiB or GiB, for example 1MiB", text)
+	} else if n < 1 || n > math.MaxInt32 {
 		err = fmt.Errorf("%q is out of range; it takes 1 to %d bytes", text, math.MaxInt32)
 	}
 	p.fail(err, name)
 	return int(n)
 }
 
+func (p *parser) duration(name string) time.Duration {
+	text := read(p, p.conf.FieldString, name)
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		err = fmt.Errorf("%q is not a duration; write a number and a unit of ns, us, ms, s, m or h, for example 30s", text)
+	} else if d < 0 {
+		err = fmt.Errorf("%q is negative; it takes 0s and more, for example 30s", text)
+	}
+	p.fail(err, name)
+	return d
+}
+
 func parseConfig(conf *service.ParsedConfig) (*config, error) {
 	p := &parser{conf: conf}
 	c := &config{
 		urls:           read(p, conf.FieldURLList, fieldURLs),
-		connectTimeout: read(p, conf.FieldDuration, fieldConnectTimeout),
+		connectTimeout: p.duration(fieldConnectTimeout),
 		user:           read(p, conf.FieldString, fieldUser),
 		password:       read(p, conf.FieldString, fieldPassword),
 		keepAlive:      uint16(p.integer(0, math.MaxUint16, fieldKeepAlive)),
@@ -123,7 +137,7 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 		maxBatchMessages: p.integer(1, math.MaxInt32, fieldMaxBatchMessages),
 		maxBatchBytes:    p.size(fieldMaxBatchBytes),
 		maxPendingBytes:  p.size(fieldMaxPendingBytes),
-		stallWarning:     read(p, conf.FieldDuration, fieldStallWarning),
+		stallWarning:     p.duration(fieldStallWarning),
 		replay:           read(p, conf.FieldBool, service.AutoRetryNacksToggleFieldName),
 	}
 	if !slices.Contains([]string{versionAuto, version5, version311}, c.version) {
@@ -182,7 +196,7 @@ func (p *parser) will(c *config) {
 		return
 	}
 	if w.topic == "" {
-		p.fail(errors.New("include topic to register a last will"), fieldWill)
+		p.fail(errors.New("is empty; give the topic of the last will, or set will.enabled: false"), fieldWill, fieldWillTopic)
 	}
 	c.will = w
 }
@@ -195,7 +209,9 @@ func (p *parser) subscriptions(c *config) {
 		if !slices.Contains(topics, filter) {
 			p.fail(fmt.Errorf("%q is not one of %s", filter, fieldTopics), fieldTopicQoS)
 		}
-		p.fail(inRange(n, 0, 2), fieldTopicQoS, filter)
+		if err := inRange(n, 0, 2); err != nil {
+			p.fail(fmt.Errorf("%q: %w", filter, err), fieldTopicQoS)
+		}
 	}
 	for _, filter := range topics {
 		s := subscription{filter: filter, qos: byte(qos)}

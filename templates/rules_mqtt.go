@@ -1,0 +1,69 @@
+package templates
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// The rules of this file say what the constructor of plugins/mqtt says.
+
+func checkMQTTInput(f fields) {
+	f.listRule("topics", checkTopicFilter)
+	f.mqttConnection("user")
+	f.durationRules(true, "connect_timeout", "stall_warning")
+	f.topicQoS()
+	f.rangeRule("retain_handling", 0, 2)
+	f.scalarRule("session_expiry", checkSessionExpiry)
+	f.rangeRule("receive_maximum", 1, math.MaxUint16)
+	f.rangeRule("topic_alias_maximum", 0, math.MaxUint16)
+	f.rangeRule("max_batch_messages", 1, math.MaxInt32)
+	f.sizeRule("max_batch_bytes", 1, math.MaxInt32)
+	f.sizeRule("max_pending_bytes", 1, math.MaxInt32)
+	suffix, _ := f.text("dynamic_client_id_suffix")
+	if suffix != "" {
+		f.report("dynamic_client_id_suffix", checkWord(suffix, []string{"nanoid"}))
+	}
+	if suffix == "nanoid" && f.conf["clean_session"] == false {
+		f.report("dynamic_client_id_suffix", "makes a new client on every start, so that with clean_session: false the broker keeps the old sessions and their messages for ever; remove it, or set clean_session: true")
+	}
+}
+
+// topicQoS checks the QoS of single filters, each of which must be subscribed to.
+func (f fields) topicQoS() {
+	const name = "topic_qos"
+	single, ok := f.inner(name, f.conf[name])
+	if !ok {
+		return
+	}
+	topics := f.list("topics")
+	judged := !slices.ContainsFunc(topics, func(item any) bool {
+		s, ok := item.(string)
+		return !ok || !known(s)
+	})
+	for _, filter := range slices.Sorted(maps.Keys(single.conf)) {
+		if judged && known(filter) && !slices.Contains(topics, any(filter)) {
+			f.report(name, fmt.Sprintf("%q is not one of topics", filter))
+		}
+		what := checkType(single.conf[filter], "int")
+		if n, ok := single.number(filter); ok {
+			what = checkRange(n, 0, 2)
+		}
+		if what != "" {
+			f.report(name, fmt.Sprintf("%q: %s", filter, what))
+		}
+	}
+}
+
+// will checks the last will of the mqtt components.
+func (f fields) will() {
+	will, ok := f.inner("will", f.conf["will"])
+	if !ok {
+		return
+	}
+	will.rangeRule("qos", 0, 2)
+	if topic, _ := will.conf["topic"].(string); topic == "" && will.boolean("enabled") {
+		will.report("topic", "is empty; give the topic of the last will, or set will.enabled: false")
+	}
+}
