@@ -129,6 +129,7 @@ const rootHelp = `{{.Name}} moves MQTT messages into Kafka, whatever broker they
 Usage:
   {{.Name}} -c pipeline.yaml          run a pipeline file
   {{.Name}} lint pipeline.yaml        check it, values included
+  {{.Name}} serve --store DIR         run connectors as a service
   {{.Name}} demo                      watch it work, with nothing installed
   {{.Name}} COMMAND --help            the flags and examples of a command
 

@@ -79,6 +79,7 @@ func run(ctx context.Context, args []string) int {
 		}),
 		service.CLIOptAddCommand(lintCommand(env)),
 		service.CLIOptAddCommand(demoCommand()),
+		service.CLIOptAddCommand(serveCommand(env)),
 		service.CLIOptAddCommand(mqttCommand(env)),
 		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),

@@ -140,7 +140,7 @@ func TestInterpolationsOfTheMessageWork(t *testing.T) {
 // sent to another.
 func TestTheServicesLoginStaysWithItsBroker(t *testing.T) {
 	r := newRig(t, func(o *Options) {
-		o.MQTT = append(o.MQTT, setting("username", "service"), setting("password", "hush-hush"), setting("tls", map[string]any{"enabled": false, "root_cas": "ca"}))
+		o.MQTT = append(o.MQTT, setting("username", "service"), setting("password", "hush-hush"), setting("tls", map[string]any{"enabled": false}))
 	})
 	own := r.effective(r.conn("c", "a", "t", ""))
 	assert.Equal(t, "hush-hush", own.MQTT.Text("password"))

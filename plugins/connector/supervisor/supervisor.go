@@ -119,6 +119,18 @@ func New(opts Options) (*Supervisor, error) {
 		return nil, err
 	}
 	s.linter = lint.New(lintEnv, lintEnv.FullConfigSchema("", ""), lint.Options{})
+
+	// What is wrong with the service's own settings would be wrong with each
+	// connector: one that could be anybody's tells.
+	if _, err := s.validate(connector.Connector{
+		Name: "any", TopicID: "#", Kafka: connector.Kafka{BootstrapServers: "localhost:9092", Topic: "any"},
+	}); err != nil {
+		var invalid *connector.InvalidError
+		if errors.As(err, &invalid) {
+			invalid.Field = strings.TrimPrefix(invalid.Field, "config.")
+		}
+		return nil, errors.Join(fmt.Errorf("the MQTT settings of the service: %w", err), files.Close())
+	}
 	return s, nil
 }
 

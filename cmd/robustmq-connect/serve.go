@@ -1,0 +1,245 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/connector/supervisor"
+)
+
+const defaultListen = "127.0.0.1:58080" // RobustMQ's port
+
+func serveCommand(env *service.Environment) *ucli.Command {
+	return &ucli.Command{
+		Name:  "serve",
+		Usage: "Run connectors as a service, with RobustMQ's admin API",
+		Description: `Keeps connectors in a directory, runs each of them in this process, and takes commands:
+
+  robustmq-connect serve --mqtt-url tcp://localhost:1883 --store ./connectors
+  robustmq-connect serve --config /etc/robustmq-connect/serve.yaml
+  robustmq-connect mqtt connector list
+
+Every flag but --config has an environment variable, ROBUSTMQ_CONNECT_MQTT_URL for
+--mqtt-url, and a name in the file of --config, mqtt_url. What stands on the command
+line comes first, then the environment, then the file.`,
+		Flags:  serveFlags(),
+		Action: func(c *ucli.Context) error { return serve(c, env) },
+	}
+}
+
+func serveFlags() []ucli.Flag {
+	text := func(name, value, usage string) ucli.Flag {
+		return &ucli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{serveVariable(name)}}
+	}
+	return []ucli.Flag{
+		&ucli.StringFlag{Name: "config", Usage: "take flags that are not given from this YAML `FILE`"},
+		text("store", "", "keep the connectors in this `DIR`, which no other service may use"),
+		text("listen", defaultListen, "serve the admin API at `HOST:PORT`"),
+		text("mqtt-url", "tcp://localhost:1883", "the MQTT broker as a `URL` (tcp, ssl, ws, wss, unix); several, divided by commas, are tried in turn"),
+		text("mqtt-username", "", "log in to the MQTT broker as `USER`"),
+		text("mqtt-password", "", "log in with this `PASSWORD`, which other users of this machine can read on a command line"),
+		text("mqtt-password-file", "", "log in with the password in this `FILE`"),
+		text("mqtt-qos", "1", "receive messages with this quality of service at most, `0, 1 or 2`"),
+		text("mqtt-client-id-prefix", "robustmq_connect", "begin MQTT client ids with this `TEXT`; services that share a broker need one each"),
+		text("mqtt-tls-ca-file", "", "trust the MQTT broker's certificate by the authorities in this `FILE`"),
+		text("mqtt-tls-cert-file", "", "show the MQTT broker the certificate in this `FILE`"),
+		text("mqtt-tls-key-file", "", "the key of that certificate, a `FILE`"),
+		text("secrets-dir", "", "let connectors name certificates and keys in this `DIR`, and no other files"),
+		&ucli.DurationFlag{
+			Name: "drain-timeout", Value: 20 * time.Second, EnvVars: []string{serveVariable("drain-timeout")},
+			Usage: "let a connector that stops finish what is in flight for this `TIME`",
+		},
+		text("api-token-file", "", "want the token in this `FILE` of every request"),
+		&ucli.BoolFlag{
+			Name: "insecure-no-auth", EnvVars: []string{serveVariable("insecure-no-auth")},
+			Usage: "listen on other addresses than this machine's own without a token",
+		},
+		text("tls-cert-file", "", "serve HTTPS with the certificate in this `FILE`"),
+		text("tls-key-file", "", "the key of that certificate, a `FILE`"),
+		text("log-level", "info", "log from this `LEVEL` on: debug, info, warn or error"),
+		text("log-format", "text", "log as `text or json`"),
+	}
+}
+
+func serveVariable(flag string) string {
+	return "ROBUSTMQ_CONNECT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+func serve(c *ucli.Context, env *service.Environment) error {
+	if c.Args().Present() {
+		return fmt.Errorf("serving: %q is no flag", c.Args().First())
+	}
+	if err := applyFile(c); err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// From the first signal on a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	if err := runService(ctx, c, env); err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+func runService(ctx context.Context, c *ucli.Context, env *service.Environment) error {
+	log, err := serveLogger(c)
+	if err != nil {
+		return err
+	}
+	settings, err := mqttSettings(c)
+	if err != nil {
+		return err
+	}
+	if c.String("store") == "" {
+		return errors.New("store: give the directory of the connectors by --store DIR")
+	}
+	// The address is judged before anything is touched.
+	listen := admin.Options{
+		Listen: c.String("listen"), TokenFile: c.String("api-token-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
+		TLSCertFile: c.String("tls-cert-file"), TLSKeyFile: c.String("tls-key-file"), Logger: log,
+		LongTimeout: c.Duration("drain-timeout") + 30*time.Second,
+	}
+	if err := listen.Validate(); err != nil {
+		return err
+	}
+	definitions, err := store.Open(c.String("store"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = definitions.Close() }() // the process ends with it
+	connectors, err := supervisor.New(supervisor.Options{
+		Environment: env, Store: definitions, MQTT: settings,
+		ClientIDPrefix: c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
+		SecretsDir: c.String("secrets-dir"), Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	listen.Metrics = connectors.Metrics()
+	api, err := admin.New(connectors, listen)
+	if err == nil {
+		err = api.Listen()
+	}
+	if err != nil {
+		return errors.Join(err, connectors.Close())
+	}
+	if err := connectors.Start(); err != nil {
+		return errors.Join(err, connectors.Close())
+	}
+	log.Info("Serving", "address", api.Addr().String(), "store", c.String("store"), "connectors", len(connectors.List()), "version", buildVersion())
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	served := make(chan error, 1)
+	go func() {
+		defer cancel()
+		served <- api.Serve(ctx)
+	}()
+	<-ctx.Done()
+	log.Info("Stopping: what is in flight is finished first", "drain_timeout", c.Duration("drain-timeout").String())
+	return errors.Join(connectors.Close(), <-served)
+}
+
+func serveLogger(c *ucli.Context) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return nil, fmt.Errorf("log-level: %q is unknown: it takes debug, info, warn, error", c.String("log-level"))
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch format := c.String("log-format"); format {
+	case "text":
+		return slog.New(slog.NewTextHandler(c.App.ErrWriter, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(c.App.ErrWriter, options)), nil
+	default:
+		return nil, fmt.Errorf("log-format: %q is unknown: it takes text, json", format)
+	}
+}
+
+// mqttSettings are the fields of the input template that every connector has
+// unless it says otherwise. Files are read here: of the service's own, no
+// connector can name one.
+func mqttSettings(c *ucli.Context) (connector.Settings, error) {
+	var all connector.Settings
+	add := func(name string, value any) {
+		raw, _ := json.Marshal(value) // strings, in lists and maps
+		all = append(all, connector.Setting{Name: name, Value: raw})
+	}
+	read := func(flag string) (string, error) {
+		path := c.String(flag)
+		if path == "" {
+			return "", nil
+		}
+		data, err := readLimited(path)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", flag, err)
+		}
+		return string(data), nil
+	}
+	add("urls", strings.Split(c.String("mqtt-url"), ","))
+	if user := c.String("mqtt-username"); user != "" {
+		add("username", user)
+	}
+	password, err := read("mqtt-password-file")
+	if err != nil {
+		return nil, err
+	}
+	if password != "" && c.String("mqtt-password") != "" {
+		return nil, errors.New("mqtt-password-file: it contradicts mqtt-password: leave one out")
+	}
+	if password = cmp.Or(strings.TrimRight(password, "\r\n"), c.String("mqtt-password")); password != "" {
+		add("password", password)
+	}
+	if qos := c.String("mqtt-qos"); qos != "0" && qos != "1" && qos != "2" {
+		return nil, fmt.Errorf("mqtt-qos: %q is no quality of service: it takes 0, 1 or 2", qos)
+	}
+	all = append(all, connector.Setting{Name: "qos", Value: json.RawMessage(c.String("mqtt-qos"))})
+
+	tls := map[string]any{}
+	files := map[string]string{}
+	for _, flag := range []string{"mqtt-tls-ca-file", "mqtt-tls-cert-file", "mqtt-tls-key-file"} {
+		if files[flag], err = read(flag); err != nil {
+			return nil, err
+		}
+	}
+	if (files["mqtt-tls-cert-file"] == "") != (files["mqtt-tls-key-file"] == "") {
+		return nil, errors.New("mqtt-tls-cert-file and mqtt-tls-key-file need each other: give both")
+	}
+	if ca := files["mqtt-tls-ca-file"]; ca != "" {
+		tls["root_cas"] = ca
+	}
+	if cert := files["mqtt-tls-cert-file"]; cert != "" {
+		tls["client_certs"] = []any{map[string]string{"cert": cert, "key": files["mqtt-tls-key-file"]}}
+	}
+	if len(tls) > 0 {
+		tls["enabled"] = true
+		add("tls", tls)
+	}
+	return all, nil
+}
+
+func readLimited(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // read only: nothing can be lost
+	return io.ReadAll(io.LimitReader(file, 1<<20))
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/plugins/embedded"
+)
+
+const servePatience = 20 * time.Second
+
+// serving is a service in this process.
+type serving struct {
+	t      *testing.T
+	url    string
+	stop   context.CancelFunc
+	ended  chan error
+	stderr *sharedBuffer
+}
+
+type sharedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *sharedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *sharedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func runServe(ctx context.Context, stderr io.Writer, args ...string) error {
+	app := &ucli.App{
+		Name: binaryName, ErrWriter: stderr, Writer: io.Discard, Commands: []*ucli.Command{serveCommand(service.GlobalEnvironment())},
+		ExitErrHandler: func(*ucli.Context, error) {},
+	}
+	return app.RunContext(ctx, append([]string{binaryName, "serve"}, args...))
+}
+
+var servedAt = regexp.MustCompile(`msg=Serving address=(\S+)`)
+
+func startServe(t *testing.T, args ...string) *serving {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &serving{t: t, stop: cancel, ended: make(chan error, 1), stderr: &sharedBuffer{}}
+	go func() { s.ended <- runServe(ctx, s.stderr, append(args, "--listen", "127.0.0.1:0")...) }()
+	t.Cleanup(cancel)
+	require.Eventually(t, func() bool {
+		m := servedAt.FindStringSubmatch(s.stderr.String())
+		if m != nil {
+			s.url = "http://" + m[1]
+		}
+		return m != nil
+	}, servePatience, 10*time.Millisecond, "%s", s.stderr)
+	return s
+}
+
+func (s *serving) end() {
+	s.t.Helper()
+	s.stop()
+	select {
+	case err := <-s.ended:
+		require.NoError(s.t, err)
+	case <-time.After(servePatience):
+		s.t.Fatalf("the service does not stop:\n%s", s.stderr)
+	}
+}
+
+func (s *serving) do(method, path, body string) string {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
+	require.NoError(s.t, err)
+	answer, err := http.DefaultClient.Do(req)
+	require.NoError(s.t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(s.t, err)
+	return string(text)
+}
+
+func TestServeRunsWhatIsCreatedOverARestart(t *testing.T) {
+	broker, err := embedded.StartBroker("127.0.0.1:0")
+	require.NoError(t, err)
+	defer broker.Close()
+	kafka, err := embedded.StartKafka("127.0.0.1:0")
+	require.NoError(t, err)
+	defer kafka.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "serve.yaml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, "mqtt_url: [ tcp://127.0.0.1:1 ]\nstore: %s\ndrain_timeout: 2s\nlog_level: info\n", filepath.Join(dir, "store")), 0o600))
+	args := []string{"--config", file, "--mqtt-url", broker.URL()} // the flag wins
+
+	s := startServe(t, args...)
+	config, err := json.Marshal(fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"out"}`, kafka.Addr()))
+	require.NoError(t, err)
+	answer := s.do("POST", "/api/cluster/connector/create", fmt.Sprintf(
+		`{"connector_name":"c","connector_type":"kafka","config":%s,"failure_strategy":{"strategy":"discard"},"tenant":"default","topic_name":"in/#"}`, config))
+	require.Contains(t, answer, `"data":"success"`)
+	require.Eventually(t, func() bool { return strings.Contains(s.do("GET", "/ready", ""), "{") }, servePatience, 10*time.Millisecond)
+
+	// A second service on the directory is refused, and says why.
+	err = runServe(t.Context(), io.Discard, append(args, "--listen", "127.0.0.1:0")...)
+	require.ErrorContains(t, err, "another service uses it")
+
+	client := paho.NewClient(paho.NewClientOptions().AddBroker(broker.URL()).SetClientID("publisher"))
+	require.True(t, client.Connect().WaitTimeout(servePatience))
+	defer client.Disconnect(50)
+	sent := func(n int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			return strings.Contains(s.do("GET", "/metrics", ""), fmt.Sprintf(`mqtt_connector_messages_sent_success_total{connector_name="c",connector_type="kafka",tenant="default"} %d`, n))
+		}, servePatience, 10*time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), servePatience)
+	defer cancel()
+	require.NoError(t, broker.WaitSubscribed(ctx, "in/#"))
+	require.True(t, client.Publish("in/a", 1, false, "1").WaitTimeout(servePatience))
+	sent(1)
+	s.end()
+
+	require.True(t, client.Publish("in/a", 1, false, "2").WaitTimeout(servePatience))
+	s = startServe(t, args...)
+	assert.Contains(t, s.do("GET", "/api/cluster/connector/list", ""), `"connector_name":"c"`)
+	sent(1) // what came meanwhile; the figures begin anew
+	s.end()
+}
+
+func TestServeRefusesToStart(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	store := filepath.Join(dir, "store")
+	for want, args := range map[string][]string{
+		"store: give the directory of the connectors by --store DIR": {},
+		"give a bearer token with --api-token-file":                  {"--store", store, "--listen", "0.0.0.0:0"},
+		`mqtt-qos: "3" is no quality of service`:                     {"--store", store, "--mqtt-qos", "3"},
+		"the MQTT settings of the service: urls.0: ":                 {"--store", store, "--mqtt-url", "http://h:1"},
+		"the MQTT settings of the service: password: ":               {"--store", store, "--mqtt-password", "hush-hush"},
+		"mqtt-password-file: it contradicts mqtt-password":           {"--store", store, "--mqtt-password", "x", "--mqtt-password-file", write("pw", "y\n")},
+		"mqtt-tls-cert-file and mqtt-tls-key-file need each other":   {"--store", store, "--mqtt-tls-cert-file", write("cert", "x")},
+		"mqtt-tls-ca-file: open ":                                    {"--store", store, "--mqtt-tls-ca-file", filepath.Join(dir, "none")},
+		"opening the secrets directory: ":                            {"--store", store, "--secrets-dir", filepath.Join(dir, "none")},
+		`log-level: "loud" is unknown`:                               {"--store", store, "--log-level", "loud"},
+		`log-format: "xml" is unknown`:                               {"--store", store, "--log-format", "xml"},
+		`"word" is no flag`:                                          {"word"},
+		"config: open ":                                              {"--config", filepath.Join(dir, "none")},
+		`(1): "mqtt-url" is unknown: the names are store, listen, `:  {"--config", write("a.yaml", "mqtt-url: x\n")},
+		"(2): mqtt_url: it must be a text, a number or a list":       {"--config", write("b.yaml", "store: x\nmqtt_url: { a: b }\n")},
+		"(1): drain_timeout: parse error":                            {"--config", write("c.yaml", "drain_timeout: soon\n")},
+		"it must be a YAML mapping of flags":                         {"--config", write("d.yaml", "- a\n")},
+	} {
+		err := runServe(t.Context(), io.Discard, args...)
+		require.ErrorContains(t, err, want, "%v", args)
+		assert.True(t, strings.HasPrefix(err.Error(), "serving: "), "%v", err)
+		assert.NotContains(t, err.Error(), "hush-hush")
+	}
+}
+
+func TestServeTakesItsFlagsFromTheEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("ROBUSTMQ_CONNECT_STORE", dir)
+	t.Setenv("ROBUSTMQ_CONNECT_MQTT_URL", "tcp://127.0.0.1:1")
+	t.Setenv("ROBUSTMQ_CONNECT_DRAIN_TIMEOUT", "1s")
+	file := filepath.Join(dir, "serve.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("store: /no/such/dir\nlog_format: text\n"), 0o600))
+	s := startServe(t, "--config", file)
+	assert.Equal(t, "{", s.do("GET", "/health", "")[:1])
+	assert.DirExists(t, filepath.Join(dir, "connectors"))
+	s.end()
+}
