@@ -156,10 +156,16 @@ func run(quick bool, out, only string, names []string) error {
 		}
 		r.Cells = append(r.Cells, cr)
 	}
-	if len(r.Cells) == 0 {
+	connectors := ""
+	if strings.Contains("connectors", only) && systems[0].name == "ours" {
+		if connectors, err = connectorsTable(systems, brokers, dir, quick); err != nil {
+			return err
+		}
+	}
+	if len(r.Cells) == 0 && connectors == "" {
 		return fmt.Errorf("no cell has %q in its name", only)
 	}
-	return write(r, out)
+	return write(r, out, connectors)
 }
 
 // stock is the name of upstream's pair.
@@ -262,7 +268,7 @@ output:
 `, mqtt, threads, brokers, topic, inFlight)
 }
 
-func write(r report, out string) error {
+func write(r report, out, more string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -270,7 +276,7 @@ func write(r report, out string) error {
 	if err := os.WriteFile(strings.TrimSuffix(out, ".md")+".json", append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(out, []byte(table(r)), 0o644)
+	return os.WriteFile(out, []byte(table(r)+more), 0o644)
 }
 
 func table(r report) string {

@@ -83,7 +83,16 @@ func (p *publisher) send() error {
 	})
 	w := bufio.NewWriterSize(p.conn, 16<<10)
 	packets := p.load.packets(4)
+	start := time.Now()
 	for n := range p.load.messages {
+		if p.load.rate > 0 {
+			if wait := time.Until(start.Add(time.Duration(n) * time.Second / time.Duration(p.load.rate))); wait > 0 {
+				if err := w.Flush(); err != nil {
+					return err
+				}
+				time.Sleep(wait)
+			}
+		}
 		select {
 		case window <- struct{}{}:
 		default:

@@ -211,6 +211,7 @@ func (s *source) send(to *subscriber) error {
 }
 
 type packet struct {
+	topic string
 	bytes []byte
 	id    int // where the packet identifier stands
 }
@@ -236,7 +237,7 @@ func (l load) packets(version byte) []packet {
 		for range l.size {
 			b = append(b, 'x')
 		}
-		packets[i] = packet{bytes: b, id: id}
+		packets[i] = packet{topic: topic, bytes: b, id: id}
 	}
 	return packets
 }
