@@ -114,7 +114,8 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	listen := admin.Options{
 		Listen: c.String("listen"), TokenFile: c.String("api-token-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
 		TLSCertFile: c.String("tls-cert-file"), TLSKeyFile: c.String("tls-key-file"), Logger: log,
-		LongTimeout: c.Duration("drain-timeout") + 30*time.Second,
+		// A delete drains, ends what did not, and tries the broker.
+		LongTimeout: 2*c.Duration("drain-timeout") + 30*time.Second,
 	}
 	if err := listen.Validate(); err != nil {
 		return err

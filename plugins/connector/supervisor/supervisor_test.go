@@ -394,6 +394,26 @@ func TestCheckTriesBothEndsAndCreatesNothing(t *testing.T) {
 	assert.NotContains(t, r.logs.String(), "Lost the connection")
 }
 
+// A message without the key that its connector asks for is a dead letter, which
+// names the connector.
+func TestDeadLettersNameTheirConnector(t *testing.T) {
+	r := newRig(t)
+	r.create(r.parse("c", "in/#", fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"out","key":"${! json(\"device\") }"}`, r.kafka.Addr()),
+		`{"strategy":"dead_message_queue","topic_name":"letters","retry_total_times":1,"wait_time_ms":0}`))
+	r.ready("c")
+	r.publish("in/a", "no JSON", `{"device":"d"}`)
+	assert.Equal(t, "d", string(r.records("out", 1)[0].Key))
+	headers := map[string]string{}
+	for _, h := range r.records("letters", 1)[0].Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	assert.Equal(t, "c", headers["__connect.errors.connector.name"])
+	require.Eventually(t, func() bool {
+		_, f, err := r.Detail("c")
+		return err == nil && f.DeadLettered == 1 && f.Sent == 1
+	}, patience, 10*time.Millisecond)
+}
+
 func TestTwoHundredConnectorsStart(t *testing.T) {
 	const n = 200
 	r := newRig(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -24,8 +25,10 @@ func (s *Supervisor) remain(r store.Removed) {
 	}
 }
 
-// sweep removes the sessions that remain.
+// sweep removes the sessions that remain. A broker may be gone for good: that it
+// cannot be reached is a warning once.
 func (s *Supervisor) sweep() {
+	told := map[string]bool{}
 	for {
 		s.mu.Lock()
 		all := slices.Clone(s.remains)
@@ -36,7 +39,12 @@ func (s *Supervisor) sweep() {
 				err = s.clear(s.halted, r, at)
 			}
 			if err != nil && s.halted.Err() == nil {
-				s.log.Warn("The session of a deleted connector remains on the MQTT broker: its removal is tried again",
+				level := slog.LevelWarn
+				if told[at.identity()] {
+					level = slog.LevelDebug
+				}
+				told[at.identity()] = true
+				s.log.Log(s.halted, level, "The session of a deleted connector remains on the MQTT broker: its removal is tried again",
 					"connector", r.Connector.Name, "client_id", at.clientID, "error", hiding(r.Connector.MQTT, s.opts.MQTT).Replace(err.Error()))
 			}
 		}

@@ -1,0 +1,257 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+// startService runs serve on a store until the test ends, or kill is called.
+func startService(t *testing.T, store string, flags ...string) *process {
+	t.Helper()
+	p := &process{t: t, http: freeAddress(t), exited: make(chan struct{})}
+	p.cmd = exec.Command(binary, append([]string{
+		"serve", "--store", store, "--mqtt-url", mqttURL, "--listen", p.http, "--drain-timeout", "5s",
+	}, flags...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		_ = p.cmd.Wait() // the exit code is read from ProcessState
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("output of the service:\n%s", p.output())
+		}
+	})
+	require.Eventually(t, func() bool {
+		code, _ := p.ready()
+		return code != 0
+	}, 30*time.Second, 10*time.Millisecond, "the service does not answer: %s", p.output())
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended already
+	<-p.exited
+}
+
+// call asks the admin API. The error says that there was no answer.
+func (p *process) call(method, path string, body any) (admin.Answer[json.RawMessage], error) {
+	var answer admin.Answer[json.RawMessage]
+	data, err := json.Marshal(body)
+	if err != nil {
+		return answer, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.http+path, bytes.NewReader(data))
+	if err != nil {
+		return answer, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer, err
+	}
+	return answer, json.Unmarshal(text, &answer)
+}
+
+func definition(name, filter, topic string) admin.Definition {
+	config, _ := json.Marshal(fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q,"key":"k"}`, brokers, topic)) // a string
+	return admin.Definition{
+		ConnectorName: name, ConnectorType: "kafka", Config: config, Tenant: "default", TopicName: filter,
+		FailureStrategy: json.RawMessage(`{"strategy":"block"}`),
+	}
+}
+
+// owner is a client that creates, updates and deletes one connector in turn, and
+// knows which filters it may have: the confirmed one, and that of the call whose
+// answer is outstanding. "" is no connector.
+type owner struct {
+	name      string
+	confirmed string
+	maybe     []string
+}
+
+func (o *owner) act(service *process, rng *rand.Rand) error {
+	path, next := admin.PathCreate, fmt.Sprintf("%s/%d/#", o.name, rng.IntN(1000))
+	var body any = definition(o.name, next, "service_kill_other")
+	switch {
+	case o.confirmed != "" && rng.IntN(2) == 0:
+		path, next, body = admin.PathDelete, "", admin.Name{Tenant: "default", ConnectorName: o.name}
+	case o.confirmed != "":
+		path = admin.PathUpdate
+	}
+	o.maybe = []string{o.confirmed, next}
+	answer, err := service.call("POST", path, body)
+	if err != nil {
+		return err // killed: it may have happened
+	}
+	if answer.Code != admin.CodeOK {
+		return fmt.Errorf("%s %s: %s", path, o.name, *answer.Error)
+	}
+	o.confirmed, o.maybe = next, nil
+	return nil
+}
+
+// The service is killed again and again while connectors are created, changed and
+// deleted and messages pass. Each connector is as before or as after the call that
+// was cut off, and no message is lost or out of order.
+func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
+	kills := times(10, 20)
+	store := filepath.Join(t.TempDir(), "store")
+	topic := fmt.Sprintf("service_kill_%d", time.Now().UnixNano())
+	shared.createTopic(t, topic, 1)
+
+	service := startService(t, store)
+	answer, err := service.call("POST", admin.PathCreate, definition("traffic", "service/kill/#", topic))
+	require.NoError(t, err)
+	require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
+	require.Eventually(t, func() bool { code, _ := service.ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
+
+	// Traffic goes on from here to the end, whatever happens to the service.
+	publisher := mqttClient(t, mqttURL, "service-kill-publisher")
+	var published atomic.Int64
+	done := make(chan struct{})
+	var traffic sync.WaitGroup
+	traffic.Go(func() {
+		beat := time.NewTicker(2 * time.Millisecond)
+		defer beat.Stop()
+		for n := int64(0); ; n++ {
+			select {
+			case <-done:
+				return
+			case <-beat.C:
+			}
+			token := publisher.Publish("service/kill/a", 1, false, strconv.FormatInt(n, 10))
+			if !token.WaitTimeout(30*time.Second) || token.Error() != nil {
+				t.Errorf("publishing %d: %v", n, token.Error())
+				return
+			}
+			published.Store(n + 1)
+		}
+	})
+
+	rng := rand.New(rand.NewPCG(1, 2))
+	owners := make([]*owner, 8)
+	for i := range owners {
+		owners[i] = &owner{name: fmt.Sprint("service-kill-", i)}
+	}
+	calls := atomic.Int64{}
+	for range kills {
+		var acting sync.WaitGroup
+		killed := make(chan struct{})
+		for i, o := range owners {
+			rng := rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))
+			acting.Go(func() {
+				for {
+					err := o.act(service, rng)
+					calls.Add(1)
+					if err == nil {
+						continue
+					}
+					select {
+					case <-killed:
+					case <-time.After(10 * time.Second):
+						t.Errorf("%s: %v", o.name, err)
+					}
+					return
+				}
+			})
+		}
+		// Anywhere within some hundred calls.
+		atLeast := calls.Load() + int64(rng.IntN(150))
+		require.Eventually(t, func() bool { return calls.Load() >= atLeast }, time.Minute, time.Millisecond)
+		service.kill()
+		close(killed)
+		acting.Wait()
+
+		service = startService(t, store)
+		answer, err := service.call("GET", admin.PathList+"?limit=100", nil)
+		require.NoError(t, err)
+		var listed admin.List
+		require.NoError(t, json.Unmarshal(answer.Data, &listed))
+		found := map[string]string{}
+		for _, row := range listed.Data {
+			found[row.ConnectorName] = row.TopicName
+		}
+		assert.Equal(t, "service/kill/#", found["traffic"])
+		for _, o := range owners {
+			if o.maybe == nil {
+				o.maybe = []string{o.confirmed}
+			}
+			assert.Contains(t, o.maybe, found[o.name], o.name)
+			o.confirmed, o.maybe = found[o.name], nil
+		}
+		unreadable, err := os.ReadDir(filepath.Join(store, "unreadable"))
+		require.NoError(t, err)
+		require.Empty(t, unreadable)
+	}
+	close(done)
+	traffic.Wait()
+	t.Logf("%d kills, %d calls, %d messages", kills, calls.Load(), published.Load())
+	require.Positive(t, published.Load())
+
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	require.NoError(t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	next, again := int64(0), 0
+	for next < published.Load() {
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, ctx.Err(), "message %d of %d is lost", next, published.Load())
+		fetches.EachRecord(func(record *kgo.Record) {
+			var envelope struct{ Payload string }
+			require.NoError(t, json.Unmarshal(record.Value, &envelope))
+			payload, err := base64.StdEncoding.DecodeString(envelope.Payload)
+			require.NoError(t, err)
+			n, err := strconv.ParseInt(string(payload), 10, 64)
+			require.NoError(t, err)
+			require.LessOrEqual(t, n, next, "message %d is lost or overtaken", next)
+			if n == next {
+				next++
+			} else {
+				again++ // redelivered after a kill
+			}
+		})
+	}
+	t.Logf("%d were delivered again", again)
+	for _, o := range owners {
+		if o.confirmed != "" {
+			_, err := service.call("POST", admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: o.name})
+			require.NoError(t, err)
+		}
+	}
+	_, err = service.call("POST", admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: "traffic"})
+	require.NoError(t, err)
+	code, _ := service.stop()
+	assert.Zero(t, code)
+}
