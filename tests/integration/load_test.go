@@ -27,10 +27,9 @@ type load struct {
 }
 
 // newLoad makes the Kafka topic of a load, which start begins.
-func newLoad(t *testing.T, s servers, name string) *load {
+func newLoad(t *testing.T, s servers, name string, topics int) *load {
 	t.Helper()
 	s.createTopic(t, name, 3)
-	const topics = 20
 	return &load{servers: s, name: name, topics: topics, sent: make([]atomic.Int64, topics), stop: make(chan struct{}), ended: make(chan struct{})}
 }
 

@@ -18,7 +18,7 @@ import (
 // ended runs a pipeline under load and ends it again and again at random moments.
 func ended(t *testing.T, name string, times, rate int, end func(*process)) arrivals {
 	t.Helper()
-	l := newLoad(t, shared, name)
+	l := newLoad(t, shared, name, 20)
 	pipeline := startPipeline(t, l.pipeline("", ""))
 	pipeline.waitReady()
 	l.start(t, rate)
@@ -99,7 +99,7 @@ func TestFaultsLoseNothing(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			s := startOwnServers(t)
-			l := newLoad(t, s.servers, f.name)
+			l := newLoad(t, s.servers, f.name, 20)
 			pipeline := startPipeline(t, l.pipeline(f.input, f.output))
 			pipeline.waitReady()
 			l.start(t, 1000)
@@ -121,7 +121,7 @@ func TestFaultsLoseNothing(t *testing.T) {
 
 func TestMemoryWhileKafkaIsAway(t *testing.T) {
 	s := startOwnServers(t)
-	l := newLoad(t, s.servers, "kafka_away")
+	l := newLoad(t, s.servers, "kafka_away", 20)
 	pipeline := startPipeline(t, l.pipeline("", ""))
 	pipeline.waitReady()
 	l.start(t, 1000)
