@@ -44,8 +44,12 @@ func printDetail(c *ucli.Context, name string) error {
 		return err
 	}
 	var text json.RawMessage
-	if _, err := client.get(c.Context, admin.PathDetail, nameQuery(c, name), &text); err != nil {
+	notes, err := client.get(c.Context, admin.PathDetail, nameQuery(c, name), &text)
+	if err != nil {
 		return err
+	}
+	for _, warning := range notes {
+		note(c, "%s", warning)
 	}
 	if inJSON {
 		return printJSON(c.App.Writer, text)

@@ -118,6 +118,16 @@ func TestDetailPrintsFigures(t *testing.T) {
 	require.ErrorContains(t, err, "name it with --connector-name")
 }
 
+func TestDetailWarnsOfAStrategyThatDropsMessages(t *testing.T) {
+	noEnvironment(t)
+	server := newScripted(t, map[string]http.HandlerFunc{"detail": gives(`{"code":0,"data":{},"error":null,"notes":["discard drops what Kafka refuses"]}`)})
+	for _, output := range []string{"table", "json"} {
+		_, stderr, err := runMQTT("", "--server", server.URL, "connector", "detail", "-c", "a", "--output", output)
+		require.NoError(t, err)
+		assert.Equal(t, "note: discard drops what Kafka refuses\n", stderr)
+	}
+}
+
 func TestDeletePauseAndResumeNameAConnector(t *testing.T) {
 	noEnvironment(t)
 	for command, success := range map[string]string{
