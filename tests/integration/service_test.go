@@ -5,7 +5,6 @@ package integration
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -89,6 +88,14 @@ func definition(name, filter, topic string) admin.Definition {
 		ConnectorName: name, ConnectorType: "kafka", Config: config, Tenant: "default", TopicName: filter,
 		FailureStrategy: json.RawMessage(`{"strategy":"block"}`),
 	}
+}
+
+// payloadOf is the MQTT payload in the envelope of a record.
+func payloadOf(t *testing.T, record *kgo.Record) string {
+	t.Helper()
+	var envelope struct{ Payload []byte }
+	require.NoError(t, json.Unmarshal(record.Value, &envelope)) // base64
+	return string(envelope.Payload)
 }
 
 // owner is a client that creates, updates and deletes one connector in turn, and
@@ -229,11 +236,7 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 		fetches := client.PollFetches(ctx)
 		require.NoError(t, ctx.Err(), "message %d of %d is lost", next, published.Load())
 		fetches.EachRecord(func(record *kgo.Record) {
-			var envelope struct{ Payload string }
-			require.NoError(t, json.Unmarshal(record.Value, &envelope))
-			payload, err := base64.StdEncoding.DecodeString(envelope.Payload)
-			require.NoError(t, err)
-			n, err := strconv.ParseInt(string(payload), 10, 64)
+			n, err := strconv.ParseInt(payloadOf(t, record), 10, 64)
 			require.NoError(t, err)
 			require.LessOrEqual(t, n, next, "message %d is lost or overtaken", next)
 			if n == next {
