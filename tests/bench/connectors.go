@@ -63,7 +63,7 @@ func measureConnectors(binary string, connectors int, brokers, dir string, secon
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		exitErr := <-exited
 		if err != nil {
-			err = fmt.Errorf("%w (the service: %v)\n%s", err, exitErr, output.String())
+			err = fmt.Errorf("%w (the service: %w)\n%s", err, exitErr, output.String())
 		}
 	}()
 	api := &http.Client{Timeout: 30 * time.Second}
