@@ -125,6 +125,7 @@ func TestDerivedClientIDIsStableAndToldWithAdvice(t *testing.T) {
 	clientID := func(label, filter string) string {
 		told := make(chan string, 1)
 		templates.OnNotice(func(text string) { told <- text })
+		defer templates.OnNotice(func(string) {})
 		builder := service.GlobalEnvironment().NewStreamBuilder()
 		require.NoError(t, builder.SetLoggerYAML("level: off"))
 		require.NoError(t, builder.AddInputYAML("label: "+label+"\nrobustmq_kafka: { topic_id: "+filter+", urls: [ \"tcp://127.0.0.1:1\" ] }"))
