@@ -17,6 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	stockEnvironment = service.GlobalEnvironment().Clone()
 	if err := plugins.Register(service.GlobalEnvironment()); err != nil {
 		panic(err)
 	}
