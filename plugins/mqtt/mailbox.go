@@ -62,12 +62,24 @@ func (m *mailbox) put(messages []message) bool {
 	for i := range messages {
 		m.bytes += messages[i].size
 	}
+	m.makeRoomLocked(len(messages))
 	m.items = append(m.items, messages...)
 	m.over = m.bytes >= m.limit && !m.closed
 	over := m.over
 	m.mu.Unlock()
 	notify(m.arrived)
 	return !over
+}
+
+// makeRoomLocked moves what waits to the front before items would grow. A mailbox
+// that is never empty would else keep the room of all that it has ever held. It
+// moves at most as many as were taken, which keeps it cheap.
+func (m *mailbox) makeRoomLocked(n int) {
+	if waiting := len(m.items) - m.head; len(m.items)+n > cap(m.items) && m.head >= waiting {
+		copy(m.items, m.items[m.head:])
+		clear(m.items[waiting:])
+		m.items, m.head = m.items[:waiting], 0
+	}
 }
 
 // take returns messages from the front, as many as the two limits allow and at
