@@ -11,9 +11,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // cluster starts a Kafka of one broker with the topic t of so many partitions.
 func cluster(t testing.TB, partitions int32, opts ...kfake.Opt) *kfake.Cluster {
