@@ -1,43 +1,28 @@
 package tests
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // robustCtl runs lines of a shell in which the binary is called robust-ctl.
-func robustCtl(t *testing.T, stdin, lines string, environment ...string) result {
+func robustCtl(t *testing.T, stdin, lines string, environment ...string) program.Result {
 	t.Helper()
-	path, err := builtBinary()
-	require.NoError(t, err)
 	dir := t.TempDir()
-	require.NoError(t, os.Symlink(path, filepath.Join(dir, "robust-ctl")))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "bash", "-e", "-c", lines)
-	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-	cmd.Env = append(cmd.Env, environment...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		require.ErrorAs(t, err, &exit)
-	}
-	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	require.NoError(t, os.Symlink(program.Path(t), filepath.Join(dir, "robust-ctl")))
+	environment = append(environment, "PATH="+dir+":"+os.Getenv("PATH"))
+	return program.Call(t, stdin, environment, "bash", "-e", "-c", lines)
 }
 
 // The lines are those of RobustMQ's document, as they stand.
@@ -63,9 +48,9 @@ robust-ctl mqtt connector list
 robust-ctl mqtt connector list --connector-name "iot_sensor_kafka"
 robust-ctl mqtt connector delete --connector-name "iot_sensor_kafka"
 `, "ROBUSTMQ_API_URL="+strings.TrimPrefix(admin.URL, "http://"))
-	assert.Zero(t, r.code, r.stderr)
-	assert.True(t, strings.HasPrefix(r.stdout, "Created successfully!\nconnector list result:\n"), r.stdout)
-	assert.True(t, strings.HasSuffix(r.stdout, "\nDeleted successfully!\n"), r.stdout)
+	assert.Zero(t, r.Code, r.Stderr)
+	assert.True(t, strings.HasPrefix(r.Stdout, "Created successfully!\nconnector list result:\n"), r.Stdout)
+	assert.True(t, strings.HasSuffix(r.Stdout, "\nDeleted successfully!\n"), r.Stdout)
 	assert.Equal(t, "kafka", created["connector_type"])
 	assert.Equal(t, "iot/sensors/+/data", created["topic_name"])
 	assert.Equal(t, `{"bootstrap_servers": "kafka1:9092,kafka2:9092", "topic": "iot_sensors", "key": "sensor_key"}`, created["config"])
@@ -77,12 +62,12 @@ func TestTheDocumentsPublishWorks(t *testing.T) {
 	defer broker.Close()
 	r := robustCtl(t, "", `robust-ctl mqtt --server `+broker.Addr()+` publish --username "test_user" --password "test_pass" --topic "iot/sensors/temp_001/data" \
   --qos 1 --message '{"temperature": 25.5, "humidity": 60, "timestamp": 1640995200}'`)
-	assert.Zero(t, r.code, r.stderr)
-	assert.Contains(t, r.stdout, "acknowledged by the broker")
+	assert.Zero(t, r.Code, r.Stderr)
+	assert.Contains(t, r.Stdout, "acknowledged by the broker")
 	assert.EqualValues(t, 1, broker.Received())
 
 	r = robustCtl(t, "a\nb\n", "robust-ctl mqtt publish -t a -q 1 --server "+broker.Addr())
-	assert.Zero(t, r.code, r.stderr)
+	assert.Zero(t, r.Code, r.Stderr)
 	assert.EqualValues(t, 3, broker.Received())
 }
 
@@ -96,18 +81,18 @@ func TestARobustCtlThatCannotSaysOneLine(t *testing.T) {
 		"robust-ctl mqtt publish -t a -m x --server 127.0.0.1:1 -q two": "want 0, 1 or 2",
 	} {
 		r := robustCtl(t, "", line)
-		assert.Equal(t, 1, r.code, line)
-		assert.Empty(t, r.stdout, line)
-		assert.Contains(t, r.stderr, says)
-		assert.Equal(t, 1, strings.Count(r.stderr, "\n"), r.stderr)
+		assert.Equal(t, 1, r.Code, line)
+		assert.Empty(t, r.Stdout, line)
+		assert.Contains(t, r.Stderr, says)
+		assert.Equal(t, 1, strings.Count(r.Stderr, "\n"), r.Stderr)
 	}
 }
 
 func TestCalledRobustCtlItShowsTheHelpOfMQTT(t *testing.T) {
 	for line, code := range map[string]int{"robust-ctl": 1, "robust-ctl --help": 0, "robust-ctl mqtt --help": 0} {
 		r := robustCtl(t, "", line)
-		assert.Equal(t, code, r.code, line)
-		assert.Contains(t, r.stdout+r.stderr, "robust-ctl mqtt [command options] COMMAND")
+		assert.Equal(t, code, r.Code, line)
+		assert.Contains(t, r.Stdout+r.Stderr, "robust-ctl mqtt [command options] COMMAND")
 	}
 }
 
@@ -121,7 +106,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 COMP_WORDS=(robust-ctl mqtt publish --message '$(echo run >&2)' ''); COMP_CWORD=5
 _robustmq_connect || true
 `)
-	assert.Zero(t, r.code)
-	assert.Equal(t, "--connector-name\n--connector-type\n--config\n", r.stdout)
-	assert.Empty(t, r.stderr, "nothing of the line is run")
+	assert.Zero(t, r.Code)
+	assert.Equal(t, "--connector-name\n--connector-type\n--config\n", r.Stdout)
+	assert.Empty(t, r.Stderr, "nothing of the line is run")
 }

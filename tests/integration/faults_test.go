@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // TestServersMayComeLater starts a pipeline before its servers can be reached.
@@ -23,7 +25,7 @@ import (
 func TestServersMayComeLater(t *testing.T) {
 	broker, err := url.Parse(mqttURL)
 	require.NoError(t, err)
-	mqttAddr := freeAddress(t)
+	mqttAddr := program.FreeAddress(t)
 	shared.createTopic(t, "later", 1)
 	pipeline := startPipeline(t, fmt.Sprintf(`
 input:
@@ -31,29 +33,29 @@ input:
 output:
   robustmq_kafka: { bootstrap_servers: %q, topic: later }
 `, mqttAddr, brokers))
-	pipeline.waitLog(mqttAddr)
-	code, _ := pipeline.ready()
+	pipeline.WaitLog(mqttAddr)
+	code, _ := pipeline.Ready()
 	assert.Equal(t, http.StatusServiceUnavailable, code)
 
 	forward(t, mqttAddr, broker.Host)
-	pipeline.waitReady()
+	pipeline.WaitReady()
 	token := mqttClient(t, mqttURL, "late-publisher").Publish("later/1", 1, false, "hello")
 	require.True(t, token.WaitTimeout(10*time.Second))
 	require.Eventually(t, func() bool { return shared.recordCount(t, "later") == 1 }, 20*time.Second, 100*time.Millisecond)
 }
 
 func TestKafkaThatIsAwayAtTheStartIsNamed(t *testing.T) {
-	kafka := freeAddress(t)
+	kafka := program.FreeAddress(t)
 	pipeline := startPipeline(t, fmt.Sprintf(`
 input:
   robustmq_kafka: { topic_id: away/#, urls: [ %s ], client_id: away }
 output:
   robustmq_kafka: { bootstrap_servers: %q, topic: away }
 `, mqttURL, kafka))
-	pipeline.waitLog(kafka)
-	code, _ := pipeline.ready()
+	pipeline.WaitLog(kafka)
+	code, _ := pipeline.Ready()
 	assert.Equal(t, http.StatusServiceUnavailable, code)
-	exit, took := pipeline.stop()
+	exit, took := pipeline.Stop()
 	assert.Zero(t, exit)
 	assert.Less(t, took, 20*time.Second)
 }
@@ -90,7 +92,7 @@ func pipe(dst, src net.Conn) {
 // configuration.
 func startMosquitto(t *testing.T, lines string) (address string) {
 	t.Helper()
-	address = freeAddress(t)
+	address = program.FreeAddress(t)
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
@@ -127,10 +129,10 @@ input:
 output:
   robustmq_kafka: { bootstrap_servers: %q, topic: a }
 `, address, brokers))
-	pipeline.waitLog("not authorized")
-	code, _ := pipeline.ready()
+	pipeline.WaitLog("not authorized")
+	code, _ := pipeline.Ready()
 	assert.Equal(t, http.StatusServiceUnavailable, code)
-	assert.NotContains(t, pipeline.output(), "babbage")
+	assert.NotContains(t, pipeline.Output(), "babbage")
 }
 
 func TestUnknownCertificateAuthorityIsNamed(t *testing.T) {
@@ -143,8 +145,8 @@ output:
   robustmq_kafka: { bootstrap_servers: %q, topic: a }
 `
 	unknown := startPipeline(t, fmt.Sprintf(config, address, "", brokers))
-	unknown.waitLog("certificate signed by unknown authority")
+	unknown.WaitLog("certificate signed by unknown authority")
 
 	known := startPipeline(t, fmt.Sprintf(config, address, fmt.Sprintf(", tls: { enabled: true, root_cas_file: %s }", cert), brokers))
-	known.waitReady()
+	known.WaitReady()
 }

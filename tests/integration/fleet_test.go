@@ -35,14 +35,14 @@ func TestFleetOfConnectors(t *testing.T) {
 		require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
 	}
 	ready := func() {
-		require.Eventually(t, func() bool { code, _ := service.ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { code, _ := service.Ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
 	}
 	ready()
 	l.start(t, connectors*each)
 	part := time.Duration(times(3, 30)) * time.Second
 	time.Sleep(part)
-	memory := peakMemory(t, service.cmd.Process.Pid)
-	code, took := service.stop()
+	memory := service.PeakMemory()
+	code, took := service.Stop()
 	require.Zero(t, code)
 	require.Less(t, took, 20*time.Second)
 
@@ -51,7 +51,7 @@ func TestFleetOfConnectors(t *testing.T) {
 	ready()
 	start := time.Since(restarted)
 	time.Sleep(part)
-	memory = max(memory, peakMemory(t, service.cmd.Process.Pid))
+	memory = max(memory, service.PeakMemory())
 	l.verdict(t, fmt.Sprintf("%d connectors, %d MB at most, ready %s after the restart", connectors, memory, start.Round(time.Millisecond)))
 	assert.Less(t, memory, 500)
 	assert.Less(t, start, 10*time.Second)

@@ -5,18 +5,9 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // servers are a broker and a Kafka that a test uses.
@@ -37,7 +30,6 @@ var (
 	mqttURL = os.Getenv("MQTT_URL")
 	brokers = os.Getenv("KAFKA_BROKERS")
 	shared  = servers{mqttURL, mqttURL, brokers}
-	binary  string
 )
 
 // times is how often a test does what it is about: a full run is make soak.
@@ -53,121 +45,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "MQTT_URL and KAFKA_BROKERS are not set; run make integration, which starts the servers")
 		os.Exit(1)
 	}
-	dir, err := os.MkdirTemp("", "robustmq-connect-integration")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "robustmq-connect")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/robustmq-connect")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
+	code := program.Main(m)
 	stopOwnServers()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
 	os.Exit(code)
 }
 
-// process is a running robustmq-connect.
-type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	http string
-
-	mu  sync.Mutex
-	log bytes.Buffer
-
-	exited chan struct{}
-}
-
-// Write takes the process's output.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
 // startPipeline runs a pipeline until the test ends, or stop is called.
-func startPipeline(t *testing.T, yaml string) *process {
+func startPipeline(t *testing.T, yaml string) *program.Process {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "pipeline.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(yaml), 0o600))
-	lint, err := exec.Command(binary, "lint", path).CombinedOutput()
-	require.NoError(t, err, "linting the pipeline: %s", lint)
-
-	p := &process{t: t, http: freeAddress(t), exited: make(chan struct{})}
-	p.cmd = exec.Command(binary, "-c", path, "--set", "http.address="+p.http)
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		_ = p.cmd.Wait() // the exit code is read from ProcessState
-		close(p.exited)
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended already
-		<-p.exited
-		if t.Failed() {
-			t.Logf("output of the pipeline:\n%s", p.output())
-		}
-	})
-	return p
-}
-
-// ready asks /ready for its status code; 0 while nobody answers.
-func (p *process) ready() (code int, body string) {
-	resp, err := http.Get("http://" + p.http + "/ready")
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return resp.StatusCode, string(text)
-}
-
-func (p *process) waitReady() {
-	p.t.Helper()
-	require.Eventually(p.t, func() bool { code, _ := p.ready(); return code == http.StatusOK },
-		30*time.Second, 50*time.Millisecond, "the pipeline did not become ready")
-}
-
-func (p *process) waitLog(text string) {
-	p.t.Helper()
-	require.Eventually(p.t, func() bool { return strings.Contains(p.output(), text) },
-		30*time.Second, 50*time.Millisecond, "the pipeline did not log %q", text)
-}
-
-// stop sends SIGTERM and returns the exit code and how long it took.
-func (p *process) stop() (code int, took time.Duration) {
-	p.t.Helper()
-	start := time.Now()
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
-	select {
-	case <-p.exited:
-	case <-time.After(60 * time.Second):
-		require.Fail(p.t, "the pipeline did not end")
-	}
-	return p.cmd.ProcessState.ExitCode(), time.Since(start)
-}
-
-// freeAddress returns a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	file := program.WriteFile(t, yaml)
+	lint := program.Call(t, "", nil, program.Path(t), "lint", file)
+	require.Zero(t, lint.Code, "linting the pipeline: %s", lint.Stderr)
+	return program.StartPipeline(t, "-c", file)
 }
 
 // mqttClient connects to a broker until the test ends.

@@ -5,35 +5,34 @@ package integration
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // ended runs a pipeline under load and ends it again and again at random moments.
-func ended(t *testing.T, name string, times, rate int, end func(*process)) arrivals {
+func ended(t *testing.T, name string, times, rate int, end func(*program.Process)) arrivals {
 	t.Helper()
 	l := newLoad(t, shared, name, 20)
 	pipeline := startPipeline(t, l.pipeline("", ""))
-	pipeline.waitReady()
+	pipeline.WaitReady()
 	l.start(t, rate)
 	for range times {
 		time.Sleep(time.Duration(300+rand.IntN(700)) * time.Millisecond)
 		end(pipeline)
 		pipeline = startPipeline(t, l.pipeline("", ""))
-		pipeline.waitReady()
+		pipeline.WaitReady()
 	}
 	return l.verdict(t, fmt.Sprintf("%d ends", times))
 }
 
 func TestCleanStopsLoseNothing(t *testing.T) {
-	ended(t, "clean_stops", times(3, 20), 5000, func(p *process) {
-		code, took := p.stop()
+	ended(t, "clean_stops", times(3, 20), 5000, func(p *program.Process) {
+		code, took := p.Stop()
 		require.Zero(t, code)
 		require.Less(t, took, 20*time.Second)
 	})
@@ -41,10 +40,7 @@ func TestCleanStopsLoseNothing(t *testing.T) {
 
 func TestCrashesLoseNothing(t *testing.T) {
 	crashes := times(5, 50)
-	a := ended(t, "crashes", crashes, 5000, func(p *process) {
-		require.NoError(t, p.cmd.Process.Kill())
-		<-p.exited
-	})
+	a := ended(t, "crashes", crashes, 5000, (*program.Process).Kill)
 	assert.LessOrEqual(t, a.repeated, int64(crashes*20), "at most the in-flight window of mosquitto a crash")
 }
 
@@ -101,7 +97,7 @@ func TestFaultsLoseNothing(t *testing.T) {
 			s := startOwnServers(t)
 			l := newLoad(t, s.servers, f.name, 20)
 			pipeline := startPipeline(t, l.pipeline(f.input, f.output))
-			pipeline.waitReady()
+			pipeline.WaitReady()
 			l.start(t, 1000)
 			var longest time.Duration
 			count := times(1, 5)
@@ -123,25 +119,13 @@ func TestMemoryWhileKafkaIsAway(t *testing.T) {
 	s := startOwnServers(t)
 	l := newLoad(t, s.servers, "kafka_away", 20)
 	pipeline := startPipeline(t, l.pipeline("", ""))
-	pipeline.waitReady()
+	pipeline.WaitReady()
 	l.start(t, 1000)
 	time.Sleep(time.Second)
 	s.kafkaWay.block()
 	time.Sleep(time.Duration(times(20, 600)) * time.Second)
-	memory := peakMemory(t, pipeline.cmd.Process.Pid)
+	memory := pipeline.PeakMemory()
 	s.kafkaWay.open()
 	l.verdict(t, fmt.Sprintf("Kafka away, %d MB at most", memory))
 	assert.Less(t, memory, 150)
-}
-
-// peakMemory is the peak resident set of a process in MB.
-func peakMemory(t *testing.T, pid int) int {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	require.NoError(t, err)
-	_, rest, found := strings.Cut(string(status), "VmHWM:")
-	require.True(t, found)
-	kb, err := strconv.Atoi(strings.Fields(rest)[0])
-	require.NoError(t, err)
-	return kb / 1000
 }

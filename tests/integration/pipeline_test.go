@@ -37,7 +37,7 @@ output:
     bootstrap_servers: %s
     topic: hundred_thousand
 `, mqttURL, brokers))
-	pipeline.waitReady()
+	pipeline.WaitReady()
 
 	began := time.Now()
 	publisher := mqttClient(t, mqttURL, "publisher")
@@ -53,7 +53,7 @@ output:
 	require.Eventually(t, func() bool { return shared.recordCount(t, "hundred_thousand") >= topics*perTopic },
 		3*time.Minute, 200*time.Millisecond)
 	took := time.Since(began)
-	code, stopped := pipeline.stop()
+	code, stopped := pipeline.Stop()
 	assert.Zero(t, code)
 	assert.Less(t, stopped, 20*time.Second)
 	t.Logf("%d messages in %v, %.0f/s", topics*perTopic, took.Round(time.Millisecond), topics*perTopic/took.Seconds())

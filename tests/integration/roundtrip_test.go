@@ -45,8 +45,8 @@ output:
           max_in_flight: 1
           write_timeout: 60s
 `, brokers, mqttURL))
-	there.waitReady()
-	back.waitReady()
+	there.WaitReady()
+	back.WaitReady()
 
 	got := make(chan paho.Message, messages)
 	subscriber := mqttClient(t, mqttURL, "subscriber")

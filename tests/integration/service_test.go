@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -24,41 +23,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
+// serving is a robustmq-connect that runs as a service.
+type serving struct{ *program.Process }
+
 // startService runs serve on a store until the test ends, or kill is called.
-func startService(t *testing.T, store string, flags ...string) *process {
+func startService(t *testing.T, store string, flags ...string) serving {
 	t.Helper()
-	p := &process{t: t, http: freeAddress(t), exited: make(chan struct{})}
-	p.cmd = exec.Command(binary, append([]string{
-		"serve", "--store", store, "--mqtt-url", mqttURL, "--listen", p.http, "--drain-timeout", "5s",
-	}, flags...)...)
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		_ = p.cmd.Wait() // the exit code is read from ProcessState
-		close(p.exited)
-	}()
-	t.Cleanup(func() {
-		p.kill()
-		if t.Failed() {
-			t.Logf("output of the service:\n%s", p.output())
-		}
-	})
+	address := program.FreeAddress(t)
+	p := serving{program.Start(t, address, append([]string{
+		"serve", "--store", store, "--mqtt-url", mqttURL, "--listen", address, "--drain-timeout", "5s",
+	}, flags...)...)}
 	require.Eventually(t, func() bool {
-		code, _ := p.ready()
+		code, _ := p.Ready()
 		return code != 0
-	}, 30*time.Second, 10*time.Millisecond, "the service does not answer: %s", p.output())
+	}, 30*time.Second, 10*time.Millisecond, "the service does not answer: %s", p.Output())
 	return p
 }
 
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended already
-	<-p.exited
-}
-
 // call asks the admin API. The error says that there was no answer.
-func (p *process) call(method, path string, body any) (admin.Answer[json.RawMessage], error) {
+func (p serving) call(method, path string, body any) (admin.Answer[json.RawMessage], error) {
 	var answer admin.Answer[json.RawMessage]
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -66,7 +52,7 @@ func (p *process) call(method, path string, body any) (admin.Answer[json.RawMess
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.http+path, bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.HTTP+path, bytes.NewReader(data))
 	if err != nil {
 		return answer, err
 	}
@@ -107,7 +93,7 @@ type owner struct {
 	maybe     []string
 }
 
-func (o *owner) act(service *process, rng *rand.Rand) error {
+func (o *owner) act(service serving, rng *rand.Rand) error {
 	path, next := admin.PathCreate, fmt.Sprintf("%s/%d/#", o.name, rng.IntN(1000))
 	var body any = definition(o.name, next, "service_kill_other")
 	switch {
@@ -141,7 +127,7 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 	answer, err := service.call("POST", admin.PathCreate, definition("traffic", "service/kill/#", topic))
 	require.NoError(t, err)
 	require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
-	require.Eventually(t, func() bool { code, _ := service.ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { code, _ := service.Ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
 
 	// Traffic goes on from here to the end, whatever happens to the service.
 	publisher := mqttClient(t, mqttURL, "service-kill-publisher")
@@ -196,7 +182,7 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 		// Anywhere within some hundred calls.
 		atLeast := calls.Load() + int64(rng.IntN(150))
 		require.Eventually(t, func() bool { return calls.Load() >= atLeast }, time.Minute, time.Millisecond)
-		service.kill()
+		service.Kill()
 		close(killed)
 		acting.Wait()
 
@@ -255,6 +241,6 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 	}
 	_, err = service.call("POST", admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: "traffic"})
 	require.NoError(t, err)
-	code, _ := service.stop()
+	code, _ := service.Stop()
 	assert.Zero(t, code)
 }

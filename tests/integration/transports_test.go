@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // selfSigned makes a certificate of localhost that is its own authority.
@@ -38,7 +40,7 @@ func TestEveryTransportVersionAndQoS(t *testing.T) {
 		require.NoError(t, err)
 		return port
 	}
-	secure, web, secureWeb := freeAddress(t), freeAddress(t), freeAddress(t)
+	secure, web, secureWeb := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	plain := startMosquitto(t, fmt.Sprintf(`max_queued_messages 0
 allow_anonymous true
 listener %s 127.0.0.1
@@ -71,7 +73,7 @@ input:
 output:
   robustmq_kafka: { bootstrap_servers: %q, topic: %s }
 `, c.url, name, name, version, c.tls, brokers, name))
-				pipeline.waitReady()
+				pipeline.WaitReady()
 				publisher := mqttClient(t, "tcp://"+plain, name+"-publisher")
 				// One after the other: mosquitto itself lets messages of one QoS
 				// overtake those of another.
@@ -83,7 +85,7 @@ output:
 					require.Eventually(t, func() bool { return shared.recordCount(t, name) >= int64((qos+1)*perQoS) },
 						20*time.Second, 20*time.Millisecond, "of QoS %d not all arrived", qos)
 				}
-				code, _ := pipeline.stop()
+				code, _ := pipeline.Stop()
 				require.Zero(t, code)
 				var next [3]int
 				shared.readWithKcat(t, name, func(_ string, value []byte) {

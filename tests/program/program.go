@@ -1,0 +1,213 @@
+// Package program builds robustmq-connect and runs it, for the tests.
+package program
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// path is where the binary is, once it is built.
+var path = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "robustmq-connect-program")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "robustmq-connect")
+	build := exec.Command("go", "build", "-o", binary, "github.com/robustmq/robustmq-connect/cmd/robustmq-connect")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the binary: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+// Main runs the tests of a package and removes the binary. It returns the exit
+// code.
+func Main(m *testing.M) int {
+	code := m.Run()
+	if binary, err := path(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(binary)) // the system empties its temporary folder
+	}
+	return code
+}
+
+// Path returns where the binary is. The first call builds it.
+func Path(t *testing.T) string {
+	t.Helper()
+	binary, err := path()
+	require.NoError(t, err)
+	return binary
+}
+
+// Result is what a call left behind.
+type Result struct {
+	Code           int
+	Stdout, Stderr string
+}
+
+// Call runs a program with this standard input to its end, at most 30 s.
+func Call(t *testing.T, stdin string, environment []string, name string, args ...string) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), environment...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+	}
+	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// WriteFile writes a pipeline into a file of the test's.
+func WriteFile(t *testing.T, yaml string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "pipeline.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(yaml), 0o600))
+	return file
+}
+
+// FreeAddress returns a loopback address that nobody listens on.
+func FreeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Process is a robustmq-connect that runs.
+type Process struct {
+	// HTTP is the address of its HTTP server.
+	HTTP string
+
+	t      *testing.T
+	cmd    *exec.Cmd
+	exited chan struct{}
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// StartPipeline runs the binary with these arguments and an HTTP server on a free
+// address.
+func StartPipeline(t *testing.T, args ...string) *Process {
+	t.Helper()
+	address := FreeAddress(t)
+	return Start(t, address, append([]string{"--set", "http.address=" + address}, args...)...)
+}
+
+// Start runs the binary with arguments that make its HTTP server listen on the
+// address, until the test ends or the process is stopped.
+func Start(t *testing.T, address string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, HTTP: address, exited: make(chan struct{})}
+	p.cmd = exec.Command(Path(t), args...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		_ = p.cmd.Wait() // the exit code is read from ProcessState
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("output of %v:\n%s", args, p.Output())
+		}
+	})
+	return p
+}
+
+// Write takes the output of the process.
+func (p *Process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+// Output is what the process has printed so far.
+func (p *Process) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// Get asks the HTTP server; the code is 0 while nobody answers.
+func (p *Process) Get(path string) (code int, body string) {
+	client := http.Client{Timeout: 5 * time.Second}
+	resp, err := client.Get("http://" + p.HTTP + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(text)
+}
+
+// Ready asks /ready; the code is 0 while nobody answers.
+func (p *Process) Ready() (code int, body string) { return p.Get("/ready") }
+
+// WaitReady waits until /ready says so.
+func (p *Process) WaitReady() {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { code, _ := p.Ready(); return code == http.StatusOK },
+		30*time.Second, 20*time.Millisecond, "the pipeline did not become ready")
+}
+
+// WaitLog waits until the process has printed the text.
+func (p *Process) WaitLog(text string) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { return strings.Contains(p.Output(), text) },
+		30*time.Second, 50*time.Millisecond, "the pipeline did not log %q", text)
+}
+
+// Stop sends SIGTERM and returns the exit code and how long it took.
+func (p *Process) Stop() (code int, took time.Duration) {
+	p.t.Helper()
+	start := time.Now()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-p.exited:
+	case <-time.After(60 * time.Second):
+		require.Fail(p.t, "the pipeline did not end")
+	}
+	return p.cmd.ProcessState.ExitCode(), time.Since(start)
+}
+
+// Kill ends the process with SIGKILL, unless it has ended.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it may have ended already
+	<-p.exited
+}
+
+// PeakMemory is the most memory that the process has had resident, in MB, as
+// Linux counts it.
+func (p *Process) PeakMemory() int {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	_, rest, found := strings.Cut(string(status), "VmHWM:")
+	require.True(p.t, found)
+	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	require.NoError(p.t, err)
+	return kb / 1000
+}
