@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type load struct {
 	servers
 	name   string // of the pipeline, its filter and its Kafka topic
 	topics int
+	size   int            // of a payload, at least
 	sent   []atomic.Int64 // acknowledged by the broker, by topic
 	stop   chan struct{}
 	ended  chan struct{}
@@ -76,7 +78,7 @@ func (l *load) publish(publisher paho.Client, n, count int) (acked int) {
 	tokens := make([]paho.Token, count)
 	for i := range tokens {
 		topic, seq := (n+i)%l.topics, (n+i)/l.topics
-		tokens[i] = publisher.Publish(fmt.Sprintf("%s/%d", l.name, topic), 1, false, strconv.Itoa(seq))
+		tokens[i] = publisher.Publish(fmt.Sprintf("%s/%d", l.name, topic), 1, false, fmt.Sprintf("%-*d", l.size, seq))
 	}
 	for i, token := range tokens {
 		if !token.WaitTimeout(10*time.Second) || token.Error() != nil {
@@ -160,7 +162,7 @@ func (l *load) count(t *testing.T) arrivals {
 		require.NoError(t, json.Unmarshal(value, &r))
 		payload, err := base64.StdEncoding.DecodeString(r.Payload)
 		require.NoError(t, err)
-		seq, err := strconv.ParseInt(string(payload), 10, 64)
+		seq, err := strconv.ParseInt(strings.TrimRight(string(payload), " "), 10, 64)
 		require.NoError(t, err)
 		if seen[r.Topic] == nil {
 			seen[r.Topic] = map[int64]bool{}

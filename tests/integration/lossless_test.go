@@ -15,33 +15,50 @@ import (
 )
 
 // ended runs a pipeline under load and ends it again and again at random moments.
-func ended(t *testing.T, name string, times, rate int, end func(*program.Process)) arrivals {
+func ended(t *testing.T, name string, times, rate int, yaml func(*load) string, end func(*program.Process)) arrivals {
 	t.Helper()
 	l := newLoad(t, shared, name, 20)
-	pipeline := startPipeline(t, l.pipeline("", ""))
+	pipeline := startPipeline(t, yaml(l))
 	pipeline.WaitReady()
 	l.start(t, rate)
 	for range times {
 		time.Sleep(time.Duration(300+rand.IntN(700)) * time.Millisecond)
 		end(pipeline)
-		pipeline = startPipeline(t, l.pipeline("", ""))
+		pipeline = startPipeline(t, yaml(l))
 		pipeline.WaitReady()
 	}
 	return l.verdict(t, fmt.Sprintf("%d ends", times))
 }
 
 func TestCleanStopsLoseNothing(t *testing.T) {
-	ended(t, "clean_stops", times(3, 20), 5000, func(p *program.Process) {
+	ended(t, "clean_stops", times(3, 20), 5000, asShipped, func(p *program.Process) {
 		code, took := p.Stop()
 		require.Zero(t, code)
 		require.Less(t, took, 20*time.Second)
 	})
 }
 
+func asShipped(l *load) string { return l.pipeline("", "") }
+
+// TestCrashesLoseNothing sets no bound to the repeats: over MQTT 5 mosquitto takes
+// the receive maximum of the client for its window, 65,535 unless set, and not the
+// 20 of its own max_inflight_messages.
 func TestCrashesLoseNothing(t *testing.T) {
+	ended(t, "crashes", times(5, 50), 5000, asShipped, (*program.Process).Kill)
+}
+
+func TestCrashesRepeatAtMostTheInFlightWindow(t *testing.T) {
+	const window = 20
 	crashes := times(5, 50)
-	a := ended(t, "crashes", crashes, 5000, (*program.Process).Kill)
-	assert.LessOrEqual(t, a.repeated, int64(crashes*20), "at most the in-flight window of mosquitto a crash")
+	a := ended(t, "crashes_in_window", crashes, 5000, func(l *load) string {
+		return fmt.Sprintf(`
+input:
+  mqtt: { topics: [ %s/# ], urls: [ %s ], client_id: %s, clean_session: false, receive_maximum: %d }
+output:
+  robustmq_kafka: { bootstrap_servers: %q, topic: %s }
+`, l.name, l.mqtt, l.name, window, l.kafka, l.name)
+	}, (*program.Process).Kill)
+	assert.LessOrEqual(t, a.repeated, int64(crashes*window))
 }
 
 // A fault is something that happens to the servers or on the way to them. do
@@ -106,7 +123,8 @@ func TestFaultsLoseNothing(t *testing.T) {
 				f.do(t, s)
 				over := time.Now()
 				before := l.recordCount(t, l.name)
-				require.Eventually(t, func() bool { return l.recordCount(t, l.name) > before }, f.within, 20*time.Millisecond,
+				// More than what was on the way before it.
+				require.Eventually(t, func() bool { return l.recordCount(t, l.name) >= before+500 }, f.within, 20*time.Millisecond,
 					"nothing flows %s after it", f.within)
 				longest = max(longest, time.Since(over))
 			}
@@ -115,17 +133,25 @@ func TestFaultsLoseNothing(t *testing.T) {
 	}
 }
 
+// TestMemoryWhileKafkaIsAway also looks at the time after it, when the broker
+// sends all that has waited as fast as it is taken.
 func TestMemoryWhileKafkaIsAway(t *testing.T) {
 	s := startOwnServers(t)
 	l := newLoad(t, s.servers, "kafka_away", 20)
+	l.size = 1 << 10
 	pipeline := startPipeline(t, l.pipeline("", ""))
 	pipeline.WaitReady()
-	l.start(t, 1000)
+	l.start(t, times(5000, 1000))
 	time.Sleep(time.Second)
 	s.kafkaWay.block()
 	time.Sleep(time.Duration(times(20, 600)) * time.Second)
-	memory := pipeline.PeakMemory()
+	away := pipeline.PeakMemory()
 	s.kafkaWay.open()
-	l.verdict(t, fmt.Sprintf("Kafka away, %d MB at most", memory))
-	assert.Less(t, memory, 150)
+	l.verdict(t, fmt.Sprintf("Kafka away for %d s", times(20, 600)))
+	after := pipeline.PeakMemory()
+	t.Logf("%d MB at most while Kafka was away, %d MB with the backlog", away, after)
+	assert.Less(t, away, 150)
+	// Twice what is alive, which the garbage collector lets become; a list that
+	// grows with the backlog takes more.
+	assert.Less(t, after, 170)
 }
