@@ -247,36 +247,6 @@ func (f fields) firstSet(names ...string) string {
 	return names[0]
 }
 
-func (f fields) sasl() {
-	for i, item := range f.list("sasl") {
-		s, ok := f.inner(fmt.Sprintf("sasl.%d", i), item)
-		if !ok {
-			continue
-		}
-		mechanism, ok := s.text("mechanism")
-		if !ok {
-			continue
-		}
-		switch strings.ToUpper(mechanism) {
-		case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
-			for _, name := range []string{"username", "password"} {
-				if !s.isSet(name) {
-					s.report("mechanism", fmt.Sprintf("%s needs %s", mechanism, name))
-				}
-			}
-		case "OAUTHBEARER":
-			if !s.isSet("token") {
-				s.report("mechanism", "OAUTHBEARER needs token")
-			}
-		case "AWS_MSK_IAM", "REDPANDA_CLOUD_SERVICE_ACCOUNT", "NONE":
-		default:
-			s.report("mechanism", checkWord(mechanism, []string{
-				"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "REDPANDA_CLOUD_SERVICE_ACCOUNT", "none",
-			}))
-		}
-	}
-}
-
 // kafkaTopicRule checks a topic that is not an interpolation.
 func (f fields) kafkaTopicRule() {
 	f.textRule("topic", func(topic string) string {

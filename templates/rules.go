@@ -59,7 +59,7 @@ func checkOutputTemplate(f fields) {
 	}
 	f.failureStrategy()
 	f.tls()
-	f.sasl()
+	f.sasl(mechanisms)
 }
 
 func checkMQTTOutput(f fields) {

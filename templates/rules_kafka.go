@@ -11,7 +11,7 @@ import (
 
 // The rules of this file say what the constructor of plugins/kafka says.
 
-func (f fields) kafkaConnection() {
+func (f fields) kafkaConnection(saslWords []string) {
 	f.listRule("seed_brokers", checkSeedBrokers)
 	if servers, ok := f.conf["seed_brokers"].([]any); ok && len(servers) == 0 {
 		f.report("seed_brokers", checkServers(""))
@@ -27,11 +27,11 @@ func (f fields) kafkaConnection() {
 	f.durationRange("request_timeout_overhead", 100*time.Millisecond, 15*time.Minute)
 	f.durationRange("conn_idle_timeout", 100*time.Millisecond, 15*time.Minute)
 	f.tls()
-	f.sasl()
+	f.sasl(saslWords)
 }
 
 func checkKafkaInput(f fields) {
-	f.kafkaConnection()
+	f.kafkaConnection(stockMechanisms)
 	f.durationRules(true, "metadata_max_age")
 	if f.boolean("regexp_topics") || len(f.list("regexp_topics_include")) > 0 {
 		return
@@ -49,7 +49,7 @@ func checkKafkaInput(f fields) {
 }
 
 func checkKafkaOutput(f fields) {
-	f.kafkaConnection()
+	f.kafkaConnection(mechanisms)
 	f.kafkaTopicRule()
 	f.failureStrategy()
 	f.durationRange("metadata_max_age", time.Second, time.Hour)

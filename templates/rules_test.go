@@ -71,6 +71,17 @@ var wrongSettings = map[string][]string{
 		"broker_write_max_bytes: 2GiB",
 		"max_buffered_records: 0",
 		"max_buffered_bytes: all",
+		"sasl: [ { mechanism: SCRAM-512 } ]",
+		"sasl: [ { mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT } ]",
+		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { endpoint: e } } ]",
+		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { credentials: { role: r } } } ]",
+		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { credentials: { id: i } } } ]",
+		"sasl: [ { mechanism: GSSAPI, password: p } ]",
+		"sasl: [ { mechanism: GSSAPI, username: '@REALM', password: p } ]",
+		"sasl: [ { mechanism: GSSAPI, username: u } ]",
+		"sasl: [ { mechanism: GSSAPI, username: u, password: p, kerberos: { keytab_file: k } } ]",
+		"sasl: [ { mechanism: GSSAPI, username: u@A, password: p, kerberos: { realm: B } } ]",
+		"sasl: [ { mechanism: GSSAPI, username: u, password: p, kerberos: { service_name: '' } } ]",
 	},
 }
 
@@ -86,7 +97,7 @@ func TestLintAndConstructorsSayTheSame(t *testing.T) {
 				require.NoError(t, err)
 				require.Len(t, lints, 1, "%v", lints)
 				said, _, _ := strings.Cut(lints[0].What, "; did you mean")
-				assert.ErrorContains(t, startError(t, env, text), said)
+				assert.ErrorContains(t, startError(t, env, text), strings.Replace(said, "sasl.0.", "sasl[0]: ", 1))
 			})
 		}
 	}

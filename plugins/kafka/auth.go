@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/aws"
@@ -34,6 +35,9 @@ const (
 // which takes its SDK.
 var awsUnserved = []string{"profile", "from_ec2_role", "role", "role_external_id"}
 
+// saslWords are the mechanisms that this output speaks.
+var saslWords = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI", "none"}
+
 func saslField() *service.ConfigField {
 	return service.NewObjectListField(fieldSASL,
 		service.NewStringAnnotatedEnumField(fieldMechanism, map[string]string{
@@ -43,13 +47,14 @@ func saslField() *service.ConfigField {
 			"SCRAM-SHA-256":                  "User name and password, never sent themselves.",
 			"SCRAM-SHA-512":                  "User name and password, never sent themselves.",
 			"AWS_MSK_IAM":                    "AWS IAM, for Amazon MSK: keys from `aws.credentials`, else from the environment variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.",
+			"GSSAPI":                         "Kerberos: the principal in `username`, its keytab or `password`, and `kerberos`.",
 			"REDPANDA_CLOUD_SERVICE_ACCOUNT": "Refused: it works inside Redpanda Cloud only.",
 		}).
 			Description("The SASL mechanism."),
 		service.NewStringField(fieldUsername).
-			Description("The user name for PLAIN and SCRAM.").Default(""),
+			Description("The user name for PLAIN and SCRAM, the principal for GSSAPI.").Default(""),
 		service.NewStringField(fieldPassword).
-			Description("The password for PLAIN and SCRAM.").Default("").Secret(),
+			Description("The password for PLAIN and SCRAM, and for GSSAPI without a keytab.").Default("").Secret(),
 		service.NewStringField(fieldToken).
 			Description("The token for OAUTHBEARER.").Default(""),
 		service.NewStringMapField(fieldExtensions).
@@ -69,6 +74,7 @@ func saslField() *service.ConfigField {
 			).Description("The AWS credentials.").Advanced().Optional(),
 		).
 			Description("Credentials for AWS_MSK_IAM.").Optional(),
+		kerberosField(),
 	).
 		Description("The ways to authenticate, in the order of preference. The first that the broker supports is used for all connections.").
 		Advanced().Optional().
@@ -121,20 +127,22 @@ func parseMechanism(conf *service.ParsedConfig) (sasl.Mechanism, error) {
 		return auth.AsMechanism(), p.err
 	case "AWS_MSK_IAM":
 		return parseAWS(conf)
+	case "GSSAPI":
+		return parseKerberos(conf, user, password)
 	case "REDPANDA_CLOUD_SERVICE_ACCOUNT":
-		return nil, errors.New("mechanism REDPANDA_CLOUD_SERVICE_ACCOUNT works inside Redpanda Cloud only: use SCRAM-SHA-256 or OAUTHBEARER")
+		return nil, errors.New("mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT works inside Redpanda Cloud only: use SCRAM-SHA-256 or OAUTHBEARER")
 	default:
-		return nil, fmt.Errorf("unknown mechanism %q", name)
+		return nil, fmt.Errorf("mechanism: value %q is unknown; it takes %s", name, strings.Join(saslWords, ", "))
 	}
 }
 
 func parseAWS(conf *service.ParsedConfig) (sasl.Mechanism, error) {
 	if conf.Contains(fieldAWS, "endpoint") {
-		return nil, errors.New("aws.endpoint is not supported: no API of AWS is called; remove it")
+		return nil, errors.New("aws.endpoint: is not supported: no API of AWS is called; remove it")
 	}
 	for _, name := range awsUnserved {
 		if conf.Contains(fieldAWS, fieldCredentials, name) {
-			return nil, fmt.Errorf("aws.credentials.%s is not supported: set id and secret, or the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", name)
+			return nil, fmt.Errorf("aws.credentials.%s: is not supported: set id and secret, or the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", name)
 		}
 	}
 	var static aws.Auth

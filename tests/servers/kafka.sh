@@ -23,6 +23,9 @@ Usage: kafka.sh install|start|stop|status [--dir DIR] [--port PORT]
   --port    default 29092; 0 for any free port
   --advertise HOST:PORT
             what clients connect to, where that is not the server itself
+  --listeners NAME://HOST:PORT[,…] --properties FILE
+            more listeners, of which the file has the settings; it is added to
+            server.properties. KAFKA_OPTS is handed to Java.
 USAGE
 }
 
@@ -71,8 +74,8 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$PORT,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://${ADVERTISE:-127.0.0.1:$PORT}
+listeners=PLAINTEXT://127.0.0.1:$PORT,CONTROLLER://127.0.0.1:$controller${LISTENERS:+,$LISTENERS}
+advertised.listeners=PLAINTEXT://${ADVERTISE:-127.0.0.1:$PORT}${LISTENERS:+,$LISTENERS}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$DIR/data
 auto.create.topics.enable=true
@@ -89,11 +92,13 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 CONF
+  [[ -z $PROPERTIES ]] || cat "$PROPERTIES" >>"$DIR/server.properties"
   if [[ ! -f $DIR/data/meta.properties ]]; then
     kafka_java 256m kafka.tools.StorageTool format --cluster-id robustmqConnectTests1 \
       --config "$DIR/server.properties" >"$LOG" 2>&1 || { cat "$LOG" >&2; die "formatting $DIR/data failed"; }
   fi
-  launch java -Xmx1g -Dorg.slf4j.simpleLogger.defaultLogLevel=info -Dlog4j2.level=ERROR \
+  # shellcheck disable=SC2086 # KAFKA_OPTS holds several words
+  launch java -Xmx1g ${KAFKA_OPTS-} -Dorg.slf4j.simpleLogger.defaultLogLevel=info -Dlog4j2.level=ERROR \
     -cp "$JARS/*" kafka.Kafka "$DIR/server.properties"
   # The broker says this last, once it takes produce requests; the log is new
   # with every start.
@@ -106,11 +111,13 @@ topic() {
     --create --if-not-exists --topic "$1" --partitions "$2" --replication-factor 1
 }
 
-# The option that only this server has.
-ADVERTISE='' rest=()
+# The options that only this server has.
+ADVERTISE='' LISTENERS='' PROPERTIES='' rest=()
 while (($#)); do
   case $1 in
     --advertise) ADVERTISE=${2:?--advertise needs host:port}; shift 2 ;;
+    --listeners) LISTENERS=${2:?--listeners needs NAME://HOST:PORT}; shift 2 ;;
+    --properties) PROPERTIES=${2:?--properties needs a file}; shift 2 ;;
     *) rest+=("$1"); shift ;;
   esac
 done
