@@ -29,6 +29,12 @@ type stream struct {
 
 func startStream(t *testing.T, brokers []string, count int) *stream {
 	t.Helper()
+	return startStreamTo(t, count, fmt.Sprintf(
+		`kafka_franz: { seed_brokers: [ %q ], topic: t, failure_strategy: block, timeout: 200ms, request_timeout_overhead: 300ms }`, brokers[0]))
+}
+
+func startStreamTo(t *testing.T, count int, output string) *stream {
+	t.Helper()
 	env := service.GlobalEnvironment().Clone()
 	require.NoError(t, Register(env))
 	s := &stream{mux: http.NewServeMux(), ended: make(chan error, 1)}
@@ -38,8 +44,7 @@ func startStream(t *testing.T, brokers []string, count int) *stream {
 	require.NoError(t, builder.SetLoggerYAML("level: none"))
 	require.NoError(t, builder.AddInputYAML(fmt.Sprintf(
 		`generate: { count: %d, interval: 1ms, batch_size: 10, mapping: 'root = "%%06d".format(counter() - 1)' }`, count)))
-	require.NoError(t, builder.AddOutputYAML(fmt.Sprintf(
-		`kafka_franz: { seed_brokers: [ %q ], topic: t, failure_strategy: block, timeout: 200ms, request_timeout_overhead: 300ms }`, brokers[0])))
+	require.NoError(t, builder.AddOutputYAML(output))
 	var err error
 	s.stream, err = builder.Build()
 	require.NoError(t, err)
