@@ -36,7 +36,7 @@ func startOwnServers(t *testing.T) *ownServers {
 	if own != nil {
 		return own
 	}
-	dir, err := os.MkdirTemp("", "robustmq-connect-own") //nolint:usetesting // the servers outlive the test that starts them
+	dir, err := os.MkdirTemp(os.Getenv("SERVERS_DIR"), "own") //nolint:usetesting // the servers outlive the test that starts them; with.sh stops them if we cannot
 	require.NoError(t, err)
 	s := &ownServers{dir: dir, ports: map[string]string{"mosquitto": "0", "kafka": "0"}}
 	s.kafkaWay = newWay(t)

@@ -123,6 +123,8 @@ terminate() {
   local i
   if running; then
     kill "$PID" 2>/dev/null || true
+    # One that a test has suspended hears it only when it goes on.
+    kill -CONT "$PID" 2>/dev/null || true
     for ((i = 0; i < 150; i++)); do
       running || break
       sleep 0.2

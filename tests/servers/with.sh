@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # with.sh COMMAND… runs a command beside a new mosquitto and a new Kafka, and
 # stops both whatever becomes of it. The command finds them in MQTT_URL and
-# KAFKA_BROKERS. Exit code 90 means that a server did not start.
+# KAFKA_BROKERS. Servers that it starts in SERVERS_DIR/NAME/mosquitto and
+# SERVERS_DIR/NAME/kafka are stopped too. Exit code 90 means that a server did not
+# start.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/robustmq-connect-servers.XXXXXX")
@@ -9,8 +11,10 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/robustmq-connect-servers.XXXXXX")
 cleanup() {
   local code=$?
   trap - EXIT
-  "$here/mosquitto.sh" stop --dir "$dir/mosquitto" >&2 || true
-  "$here/kafka.sh" stop --dir "$dir/kafka" >&2 || true
+  local server
+  for server in "$dir"/{,*/}{mosquitto,kafka}; do
+    [[ ! -d $server ]] || "$here/${server##*/}.sh" stop --dir "$server" >&2 || true
+  done
   rm -rf "$dir"
   exit "$code"
 }
@@ -32,5 +36,5 @@ started() {
 
 MQTT_URL=tcp://$(started mosquitto)
 KAFKA_BROKERS=$(started kafka)
-export MQTT_URL KAFKA_BROKERS
+export MQTT_URL KAFKA_BROKERS SERVERS_DIR=$dir
 "$@"
