@@ -15,50 +15,35 @@ import (
 )
 
 // ended runs a pipeline under load and ends it again and again at random moments.
-func ended(t *testing.T, name string, times, rate int, yaml func(*load) string, end func(*program.Process)) arrivals {
+func ended(t *testing.T, name string, times, rate int, end func(*program.Process)) arrivals {
 	t.Helper()
 	l := newLoad(t, shared, name, 20)
-	pipeline := startPipeline(t, yaml(l))
+	pipeline := startPipeline(t, l.pipeline("", ""))
 	pipeline.WaitReady()
 	l.start(t, rate)
 	for range times {
 		time.Sleep(time.Duration(300+rand.IntN(700)) * time.Millisecond)
 		end(pipeline)
-		pipeline = startPipeline(t, yaml(l))
+		pipeline = startPipeline(t, l.pipeline("", ""))
 		pipeline.WaitReady()
 	}
 	return l.verdict(t, fmt.Sprintf("%d ends", times))
 }
 
 func TestCleanStopsLoseNothing(t *testing.T) {
-	ended(t, "clean_stops", times(3, 20), 5000, asShipped, func(p *program.Process) {
+	ended(t, "clean_stops", times(3, 20), 5000, func(p *program.Process) {
 		code, took := p.Stop()
 		require.Zero(t, code)
 		require.Less(t, took, 20*time.Second)
 	})
 }
 
-func asShipped(l *load) string { return l.pipeline("", "") }
-
-// TestCrashesLoseNothing sets no bound to the repeats: over MQTT 5 mosquitto takes
-// the receive maximum of the client for its window, 65,535 unless set, and not the
-// 20 of its own max_inflight_messages.
+// TestCrashesLoseNothing sets no bound to the repeats. They are what the broker
+// has in flight, and mosquitto 2.0.11 does not keep to its window of 20, nor to a
+// receive maximum: with the first acknowledgement it sends all that has queued up
+// (eclipse-mosquitto/mosquitto#2301).
 func TestCrashesLoseNothing(t *testing.T) {
-	ended(t, "crashes", times(5, 50), 5000, asShipped, (*program.Process).Kill)
-}
-
-func TestCrashesRepeatAtMostTheInFlightWindow(t *testing.T) {
-	const window = 20
-	crashes := times(5, 50)
-	a := ended(t, "crashes_in_window", crashes, 5000, func(l *load) string {
-		return fmt.Sprintf(`
-input:
-  mqtt: { topics: [ %s/# ], urls: [ %s ], client_id: %s, clean_session: false, receive_maximum: %d }
-output:
-  robustmq_kafka: { bootstrap_servers: %q, topic: %s }
-`, l.name, l.mqtt, l.name, window, l.kafka, l.name)
-	}, (*program.Process).Kill)
-	assert.LessOrEqual(t, a.repeated, int64(crashes*window))
+	ended(t, "crashes", times(5, 50), 5000, (*program.Process).Kill)
 }
 
 // A fault is something that happens to the servers or on the way to them. do
