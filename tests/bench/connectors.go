@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -170,26 +169,24 @@ func untilOK(ctx context.Context, api *http.Client, url string) error {
 	}
 }
 
-// connectorsTable measures services of more and more connectors.
-func connectorsTable(systems []system, brokers, dir string, quick bool) (string, error) {
+// measureFleets measures services of more and more connectors.
+func measureFleets(s system, brokers, dir string, quick bool) (map[int]figures, error) {
 	counts, seconds, rounds := []int{1, 10, 100, 200}, 10, 3
 	if quick {
 		counts, seconds, rounds = []int{1, 100}, 5, 1
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\nA service of so many connectors, which get %d messages a second together, through mosquitto:\n\n| connectors | CPU a message | peak memory |\n|---|---|---|\n", connectorsRate)
+	found := map[int]figures{}
 	for _, n := range counts {
 		var all []figures
 		for range rounds {
-			f, err := measureConnectors(systems[0].binary, n, brokers, dir, seconds)
+			f, err := measureConnectors(s.binary, n, brokers, dir, seconds)
 			if err != nil {
-				return "", fmt.Errorf("%d connectors: %w", n, err)
+				return nil, fmt.Errorf("%d connectors: %w", n, err)
 			}
 			all = append(all, f)
-			fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", fmt.Sprintf("%d connectors", n), systems[0].name, f)
+			fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", fmt.Sprintf("%d connectors", n), s.name, f)
 		}
-		m := medians(all)
-		fmt.Fprintf(&b, "| %d | %.0f µs | %.0f MB |\n", n, m.CPU, m.Memory)
+		found[n] = medians(all)
 	}
-	return b.String(), nil
+	return found, nil
 }

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -19,7 +21,7 @@ import (
 func main() {
 	quick := flag.Bool("quick", false, "fewer messages, three rounds and only the main cells")
 	out := flag.String("out", "tests/bench/RESULTS.md", "where to write the table; the figures go beside it, as JSON")
-	only := flag.String("only", "", "run only the cells whose name contains this")
+	only := flag.String("only", "", "run only the cells whose name this regular expression matches, and keep the rest of an earlier table")
 	systems := flag.String("systems", "ours,stock,floor", "the systems to run, separated by commas")
 	flag.Parse()
 	if err := run(*quick, *out, *only, strings.Split(*systems, ",")); err != nil {
@@ -107,6 +109,8 @@ type report struct {
 	Machine string
 	Rounds  int
 	Cells   []cellReport
+	// Connectors holds the figures of a service by how many connectors it runs.
+	Connectors map[int]figures
 }
 
 type cellReport struct {
@@ -120,6 +124,10 @@ func run(quick bool, out, only string, names []string) error {
 	brokers := os.Getenv("KAFKA_BROKERS")
 	if brokers == "" {
 		return errors.New("KAFKA_BROKERS is not set; run make bench, which starts Kafka")
+	}
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("reading -only: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "robustmq-connect-bench")
 	if err != nil {
@@ -135,8 +143,18 @@ func run(quick bool, out, only string, names []string) error {
 		rounds = 3
 	}
 	r := report{Machine: machine(), Rounds: rounds}
+	earlier := map[string]cellReport{}
+	if before, err := read(out); err == nil && only != "" && before.Machine == r.Machine && before.Rounds == rounds {
+		r.Connectors = before.Connectors
+		for _, c := range before.Cells {
+			earlier[c.Name] = c
+		}
+	}
 	for _, c := range cells(quick) {
-		if !strings.Contains(c.Name, only) {
+		if !wanted.MatchString(c.Name) {
+			if before, ok := earlier[c.Name]; ok {
+				r.Cells = append(r.Cells, before)
+			}
 			continue
 		}
 		found := map[string][]figures{}
@@ -156,16 +174,15 @@ func run(quick bool, out, only string, names []string) error {
 		}
 		r.Cells = append(r.Cells, cr)
 	}
-	connectors := ""
-	if strings.Contains("connectors", only) && systems[0].name == "ours" {
-		if connectors, err = connectorsTable(systems, brokers, dir, quick); err != nil {
+	if wanted.MatchString("connectors") && systems[0].name == "ours" {
+		if r.Connectors, err = measureFleets(systems[0], brokers, dir, quick); err != nil {
 			return err
 		}
 	}
-	if len(r.Cells) == 0 && connectors == "" {
-		return fmt.Errorf("no cell has %q in its name", only)
+	if len(r.Cells) == 0 && len(r.Connectors) == 0 {
+		return fmt.Errorf("no cell is called %q", only)
 	}
-	return write(r, out, connectors)
+	return write(r, out)
 }
 
 // stock is the name of upstream's pair.
@@ -268,15 +285,25 @@ output:
 `, mqtt, threads, brokers, topic, inFlight)
 }
 
-func write(r report, out, more string) error {
+func jsonPath(out string) string { return strings.TrimSuffix(out, ".md") + ".json" }
+
+func read(out string) (r report, err error) {
+	text, err := os.ReadFile(jsonPath(out))
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(text, &r)
+}
+
+func write(r report, out string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(strings.TrimSuffix(out, ".md")+".json", append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(jsonPath(out), append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(out, []byte(table(r)+more), 0o644)
+	return os.WriteFile(out, []byte(table(r)), 0o644)
 }
 
 func table(r report) string {
@@ -298,6 +325,12 @@ func table(r report) string {
 		}
 		o, s, f := c.Systems["ours"], c.Systems[stock], c.Systems["floor"]
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | 1/%.1f | 1/%.1f |\n", c.Name, o.latency(), s.latency(), f.latency(), s.P50/o.P50, s.P99/o.P99)
+	}
+	if len(r.Connectors) > 0 {
+		fmt.Fprintf(&b, "\nA service of so many connectors, which get %d messages a second together, through mosquitto:\n\n| connectors | CPU a message | peak memory |\n|---|---|---|\n", connectorsRate)
+	}
+	for _, n := range slices.Sorted(maps.Keys(r.Connectors)) {
+		fmt.Fprintf(&b, "| %d | %.0f µs | %.0f MB |\n", n, r.Connectors[n].CPU, r.Connectors[n].Memory)
 	}
 	return b.String()
 }

@@ -14,7 +14,8 @@ usage() {
   cat <<USAGE
 Usage: kafka.sh install|start|stop|status [--dir DIR] [--port PORT]
        kafka.sh topic NAME PARTITIONS [--dir DIR]
-  install   Java 17, Maven and kcat by apt-get if missing, and Kafka's jars
+  install   Java 17, Maven, kcat and a Kerberos KDC by apt-get if missing, and
+            Kafka's jars
   start     start a server and wait until it is ready
   stop      stop the server that start made; its data stays
   status    say whether it runs; exit code 3 if not
@@ -40,6 +41,8 @@ install() {
   java_ok || packages+=(openjdk-17-jre-headless)
   command -v kcat >/dev/null || packages+=(kcat)
   [[ -d $JARS ]] || command -v mvn >/dev/null || packages+=(maven)
+  # For the test that logs in to Kafka by Kerberos, with a KDC of its own.
+  PATH=$PATH:/usr/sbin command -v krb5kdc >/dev/null || packages+=(krb5-kdc krb5-admin-server)
   ((${#packages[@]} == 0)) || apt_install "${packages[@]}"
   java_ok || die "Java 17 or later is needed; java -version says: $(java -version 2>&1 | head -n 1)"
   [[ -d $JARS ]] && return
