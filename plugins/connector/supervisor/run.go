@@ -117,10 +117,21 @@ func (r *run) runStream(ctx context.Context, c connector.Connector) error {
 		return st.err
 	case <-ctx.Done():
 	}
-	if err := st.stop(r.supervisor.opts.DrainTimeout); err != nil {
+	if err := st.stop(r.drain(st)); err != nil {
 		r.supervisor.log.Error("Cannot stop the connector: restart the service if its name is used again", "connector", c.Name, "error", err)
 	}
 	return ctx.Err()
+}
+
+// drain is how long the stream may go on when it is stopped. The engine waits for
+// a Kafka that is away also where it has nothing to write to it.
+func (r *run) drain(st *stream) time.Duration {
+	for _, end := range st.ends() {
+		if end.what == "Kafka" && !end.connected && r.entry.figures.report().InFlight == 0 {
+			return 0
+		}
+	}
+	return r.supervisor.opts.DrainTimeout
 }
 
 func (r *run) set(state connector.State, st *stream) {

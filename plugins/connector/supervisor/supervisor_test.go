@@ -137,6 +137,16 @@ func TestAConnectorThatWaitsDoesNotHoldUpOthers(t *testing.T) {
 	assert.Less(t, time.Since(began), 8*time.Second)
 }
 
+// There is nothing to drain, whatever the time for it.
+func TestAStopDoesNotWaitForAKafkaThatHasNothingToGet(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Minute })
+	r.create(r.parse("no kafka", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, `{"strategy":"discard"}`))
+	r.until("no kafka", func(s connector.Status) bool { return strings.Contains(s.Reason, "waits for Kafka") })
+	began := time.Now()
+	require.NoError(t, r.Pause(t.Context(), "no kafka"))
+	assert.Less(t, time.Since(began), 10*time.Second)
+}
+
 func TestDeleteRemovesTheSession(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
