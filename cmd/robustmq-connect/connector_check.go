@@ -21,14 +21,10 @@ what is wrong; the exit code is 1 then:
   robustmq-connect mqtt connector check -f connector.json`,
 		Flags: append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"), adminFlags()...),
 		Action: func(c *ucli.Context) error {
-			d, err := readDefinition(c)
-			if err == nil {
-				err = d.require()
-			}
+			d, err := completeDefinition(c)
 			if err != nil {
 				return fmt.Errorf("checking a connector: %w", err)
 			}
-			d.normalize()
 			return checkDefinition(c, d)
 		},
 	}

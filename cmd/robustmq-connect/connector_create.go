@@ -27,14 +27,10 @@ again, and nothing overtakes it. A password in --config can be read by every use
 machine while the command runs: in a file, or by -f - from standard input, it cannot.`,
 		Flags: append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"), adminFlags()...),
 		Action: func(c *ucli.Context) error {
-			d, err := readDefinition(c)
-			if err == nil {
-				err = d.require()
-			}
+			d, err := completeDefinition(c)
 			if err != nil {
 				return fmt.Errorf("creating a connector: %w", err)
 			}
-			d.normalize()
 			return change(c, "creating", admin.PathCreate, d.name(), d, "Created successfully!")
 		},
 	}

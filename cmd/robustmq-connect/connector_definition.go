@@ -81,6 +81,19 @@ func definitionFlags(file string) []ucli.Flag {
 	}
 }
 
+// completeDefinition reads a definition that has all that a connector needs.
+func completeDefinition(c *ucli.Context) (definition, error) {
+	d, err := readDefinition(c)
+	if err == nil {
+		err = d.require()
+	}
+	if err != nil {
+		return d, err
+	}
+	d.normalize()
+	return d, nil
+}
+
 // readDefinition takes what the flags say, in a file or one by one. Fields that
 // they do not say are missing.
 func readDefinition(c *ucli.Context) (definition, error) {
@@ -194,6 +207,16 @@ func fileName(path string) string {
 }
 
 func readConnector(stdin io.Reader, path string) ([]byte, error) {
+	data, err := readBounded(stdin, path, maxConnectorFile)
+	if err == nil && len(data) > maxConnectorFile {
+		err = errors.New("over 1 MiB long: this is no connector")
+	}
+	return data, err
+}
+
+// readBounded reads a file, or standard input for "-", to one byte over the
+// limit at most.
+func readBounded(stdin io.Reader, path string, limit int64) ([]byte, error) {
 	in := stdin
 	if path != "-" {
 		file, err := os.Open(path)
@@ -203,12 +226,9 @@ func readConnector(stdin io.Reader, path string) ([]byte, error) {
 		defer func() { _ = file.Close() }() // read only: nothing can be lost
 		in = file
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxConnectorFile+1))
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err != nil {
 		return nil, plainPathError(err)
-	}
-	if len(data) > maxConnectorFile {
-		return nil, errors.New("over 1 MiB long: this is no connector")
 	}
 	return data, nil
 }

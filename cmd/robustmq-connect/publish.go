@@ -134,7 +134,7 @@ func messageSource(c *ucli.Context) (func() ([]byte, error), error) {
 	case c.IsSet("message"):
 		payload = []byte(c.String("message"))
 	case path != "":
-		if payload, err = readPayload(c.App.Reader, path); err != nil {
+		if payload, err = readBounded(c.App.Reader, path, maxPayload); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", fileName(path), err)
 		}
 	case c.IsSet("count"):
@@ -152,23 +152,6 @@ func messageSource(c *ucli.Context) (func() ([]byte, error), error) {
 		count--
 		return payload, nil
 	}, nil
-}
-
-func readPayload(stdin io.Reader, path string) ([]byte, error) {
-	in := stdin
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, plainPathError(err)
-		}
-		defer func() { _ = file.Close() }() // read only: nothing can be lost
-		in = file
-	}
-	payload, err := io.ReadAll(io.LimitReader(in, maxPayload+1))
-	if err != nil {
-		return nil, plainPathError(err)
-	}
-	return payload, nil
 }
 
 // lines gives each line of standard input, without its end. An empty one is an
