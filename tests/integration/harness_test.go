@@ -93,12 +93,22 @@ func (s servers) createTopic(t *testing.T, name string, partitions int32) {
 // recordCount returns how many records a topic holds.
 func (s servers) recordCount(t *testing.T, topic string) int64 {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka))
+	n, err := s.tryRecordCount(t.Context(), topic)
 	require.NoError(t, err)
-	defer client.Close()
-	offsets, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)
-	require.NoError(t, err)
-	var n int64
-	offsets.Each(func(o kadm.ListedOffset) { n += o.Offset })
 	return n
+}
+
+// tryRecordCount is recordCount of a Kafka that may not know its leaders yet.
+func (s servers) tryRecordCount(ctx context.Context, topic string) (n int64, err error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka))
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	offsets, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	offsets.Each(func(o kadm.ListedOffset) { n += o.Offset })
+	return n, offsets.Error()
 }
