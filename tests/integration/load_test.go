@@ -51,9 +51,10 @@ func (l *load) start(t *testing.T, rate int) {
 	t.Helper()
 	const ticks = 20 // a second: mosquitto may take 40 ms over an acknowledgement
 	perTick := rate / ticks
-	publisher := mqttClient(t, l.direct, l.name+"-load")
+	publisher := l.connect()
 	go func() {
 		defer close(l.ended)
+		defer func() { publisher.Disconnect(100) }()
 		tick := time.NewTicker(time.Second / ticks)
 		defer tick.Stop()
 		for n := 0; ; {
@@ -62,47 +63,63 @@ func (l *load) start(t *testing.T, rate int) {
 				return
 			case <-tick.C:
 			}
-			acked := l.publish(publisher, n, perTick)
+			acked := publisher.publish(l, n, perTick)
 			n += acked
 			if acked < perTick {
-				publisher = l.again(publisher)
+				publisher.Disconnect(0)
+				publisher = l.connect()
 			}
 		}
 	}()
 	t.Cleanup(func() { l.finish() })
 }
 
+// publisher is a connection that knows when it is lost: what was not
+// acknowledged by then never will be.
+type publisher struct {
+	paho.Client
+	lost chan struct{}
+}
+
+// connect tries until it succeeds, or the load is to stop.
+func (l *load) connect() publisher {
+	for {
+		p := publisher{lost: make(chan struct{})}
+		p.Client = paho.NewClient(publisherOptions(l.direct, l.name+"-load").
+			SetConnectionLostHandler(func(paho.Client, error) { close(p.lost) }))
+		if token := p.Connect(); token.WaitTimeout(5*time.Second) && token.Error() == nil {
+			return p
+		}
+		select {
+		case <-l.stop:
+			return p
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // publish sends count messages from the n-th on, and returns how many of them,
 // in order, the broker has acknowledged.
-func (l *load) publish(publisher paho.Client, n, count int) (acked int) {
+func (p publisher) publish(l *load, n, count int) (acked int) {
 	tokens := make([]paho.Token, count)
 	for i := range tokens {
 		topic, seq := (n+i)%l.topics, (n+i)/l.topics
-		tokens[i] = publisher.Publish(fmt.Sprintf("%s/%d", l.name, topic), 1, false, fmt.Sprintf("%-*d", l.size, seq))
+		tokens[i] = p.Publish(fmt.Sprintf("%s/%d", l.name, topic), 1, false, fmt.Sprintf("%-*d", l.size, seq))
 	}
 	for i, token := range tokens {
-		if !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+		select {
+		case <-token.Done():
+		case <-p.lost:
+			return i
+		case <-time.After(10 * time.Second):
+			return i
+		}
+		if token.Error() != nil {
 			return i
 		}
 		l.sent[(n+i)%l.topics].Add(1)
 	}
 	return count
-}
-
-// again connects anew until it succeeds, or the load is to stop.
-func (l *load) again(publisher paho.Client) paho.Client {
-	publisher.Disconnect(0)
-	for {
-		next := paho.NewClient(publisherOptions(l.direct, l.name+"-load"))
-		if token := next.Connect(); token.WaitTimeout(5*time.Second) && token.Error() == nil {
-			return next
-		}
-		select {
-		case <-l.stop:
-			return next
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // total is how many messages the broker has taken so far.
