@@ -85,7 +85,8 @@ type publisher struct {
 func (l *load) connect() publisher {
 	for {
 		p := publisher{lost: make(chan struct{})}
-		p.Client = paho.NewClient(publisherOptions(l.direct, l.name+"-load").
+		// Without a write timeout, a Publish that meets the loss blocks for 30 s.
+		p.Client = paho.NewClient(publisherOptions(l.direct, l.name+"-load").SetWriteTimeout(time.Second).
 			SetConnectionLostHandler(func(paho.Client, error) { close(p.lost) }))
 		if token := p.Connect(); token.WaitTimeout(5*time.Second) && token.Error() == nil {
 			return p
