@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
 // connector makes sessions. It remembers what it has learned about the brokers.
@@ -160,7 +161,7 @@ func (c *connector) open(ctx context.Context, u *url.URL) (*session, error) {
 func (c *connector) openAs(ctx context.Context, u *url.URL, v5 bool, patience time.Duration) (*session, error) {
 	conn, err := dial(ctx, u, c.conf.tls)
 	if err != nil {
-		return nil, plain(err)
+		return nil, neterror.WithoutLocalPort(err)
 	}
 	id := c.conf.clientID
 	if id == "" && v5 {
@@ -174,25 +175,6 @@ func (c *connector) openAs(ctx context.Context, u *url.URL, v5 bool, patience ti
 	}
 	return newSession(c.conf, c.log, c.qos2, u.Redacted(), v5, conn, in, ack), nil
 }
-
-// plain leaves our own port out of a network error, so that the same fault has
-// the same text each time.
-func plain(err error) error {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Source == nil {
-		return err
-	}
-	text := strings.ReplaceAll(err.Error(), op.Source.String()+"->", "")
-	return &plainError{text, err}
-}
-
-type plainError struct {
-	text string
-	err  error
-}
-
-func (e *plainError) Error() string { return e.text }
-func (e *plainError) Unwrap() error { return e.err }
 
 // stubborn says whether an error is of those that trying again soon will not
 // mend.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
 // logger is the part of the engine's logger that a session needs.
@@ -67,7 +69,7 @@ func lost(doing string, err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("the broker closed the connection")
 	}
-	return fmt.Errorf("%s: %w", doing, plain(err))
+	return fmt.Errorf("%s: %w", doing, neterror.WithoutLocalPort(err))
 }
 
 func newSession(conf *config, log logger, q *qos2, address string, v5 bool, conn net.Conn, in *frames, ack *connack) *session {
