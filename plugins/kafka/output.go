@@ -4,21 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
+// DialFunc opens connections as net.Dialer.DialContext does.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
 // Register adds the output kafka_franz to the environment, in the place of one
 // that is there already.
-func Register(env *service.Environment) error {
+func Register(env *service.Environment) error { return RegisterDialing(env, nil) }
+
+// RegisterDialing is Register with another network in the place of TCP, for
+// tests that hold the clock (testing/synctest) or break the network.
+func RegisterDialing(env *service.Environment, dial DialFunc) error {
 	return env.RegisterBatchOutput("kafka_franz", Spec(),
 		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
 			c, err := parseConfig(conf)
 			if err != nil {
 				return nil, service.BatchPolicy{}, 0, err
 			}
+			c.network = dial
 			policy, err := conf.FieldBatchPolicy(fieldBatching)
 			if err != nil {
 				return nil, service.BatchPolicy{}, 0, err

@@ -30,6 +30,7 @@ type config struct {
 	requestOverhead time.Duration
 	connIdle        time.Duration
 	dialer          net.Dialer
+	network         DialFunc // in the place of dialer, or nil
 
 	records builder
 
@@ -258,6 +259,9 @@ func retryBackoff(failures int) time.Duration {
 }
 
 func (c *config) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.network != nil {
+		return c.network(ctx, network, address)
+	}
 	if c.tls == nil {
 		return c.dialer.DialContext(ctx, network, address)
 	}
