@@ -100,6 +100,9 @@ func detailValue(name string, value json.RawMessage) string {
 		}
 		return time.Unix(seconds, 0).Format(time.DateTime)
 	}
+	if string(value) == "[]" {
+		return "-"
+	}
 	return string(value)
 }
 

@@ -19,8 +19,9 @@ func listCommand() *ucli.Command {
 	return &ucli.Command{
 		Name:  "list",
 		Usage: "List the connectors, all or the one of a name",
-		Description: `The states are RobustMQ's: Idle is not started yet, Running runs, Stop is paused. Why a
-running one waits is told below the table:
+		Description: `The status is RobustMQ's word: Idle is not started, Running was started, Stop is paused.
+Why one waits or has failed is told below the table, and --output json has its state
+(Running, Waiting, Failed or Paused):
 
   robustmq-connect mqtt connector list
   robustmq-connect mqtt connector list --connector-name "iot_sensor_kafka"

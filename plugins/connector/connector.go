@@ -108,7 +108,9 @@ func Parse(data []byte) (Connector, error) {
 	c.TopicID = r.topicFilter()
 	config := r.raw("config")
 	strategy := r.raw("failure_strategy")
-	_ = r.raw("reason") // why a listed one waits: nothing to take over
+	for _, told := range []string{"state", "waits_for", "reason"} {
+		_ = r.raw(told) // how a listed one stands: nothing to take over
+	}
 	if err := r.done(); err != nil {
 		return Connector{}, err
 	}

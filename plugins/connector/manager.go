@@ -26,16 +26,6 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Why) }
 
-// State is what RobustMQ calls the status of a connector.
-type State string
-
-// The states of a connector.
-const (
-	Idle    State = "Idle"    // not started yet
-	Running State = "Running" // also while it waits for Kafka or for the MQTT broker
-	Stop    State = "Stop"    // paused
-)
-
 // Status is a connector as list shows it. Config never holds a secret in clear.
 type Status struct {
 	Name            string
@@ -45,8 +35,11 @@ type Status struct {
 	Config          json.RawMessage // the Kafka settings as given, secrets as ***
 	FailureStrategy *FailureStrategy
 	State           State
-	// Reason says why a connector that should be running waits: since when, what,
-	// and what to do. It is empty when all is well.
+	// Waits is what a connector that is Waiting waits for, in the order start, MQTT
+	// broker, Kafka, progress.
+	Waits []Wait
+	// Reason says in a sentence why a connector is Waiting or Failed: since when,
+	// what, and what to do. It is empty when all is well.
 	Reason     string
 	CreateTime time.Time
 	UpdateTime time.Time
@@ -81,8 +74,9 @@ type Manager interface {
 	Create(ctx context.Context, c Connector) (notes []string, err error)
 	// Update replaces a definition. A secret that comes back as *** stays as it was.
 	Update(ctx context.Context, c Connector) (notes []string, err error)
-	// Delete drains and removes a connector. The note is not empty where its session
-	// on the MQTT broker could not be removed yet, which is tried again later.
+	// Delete drains and removes a connector. The note is not empty where its stream
+	// does not end, or where its session on the MQTT broker could not be removed yet,
+	// which is tried again later.
 	Delete(ctx context.Context, name string) (note string, err error)
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
@@ -92,7 +86,13 @@ type Manager interface {
 	// List returns all connectors by name.
 	List() []Status
 	Detail(name string) (Status, Figures, error)
-	// Ready returns nil when every connector that should be running has both its
-	// ends, else an error that names those that do not.
-	Ready() error
+	// StoreReady returns nil while the store takes changes, whatever the connectors
+	// do. It returns within seconds, also where the disk hangs.
+	StoreReady() error
+	// ConnectorsReady returns nil when every connector that should run is Running and
+	// no stream has outlived its connector, else an error that names them.
+	ConnectorsReady() error
+	// Warnings are what an operator has to act on though the service works, a
+	// sentence each.
+	Warnings() []string
 }

@@ -81,7 +81,7 @@ func measureConnectors(binary string, connectors int, brokers, dir string, secon
 				admin.Name{Tenant: "default", ConnectorName: fmt.Sprintf("connector_%d", i)}) // the first error counts
 		}
 	}()
-	if err := untilOK(ctx, api, "http://"+listen+admin.PathReady); err != nil {
+	if err := untilOK(ctx, api, "http://"+listen+admin.PathReadyConnectors); err != nil {
 		return f, err
 	}
 

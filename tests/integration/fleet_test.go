@@ -5,7 +5,6 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
@@ -35,7 +34,7 @@ func TestFleetOfConnectors(t *testing.T) {
 		require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
 	}
 	ready := func() {
-		require.Eventually(t, func() bool { code, _ := service.Ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
 	}
 	ready()
 	l.start(t, connectors*each)

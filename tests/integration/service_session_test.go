@@ -5,7 +5,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
@@ -35,7 +34,7 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	}
 	isReady := func() {
 		t.Helper()
-		require.Eventually(t, func() bool { code, _ := service.Ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
 	}
 	publisher := mqttClient(t, mqttURL, "service-session-publisher")
 	publish := func(topic string, payloads ...string) {

@@ -127,7 +127,7 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 	answer, err := service.call("POST", admin.PathCreate, definition("traffic", "service/kill/#", topic))
 	require.NoError(t, err)
 	require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
-	require.Eventually(t, func() bool { code, _ := service.Ready(); return code == http.StatusOK }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
 
 	// Traffic goes on from here to the end, whatever happens to the service.
 	publisher := mqttClient(t, mqttURL, "service-kill-publisher")

@@ -166,6 +166,12 @@ func (p *Process) Get(path string) (code int, body string) {
 // Ready asks /ready; the code is 0 while nobody answers.
 func (p *Process) Ready() (code int, body string) { return p.Get("/ready") }
 
+// ConnectorsReady asks a service whether all its connectors run.
+func (p *Process) ConnectorsReady() bool {
+	code, _ := p.Get("/ready/connectors")
+	return code == http.StatusOK
+}
+
 // WaitReady waits until /ready says so.
 func (p *Process) WaitReady() {
 	p.t.Helper()

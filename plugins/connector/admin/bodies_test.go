@@ -115,7 +115,7 @@ func TestOurRoutes(t *testing.T) {
 	assert.Equal(t, "a/c", m.all["c"].TopicID)
 
 	assert.Equal(t, Success, read[string](t, ask(h, http.MethodPost, PathPause, nameOf("c"))))
-	assert.Equal(t, connector.Stop, m.all["c"].State)
+	assert.Equal(t, connector.Paused, m.all["c"].State)
 	assert.Equal(t, Success, read[string](t, ask(h, http.MethodPost, PathResume, nameOf("c"))))
 	assert.Equal(t, connector.Running, m.all["c"].State)
 
@@ -166,7 +166,7 @@ func TestOtherPathsAndMethodsAreAnsweredInTheEnvelope(t *testing.T) {
 		assert.Contains(t, refusal(t, w), "there is no /", path)
 	}
 	for path, method := range map[string]string{
-		PathList: "GET", PathDetail: "GET", PathHealth: "GET", PathReady: "GET", PathReady + "/x": "GET", PathCreate: "POST",
+		PathList: "GET", PathDetail: "GET", PathHealth: "GET", PathReady: "GET", PathReadyConnectors: "GET", PathReadyNames + "x": "GET", PathCreate: "POST",
 		PathUpdate: "POST", PathDelete: "POST", PathPause: "POST", PathResume: "POST", PathCheck: "POST",
 	} {
 		for _, other := range []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"} {

@@ -7,14 +7,11 @@ import (
 )
 
 // detail answers one connector with its figures. RobustMQ has none of a connector
-// that was never started, and says so in its words.
+// that was never started, and says so in its words; so do we where there is nothing
+// to tell.
 func detail(name string, s connector.Status, f connector.Figures) (Detail, []string, error) {
-	if s.State == connector.Idle {
-		text := "Connector thread " + name + " does not exist."
-		if s.Reason != "" {
-			text += " " + s.Reason
-		}
-		return Detail{}, nil, applied(text)
+	if s.State == connector.Waiting && s.Reason == "" {
+		return Detail{}, nil, applied("Connector thread " + name + " does not exist.")
 	}
 	d := Detail{
 		LastSendTime: unix(f.LastSend), SendSuccessTotal: f.Sent, SendFailTotal: f.Failed,
@@ -23,7 +20,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 		LastError: withoutUserInfo(f.LastError), LastErrorTime: unix(f.LastErrorSince),
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
 		Config: withoutUserInfo(givenConfig(s.Config)), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy),
-		Status: string(s.State), Reason: withoutUserInfo(s.Reason),
+		State: string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 	}
 	return d, strategyNotes(s.FailureStrategy), nil

@@ -171,7 +171,7 @@ func TestRobustMQsExchanges(t *testing.T) {
 }
 
 // assertRows compares a list member by member and row by row; rows names those
-// that are wanted, nil is RobustMQ's. Ours may have a strategy and a reason beside.
+// that are wanted, nil is RobustMQ's. Ours have a strategy and a state beside.
 func assertRows(t *testing.T, e exchange, got string, rows []string) {
 	t.Helper()
 	type page struct {
@@ -198,6 +198,9 @@ func assertRows(t *testing.T, e exchange, got string, rows []string) {
 	for _, r := range have.Data.Data {
 		assert.Contains(t, r, "failure_strategy", "%s: RobustMQ's list does not tell it, a copy needs it", e.key())
 		delete(r, "failure_strategy")
+		assert.Contains(t, r, "state", e.key())
+		delete(r, "state")
+		delete(r, "waits_for")
 		delete(r, "reason")
 	}
 	assert.Equal(t, want, have, e.key())
@@ -226,8 +229,8 @@ func TestRunningConnectorsAreOnBrokerOneAsRobustMQs(t *testing.T) {
 		got = append(got, []string{r.ConnectorName, r.Status, r.BrokerID})
 	}
 	assert.Equal(t, [][]string{
-		{"idle", string(connector.Idle), "-"},
-		{"running", string(connector.Running), "1"},
-		{"stopped", string(connector.Stop), "-"},
+		{"idle", connector.WordIdle, "-"},
+		{"running", connector.WordRunning, "1"},
+		{"stopped", connector.WordStop, "-"},
 	}, got)
 }

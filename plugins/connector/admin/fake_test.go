@@ -31,8 +31,11 @@ type memory struct {
 	figures map[string]connector.Figures
 	notes   []string
 	probes  []connector.Probe
-	err     error                           // of everything that changes something
-	during  func(ctx context.Context) error // runs within everything that changes something
+	// what StoreReady and Warnings return
+	storeErr error
+	warnings []string
+	err      error                           // of everything that changes something
+	during   func(ctx context.Context) error // runs within everything that changes something
 }
 
 func newMemory() *memory {
@@ -63,7 +66,7 @@ func (m *memory) put(ctx context.Context, c connector.Connector, exists bool) ([
 	}
 	s := connector.Status{
 		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID, Config: connector.RedactConfig(c.Config),
-		FailureStrategy: c.FailureStrategy, State: connector.Idle, CreateTime: recordedAt, UpdateTime: recordedAt,
+		FailureStrategy: c.FailureStrategy, State: connector.Waiting, CreateTime: recordedAt, UpdateTime: recordedAt,
 	}
 	if found {
 		s.CreateTime, s.State = old.CreateTime, old.State
@@ -109,7 +112,7 @@ func (m *memory) set(ctx context.Context, name string, state connector.State) er
 }
 
 func (m *memory) Pause(ctx context.Context, name string) error {
-	return m.set(ctx, name, connector.Stop)
+	return m.set(ctx, name, connector.Paused)
 }
 
 func (m *memory) Resume(ctx context.Context, name string) error {
@@ -140,14 +143,18 @@ func (m *memory) Detail(name string) (connector.Status, connector.Figures, error
 	return s, m.figures[name], nil
 }
 
-func (m *memory) Ready() error {
+func (m *memory) StoreReady() error { return m.storeErr }
+
+func (m *memory) ConnectorsReady() error {
 	for _, s := range m.List() {
-		if s.State == connector.Running && s.Reason != "" {
+		if s.Reason != "" {
 			return errors.New(s.Name + ": " + s.Reason)
 		}
 	}
 	return nil
 }
+
+func (m *memory) Warnings() []string { return m.warnings }
 
 // listening is the address of the servers of these tests that do not listen.
 const listening = "127.0.0.1:58080"

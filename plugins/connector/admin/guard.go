@@ -49,11 +49,26 @@ func (g *guard) refuse(r *http.Request) *failure {
 	if err := g.origin.Check(r); err != nil {
 		return &failure{status: http.StatusForbidden, text: "requests from web pages of another origin are not answered"}
 	}
-	if g.token == nil || r.URL.Path == PathHealth || g.authorised(r) {
+	if isProbe(r) || g.trusts(r) {
 		return nil
 	}
 	return &failure{status: http.StatusUnauthorized, text: "this needs the header Authorization: Bearer TOKEN with the token of --api-token-file"}
 }
+
+// isProbe tells whether a request is answered without a token: those of probes, which
+// learn yes or no.
+func isProbe(r *http.Request) bool {
+	switch r.URL.Path {
+	case PathHealth, PathReadyConnectors:
+		return true
+	case PathReady:
+		return r.URL.RawQuery == "" // else it names a connector
+	}
+	return false
+}
+
+// trusts tells whether whoever sends a request may know everything.
+func (g *guard) trusts(r *http.Request) bool { return g.token == nil || g.authorised(r) }
 
 func (g *guard) authorised(r *http.Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")

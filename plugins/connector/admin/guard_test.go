@@ -65,10 +65,10 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
-func TestATokenIsAskedForEverywhereButOnHealth(t *testing.T) {
+func TestATokenIsAskedForEverywhereButOnProbes(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	h := newServer(t, newMemory(), Options{TokenFile: tokenFile(t, token+"\n"), Metrics: metrics}).Handler()
-	for _, path := range []string{PathList, PathDetail, PathReady, PathReady + "/x", PathMetrics, "/nowhere", "/health/", "/Health"} {
+	for _, path := range []string{PathList, PathDetail, PathReady + "/x", PathReadyConnectors + "/", PathMetrics, "/nowhere", "/health/", "/Health"} {
 		for _, given := range []string{
 			"", "Bearer", "Bearer ", "Bearer correct-hors", "Bearer correct-horse2", "Basic correct-horse", "correct-horse",
 		} {

@@ -105,6 +105,7 @@ func sortRows(rows []Row, field, by string) {
 		"connector_type": func(r Row) string { return r.ConnectorType },
 		"topic_name":     func(r Row) string { return r.TopicName },
 		"status":         func(r Row) string { return r.Status },
+		"state":          func(r Row) string { return r.State },
 		"broker_id":      func(r Row) string { return r.BrokerID },
 		"create_time":    func(r Row) string { return r.CreateTime },
 		"update_time":    func(r Row) string { return r.UpdateTime },
@@ -123,15 +124,16 @@ func sortRows(rows []Row, field, by string) {
 
 func row(s connector.Status) Row {
 	broker := "-"
-	if s.State == connector.Running {
+	if s.Word() == connector.WordRunning {
 		broker = "1" // RobustMQ names the node; this service is one
 	}
 	return Row{
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
 		Config: withoutUserInfo(listedConfig(s.Config)), TopicName: s.TopicID,
-		Status: string(s.State), BrokerID: broker,
+		Status: s.Word(), BrokerID: broker,
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
-		FailureStrategy: strategyOf(s.FailureStrategy), Reason: withoutUserInfo(s.Reason),
+		FailureStrategy: strategyOf(s.FailureStrategy),
+		State:           string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),
 	}
 }
 

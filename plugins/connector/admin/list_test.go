@@ -155,6 +155,10 @@ func TestAListedRowCreatesTheSameConnector(t *testing.T) {
 
 func reasoned(s connector.Status, reason string) connector.Status {
 	s.State, s.Reason = connector.Running, reason
+	if reason != "" {
+		s.State = connector.Waiting
+		s.Waits = []connector.Wait{{For: connector.NeedKafka, Since: time.Unix(1795402440, 0), Why: reason}}
+	}
 	return s
 }
 
@@ -172,7 +176,8 @@ func TestDetailHasWhatWasGivenAndWhatWasDone(t *testing.T) {
 		`"retry_total":3,"discarded_total":2,"dead_lettered_total":1,"in_flight":20,"oldest_unacked_ms":1500,`+
 		`"last_error":"no leader","last_error_time":1795402447,"tenant":"default","connector_name":"c","connector_type":"kafka",`+
 		`"config":"{\"bootstrap_servers\":\"localhost:9092\",\"topic\":\"t\"}","topic_name":"a/c","failure_strategy":{"strategy":"discard"},`+
-		`"status":"Running","reason":"waiting for Kafka since 02:52: tcp://***@k:9092 refused",`+
+		`"state":"Waiting","waits_for":[{"for":"kafka","since":1795402440,"why":"waiting for Kafka since 02:52: tcp://***@k:9092 refused"}],`+
+		`"reason":"waiting for Kafka since 02:52: tcp://***@k:9092 refused",`+
 		`"create_time":"2026-11-23 02:52:14","update_time":"2026-11-23 02:52:14"},"error":null,`+
 		`"notes":["failure strategy discard: a record that Kafka refuses is dropped; block keeps it and stops the connector there"]}`,
 		w.Body.String())
@@ -180,7 +185,7 @@ func TestDetailHasWhatWasGivenAndWhatWasDone(t *testing.T) {
 	// A paused one has its figures too; RobustMQ has none.
 	require.NoError(t, m.Pause(context.Background(), "c"))
 	d := read[Detail](t, ask(h, http.MethodGet, PathDetail+"?tenant=default&connector_name=c", ""))
-	assert.Equal(t, "Stop", d.Status)
+	assert.Equal(t, "Paused", d.State)
 	assert.Equal(t, int64(50002), d.SendSuccessTotal)
 }
 

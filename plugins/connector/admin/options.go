@@ -19,7 +19,8 @@ import (
 type Options struct {
 	Listen string // host:port
 
-	// TokenFile holds the bearer token that every request but /health must carry.
+	// TokenFile holds the bearer token that every request must carry, but for those of
+	// probes: /health, /ready and /ready/connectors.
 	// Without it, only a loopback address may be listened on, unless InsecureNoAuth
 	// is set.
 	TokenFile      string

@@ -42,16 +42,18 @@ func (s *Server) routes() map[string]route {
 		PathHealth: {http.MethodGet, false, func(context.Context, *http.Request, []byte) (reply, error) {
 			return reply{data: "healthy"}, nil
 		}},
-		PathReady: {http.MethodGet, false, s.ready},
+		PathReady:           {http.MethodGet, false, s.ready},
+		PathReadyConnectors: {http.MethodGet, false, s.connectorsReady},
+		PathReadyNames:      {http.MethodGet, false, s.nameReady},
 	}
 }
 
 // find gives the route of a path: an exact one, or /ready/NAME.
 func (s *Server) find(path string) (route, bool) {
-	if strings.HasPrefix(path, PathReady+"/") {
-		path = PathReady
-	}
 	found, ok := s.paths[path]
+	if !ok && strings.HasPrefix(path, PathReadyNames) {
+		found, ok = s.paths[PathReadyNames]
+	}
 	return found, ok
 }
 
@@ -140,7 +142,39 @@ func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply
 	return reply{data: probes}, nil
 }
 
-func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+// ready tells whether the service can do its work, whatever its connectors do.
+func (s *Server) ready(ctx context.Context, r *http.Request, body []byte) (reply, error) {
+	q, err := parseQuery(r.URL.RawQuery, "connector_name")
+	if err != nil {
+		return reply{}, err
+	}
+	if q.values.Get("connector_name") != "" {
+		return s.nameReady(ctx, r, body)
+	}
+	answer := reply{data: "ready"}
+	if s.guard.trusts(r) {
+		answer.notes = s.manager.Warnings()
+	}
+	return answer, s.unreadyFor(r, s.manager.StoreReady())
+}
+
+// connectorsReady tells whether all connectors that should run do.
+func (s *Server) connectorsReady(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+	return reply{data: "ready"}, s.unreadyFor(r, s.manager.ConnectorsReady())
+}
+
+// unreadyFor keeps names and reasons from those who send no token.
+func (s *Server) unreadyFor(r *http.Request, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.guard.trusts(r):
+		return unready(err.Error())
+	}
+	return unready("not ready: send the token to learn why")
+}
+
+func (s *Server) nameReady(_ context.Context, r *http.Request, _ []byte) (reply, error) {
 	q, err := parseQuery(r.URL.RawQuery, "connector_name")
 	if err != nil {
 		return reply{}, err
@@ -149,13 +183,6 @@ func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, err
 	if name == "" {
 		name = q.values.Get("connector_name")
 	}
-	if name == "" {
-		if err := s.manager.Ready(); err != nil {
-			return reply{}, unready(err.Error())
-		}
-		return reply{data: "ready"}, nil
-	}
-
 	status, _, err := s.manager.Detail(name)
 	if err != nil {
 		f := failed(name, err)
@@ -164,15 +191,16 @@ func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, err
 		}
 		return reply{}, f
 	}
-	switch {
-	case status.State == connector.Stop:
+	switch status.State {
+	case connector.Running:
+		return reply{data: "ready"}, nil
+	case connector.Paused:
 		return reply{}, unready("Connector " + name + " is paused.")
-	case status.Reason != "":
-		return reply{}, unready("Connector " + name + ": " + status.Reason)
-	case status.State != connector.Running:
+	}
+	if status.Reason == "" {
 		return reply{}, unready("Connector " + name + " is not started yet.")
 	}
-	return reply{data: "ready"}, nil
+	return reply{}, unready("Connector " + name + ": " + status.Reason)
 }
 
 func unready(text string) *failure {

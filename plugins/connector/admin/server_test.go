@@ -253,42 +253,6 @@ func TestServeSpeaksTLS(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-func TestReady(t *testing.T) {
-	m := newMemory()
-	h := newServer(t, m, Options{}).Handler()
-	for _, name := range []string{"up", "idle", "paused", "down/here"} {
-		read[string](t, ask(h, http.MethodPost, PathCreate, definitionOf(name, plainConfig)))
-	}
-	m.all["up"] = reasoned(m.all["up"], "")
-	require.NoError(t, m.Pause(t.Context(), "paused"))
-	assert.Equal(t, "ready", read[string](t, ask(h, http.MethodGet, PathReady, "")))
-
-	m.all["down/here"] = reasoned(m.all["down/here"], "Kafka does not answer")
-	w := ask(h, http.MethodGet, PathReady, "")
-	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
-	assert.Equal(t, "down/here: Kafka does not answer", refusal(t, w))
-
-	for path, want := range map[string]string{
-		"/ready/up": "ready", "/ready?connector_name=up": "ready",
-		"/ready/idle": "Connector idle is not started yet.", "/ready/paused": "Connector paused is paused.",
-		"/ready/down%2Fhere": "Connector down/here: Kafka does not answer", "/ready/down/here": "Connector down/here: Kafka does not answer",
-		"/ready?connector_name=nosuch": "Connector nosuch does not exist.", "/ready/nosuch": "Connector nosuch does not exist.",
-	} {
-		w := ask(h, http.MethodGet, path, "")
-		if want == "ready" {
-			assert.Equal(t, want, read[string](t, w), path)
-			continue
-		}
-		status := http.StatusServiceUnavailable
-		if strings.Contains(want, "does not exist") {
-			status = http.StatusNotFound
-		}
-		assert.Equal(t, status, w.Code, path)
-		assert.Equal(t, want, refusal(t, w), path)
-	}
-	assert.Equal(t, "healthy", read[string](t, ask(h, http.MethodGet, PathHealth, "")))
-}
-
 func TestMetricsAreThoseOfTheOptions(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
 	w := ask(newServer(t, newMemory(), Options{Metrics: metrics}).Handler(), http.MethodGet, PathMetrics, "")

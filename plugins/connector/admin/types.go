@@ -21,9 +21,15 @@ const (
 	PathResume = "/api/cluster/connector/resume" // POST Name; data: "success"
 	PathCheck  = "/api/cluster/connector/check"  // POST Definition; data: []Probe
 
-	PathHealth  = "/health"  // GET: 200 while the process serves, never needs a token
-	PathReady   = "/ready"   // GET: 200 or 503, of all; of one as /ready/NAME or ?connector_name=NAME
-	PathMetrics = "/metrics" // GET: Prometheus
+	PathHealth = "/health" // GET: 200 while the process serves, never needs a token
+	// GET: 200 while the store takes changes, else 503. It needs no token, and tells
+	// reasons to those who have it. With ?connector_name=NAME it is PathReadyNames.
+	PathReady = "/ready"
+	// GET: 200 while every connector that should run does, else 503. As for the token,
+	// it is as PathReady.
+	PathReadyConnectors = "/ready/connectors"
+	PathReadyNames      = "/ready/"  // GET with a name behind it: 200 while that connector runs
+	PathMetrics         = "/metrics" // GET: Prometheus
 )
 
 // The codes of an answer.
@@ -83,14 +89,23 @@ type Row struct {
 	// {"Kafka":{…}}. Secrets are ***. Detail has what the user gave.
 	Config     string `json:"config"`
 	TopicName  string `json:"topic_name"`
-	Status     string `json:"status"`      // Idle, Running, Stop
+	Status     string `json:"status"`      // RobustMQ's word: Idle, Running, Stop
 	BrokerID   string `json:"broker_id"`   // "1", or "-" where it does not run
 	CreateTime string `json:"create_time"` // 2026-11-23 02:52:14, local
 	UpdateTime string `json:"update_time"`
 
 	// Ours: a RobustMQ tells neither.
 	FailureStrategy *Strategy `json:"failure_strategy,omitempty"`
-	Reason          string    `json:"reason,omitempty"` // why a running one waits
+	State           string    `json:"state"`               // Running, Waiting, Failed, Paused
+	WaitsFor        []Wait    `json:"waits_for,omitempty"` // what one that is Waiting waits for
+	Reason          string    `json:"reason,omitempty"`    // why it is Waiting or Failed
+}
+
+// Wait is one thing that a connector waits for.
+type Wait struct {
+	For   string `json:"for"`   // start, mqtt, kafka or progress
+	Since int64  `json:"since"` // Unix seconds
+	Why   string `json:"why"`
 }
 
 // Detail is the data of a detail. RobustMQ's four members come first.
@@ -117,8 +132,9 @@ type Detail struct {
 	Config          string    `json:"config"`
 	TopicName       string    `json:"topic_name"`
 	FailureStrategy *Strategy `json:"failure_strategy"` // never null
-	Status          string    `json:"status"`
-	Reason          string    `json:"reason"` // "" when all is well
+	State           string    `json:"state"`            // Running, Waiting, Failed, Paused
+	WaitsFor        []Wait    `json:"waits_for"`        // never null
+	Reason          string    `json:"reason"`           // "" when all is well
 	CreateTime      string    `json:"create_time"`
 	UpdateTime      string    `json:"update_time"`
 }
@@ -145,6 +161,14 @@ func localTime(t time.Time) string {
 		return ""
 	}
 	return t.Local().Format(time.DateTime)
+}
+
+func waitsOf(waits []connector.Wait) []Wait {
+	all := make([]Wait, len(waits))
+	for i, w := range waits {
+		all[i] = Wait{For: string(w.For), Since: unix(w.Since), Why: withoutUserInfo(w.Why)}
+	}
+	return all
 }
 
 func strategyOf(f *connector.FailureStrategy) *Strategy {

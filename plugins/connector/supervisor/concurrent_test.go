@@ -41,7 +41,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 					err = r.Resume(t.Context(), name)
 				case 8:
 					r.List()
-					_ = r.Ready()
+					_ = r.ConnectorsReady()
 					_, _, err = r.Detail(name)
 				}
 				if err != nil && !errors.Is(err, connector.ErrExists) && !errors.Is(err, connector.ErrNotFound) {
@@ -62,9 +62,9 @@ func TestManyClientsAtOnce(t *testing.T) {
 		assert.Equal(t, d.Connector.Name, listed[i].Name)
 		assert.Equal(t, d.Connector.TopicID, listed[i].TopicID)
 		assert.JSONEq(t, string(d.Connector.Config), string(listed[i].Config))
-		assert.Equal(t, paused(d), listed[i].State == connector.Stop)
+		assert.Equal(t, paused(d), listed[i].State == connector.Paused)
 	}
-	require.Eventually(t, func() bool { return r.Ready() == nil }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.ConnectorsReady() == nil }, patience, 10*time.Millisecond)
 
 	// The streams that run are those, with those filters and topics.
 	before := map[string]int64{}
@@ -80,7 +80,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 	}
 	for _, s := range listed {
 		want := before[s.Name] + 1
-		if s.State == connector.Stop {
+		if s.State == connector.Paused {
 			want--
 		}
 		assert.Eventually(t, func() bool {

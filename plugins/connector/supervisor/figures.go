@@ -37,7 +37,8 @@ const (
 
 // figures counts what a connector does, over all the streams that it has been.
 type figures struct {
-	lastSend atomic.Int64 // Unix nanoseconds
+	lastSend     atomic.Int64 // Unix nanoseconds
+	lastProgress atomic.Int64 // the same of anything that was done about a message
 
 	mu     sync.Mutex
 	series map[string]*series
@@ -63,7 +64,7 @@ type series struct {
 	count atomic.Int64  // of a counter or a timer
 	bits  atomic.Uint64 // of a gauge: the float; of a timer: the sum in nanoseconds
 	below [len(buckets)]atomic.Int64
-	touch *atomic.Int64 // set to the time of each count
+	touch []*atomic.Int64 // set to the time of each count
 }
 
 // buckets are upper bounds in milliseconds, those of a histogram.
@@ -71,8 +72,12 @@ var buckets = [...]float64{1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 500
 
 func (s *series) Incr(n int64) {
 	s.count.Add(n)
-	if s.touch != nil {
-		s.touch.Store(time.Now().UnixNano())
+	if len(s.touch) == 0 {
+		return
+	}
+	now := time.Now().UnixNano()
+	for _, at := range s.touch {
+		at.Store(now)
 	}
 }
 
@@ -103,8 +108,11 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 	s := f.series[id]
 	if s == nil {
 		s = &series{name: name, kind: k, keys: slices.Clone(keys), values: slices.Clone(values)}
-		if name == metricSent {
-			s.touch = &f.lastSend
+		switch name {
+		case metricSent:
+			s.touch = []*atomic.Int64{&f.lastSend, &f.lastProgress}
+		case metricRetried, metricDiscarded, metricDeadLettered:
+			s.touch = []*atomic.Int64{&f.lastProgress}
 		}
 		f.series[id] = s
 	}
@@ -165,6 +173,16 @@ func (f *figures) report() connector.Figures {
 		r.LastSend = time.Unix(0, at)
 	}
 	return r
+}
+
+// stuckFor is how long nothing was done about any message though some are in
+// flight.
+func (f *figures) stuckFor() time.Duration {
+	oldest := f.report().OldestUnacked
+	if at := f.lastProgress.Load(); at > 0 {
+		oldest = min(oldest, time.Since(time.Unix(0, at)))
+	}
+	return oldest
 }
 
 // exporter hands the metrics of one stream to the figures of its connector.

@@ -127,7 +127,7 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector) ([]strin
 	}
 
 	// From here on it is done, whether or not the caller waits.
-	s.stopRun(e)
+	_ = s.stopRun(e) // what goes on is told by Warnings
 	err = s.replace(e, d, at)
 	s.mu.Lock()
 	s.startLocked(e)
@@ -188,7 +188,7 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 	if e == nil {
 		return "", fmt.Errorf("deleting %q: %w", name, connector.ErrNotFound)
 	}
-	s.stopRun(e)
+	wedged := s.stopRun(e)
 	s.mu.Lock()
 	d, at := e.definition, e.session
 	s.mu.Unlock()
@@ -202,17 +202,21 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 	s.mu.Lock()
 	delete(s.entries, name)
 	s.mu.Unlock()
+	var notes []string
+	if wedged != nil {
+		notes = append(notes, fmt.Sprintf("the connector is deleted, but %v: it may use memory and processor time until the service is restarted", wedged))
+	}
 	if err := s.clear(context.WithoutCancel(ctx), left, at); err != nil {
 		s.remain(left)
-		return fmt.Sprintf("the connector is deleted, but its session %q on the MQTT broker remains and keeps messages for it: %v; "+
-			"its removal is tried again until it is done, also after a restart of the service", at.clientID, e.hide.Load().Replace(err.Error())), nil
+		notes = append(notes, fmt.Sprintf("the connector is deleted, but its session %q on the MQTT broker remains and keeps messages for it: %v; "+
+			"its removal is tried again until it is done, also after a restart of the service", at.clientID, e.hide.Load().Replace(err.Error())))
 	}
-	return "", nil
+	return strings.Join(notes, "; "), nil
 }
 
 // Pause implements connector.Manager.
 func (s *Supervisor) Pause(ctx context.Context, name string) error {
-	return s.setStatus(ctx, "pausing", name, string(connector.Stop))
+	return s.setStatus(ctx, "pausing", name, connector.WordStop)
 }
 
 // Resume implements connector.Manager.
@@ -239,7 +243,7 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 	if d.Connector.Status == status {
 		return nil
 	}
-	s.stopRun(e)
+	_ = s.stopRun(e) // what goes on is told by Warnings
 	s.mu.Lock()
 	d = e.definition // without the chores that were done
 	s.mu.Unlock()
@@ -279,41 +283,6 @@ func (s *Supervisor) Detail(name string) (connector.Status, connector.Figures, e
 	status, report := s.status(e), e.figures.report()
 	report.LastError, report.LastErrorSince = e.lastError.get()
 	return status, report, nil
-}
-
-func (s *Supervisor) status(e *entry) connector.Status {
-	s.mu.Lock()
-	c, r := e.definition.Connector, e.run
-	s.mu.Unlock()
-	status := connector.Status{
-		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID,
-		Config: connector.RedactConfig(c.Config), FailureStrategy: c.FailureStrategy,
-		State: connector.Stop, CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
-	}
-	if r != nil {
-		status.State, status.Reason = r.look()
-	} else if c.Status != string(connector.Stop) {
-		status.State = connector.Idle
-	}
-	return status
-}
-
-// Ready implements connector.Manager.
-func (s *Supervisor) Ready() error {
-	var waits []string
-	for _, status := range s.List() {
-		switch {
-		case status.State == connector.Stop, status.State == connector.Running && status.Reason == "":
-		case status.Reason != "":
-			waits = append(waits, fmt.Sprintf("%q %s", status.Name, status.Reason))
-		default:
-			waits = append(waits, fmt.Sprintf("%q is not started yet", status.Name))
-		}
-	}
-	if len(waits) == 0 {
-		return nil
-	}
-	return fmt.Errorf("not ready: %s", strings.Join(waits, ", "))
 }
 
 // stamped is c as it is stored: of what a description reports, only what this

@@ -66,7 +66,7 @@ func collectRobustMQ(out chan<- prometheus.Metric, status connector.Status, f *f
 		strategy = status.FailureStrategy.Strategy
 	}
 	up := 0.0
-	if status.State == connector.Running && status.Reason == "" {
+	if status.State == connector.Running {
 		up = 1
 	}
 	for _, m := range []struct {
@@ -80,13 +80,22 @@ func collectRobustMQ(out chan<- prometheus.Metric, status connector.Status, f *f
 		{"mqtt_connector_messages_discarded_total", "Records that the failure strategy dropped.", "strategy", strategy, prometheus.CounterValue, float64(f.sum(metricDiscarded))},
 		{"mqtt_connector_dlq_messages_total", "Records written to the dead letter topic.", "result", "success", prometheus.CounterValue, float64(f.sum(metricDeadLettered))},
 		{"mqtt_connector_source_read_failure_total", "Connections to the MQTT broker that failed or were lost.", "", "", prometheus.CounterValue, float64(f.sum(metricReadFailed, metricReadLost))},
-		{"mqtt_connector_up", "Whether the connector runs with both its ends connected.", "", "", prometheus.GaugeValue, up},
+		{"mqtt_connector_up", "Whether the connector is Running: both its ends are connected, and messages get through.", "", "", prometheus.GaugeValue, up},
 	} {
 		labels, values := robustMQLabels(status)
 		if m.label != "" {
 			labels, values = append(labels, m.label), append(values, m.value)
 		}
 		out <- constant(prometheus.NewDesc(m.name, m.help, labels, nil), m.kind, m.is, values)
+	}
+	for _, state := range []connector.State{connector.Running, connector.Waiting, connector.Failed, connector.Paused} {
+		labels, values := robustMQLabels(status)
+		is := 0.0
+		if status.State == state {
+			is = 1
+		}
+		desc := prometheus.NewDesc("mqtt_connector_state", "1 for the state in which the connector is, 0 for the others.", append(labels, "state"), nil)
+		out <- constant(desc, prometheus.GaugeValue, is, append(values, string(state)))
 	}
 
 	var count, sum int64

@@ -19,41 +19,40 @@ type run struct {
 	entry      *entry
 	cancel     context.CancelFunc
 	done       chan struct{}
+	stopErr    error // why its stream has not ended; read it after done
 
-	mu      sync.Mutex
-	state   connector.State
-	stream  *stream
-	waiting map[string]waiting // by what is waited for
-}
-
-type waiting struct {
-	since time.Time
-	why   string
+	mu     sync.Mutex
+	stream *stream
+	waits  map[connector.Need]connector.Wait
 }
 
 func (s *Supervisor) startRun(e *entry, d store.Definition) *run {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{
 		supervisor: s, entry: e, cancel: cancel, done: make(chan struct{}),
-		state: connector.Idle, waiting: make(map[string]waiting),
+		waits: make(map[connector.Need]connector.Wait),
 	}
+	r.wait(connector.NeedStart, errors.New("it is being started"))
 	go r.loop(ctx, d)
 	return r
 }
 
-// stop ends the run and returns when nothing of it is left.
-func (r *run) stop() {
+// stop ends the run and returns when nothing of it is left. The error says that its
+// stream goes on.
+func (r *run) stop() error {
 	r.cancel()
 	<-r.done
+	return r.stopErr
 }
 
 func (r *run) loop(ctx context.Context, d store.Definition) {
 	defer close(r.done)
 	defer r.entry.figures.stopped()
 	pause := backOff{}
+	r.awaitPredecessors(ctx, d.Connector.Name)
 	for ctx.Err() == nil {
 		if err := r.doChores(ctx, &d); err != nil {
-			r.wait("the MQTT broker", err)
+			r.wait(connector.NeedBroker, err)
 			pause.sleep(ctx)
 			continue
 		}
@@ -64,7 +63,7 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 		if err == nil {
 			err = errors.New("the stream has ended by itself")
 		}
-		r.wait("start", err)
+		r.wait(connector.NeedStart, err)
 		r.entry.lastError.note(err.Error())
 		r.supervisor.log.Error("Cannot run the connector: it is tried again", "connector", d.Connector.Name, "error", err)
 		pause.sleep(ctx)
@@ -110,94 +109,48 @@ func (r *run) runStream(ctx context.Context, c connector.Connector) error {
 	if err != nil {
 		return err
 	}
-	r.set(connector.Running, st)
-	defer r.set(connector.Running, nil)
+	r.set(st)
+	defer r.set(nil)
 	select {
 	case <-st.ended:
 		return st.err
 	case <-ctx.Done():
 	}
-	if err := st.stop(r.drain(st)); err != nil {
-		r.supervisor.log.Error("Cannot stop the connector: restart the service if its name is used again", "connector", c.Name, "error", err)
-	}
+	r.end(st, c.Name, r.drain(st))
 	return ctx.Err()
 }
+
+// end stops a stream. One that does not end goes on by itself, which is told until
+// it has ended.
+func (r *run) end(st *stream, name string, drain time.Duration) {
+	err := st.stop(drain)
+	if err == nil {
+		return
+	}
+	r.supervisor.log.Error("Cannot stop the connector: restart the service to end it", "connector", name, "error", err)
+	r.supervisor.outlives(name, st)
+	r.stopErr = err
+}
+
+// leastDrain is what the ends of a stream need to close their connections.
+const leastDrain = 500 * time.Millisecond
 
 // drain is how long the stream may go on when it is stopped. The engine waits for
 // a Kafka that is away also where it has nothing to write to it.
 func (r *run) drain(st *stream) time.Duration {
 	for _, end := range st.ends() {
-		if end.what == "Kafka" && !end.connected && r.entry.figures.report().InFlight == 0 {
-			return 0
+		if end.need == connector.NeedKafka && !end.connected && r.entry.figures.report().InFlight == 0 {
+			return leastDrain
 		}
 	}
-	return r.supervisor.opts.DrainTimeout
+	return max(leastDrain, r.supervisor.opts.DrainTimeout)
 }
 
-func (r *run) set(state connector.State, st *stream) {
+func (r *run) set(st *stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state, r.stream = state, st
-	clear(r.waiting)
-}
-
-// wait notes what the run waits for, since when, and why.
-func (r *run) wait(what string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.noteLocked(what, err.Error())
-}
-
-func (r *run) noteLocked(what, why string) {
-	since := time.Now()
-	if before, ok := r.waiting[what]; ok {
-		since = before.since
-	}
-	r.waiting[what] = waiting{since, why}
-}
-
-// look asks the stream for its ends, and returns the state and the reason to wait.
-func (r *run) look() (connector.State, string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stream != nil {
-		ends := r.stream.ends()
-		if len(ends) == 0 {
-			r.noteLocked("start", "its ends are being connected")
-		} else {
-			delete(r.waiting, "start")
-		}
-		for _, e := range ends {
-			if e.connected {
-				delete(r.waiting, e.what)
-				continue
-			}
-			why := r.entry.hide.Load().Replace(e.err)
-			if why == "" {
-				why = "connecting"
-			} else {
-				r.entry.lastError.note(e.what + ": " + why)
-			}
-			r.noteLocked(e.what, why)
-		}
-	}
-	var parts []string
-	for _, what := range []string{"start", "the MQTT broker", "Kafka"} {
-		w, ok := r.waiting[what]
-		if !ok {
-			continue
-		}
-		since := w.since.Format(time.DateTime)
-		if what == "start" {
-			parts = append(parts, fmt.Sprintf("not started since %s: %s", since, w.why))
-		} else {
-			parts = append(parts, fmt.Sprintf("waits for %s since %s: %s", what, since, w.why))
-		}
-	}
-	if len(parts) == 0 {
-		return r.state, ""
-	}
-	return r.state, strings.Join(parts, "; ") + "; it goes on by itself once that is mended"
+	r.stream = st
+	clear(r.waits)
 }
 
 // backOff spaces attempts out, from a tenth of a second to half a minute.

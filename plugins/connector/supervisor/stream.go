@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -67,38 +66,56 @@ func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, erro
 	return st, nil
 }
 
+// endTimeout is how long a stream may take to end once it no longer drains.
+const endTimeout = 3 * time.Second
+
 // stop lets the stream finish what is in flight, for the given time at most, and
-// returns when it has ended. The error says that it did not.
+// returns when it has ended. The error says that it did not within endTimeout more.
 func (s *stream) stop(drain time.Duration) error {
-	for {
-		// The engine takes a quarter of the time for an end that is not graceful.
-		err := s.engine.StopWithin(max(drain+drain/3, 2*time.Second))
-		if err == nil {
-			break
-		}
-		// Between the start of Run and its first step there is nothing to stop yet.
-		if !strings.Contains(err.Error(), "not been run") {
-			break
-		}
-		select {
-		case <-s.ended: // it could not start
-			return nil
-		case <-time.After(time.Millisecond):
-		}
-	}
+	// The engine ends what is in flight when the context ends. It would take a
+	// quarter of a deadline for that.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer time.AfterFunc(drain, cancel).Stop()
+	go s.signal(ctx)
+	timeout := time.NewTimer(drain + endTimeout)
+	defer timeout.Stop()
 	select {
 	case <-s.ended:
 		return nil
-	case <-time.After(5 * time.Second):
-		return errors.New("the stream does not end")
+	case <-timeout.C:
+		return fmt.Errorf("its stream has not ended %s after it was told to", drain+endTimeout)
+	}
+}
+
+// signal tells the engine to stop. It may hang where the engine does.
+func (s *stream) signal(ctx context.Context) {
+	for {
+		select {
+		case <-s.ended:
+			return
+		default:
+		}
+		// Between the start of Run and its first step there is nothing to stop yet.
+		if err := s.engine.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not been run") {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
 // end is one end of a pipeline.
 type end struct {
-	what      string // Kafka or the MQTT broker
+	need      connector.Need // NeedKafka or NeedBroker
 	connected bool
 	err       string
+}
+
+func (e end) what() string {
+	if e.need == connector.NeedKafka {
+		return "Kafka"
+	}
+	return "the MQTT broker"
 }
 
 // ends are both ends, as the engine sees them now. Before it has started there
@@ -124,11 +141,11 @@ func (s *stream) ends() []end {
 	}
 	var ends []end
 	for _, status := range body.Statuses {
-		what := "Kafka"
+		need := connector.NeedKafka
 		if strings.Contains(status.Path, "input") {
-			what = "the MQTT broker"
+			need = connector.NeedBroker
 		}
-		ends = append(ends, end{what, status.Connected, status.Error})
+		ends = append(ends, end{need, status.Connected, status.Error})
 	}
 	return ends
 }

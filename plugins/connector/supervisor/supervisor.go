@@ -55,6 +55,8 @@ type Supervisor struct {
 	operations *locks // by connector name
 	sessions   *locks // by identity, while no stream may be connected
 
+	health storeHealth
+
 	watching sync.WaitGroup
 	halt     context.CancelFunc
 	halted   context.Context //nolint:containedctx // it is the life of the watchers, which Close ends
@@ -65,6 +67,8 @@ type Supervisor struct {
 	ids     int
 	entries map[string]*entry
 	remains []store.Removed
+	// survivors are streams that were stopped and did not end.
+	survivors []survivor
 }
 
 var _ connector.Manager = (*Supervisor)(nil)
@@ -79,7 +83,8 @@ type entry struct {
 	// Under the supervisor's mutex.
 	definition store.Definition
 	session    session
-	run        *run // nil while it is paused
+	run        *run     // nil while it is paused, or failed before it was started
+	failed     *failure // why it does not go on, nil unless it has failed
 }
 
 // New prepares a supervisor. Start starts the connectors of its store.
@@ -103,6 +108,7 @@ func New(opts Options) (*Supervisor, error) {
 		halt: halt, halted: halted, swept: make(chan struct{}, 1),
 		entries: make(map[string]*entry),
 	}
+	s.health.probe = s.store.Probe
 	spec := service.NewConfigSpec().Field(service.NewIntField(exporterField))
 	err = s.env.RegisterMetricsExporter(exporterName, spec, func(conf *service.ParsedConfig, _ *service.Logger) (service.MetricsExporter, error) {
 		id, err := conf.FieldInt(exporterField)
@@ -190,7 +196,7 @@ func (s *Supervisor) Start() error {
 	return nil
 }
 
-func paused(d store.Definition) bool { return d.Connector.Status == string(connector.Stop) }
+func paused(d store.Definition) bool { return d.Connector.Status == connector.WordStop }
 
 func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
 	s.ids++
@@ -222,14 +228,19 @@ func (s *Supervisor) watch() {
 	}
 }
 
-// Close drains every connector and returns when nothing runs any more. The store
-// stays open. It may be called twice, and before Start.
+// Close drains every connector and returns when nothing runs any more, or when that
+// has taken longer than DrainTimeout and what it takes to end; the error says what
+// goes on then. The store stays open. It may be called twice, and before Start.
 func (s *Supervisor) Close() error {
 	s.mu.Lock()
-	s.closed = true
+	s.closed = true // nothing starts any more
+	for _, e := range s.entries {
+		if e.run != nil {
+			e.run.cancel()
+		}
+	}
 	s.mu.Unlock()
 	s.halt()
-	s.watching.Wait()
 
 	var stopping sync.WaitGroup
 	for _, e := range s.list() {
@@ -240,11 +251,27 @@ func (s *Supervisor) Close() error {
 				return // that context has no end
 			}
 			defer unlock()
-			s.stopRun(e)
+			_ = s.stopRun(e) // what goes on is told by Warnings
 		})
 	}
-	stopping.Wait()
-	return s.files.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.watching.Wait()
+		stopping.Wait()
+	}()
+	timeout := time.NewTimer(max(leastDrain, s.opts.DrainTimeout) + endTimeout + time.Second)
+	defer timeout.Stop()
+	select {
+	case <-ended:
+	case <-timeout.C:
+		s.log.Error("An operation does not end: the service ends without it")
+	}
+	err := s.files.Close()
+	if left := s.Warnings(); len(left) > 0 {
+		err = errors.Join(err, errors.New("stopping the connectors: "+strings.Join(left, ", ")))
+	}
+	return err
 }
 
 // list is every connector, by name.
@@ -273,23 +300,26 @@ func (s *Supervisor) setDefinition(e *entry, d store.Definition) {
 	e.definition = d
 }
 
-// stopRun stops a connector where it runs. The caller has its operation lock.
-func (s *Supervisor) stopRun(e *entry) {
+// stopRun stops a connector where it runs. The caller has its operation lock. The
+// error says that its stream goes on.
+func (s *Supervisor) stopRun(e *entry) error {
 	s.mu.Lock()
 	r := e.run
 	s.mu.Unlock()
 	if r == nil {
-		return
+		return nil
 	}
-	r.stop()
+	err := r.stop()
 	s.mu.Lock()
-	e.run = nil
+	e.run, e.failed = nil, nil
 	s.mu.Unlock()
+	return err
 }
 
 // startLocked starts a connector that is not paused, unless the service ends.
 func (s *Supervisor) startLocked(e *entry) {
 	if e.run == nil && !s.closed && !paused(e.definition) {
+		e.failed = nil
 		e.run = s.startRun(e, e.definition)
 	}
 }

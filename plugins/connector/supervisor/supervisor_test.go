@@ -43,7 +43,7 @@ func TestConnectorCarriesMessages(t *testing.T) {
 		_, f, err := r.Detail("c")
 		return err == nil && f.Sent == 3 && time.Since(f.LastSend) < time.Minute && f.Failed == 0
 	}, patience, 10*time.Millisecond)
-	require.NoError(t, r.Ready())
+	require.NoError(t, r.ConnectorsReady())
 	assert.Empty(t, r.remains)
 }
 
@@ -61,7 +61,7 @@ func TestConnectorsOutliveARestart(t *testing.T) {
 	r.ready("runs")
 	after := r.List()
 	require.Len(t, after, 2)
-	assert.Equal(t, connector.Stop, after[0].State)
+	assert.Equal(t, connector.Paused, after[0].State)
 	for i := range after {
 		assert.Equal(t, before[i].Name, after[i].Name)
 		assert.True(t, before[i].CreateTime.Equal(after[i].CreateTime))
@@ -80,8 +80,8 @@ func TestPauseKeepsWhatArrivesMeanwhile(t *testing.T) {
 	require.NoError(t, r.Pause(t.Context(), "c"), "it may be paused twice")
 	status, _, err := r.Detail("c")
 	require.NoError(t, err)
-	assert.Equal(t, connector.Stop, status.State)
-	require.NoError(t, r.Ready(), "a paused connector is not waited for")
+	assert.Equal(t, connector.Paused, status.State)
+	require.NoError(t, r.ConnectorsReady(), "a paused connector is not waited for")
 
 	r.publish("in/a", "1", "2")
 	require.NoError(t, r.Resume(t.Context(), "c"))
@@ -116,12 +116,12 @@ func TestAConnectorThatWaitsDoesNotHoldUpOthers(t *testing.T) {
 	r.records("out", 1)
 
 	r.until("no kafka", func(s connector.Status) bool {
-		return s.State == connector.Running && strings.Contains(s.Reason, "waits for Kafka since 2") && strings.Contains(s.Reason, "127.0.0.1:1")
+		return s.State == connector.Waiting && strings.Contains(s.Reason, "waits for Kafka since 2") && strings.Contains(s.Reason, "127.0.0.1:1")
 	})
 	r.until("no broker", func(s connector.Status) bool {
 		return strings.Contains(s.Reason, "waits for the MQTT broker since 2") && strings.Contains(s.Reason, "refused")
 	})
-	err := r.Ready()
+	err := r.ConnectorsReady()
 	require.ErrorContains(t, err, `"no kafka" waits for Kafka`)
 	require.ErrorContains(t, err, `"no broker" waits for the MQTT broker`)
 	assert.NotContains(t, err.Error(), `"works"`)
@@ -433,7 +433,7 @@ func TestTwoHundredConnectorsStart(t *testing.T) {
 	r.stopService()
 	began := time.Now()
 	r.start()
-	require.Eventually(t, func() bool { return len(r.List()) == n && r.Ready() == nil }, 60*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.List()) == n && r.ConnectorsReady() == nil }, 60*time.Second, 20*time.Millisecond)
 	took := time.Since(began)
 	t.Logf("%d connectors are ready after %s", n, took)
 	assert.Less(t, took, 10*time.Second)

@@ -1,0 +1,21 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Probe tells whether the directory takes changes: it writes a file there as Put
+// does, and removes it.
+func (s *Store) Probe() error {
+	file := filepath.Join(s.dir, "probe")
+	err := s.write(file, []byte("This file is here for a moment: it tells whether the disk takes changes.\n"))
+	if err == nil {
+		err = os.Remove(file)
+	}
+	if err != nil {
+		return fmt.Errorf("writing to the store: %w", err)
+	}
+	return nil
+}

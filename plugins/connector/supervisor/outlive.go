@@ -1,0 +1,65 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// A stream that does not end when it is stopped outlives its connector: nothing can
+// end it but the end of the process. It is told where an operator looks, and a new
+// stream of that name waits, since the two would throw each other off the broker.
+
+// survivor is a stream that was stopped and goes on.
+type survivor struct {
+	connector string
+	stream    *stream
+}
+
+func (s *Supervisor) outlives(name string, st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.survivors = append(s.survivors, survivor{name, st})
+}
+
+// surviving is every stream that was stopped and goes on still.
+func (s *Supervisor) surviving() []survivor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.survivors = slices.DeleteFunc(s.survivors, func(o survivor) bool {
+		select {
+		case <-o.stream.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	return slices.Clone(s.survivors)
+}
+
+// Warnings implements connector.Manager.
+func (s *Supervisor) Warnings() []string {
+	var all []string
+	for _, o := range s.surviving() {
+		all = append(all, fmt.Sprintf("a stream of connector %q was stopped and has not ended: restart the service to end it", o.connector))
+	}
+	return all
+}
+
+// awaitPredecessors waits for the end of streams that an earlier run of the
+// connector has left behind.
+func (r *run) awaitPredecessors(ctx context.Context, name string) {
+	for _, o := range r.supervisor.surviving() {
+		if o.connector != name {
+			continue
+		}
+		r.wait(connector.NeedStart, errors.New("its stream from before was stopped and has not ended: restart the service if it does not"))
+		select {
+		case <-o.stream.ended:
+		case <-ctx.Done():
+		}
+	}
+}

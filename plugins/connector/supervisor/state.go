@@ -1,0 +1,140 @@
+package supervisor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// stalledAfter is how long no message may get through, though some wait and both
+// ends are connected, before the connector counts as stuck.
+const stalledAfter = time.Minute
+
+// needs are what a connector may wait for, in the order in which it is told.
+var needs = []connector.Need{connector.NeedStart, connector.NeedBroker, connector.NeedKafka, connector.NeedProgress}
+
+// failure is why a connector does not go on until someone acts.
+type failure struct {
+	since time.Time
+	why   string
+}
+
+// status is how a connector stands now.
+func (s *Supervisor) status(e *entry) connector.Status {
+	s.mu.Lock()
+	c, r, failed := e.definition.Connector, e.run, e.failed
+	s.mu.Unlock()
+	status := connector.Status{
+		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID,
+		Config: connector.RedactConfig(c.Config), FailureStrategy: c.FailureStrategy,
+		CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
+	}
+	switch {
+	case c.Status == connector.WordStop:
+		status.State = connector.Paused
+	case failed != nil:
+		status.State = connector.Failed
+		status.Reason = fmt.Sprintf("failed since %s: %s", failed.since.Format(time.DateTime), failed.why)
+	case r == nil:
+		status.State = connector.Waiting
+		status.Waits = []connector.Wait{{For: connector.NeedStart, Since: time.Now(), Why: "it is being started or stopped"}}
+	default:
+		if status.Waits = r.look(); len(status.Waits) == 0 {
+			status.State = connector.Running
+		} else {
+			status.State = connector.Waiting
+		}
+	}
+	if status.State == connector.Waiting {
+		status.Reason = reasonOf(status.Waits)
+	}
+	return status
+}
+
+// reasonOf is the sentence that tells what a connector waits for.
+func reasonOf(waits []connector.Wait) string {
+	parts := make([]string, len(waits))
+	for i, w := range waits {
+		since := w.Since.Format(time.DateTime)
+		switch w.For {
+		case connector.NeedStart:
+			parts[i] = fmt.Sprintf("not started since %s: %s", since, w.Why)
+		case connector.NeedBroker:
+			parts[i] = fmt.Sprintf("waits for the MQTT broker since %s: %s", since, w.Why)
+		case connector.NeedKafka:
+			parts[i] = fmt.Sprintf("waits for Kafka since %s: %s", since, w.Why)
+		case connector.NeedProgress:
+			parts[i] = fmt.Sprintf("does not get on since %s: %s", since, w.Why)
+		}
+	}
+	return strings.Join(parts, "; ") + "; it goes on by itself once that is mended"
+}
+
+// wait notes what the run waits for, since when, and why.
+func (r *run) wait(what connector.Need, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noteLocked(what, r.entry.hide.Load().Replace(err.Error()))
+}
+
+func (r *run) noteLocked(what connector.Need, why string) {
+	since := time.Now()
+	if before, ok := r.waits[what]; ok {
+		since = before.Since
+	}
+	r.waits[what] = connector.Wait{For: what, Since: since, Why: why}
+}
+
+// look asks the stream for its ends, and returns what the run waits for.
+func (r *run) look() []connector.Wait {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stream != nil {
+		r.lookLocked(r.stream.ends())
+	}
+	var waits []connector.Wait
+	for _, what := range needs {
+		if w, ok := r.waits[what]; ok {
+			waits = append(waits, w)
+		}
+	}
+	return waits
+}
+
+func (r *run) lookLocked(ends []end) {
+	if len(ends) == 0 {
+		r.noteLocked(connector.NeedStart, "its ends are being connected")
+		return
+	}
+	delete(r.waits, connector.NeedStart)
+	connected := true
+	for _, e := range ends {
+		if e.connected {
+			delete(r.waits, e.need)
+			continue
+		}
+		connected = false
+		why := r.entry.hide.Load().Replace(e.err)
+		if why == "" {
+			why = "connecting"
+		} else {
+			r.entry.lastError.note(e.what() + ": " + why)
+		}
+		r.noteLocked(e.need, why)
+	}
+	stuck, f := time.Duration(0), r.entry.figures
+	if connected {
+		stuck = f.stuckFor()
+	}
+	if stuck < stalledAfter {
+		delete(r.waits, connector.NeedProgress)
+		return
+	}
+	r.waits[connector.NeedProgress] = connector.Wait{
+		For: connector.NeedProgress, Since: time.Now().Add(-stuck),
+		Why: fmt.Sprintf("both ends are connected, but of %d messages in flight none gets through: "+
+			"see the connector's lines in the log, and restart the service if they do not tell why", f.report().InFlight),
+	}
+}
