@@ -82,6 +82,8 @@ All messages of a batch are given to the producer at once and written without wa
 
 A fault that passes (a broker that restarts, a leader that moves, too few replicas in sync) is retried without end inside the producer, so that it never changes the order of records. What becomes of a fault that does not pass is for ` + "`failure_strategy`" + ` to say.
 
+When Kafka acknowledges nothing of a batch for 5 seconds, or for 1 second where it refuses the connection, the output logs a warning and sets the gauge ` + "`kafka_output_blocked`" + `. It keeps the batch and is not ready; at most 5 seconds later it reports the reason. It goes on by itself. With ` + "`max_in_flight`" + ` above 1 it stays ready. Warnings of the Kafka client are logged; the same warning is logged again after 1 minute, and then ever more seldom.
+
 Every field of the stock output of this name has the same meaning here. One default differs: ` + "`max_in_flight`" + ` is 1.`).
 		LintRule(lintRule)
 	for _, group := range [][]*service.ConfigField{connectionFields(), recordFields(), deliveryFields(), producerFields()} {
@@ -104,7 +106,7 @@ func connectionFields() []*service.ConfigField {
 			Description("The age at which knowledge of topics and leaders is fetched again, without a cause.").
 			Default("1m").Advanced(),
 		service.NewDurationField(fieldRequestTimeoutOverhead).
-			Description("The time that a request may take on top of the timeout it carries for the broker. With `timeout`, this is also how long a batch may stay without any acknowledgement until the output asks whether Kafka is there at all.").
+			Description("The time that a request may take on top of the timeout it carries for the broker.").
 			Default("10s").Advanced(),
 		service.NewDurationField(fieldConnIdleTimeout).
 			Description("The time after which an unused connection is closed, roughly.").

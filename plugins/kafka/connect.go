@@ -26,14 +26,29 @@ func (o *output) Connect(ctx context.Context) error {
 			return err
 		}
 		wait, tell := o.pace.next(err, time.Now())
-		if tell {
+		switch {
+		case tell && isAuthentication(err):
 			return service.NewErrBackOff(err, wait)
+		case tell:
+			// The long waits are here, where the end of a delivery cuts them short.
+			return service.NewErrBackOff(err, o.pace.shortest)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		o.pause(ctx, wait)
+	}
+}
+
+// pause waits before the next try, or until a delivery that was under way ends.
+func (o *output) pause(ctx context.Context, wait time.Duration) {
+	var ends <-chan struct{}
+	if _, d, _ := o.state(); d != nil && !d.ended() {
+		ends = d.done
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ends:
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -45,7 +60,7 @@ func (o *output) connect(ctx context.Context) error {
 	case p == nil:
 		return o.open(ctx)
 	case d == nil:
-		if err := p.ping(ctx); err != nil {
+		if err := p.ping(ctx, o.patience); err != nil {
 			return o.conf.explainConnect(err)
 		}
 		return nil
@@ -55,28 +70,34 @@ func (o *output) connect(ctx context.Context) error {
 }
 
 func (o *output) open(ctx context.Context) error {
-	p, err := newProducer(o.conf, kgoLogger{o.logger})
+	p, err := newProducer(o.conf, o.warnings)
 	if err != nil {
 		return fmt.Errorf("configuring the Kafka client: %w", err)
 	}
-	if err := p.ping(ctx); err != nil {
-		p.client.Close()
+	if err := p.ping(ctx, o.conf.requestOverhead); err != nil {
+		p.close()
 		return o.conf.explainConnect(err)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.closed {
-		p.client.Close()
+	if !o.use(p) {
+		p.close()
 		return errClosed
 	}
-	o.producer = p
 	return nil
+}
+
+// use makes batches go through p, unless the output is closed.
+func (o *output) use(p *producer) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.producer = p
+	}
+	return !o.closed
 }
 
 // mend waits for the held batch, and writes it again where it has stopped at a
 // fault that was told already.
 func (o *output) mend(ctx context.Context, p *producer, d *delivery) error {
-	silentAt := time.Now()
 	if d.ended() && d.fault != nil {
 		fault := o.explainFault(p, d)
 		if !o.pace.told(fault) {
@@ -86,7 +107,6 @@ func (o *output) mend(ctx context.Context, p *producer, d *delivery) error {
 		if p, err = o.retry(ctx, p, d); err != nil {
 			return err
 		}
-		silentAt = silentAt.Add(o.silence)
 	}
 	for {
 		if o.listen(ctx, d) == nil {
@@ -95,22 +115,30 @@ func (o *output) mend(ctx context.Context, p *producer, d *delivery) error {
 			}
 			return o.explainFault(p, d)
 		}
-		to, letters := p, d.burying.Load()
-		if letters != nil {
-			to = letters
-		}
-		if err := to.ping(ctx); err != nil {
-			return to.conf.explainConnect(err)
-		}
-		if now := time.Now(); d.waiting.Load() {
-			silentAt = now.Add(o.silence)
-		} else if !now.Before(silentAt) {
-			if letters != nil {
-				return letters.explainSilence(ctx, []string{o.conf.strategy.TopicName})
-			}
-			return p.explainSilence(ctx, d.topics())
+		if err := o.examine(ctx, p, d); err != nil {
+			return err
 		}
 	}
+}
+
+// examine asks Kafka for a sign of life, and then for the reason where the batch
+// has got no acknowledgement for too long. Both together take no longer than the
+// output has patience.
+func (o *output) examine(ctx context.Context, p *producer, d *delivery) error {
+	began := time.Now()
+	topics := d.topics
+	if letters := d.burying.Load(); letters != nil {
+		p, topics = letters, func() []string { return []string{o.conf.strategy.TopicName} }
+	}
+	if err := p.ping(ctx, o.patience); err != nil {
+		return p.conf.explainConnect(err)
+	}
+	if d.quiet(time.Now()) < o.silence {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, began.Add(o.patience))
+	defer cancel()
+	return p.explainSilence(ctx, topics())
 }
 
 // retry starts a delivery that has stopped at a fault once more. The client is
@@ -120,9 +148,9 @@ func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer
 		if err := o.open(ctx); err != nil {
 			return p, err
 		}
-		p.client.Close()
+		p.close()
 		p, _, _ = o.state()
-	} else if err := p.ping(ctx); err != nil {
+	} else if err := p.ping(ctx, o.conf.requestOverhead); err != nil {
 		return p, o.conf.explainConnect(err)
 	}
 	p.limits.forget(d.records[d.fault.index].Topic)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,12 +109,42 @@ func TestConnectNamesAddressAndCause(t *testing.T) {
 // again only when it is time to remind.
 func TestConnectTellsAReasonOnce(t *testing.T) {
 	o := unconnected(t, []string{"127.0.0.1:1"})
+	o.pace.reasons.first = 500 * time.Millisecond
 	require.Contains(t, reason(t, o), "connection refused")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, o.Connect(ctx), context.DeadlineExceeded)
-	o.pace.remind = 0
 	require.Contains(t, reason(t, o), "connection refused")
+}
+
+// A broker that resets each connection gives errors that name a port of ours,
+// which is another one each time. The reason is the same.
+func TestConnectTellsAResetOnce(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	var met atomic.Int64
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			met.Add(1)
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+	}()
+	o := unconnected(t, []string{ln.Addr().String()})
+	require.Contains(t, reason(t, o), "read tcp "+ln.Addr().String()+": read: connection reset by peer")
+	before := met.Load()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- o.Connect(ctx) }()
+	require.Eventually(t, func() bool { return met.Load() >= before+5 }, 10*time.Second, time.Millisecond, "it tries again and again")
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled, "and says nothing new")
 }
 
 func TestCloseAtAnyTime(t *testing.T) {

@@ -12,16 +12,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
 // deadLetters writes records to the dead letter topic, one at a time and so in
 // their order. It has a client of its own: what the output's client is told to
 // do with records, such as to refuse large ones, must not befall them again.
 type deadLetters struct {
-	conf   *config
-	topic  string
-	source string // the connector's name
-	logger *service.Logger
+	conf     *config
+	topic    string
+	source   string // the connector's name
+	warnings *warnings
 
 	mu       sync.Mutex
 	producer *producer // nil until needed
@@ -29,7 +31,7 @@ type deadLetters struct {
 }
 
 func newDeadLetters(conf *config, mgr *service.Resources) *deadLetters {
-	l := &deadLetters{conf: conf.forDeadLetters(), topic: conf.strategy.TopicName, source: mgr.Label(), logger: mgr.Logger()}
+	l := &deadLetters{conf: conf.forDeadLetters(), topic: conf.strategy.TopicName, source: mgr.Label(), warnings: newWarnings(mgr.Logger())}
 	if l.source == "" {
 		l.source = "kafka_franz"
 	}
@@ -74,7 +76,7 @@ func (l *deadLetters) open() (*producer, error) {
 		return nil, kgo.ErrClientClosed
 	}
 	if l.producer == nil {
-		p, err := newProducer(l.conf, kgoLogger{l.logger})
+		p, err := newProducer(l.conf, l.warnings)
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +92,7 @@ func (l *deadLetters) renew(p *producer) {
 	if l.producer == p {
 		l.producer = nil
 	}
-	p.client.Close()
+	p.close()
 }
 
 func (l *deadLetters) close() {
@@ -98,7 +100,7 @@ func (l *deadLetters) close() {
 	defer l.mu.Unlock()
 	l.closed = true
 	if l.producer != nil {
-		l.producer.client.Close()
+		l.producer.close()
 	}
 }
 
@@ -125,7 +127,7 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 	if remembered(err) {
 		l.renew(p)
 	}
-	return failed(fmt.Errorf("%w%s", err, advice))
+	return failed(fmt.Errorf("%w%s", neterror.WithoutLocalPort(err), advice))
 }
 
 // letter is the record with the headers of Kafka Connect's dead letter queues,

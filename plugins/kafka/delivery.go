@@ -42,19 +42,25 @@ type delivery struct {
 	again []segment // to be written before the rest, in order
 	next  int       // the first record that was not tried yet
 
-	fault    *failure // why it stopped
-	counted  int      // the record that was counted as refused last, from 1
-	tried    int      // the record that was tried as often as the strategy says, from 1
-	given    int      // how many records the strategy has done away with
-	refused  bool     // whether Kafka has refused a record, which may be on its way still
-	progress atomic.Int64
+	fault    *failure                 // why it stopped
+	counted  int                      // the record that was counted as refused last, from 1
+	tried    int                      // the record that was tried as often as the strategy says, from 1
+	given    int                      // how many records the strategy has done away with
+	refused  bool                     // whether Kafka has refused a record, which may be on its way still
+	progress atomic.Int64             // counts the acknowledgements
 	waiting  atomic.Bool              // whether it waits by itself
 	burying  atomic.Pointer[producer] // set while it waits for a dead letter
 	done     chan struct{}            // closed when run has ended
+
+	// For the output alone, of the time that quiet was asked for last.
+	acked   int64     // the progress
+	stirred time.Time // when there was some
+	warned  bool      // whether its silence was logged
 }
 
 func newDelivery(batch service.MessageBatch, b *buffers, errs []error, remedy *remedy) *delivery {
-	return &delivery{batch: batch, buffers: b, errs: errs, remedy: remedy, began: time.Now()}
+	now := time.Now()
+	return &delivery{batch: batch, buffers: b, errs: errs, remedy: remedy, began: now, stirred: now}
 }
 
 // start writes what is left of the batch, in a goroutine that ends by closing
@@ -62,11 +68,21 @@ func newDelivery(batch service.MessageBatch, b *buffers, errs []error, remedy *r
 // producer is closed.
 func (d *delivery) start(p *producer) {
 	d.fault = nil
+	d.stirred = time.Now()
 	d.done = make(chan struct{})
 	go func() {
 		defer close(d.done)
 		d.run(p)
 	}()
+}
+
+// quiet is how long Kafka has acknowledged no record of the batch, though it was
+// to. What happened since the last call counts as if it were now.
+func (d *delivery) quiet(now time.Time) time.Duration {
+	if acked := d.progress.Load(); acked != d.acked || d.waiting.Load() {
+		d.acked, d.stirred = acked, now
+	}
+	return now.Sub(d.stirred)
 }
 
 // ended says whether the last start has come to its end.

@@ -63,7 +63,7 @@ func (p *producer) exhausted(records []kgo.Record, failures []failure) bool {
 		return false
 	}
 	ctx := p.client.Context()
-	if err := p.ping(ctx); err != nil {
+	if err := p.ping(ctx, p.conf.requestOverhead); err != nil {
 		return !isAuthentication(err) && ctx.Err() == nil
 	}
 	return p.diagnose(ctx, []string{records[first.index].Topic}) == ""

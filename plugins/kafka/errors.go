@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
 // recordError is a fault of a record that Kafka never saw.
@@ -118,7 +119,7 @@ func (c *config) explain(err error, r *kgo.Record, index, total int, limit int32
 	if r.Partition >= 0 {
 		where += fmt.Sprintf(", partition %d", r.Partition)
 	}
-	return fmt.Errorf("%s: %w%s", where, err, c.advice(err, r, limit))
+	return fmt.Errorf("%s: %w%s", where, neterror.WithoutLocalPort(err), c.advice(err, r, limit))
 }
 
 // advice says what mends the fault; r is nil where the fault is not that of a record.
@@ -160,10 +161,7 @@ func (c *config) advice(err error, r *kgo.Record, limit int32) string {
 
 // explainConnect names the brokers and the cause.
 func (c *config) explainConnect(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no answer within %s", c.requestOverhead)
-	}
-	return fmt.Errorf("reaching Kafka at %s: %w%s", strings.Join(c.brokers, ", "), err, c.connectAdvice(err))
+	return fmt.Errorf("reaching Kafka at %s: %w%s", strings.Join(c.brokers, ", "), neterror.WithoutLocalPort(err), c.connectAdvice(err))
 }
 
 func (c *config) connectAdvice(err error) string {

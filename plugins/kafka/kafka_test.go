@@ -58,7 +58,7 @@ func started(t testing.TB, brokers []string, lines ...string) *output {
 func unconnected(t testing.TB, brokers []string, lines ...string) *output {
 	t.Helper()
 	o := newOutput(parsed(t, brokers, lines...), service.MockResources())
-	o.silence = time.Second
+	o.silence, o.patience = time.Second, time.Second
 	o.pace.shortest, o.pace.longest, o.pace.refused = 20*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
 	t.Cleanup(func() { require.NoError(t, o.Close(context.Background())) })
 	return o

@@ -43,18 +43,20 @@ func RegisterDialing(env *service.Environment, dial DialFunc) error {
 // errors where it tells whether the stream is ready, and then hands over the
 // same batch again, ahead of any other.
 type output struct {
-	conf    *config
-	logger  *service.Logger
-	metrics metrics
-	remedy  *remedy // nil to reject what is refused
+	conf     *config
+	logger   *service.Logger
+	warnings *warnings
+	metrics  metrics
+	remedy   *remedy // nil to reject what is refused
 
-	// silence is how long a batch may go without any acknowledgement.
-	silence time.Duration
-	pace    pace
+	silence  time.Duration // that a batch may go without any acknowledgement
+	patience time.Duration // with which Connect waits for a sign of life meanwhile
+	pace     pace
 
 	mu       sync.Mutex
 	producer *producer // nil until connected
 	holding  *delivery // the batch that the engine will hand over again
+	silent   int       // how many batches have got no acknowledgement for too long
 	spare    []*buffers
 	idle     *time.Timer
 	closed   bool
@@ -64,12 +66,14 @@ type output struct {
 func newOutput(conf *config, mgr *service.Resources) *output {
 	m := newMetrics(mgr.Metrics())
 	o := &output{
-		conf:    conf,
-		logger:  mgr.Logger(),
-		metrics: m,
-		remedy:  newRemedy(conf, m, mgr),
-		silence: conf.timeout + conf.requestOverhead,
-		pace:    defaultPace,
+		conf:     conf,
+		logger:   mgr.Logger(),
+		warnings: newWarnings(mgr.Logger()),
+		metrics:  m,
+		remedy:   newRemedy(conf, m, mgr),
+		silence:  min(maxSilence, conf.timeout+conf.requestOverhead),
+		patience: min(maxPatience, conf.requestOverhead),
+		pace:     newPace(),
 	}
 	o.idle = time.AfterFunc(spareFor, o.dropBuffers)
 	return o
@@ -115,17 +119,6 @@ func (o *output) dropBuffers() {
 	o.spare = nil
 }
 
-func (o *output) hold(d *delivery) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.holding = d
-	if d == nil {
-		o.metrics.blocked.Set(0)
-	} else {
-		o.metrics.blocked.Set(1)
-	}
-}
-
 // begin starts the delivery, unless the output is closed.
 func (o *output) begin(p *producer, d *delivery) bool {
 	o.mu.Lock()
@@ -140,8 +133,9 @@ func (o *output) begin(p *producer, d *delivery) bool {
 }
 
 // WriteBatch writes all messages in order and returns once each is in Kafka or
-// refused. Where refusals hold the batch it returns ErrNotConnected, and keeps
-// what is left to write; else they are returned by message.
+// refused. Where refusals or Kafka's silence hold the batch it returns
+// ErrNotConnected, and keeps what is left to write. Else refusals are returned by
+// message.
 func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
 	if len(batch) == 0 {
 		return nil
@@ -173,44 +167,8 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 	return err
 }
 
-func (o *output) await(ctx context.Context, p *producer, d *delivery, batch service.MessageBatch) error {
-	if o.remedy == nil {
-		select {
-		case <-d.done:
-			return o.result(p, d, batch)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	timer := time.NewTimer(o.silence)
-	defer timer.Stop()
-	for seen := d.progress.Load(); ; {
-		select {
-		case <-d.done:
-			if d.fault == nil {
-				o.hold(nil)
-				o.finished(d, d.given)
-				return nil
-			}
-			o.hold(d)
-			return service.ErrNotConnected
-		case <-ctx.Done():
-			o.hold(d)
-			return ctx.Err()
-		case <-timer.C:
-			now := d.progress.Load()
-			if now == seen && !d.waiting.Load() {
-				o.hold(d)
-				return service.ErrNotConnected
-			}
-			seen = now
-			timer.Reset(o.silence)
-		}
-	}
-}
-
-// result is the error that a batch with refused records is rejected with.
-func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) error {
+// rejected is the error that a batch with refused records is rejected with.
+func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) error {
 	var failed *service.BatchError
 	refused := 0
 	for i, err := range d.errs {
@@ -253,12 +211,12 @@ func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResul
 }
 
 func (c *config) test(ctx context.Context, logger *service.Logger) error {
-	p, err := newProducer(c, kgoLogger{logger})
+	p, err := newProducer(c, newWarnings(logger))
 	if err != nil {
 		return err
 	}
-	defer p.client.Close()
-	if err := p.ping(ctx); err != nil {
+	defer p.close()
+	if err := p.ping(ctx, c.requestOverhead); err != nil {
 		return c.explainConnect(err)
 	}
 	return nil
@@ -275,7 +233,7 @@ func (o *output) Close(ctx context.Context) error {
 	go func() {
 		defer close(ended)
 		if p != nil {
-			p.client.Close()
+			p.close()
 		}
 		if o.remedy != nil {
 			o.remedy.close()

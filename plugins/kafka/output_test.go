@@ -104,6 +104,7 @@ func TestOutputCompressedRecordFits(t *testing.T) {
 func TestStockBehaviourWithoutStrategy(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), "topic: missing", "allow_auto_topic_creation: false")
+	o.silence = time.Minute
 	err := o.WriteBatch(t.Context(), messages(0, 10))
 	var failed *service.BatchError
 	require.ErrorAs(t, err, &failed)

@@ -169,7 +169,7 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 	refuse(c.brokerWriteBytes < c.maxMessageBytes, smallWrite, c.brokerWriteBytes, c.maxMessageBytes)
 	refuse(len(c.brokers) == 0, "%s: want at least one address, such as localhost:9092", fieldSeedBrokers)
 	if len(errs) == 0 {
-		if err := kgo.ValidateOpts(c.options(nil, nil)...); err != nil {
+		if err := kgo.ValidateOpts(c.options(nil)...); err != nil {
 			errs = append(errs, fmt.Errorf("configuring the Kafka client: %w", err))
 		}
 	}
@@ -188,8 +188,8 @@ var (
 	}
 )
 
-// options are those of the client; logger and hook may be nil.
-func (c *config) options(logger kgo.Logger, hook kgo.Hook) []kgo.Opt {
+// options are those of the client; logger may be nil.
+func (c *config) options(logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
 	partitioner := partitioners[c.partitioner]
 	if c.partitioner != "manual" {
 		partitioner = pinning{partitioner}
@@ -218,8 +218,8 @@ func (c *config) options(logger kgo.Logger, hook kgo.Hook) []kgo.Opt {
 	if logger != nil {
 		opts = append(opts, kgo.WithLogger(logger))
 	}
-	if hook != nil {
-		opts = append(opts, kgo.WithHooks(hook))
+	if len(hooks) > 0 {
+		opts = append(opts, kgo.WithHooks(hooks...))
 	}
 	// With a manual flush, a delivery waits itself.
 	if c.manualFlush() {

@@ -2,6 +2,8 @@ package kafka
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,20 +17,82 @@ type producer struct {
 	conf   *config
 	limits limits
 	sorted *sorted
+	links  links
+
+	mu     sync.Mutex
+	sign   *sign // nil unless a question is open
+	closed bool
+	asking sync.WaitGroup
 }
 
 func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
 	p := &producer{conf: conf, sorted: newSorted(), limits: limits{age: conf.metadataMaxAge}}
 	var err error
-	p.client, err = kgo.NewClient(conf.options(logger, p.sorted)...)
+	p.client, err = kgo.NewClient(conf.options(logger, p.sorted, &p.links)...)
 	return p, err
 }
 
-// ping asks any broker for a sign of life.
-func (p *producer) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.conf.requestOverhead)
-	defer cancel()
-	return p.client.Ping(ctx)
+// sign is a question to brokers whether they are there.
+type sign struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// ping waits for a sign of life of any broker, so long at most. The client makes
+// a request wait for the ones before it to the same broker, whatever its context
+// says: for a connection that is being dialled into the void, or for one that
+// answers nothing. So the question may outlive its asker, and the next one waits
+// for the same answer.
+func (p *producer) ping(ctx context.Context, patience time.Duration) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	sign := p.ask()
+	select {
+	case <-sign.done:
+		if !errors.Is(sign.err, context.DeadlineExceeded) {
+			return sign.err
+		}
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return fmt.Errorf("no answer within %s", patience)
+}
+
+// ask returns the question that is open, or a new one. It ends with the client
+// at the latest.
+func (p *producer) ask() *sign {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sign != nil {
+		return p.sign
+	}
+	asked := &sign{done: make(chan struct{})}
+	if p.closed {
+		asked.err = kgo.ErrClientClosed
+		close(asked.done)
+		return asked
+	}
+	p.sign = asked
+	p.asking.Go(func() {
+		ctx, cancel := context.WithTimeout(p.client.Context(), p.conf.requestOverhead)
+		defer cancel()
+		asked.err = p.client.Ping(ctx)
+		p.mu.Lock()
+		p.sign = nil
+		p.mu.Unlock()
+		close(asked.done)
+	})
+	return asked
+}
+
+// close gives up what is under way.
+func (p *producer) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.client.Close()
+	p.asking.Wait()
 }
 
 // learn reads the limits of the records' topics, unless it takes too long.

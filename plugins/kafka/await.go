@@ -1,0 +1,125 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+const (
+	// maxSilence is how long a batch may go without any acknowledgement, at
+	// most, before the output is not ready.
+	maxSilence = 5 * time.Second
+	// maxPatience is how long the output waits for a sign of life then. Both
+	// together are less than ten seconds, after which the reason is to be known.
+	maxPatience = 4 * time.Second
+	// glances is how often the output looks for acknowledgements in the time of
+	// one silence.
+	glances = 20
+	// unreachable is the part of a silence after which the output does not wait
+	// any longer if the client cannot connect to a broker.
+	unreachable = 5
+)
+
+// holds says whether the output may keep a batch for the engine to hand over
+// again: with several at a time it could not tell them apart.
+func (c *config) holds() bool { return c.maxInFlight == 1 }
+
+// await waits for the delivery of the batch to end.
+func (o *output) await(ctx context.Context, p *producer, d *delivery, batch service.MessageBatch) error {
+	glance := time.NewTicker(o.silence / glances)
+	defer glance.Stop()
+	silent := false
+	for {
+		select {
+		case <-d.done:
+			if silent {
+				o.silenceEnds()
+			}
+			return o.result(p, d, batch)
+		case <-ctx.Done():
+			if o.conf.holds() {
+				o.hold(d)
+			}
+			return ctx.Err()
+		case now := <-glance.C:
+			if silent || !o.tooQuiet(p, d, now) {
+				continue
+			}
+			o.warnOfSilence(d, now)
+			if o.conf.holds() {
+				o.hold(d)
+				return service.ErrNotConnected
+			}
+			silent = true
+			o.silenceBegins()
+		}
+	}
+}
+
+// tooQuiet says whether the delivery has got no acknowledgement for so long that
+// someone should know. It looks a glance ahead, since the last acknowledgement
+// may be as old as that already.
+func (o *output) tooQuiet(p *producer, d *delivery, now time.Time) bool {
+	if letters := d.burying.Load(); letters != nil {
+		p = letters
+	}
+	quiet := d.quiet(now) + o.silence/glances
+	return quiet >= o.silence || p.links.brokenSince(d.stirred) && quiet >= o.silence/unreachable
+}
+
+func (o *output) warnOfSilence(d *delivery, now time.Time) {
+	what := "the output is not ready until it does, and keeps the batch"
+	if !o.conf.holds() {
+		what = "it is sent again until it does"
+	}
+	d.warned = o.warnings.warn("silence", fmt.Sprintf("Kafka has acknowledged nothing of a batch of %d messages for %s: %s",
+		len(d.batch), d.quiet(now).Round(time.Second/10), what))
+}
+
+// hold keeps the batch that the engine will hand over again; nil for none.
+func (o *output) hold(d *delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.holding = d
+	o.tellBlockedLocked()
+}
+
+func (o *output) silenceBegins() { o.countSilent(1) }
+func (o *output) silenceEnds()   { o.countSilent(-1) }
+
+func (o *output) countSilent(more int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.silent += more
+	o.tellBlockedLocked()
+}
+
+func (o *output) tellBlockedLocked() {
+	if o.holding != nil || o.silent > 0 {
+		o.metrics.blocked.Set(1)
+	} else {
+		o.metrics.blocked.Set(0)
+	}
+}
+
+// result is what the engine gets to know of a delivery that has ended.
+func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) error {
+	if d.fault != nil {
+		o.hold(d)
+		return service.ErrNotConnected
+	}
+	if o.conf.holds() {
+		o.hold(nil)
+	}
+	if d.warned {
+		o.logger.Infof("Kafka acknowledges again: a batch was written after %s", time.Since(d.began).Round(time.Second/10))
+	}
+	if o.remedy != nil {
+		o.finished(d, d.given)
+		return nil
+	}
+	return o.rejected(p, d, batch)
+}
