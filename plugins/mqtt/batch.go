@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 // owed is what the messages of a batch still need from us.
 type owed struct {
 	in       *input
-	session  *session // by which they came; nil for those of a dead connection
+	session  *session // by which they came; nil for those that are ours alone
 	messages []message
 	attempts int // how often they were handed over
 }
@@ -42,16 +43,39 @@ func (o *owed) answer(_ context.Context, err error) error {
 	o.in.monitor.note(err)
 	if err == nil {
 		o.ack(o.messages)
+		o.release()
 		return nil
 	}
 	good, bad := o.split(err)
 	o.ack(good)
 	if o.in.conf.replay {
-		o.in.replays.add(replay{o.session, bad, o.attempts})
+		o.in.replays.add(replay{o.session, kept(bad), o.attempts})
 	} else {
 		o.reject(bad, err)
 	}
+	o.release()
 	return nil
+}
+
+// release lets go of what the messages of an answered batch hold. Somebody may
+// keep one of them, which is a place in the array of all, for as long as he likes.
+func (o *owed) release() {
+	for i := range o.messages {
+		m := &o.messages[i]
+		m.payload, m.properties, m.delivery = nil, nil, nil
+	}
+}
+
+// kept makes messages independent of those that arrived with them.
+func kept(messages []message) []message {
+	for i := range messages {
+		m := &messages[i]
+		m.owed = nil
+		if len(m.payload) <= ownAllocSize { // it shares an arena
+			m.payload = bytes.Clone(m.payload)
+		}
+	}
+	return messages
 }
 
 func (o *owed) ack(messages []message) {
@@ -60,14 +84,9 @@ func (o *owed) ack(messages []message) {
 			o.session.ack(tickets)
 		}
 	}
-	deliveries := deliveries(messages)
-	if len(deliveries) == 0 {
-		return
-	}
-	if current := o.in.current(); current != nil {
-		current.ack(o.in.connector.qos2.ack(deliveries, current.inflight))
-	} else {
-		o.in.connector.qos2.ack(deliveries, nil)
+	if deliveries := deliveries(messages); len(deliveries) > 0 {
+		current := o.in.current() // by which they may have come again
+		current.ack(o.session.broker.qos2.ack(deliveries, current.inflight))
 	}
 }
 
@@ -104,12 +123,16 @@ func (o *owed) split(err error) (good, bad []message) {
 // reject ends the connection by which messages came that the pipeline does not
 // take, so that the broker delivers them again on the next.
 func (o *owed) reject(rejected []message, err error) {
-	err = fmt.Errorf("the pipeline rejected a message, which the broker is to deliver again: %w", err)
+	// As text: the error would keep the batch that it speaks of.
+	err = fmt.Errorf("the pipeline rejected a message, which the broker is to deliver again: %s", err.Error())
 	if o.session != nil && len(spans(rejected)) > 0 {
 		o.session.retire(err)
 	}
-	if current := o.in.current(); current != nil && o.in.connector.qos2.reject(deliveries(rejected), current.inflight) {
-		current.retire(err)
+	if deliveries := deliveries(rejected); len(deliveries) > 0 {
+		current := o.in.current()
+		if o.session.broker.qos2.reject(deliveries, current.inflight) {
+			current.retire(err)
+		}
 	}
 }
 

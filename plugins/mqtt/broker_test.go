@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -44,9 +45,20 @@ func (b *scripted) url() string { return "tcp://" + b.ln.Addr().String() }
 
 func (b *scripted) accept() *peer {
 	b.t.Helper()
-	require.NoError(b.t, b.ln.(*net.TCPListener).SetDeadline(time.Now().Add(patience)))
+	p := b.tryAccept(patience)
+	require.NotNil(b.t, p, "nobody connects")
+	return p
+}
+
+// tryAccept returns nil if nobody connects in time.
+func (b *scripted) tryAccept(d time.Duration) *peer {
+	b.t.Helper()
+	require.NoError(b.t, b.ln.(*net.TCPListener).SetDeadline(time.Now().Add(d)))
 	conn, err := b.ln.Accept()
-	require.NoError(b.t, err)
+	if err != nil {
+		require.ErrorIs(b.t, err, os.ErrDeadlineExceeded)
+		return nil
+	}
 	b.t.Cleanup(func() { conn.Close() })
 	return &peer{t: b.t, conn: conn, in: newFrames(conn)}
 }
@@ -85,8 +97,8 @@ func (p *peer) silent(d time.Duration) {
 	require.ErrorContains(p.t, err, "timeout", "something arrived or the connection is gone")
 }
 
-// gone waits until the client has closed the connection and returns what came
-// before.
+// gone waits until the client has closed the connection, which it does when the
+// broker has after its DISCONNECT, and returns what came before.
 func (p *peer) gone() (all []frame) {
 	p.t.Helper()
 	require.NoError(p.t, p.conn.SetReadDeadline(time.Now().Add(patience)))
@@ -99,6 +111,10 @@ func (p *peer) gone() (all []frame) {
 		all = append(all, frame{first, bytes.Clone(body)})
 		if shared {
 			p.in.done(body)
+		}
+		if first == typeDisconnect<<4 {
+			p.conn.Close()
+			return all
 		}
 	}
 }
@@ -180,9 +196,15 @@ func (p *peer) welcome5(sessionPresent, subscribes bool, properties ...byte) {
 	require.Equal(p.t, byte(5), p.version())
 	p.write(packet(0x20, []byte{map[bool]byte{true: 1}[sessionPresent], 0, byte(len(properties))}, properties))
 	if subscribes {
-		sub := p.subscribe5()
-		p.write(packet(0x90, u16(sub.PacketID), []byte{0}, bytes.Repeat([]byte{2}, len(sub.Subscriptions))))
+		p.grant5()
 	}
+}
+
+// grant5 takes a SUBSCRIBE of MQTT 5 and grants it.
+func (p *peer) grant5() {
+	p.t.Helper()
+	sub := p.subscribe5()
+	p.write(packet(0x90, u16(sub.PacketID), []byte{0}, bytes.Repeat([]byte{2}, len(sub.Subscriptions))))
 }
 
 func (p *peer) subscribe5() packets5.Subscribe {
@@ -233,7 +255,8 @@ func started(t *testing.T, url, yaml string) (*input, *logs) {
 	collected := new(logs)
 	mgr := service.MockResources(service.MockResourcesOptUseLogger(service.NewLoggerFromSlog(slogTo(collected))))
 	in := newInput(conf, mgr)
-	in.retries.first, in.rejoins.first = time.Millisecond, time.Millisecond
+	in.keeper.retries.first, in.keeper.rejoins.first, in.keeper.refusals.first = time.Millisecond, time.Millisecond, time.Millisecond
+	in.keeper.stubbornWait = 10 * time.Millisecond
 	t.Cleanup(func() { require.NoError(t, in.Close(context.Background())) })
 	return in, collected
 }

@@ -62,10 +62,18 @@ type rawPublish struct {
 	retain     bool
 }
 
-// malformedError says what is wrong with a packet.
-type malformedError string
+// packetError says what is wrong with a packet of the broker, with the reason
+// code that an MQTT 5 broker is told.
+type packetError struct {
+	code byte
+	what string
+}
 
-func (e malformedError) Error() string { return "malformed PUBLISH: " + string(e) }
+func (e *packetError) Error() string { return e.what }
+
+func malformed(what string) *packetError {
+	return &packetError{reasonMalformed, "malformed PUBLISH: " + what}
+}
 
 // decodePublish decodes what follows the fixed header of a PUBLISH. The result
 // refers to body.
@@ -73,21 +81,24 @@ func decodePublish(flags byte, body []byte, v5 bool) (p rawPublish, err error) {
 	p.qos = flags >> 1 & 3
 	p.dup = flags&8 != 0
 	p.retain = flags&1 != 0
-	if p.qos == 3 {
-		return p, malformedError("QoS 3 does not exist")
+	switch {
+	case p.qos == 3:
+		return p, malformed("QoS 3 does not exist")
+	case p.dup && p.qos == 0:
+		return p, malformed("DUP with QoS 0")
 	}
 	d := decoder{rest: body}
 	p.topic = d.text("topic")
 	if p.qos > 0 {
 		if p.id = d.uint16("packet identifier"); p.id == 0 && d.err == nil {
-			return p, malformedError("packet identifier 0")
+			return p, malformed("packet identifier 0")
 		}
 	}
 	if v5 {
 		d.properties(&p)
 	}
 	if d.err == nil && len(p.topic) == 0 && p.alias == 0 {
-		return p, malformedError("neither a topic nor a topic alias")
+		return p, malformed("neither a topic nor a topic alias")
 	}
 	p.payload = d.rest
 	return p, d.err
@@ -105,7 +116,7 @@ func (d *decoder) take(n int, what string) []byte {
 		return nil
 	}
 	if len(d.rest) < n {
-		d.err = malformedError(fmt.Sprintf("%s needs %d bytes, %d are left", what, n, len(d.rest)))
+		d.err = malformed(fmt.Sprintf("%s needs %d bytes, %d are left", what, n, len(d.rest)))
 		return nil
 	}
 	b := d.rest[:n]
@@ -149,7 +160,7 @@ func (d *decoder) varint(what string) int {
 		}
 	}
 	if d.err == nil {
-		d.err = malformedError(what + " has more than 4 bytes")
+		d.err = malformed(what + " has more than 4 bytes")
 	}
 	return 0
 }
@@ -167,7 +178,7 @@ func (d *decoder) property(p *rawPublish) {
 	switch id := d.byte("property"); id {
 	case propTopicAlias:
 		if p.alias = d.uint16("topic alias"); p.alias == 0 && d.err == nil {
-			d.err = malformedError("topic alias 0")
+			d.err = malformed("topic alias 0")
 		}
 		return
 	case propSubscriptionIdentifier:
@@ -179,7 +190,7 @@ func (d *decoder) property(p *rawPublish) {
 		}
 		d.kept(id, p.properties)
 	default:
-		d.err = malformedError(fmt.Sprintf("property %d does not belong here", id))
+		d.err = malformed(fmt.Sprintf("property %d does not belong here", id))
 	}
 }
 

@@ -118,7 +118,7 @@ func compare(t testing.TB, flags byte, body []byte) {
 		require.NoError(t, err)
 		same5(t, cp.Content.(*packets5.Publish), got)
 	} else {
-		require.ErrorAs(t, err, new(malformedError))
+		require.ErrorAs(t, err, new(*packetError))
 	}
 	if got, err := decodePublish(flags, body, false); err == nil {
 		cp, err := packets3.ReadPacket(io.MultiReader(bytes.NewReader(header), bytes.NewReader(body)))
@@ -133,7 +133,7 @@ func compare(t testing.TB, flags byte, body []byte) {
 			PacketID: p.MessageID, Properties: &packets5.Properties{},
 		}, got)
 	} else {
-		require.ErrorAs(t, err, new(malformedError))
+		require.ErrorAs(t, err, new(*packetError))
 	}
 }
 

@@ -1,6 +1,13 @@
 // Package mqtt is the input mqtt. It takes the place of the stock input of that
 // name and adds MQTT 5, acknowledgements that wait for the end of the pipeline,
 // and batches from the first hop.
+//
+// An input has one goroutine that keeps a connection (reconnect.go), and one that
+// watches the oldest message (monitor.go). A connection, which is a session here,
+// has one that reads (reader.go) and one that writes (writer.go); both end before
+// the next connection begins. The engine's goroutines call Connect and ReadBatch,
+// and answer batches (batch.go). An acknowledgement leaves when the pipeline is done
+// with the message and with all that arrived before it (inflight.go).
 package mqtt
 
 import (
@@ -61,6 +68,8 @@ func Spec() *service.ConfigSpec {
 		Description(`
 Whatever has arrived is handed over as one batch, without waiting. A message of QoS 1 or 2 is acknowledged to the broker after the output has taken it, or a processor has dropped it, in the order of arrival. What was not acknowledged when the process or the connection ends, the broker delivers again. For that it must keep a session: set a ` + "`client_id`" + ` that no other client uses, and ` + "`clean_session: false`" + `.
 
+The connection ends when the broker sends what MQTT forbids: a topic that is not UTF-8 or has a wildcard, a packet that cannot be read. The log then has the bytes that are wrong. A broker that keeps such a message sends it again on each connection: the input is not ready, tries at growing intervals up to a minute, and names the way out.
+
 A filter that is taken out of ` + "`topics`" + ` stays part of a session that the broker keeps. To be rid of it, connect once with ` + "`clean_session: true`" + `, or take another ` + "`client_id`" + `.
 
 == Metadata
@@ -109,7 +118,7 @@ func connectionFields() []*service.ConfigField {
 			Description("Appends a text to `client_id` that is new on each start. The broker then takes each start for a new client, so that a session does not outlive the process.").
 			Optional().Advanced().LintRule(`root = []`),
 		service.NewDurationField(fieldConnectTimeout).
-			Description("The longest time that one attempt to connect to one broker takes, up to and including the answer to the subscription. 0 sets no limit.").
+			Description("The longest time that one attempt to connect to one broker takes, up to and including the answer to the subscription. A broker that sends messages first, which some do until those are acknowledged, has that time for the answer once nothing is left to acknowledge. 0 sets no limit.").
 			Default("30s").Version("3.58.0").Examples("1s", "500ms"),
 		willField(),
 		service.NewStringField(fieldUser).
@@ -161,7 +170,7 @@ func subscriptionFields() []*service.ConfigField {
 			Description("Whether `mqtt_retained` tells the retain flag as published, rather than whether the message comes from the broker's store. Takes effect with MQTT 5 only.").
 			Default(false).Advanced(),
 		service.NewIntField(fieldRetainHandling).
-			Description("When the broker sends the messages it retains: 0 on every subscription, 1 when the subscription is new to the session, 2 never. On a session that the broker kept, 0 acts as 1. Takes effect with MQTT 5 only.").
+			Description("When the broker sends the messages it retains: 0 on every subscription, 1 when the subscription is new to the session, 2 never. On a session that the broker kept, 0 acts as 1, because each connection of MQTT 5 subscribes. Takes effect with MQTT 5 only.").
 			Default(0).Advanced(),
 	}
 }
@@ -172,7 +181,7 @@ func sessionFields() []*service.ConfigField {
 			Description("Whether each connection starts anew. With `false` the broker keeps the subscriptions, and the messages of QoS 1 and 2, while this client is away.").
 			Default(true).Advanced(),
 		service.NewStringAnnotatedEnumField(fieldProtocolVersion, map[string]string{
-			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that does not speak it, whether it says so, hangs up or stays silent",
+			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that refuses it; one that hangs up or stays silent instead gets MQTT 3.1.1 on this connection, and is asked for MQTT 5 again on the next",
 			version5:    "MQTT 5 only",
 			version311:  "MQTT 3.1.1 only",
 		}).

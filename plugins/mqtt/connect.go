@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
@@ -16,26 +17,41 @@ import (
 type connector struct {
 	conf *config
 	log  logger
-	qos2 *qos2
 
-	known      map[string]*known // by URL
+	brokers    map[string]*broker // by URL
 	assignedID string
-	subscribed bool // a session of this process was subscribed
 	warned     map[string]bool
 	generation int // how many sessions brokers have begun
 }
 
-// known is what earlier connections told about a broker.
-type known struct {
+// broker is what earlier connections told about the broker at one URL, and about
+// our session there.
+type broker struct {
 	speaks5 bool
-	only3   bool
+	only3   bool // it has refused MQTT 5 in so many words
+	// generation is the session's: connections whose session the broker has
+	// kept in between share it. 0 before the first.
+	generation int
+	// subscribed says that the session has all filters. The reading goroutine of
+	// a connection sets it.
+	subscribed atomic.Bool
+	qos2       *qos2
 }
 
 func newConnector(conf *config, log logger) *connector {
 	return &connector{
-		conf: conf, log: log, qos2: newQoS2(),
-		known: make(map[string]*known), warned: make(map[string]bool),
+		conf: conf, log: log,
+		brokers: make(map[string]*broker), warned: make(map[string]bool),
 	}
+}
+
+func (c *connector) broker(u *url.URL) *broker {
+	b := c.brokers[u.String()]
+	if b == nil {
+		b = &broker{qos2: newQoS2()}
+		c.brokers[u.String()] = b
+	}
+	return b
 }
 
 // warn logs a warning once in the life of the process.
@@ -77,9 +93,6 @@ func (e *allFailed) Error() string {
 }
 
 // session connects to one broker and subscribes where that is needed.
-//
-// The first connection of a process subscribes even where the broker has kept
-// the session, because the filters may have been changed since.
 func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.conf.connectTimeout)
 	defer cancel()
@@ -91,18 +104,37 @@ func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
 		return nil, err
 	}
 	c.notice(s)
-	if !s.connack.sessionPresent {
-		c.qos2.clear()
-		c.generation++
-	}
-	s.generation = c.generation
-	if err := s.start(ctx, !c.subscribed || !s.connack.sessionPresent); err != nil {
+	c.resume(s)
+	if err := s.start(ctx, c.mustSubscribe(s)); err != nil {
 		s.close()
-		c.qos2.forget(s.mailbox.rest())
 		return nil, err
 	}
-	c.subscribed = true
 	return s, nil
+}
+
+// resume tells whether the connection goes on with the session of an earlier one
+// at the same URL.
+func (c *connector) resume(s *session) {
+	b := s.broker
+	if !s.connack.sessionPresent {
+		b.qos2.clear()
+		b.subscribed.Store(false)
+	}
+	if !s.connack.sessionPresent || b.generation == 0 {
+		c.generation++
+		b.generation = c.generation
+	}
+	s.generation = b.generation
+}
+
+// mustSubscribe says whether the connection has to subscribe.
+//
+// Under MQTT 5 it always does, since that repeats no retained message: a broker
+// may have kept a session without its subscriptions, or one of other filters. MQTT
+// 3.1.1 would repeat them, so that there a session is subscribed to once in the
+// life of this process: by a SUBACK that granted every filter.
+func (c *connector) mustSubscribe(s *session) bool {
+	return s.v5 || !s.broker.subscribed.Load()
 }
 
 // notice logs what the broker grants less of than was asked for.
@@ -113,48 +145,49 @@ func (c *connector) notice(s *session) {
 	if e := s.connack.expiry; e != nil && *e < c.conf.sessionExpiry {
 		c.warn("The broker keeps the session for %s only: what it holds for a client that is away longer is lost", time.Duration(*e)*time.Second)
 	}
-	if c.subscribed && !c.conf.cleanSession && !s.connack.sessionPresent {
+	if s.broker.generation != 0 && !c.conf.cleanSession && !s.connack.sessionPresent {
 		c.log.Warnf("The broker at %s has not kept our session: what it held for us is lost; it subscribes anew", s.address)
 	}
 }
 
 // open dials a broker and greets it, under MQTT 3.1.1 where it does not speak
-// MQTT 5.
+// MQTT 5. Only a broker that refused MQTT 5 in so many words is not asked again:
+// one that hung up or stayed silent may have been a balancer without a broker
+// behind it.
 func (c *connector) open(ctx context.Context, u *url.URL) (*session, error) {
-	k := c.known[u.String()]
-	if k == nil {
-		k = new(known)
-		c.known[u.String()] = k
-	}
+	b := c.broker(u)
 	auto := c.conf.version == versionAuto
-	if c.conf.version == version311 || auto && k.only3 {
+	if c.conf.version == version311 || auto && b.only3 {
 		return c.openAs(ctx, u, false, c.conf.connectTimeout)
 	}
 	patience := c.conf.connectTimeout
-	if auto && !k.speaks5 {
+	if auto && !b.speaks5 {
 		patience = min(patience/2, silence)
 	}
 	s, err := c.openAs(ctx, u, true, patience)
 	if err == nil {
-		k.speaks5 = true
+		b.speaks5 = true
 		return s, nil
 	}
 	var other *otherVersionError
 	// A broker that spoke MQTT 5 before and hangs up now has another reason.
-	if !errors.As(err, &other) || !auto || k.speaks5 && !other.explicit {
+	if !errors.As(err, &other) || !auto || b.speaks5 && !other.explicit {
 		return nil, err
 	}
+	b.only3 = other.explicit
 	s, old := c.openAs(ctx, u, false, c.conf.connectTimeout)
 	if old != nil {
 		var reason *reasonError
-		k.only3 = errors.As(old, &reason)
-		if other.explicit || k.only3 {
+		if other.explicit || errors.As(old, &reason) {
 			return nil, old
 		}
 		return nil, fmt.Errorf("%w, and on MQTT 3.1.1: %w", err, old)
 	}
-	k.only3 = true
-	c.warn("The broker at %s %s on MQTT 5: this input speaks MQTT 3.1.1 with it from now on, without the properties of MQTT 5", u.Redacted(), other.how)
+	how := "on this connection"
+	if b.only3 {
+		how = "with it from now on"
+	}
+	c.warn("The broker at %s %s on MQTT 5: this input speaks MQTT 3.1.1 %s, without the properties of MQTT 5", u.Redacted(), other.how, how)
 	return s, nil
 }
 
@@ -173,11 +206,10 @@ func (c *connector) openAs(ctx context.Context, u *url.URL, v5 bool, patience ti
 		_ = conn.Close() // the first error is the one to tell
 		return nil, err
 	}
-	return newSession(c.conf, c.log, c.qos2, u.Redacted(), v5, conn, in, ack), nil
+	return newSession(c.conf, c.log, c.broker(u), u.Redacted(), v5, conn, in, ack), nil
 }
 
-// stubborn says whether an error is of those that trying again soon will not
-// mend.
+// stubborn reports whether retrying soon cannot help.
 func stubborn(err error) bool {
 	var refused *refusedError
 	if errors.As(err, &refused) {

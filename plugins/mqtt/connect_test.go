@@ -11,11 +11,18 @@ import (
 )
 
 func TestAutoFallsBackToMQTT311(t *testing.T) {
-	for name, refuse := range map[string]func(p *peer){
-		"with return code 1": func(p *peer) { p.write([]byte{0x20, 2, 0, 1}) },
-		"with reason 0x84":   func(p *peer) { p.write([]byte{0x20, 3, 0, 0x84, 0}) },
-		"without a word":     func(p *peer) { p.conn.Close() },
-		"by silence":         func(p *peer) {},
+	for name, c := range map[string]struct {
+		refuse     func(p *peer)
+		remembered bool
+	}{
+		"with return code 1":                           {func(p *peer) { p.write([]byte{0x20, 2, 0, 1}) }, true},
+		"with return code 1 in the format of MQTT 5":   {func(p *peer) { p.write([]byte{0x20, 3, 0, 1, 0}) }, true},
+		"with return code 0, in the format of 3.1.1":   {func(p *peer) { p.write([]byte{0x20, 2, 0, 0}) }, true},
+		"with reason 0x84":                             {func(p *peer) { p.write([]byte{0x20, 3, 0, 0x84, 0}) }, true},
+		"with reason 0x84 and no properties":           {func(p *peer) { p.write([]byte{0x20, 2, 0, 0x84}) }, true},
+		"with reason 0x84 and properties that are not": {func(p *peer) { p.write([]byte{0x20, 4, 0, 0x84, 9, 9}) }, true},
+		"without a word":                               {func(p *peer) { p.conn.Close() }, false},
+		"by silence":                                   {func(p *peer) {}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newScripted(t)
@@ -23,23 +30,66 @@ func TestAutoFallsBackToMQTT311(t *testing.T) {
 			done := background(in)
 			p := b.accept()
 			require.Equal(t, byte(5), p.version())
-			refuse(p)
+			c.refuse(p)
 			p = b.accept()
 			p.welcome(false, true)
 			require.NoError(t, wait(t, done))
-			require.Equal(t, 1, l.count("speaks MQTT 3.1.1 with it from now on"))
+			told := "speaks MQTT 3.1.1 on this connection"
+			if c.remembered {
+				told = "speaks MQTT 3.1.1 with it from now on"
+			}
+			require.Equal(t, 1, l.count(told))
 
-			// It is remembered.
+			// What was not said in so many words may have had another reason.
 			p.conn.Close()
 			<-in.current().dead
 			done = background(in)
 			p = b.accept()
+			if !c.remembered {
+				p.welcome5(true, true)
+				require.NoError(t, wait(t, done))
+				p.write(publish5("a/b", 1, 1, nil, "x"))
+				_, acks := readN(t, in, 1)
+				ackAll(t, acks, nil)
+				require.Equal(t, ackOf(typePuback, 1), p.read().String())
+				return
+			}
 			p.welcome(true, false)
 			require.NoError(t, wait(t, done))
 			p.write(publish("a/b", 1, 1, "x"))
 			_, acks := readN(t, in, 1)
 			ackAll(t, acks, nil)
 			require.Equal(t, ackOf(typePuback, 1), p.read().String())
+		})
+	}
+}
+
+// What a broker says by a code that is neither is a refusal, and no reason to try
+// another version.
+func TestConnackRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		connack []byte
+		want    string
+	}{
+		"2 in the format of 3.1.1":          {[]byte{0x20, 2, 0, 2}, "client identifier not valid (0x85)"},
+		"3 in the format of MQTT 5":         {[]byte{0x20, 3, 0, 3, 0}, "server unavailable (0x88)"},
+		"4 in the format of 3.1.1":          {[]byte{0x20, 2, 0, 4}, "bad user name or password (0x86)"},
+		"5 in the format of MQTT 5":         {[]byte{0x20, 3, 0, 5, 0}, "not authorized (0x87)"},
+		"0x87 and no properties":            {[]byte{0x20, 2, 0, 0x87}, "not authorized (0x87)"},
+		"0x87 and properties cut short":     {[]byte{0x20, 5, 0, 0x87, 9, 31, 0}, "not authorized (0x87)"},
+		"a code of neither version, 3.1.1":  {[]byte{0x20, 2, 0, 6}, "unknown return code 6"},
+		"a code of neither version, MQTT 5": {[]byte{0x20, 3, 0, 0x7f, 0}, "unknown return code 127"},
+		"one byte":                          {[]byte{0x20, 1, 0}, "malformed CONNACK of 1 bytes"},
+		"properties cut short":              {[]byte{0x20, 5, 0, 0, 9, 31, 0}, "malformed CONNACK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newScripted(t)
+			in, _ := started(t, b.url(), "")
+			done := background(in)
+			p := b.accept()
+			require.Equal(t, byte(5), p.version())
+			p.write(c.connack)
+			require.ErrorContains(t, wait(t, done), c.want)
 		})
 	}
 }
@@ -61,7 +111,7 @@ func TestAutoKeepsToMQTT5OnceSpoken(t *testing.T) {
 	p.conn.Close()
 	require.ErrorContains(t, wait(t, done), "the broker closed the connection on MQTT 5")
 	done = background(in)
-	b.accept().welcome5(true, false)
+	b.accept().welcome5(true, true)
 	require.NoError(t, wait(t, done))
 }
 
@@ -202,7 +252,7 @@ func TestTopicAliasAndProperties(t *testing.T) {
 	}, got)
 	require.Equal(t, "é/ß", metadata(t, batch[1])["mqtt_topic"])
 	p.write(publish5("", 0, 0, []byte{35, 0, 9}, "x"))
-	require.Equal(t, []frame{{0xe0, []byte{0x81}}}, p.gone())
+	require.Equal(t, []frame{{0xe0, []byte{reasonProtocol}}}, p.gone())
 }
 
 func TestConnectTriesTheURLsInTurn(t *testing.T) {
@@ -251,5 +301,6 @@ func TestAssignedClientIDIsUsedAgain(t *testing.T) {
 	require.NoError(t, hello.Unpack(bytes.NewBuffer(p.read().body)))
 	require.Equal(t, "given", hello.ClientID)
 	p.write([]byte{0x20, 3, 1, 0, 0})
+	p.grant5()
 	require.NoError(t, wait(t, done))
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -52,11 +53,20 @@ func dialTLS(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error
 }
 
 func dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
+	var socket *ownDeadlines
 	dialer := websocket.Dialer{
 		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: conf,
 		Subprotocols:    []string{"mqtt"},
 		ReadBufferSize:  readBuffer,
+		NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			socket = &ownDeadlines{Conn: conn}
+			return socket, nil
+		},
 	}
 	bare := *u // the user info is for MQTT, not for HTTP
 	bare.User = nil
@@ -67,13 +77,46 @@ func dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn,
 		}
 		return nil, err
 	}
-	return &webSocket{Conn: conn}, nil
+	socket.ours.Store(true)
+	return &webSocket{Conn: conn, socket: socket.Conn}, nil
+}
+
+// ownDeadlines is a connection whose deadlines are the WebSocket library's while
+// it dials, and ours from then on: the library keeps the one for writing in a plain
+// field, which only the goroutine that writes may set, and gives it to the
+// connection before each write.
+type ownDeadlines struct {
+	net.Conn
+	ours atomic.Bool
+}
+
+func (c *ownDeadlines) SetDeadline(t time.Time) error {
+	if c.ours.Load() {
+		return nil
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *ownDeadlines) SetReadDeadline(t time.Time) error {
+	if c.ours.Load() {
+		return nil
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *ownDeadlines) SetWriteDeadline(t time.Time) error {
+	if c.ours.Load() {
+		return nil
+	}
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // webSocket is the stream of bytes in the binary messages of a WebSocket. One
-// goroutine may read and one write.
+// goroutine may read and one write; any may set deadlines, which end a read or a
+// write that is under way too.
 type webSocket struct {
 	*websocket.Conn
+	socket  net.Conn  // below the WebSocket, and TLS
 	message io.Reader // being read, or nil
 }
 
@@ -106,21 +149,23 @@ func (w *webSocket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *webSocket) SetDeadline(t time.Time) error {
-	if err := w.SetReadDeadline(t); err != nil {
-		return err
+func (w *webSocket) SetDeadline(t time.Time) error      { return w.socket.SetDeadline(t) }
+func (w *webSocket) SetReadDeadline(t time.Time) error  { return w.socket.SetReadDeadline(t) }
+func (w *webSocket) SetWriteDeadline(t time.Time) error { return w.socket.SetWriteDeadline(t) }
+
+// bare is the connection below a WebSocket and TLS.
+func bare(conn net.Conn) net.Conn {
+	if w, ok := conn.(*webSocket); ok {
+		return w.socket
 	}
-	return w.SetWriteDeadline(t)
+	if t, ok := conn.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return conn
 }
 
 // hangUp closes a connection at once, without the alert that TLS would still try
 // to write for some seconds.
 func hangUp(conn net.Conn) {
-	if w, ok := conn.(*webSocket); ok {
-		conn = w.NetConn()
-	}
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	_ = conn.Close() // nobody is left to tell
+	_ = bare(conn).Close() // nobody is left to tell
 }

@@ -5,9 +5,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
@@ -29,6 +32,7 @@ func exchanged(t *testing.T, url string, yaml string, accept func() *peer) {
 	require.Equal(t, ackOf(typePuback, 1), p.read().String())
 	require.Equal(t, ackOf(typePuback, 2), p.read().String())
 	p.conn.Close()
+	require.NoError(t, in.Close(t.Context()))
 }
 
 func TestDialTLS(t *testing.T) {
@@ -89,11 +93,53 @@ func TestDialWebSocket(t *testing.T) {
 		exchanged(t, url+"/mqtt", "tls: {enabled: true, skip_cert_verify: true}", func() *peer {
 			conn := wait(t, conns)
 			require.Equal(t, "mqtt", conn.Subprotocol())
-			ws := &webSocket{Conn: conn}
+			ws := &webSocket{socket: conn.NetConn(), Conn: conn}
 			return &peer{t: t, conn: ws, in: newFrames(ws)}
 		})
 		in, _ := started(t, url+"/other", v311+"tls: {enabled: true, skip_cert_verify: true}")
 		require.ErrorContains(t, in.Connect(t.Context()), "404 Not Found; check the path of the URL")
+		server.Close()
+	}
+}
+
+// A deadline ends a write that is under way, whoever sets it: the broker may read
+// nothing, and Close must not wait for it.
+func TestDialWebSocketWriteCanBeInterrupted(t *testing.T) {
+	for _, scheme := range []string{"ws", "wss"} {
+		upgrader := websocket.Upgrader{Subprotocols: []string{"mqtt"}}
+		release := make(chan struct{})
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if conn, err := upgrader.Upgrade(w, r, nil); err == nil {
+				<-release // it reads nothing
+				_ = conn.Close()
+			}
+		}))
+		if scheme == "wss" {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		u, err := url.Parse(scheme + "://" + server.Listener.Addr().String())
+		require.NoError(t, err)
+		conn, err := dial(t.Context(), u, &tls.Config{InsecureSkipVerify: true})
+		require.NoError(t, err)
+		written := make(chan error, 1)
+		begun := make(chan struct{})
+		go func() {
+			close(begun)
+			for {
+				if _, err := conn.Write(make([]byte, 1<<20)); err != nil {
+					written <- err
+					return
+				}
+			}
+		}()
+		<-begun
+		require.Never(t, func() bool { return len(written) > 0 }, 100*time.Millisecond, 10*time.Millisecond)
+		require.NoError(t, conn.SetWriteDeadline(time.Now()))
+		require.ErrorIs(t, wait(t, written), os.ErrDeadlineExceeded)
+		hangUp(conn)
+		close(release)
 		server.Close()
 	}
 }

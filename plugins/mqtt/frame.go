@@ -4,16 +4,44 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"sync/atomic"
+	"time"
 )
 
 // frames reads packets off a connection.
 type frames struct {
-	r *bufio.Reader
+	r     *bufio.Reader
+	began time.Time
+	// heard is when the connection last brought bytes, since began. Any bytes
+	// count: a large packet over a slow link may take longer than a keepalive.
+	heard atomic.Int64
+	// readAt is the same for the reading goroutine, as the time of day.
+	readAt time.Time
 }
 
 const readBuffer = 64 << 10
 
-func newFrames(r io.Reader) *frames { return &frames{bufio.NewReaderSize(r, readBuffer)} }
+func newFrames(r io.Reader) *frames {
+	f := &frames{began: time.Now()}
+	f.readAt = f.began
+	f.r = bufio.NewReaderSize(&listener{r, f}, readBuffer)
+	return f
+}
+
+// listener notes for frames when bytes arrive.
+type listener struct {
+	r io.Reader
+	f *frames
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if n > 0 {
+		l.f.readAt = time.Now()
+		l.f.heard.Store(int64(l.f.readAt.Sub(l.f.began)) + 1)
+	}
+	return n, err
+}
 
 // buffered says whether the next packet can be read without waiting.
 func (f *frames) buffered() bool {

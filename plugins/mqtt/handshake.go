@@ -89,29 +89,37 @@ func noAnswer(err error, v5 bool) error {
 	return fmt.Errorf("the broker %s instead of answering CONNECT", how)
 }
 
-// parseConnack reads a CONNACK. One of two bytes is in the format of MQTT 3.1.1,
-// by which an older broker refuses MQTT 5.
+// parseConnack reads a CONNACK. A broker that does not speak MQTT 5 answers in
+// the format of MQTT 3.1.1, of two bytes, or puts its return code, 1 to 5, into
+// the format of MQTT 5. Some leave the properties of MQTT 5 out.
 func parseConnack(body []byte, v5 bool) (*connack, error) {
 	if len(body) < 2 {
 		return nil, fmt.Errorf("malformed CONNACK of %d bytes", len(body))
 	}
-	if !v5 || len(body) == 2 {
-		return parseOldConnack(body[0], body[1], v5)
+	code := body[1]
+	_, old := oldReasons[code]
+	if !v5 || old || len(body) == 2 && code < 0x80 {
+		return parseOldConnack(body[0], code, v5)
+	}
+	if len(body) == 2 {
+		body = append(body[:2:2], 0)
 	}
 	raw := packets5.Connack{Properties: &packets5.Properties{}}
-	if err := raw.Unpack(bytes.NewBuffer(body)); err != nil {
-		return nil, fmt.Errorf("malformed CONNACK: %w", err)
-	}
+	err := raw.Unpack(bytes.NewBuffer(body))
 	props := raw.Properties
-	if raw.ReasonCode == 0x84 {
+	switch {
+	case code == reasonUnsupportedVersion:
 		return nil, &otherVersionError{how: "refused", explicit: true}
-	}
-	if raw.ReasonCode >= 0x80 {
-		refused := &reasonError{raw.ReasonCode, props.ReasonString}
+	case code >= 0x80: // whatever follows it
+		refused := &reasonError{code, props.ReasonString}
 		if props.ServerReference != "" {
 			return nil, fmt.Errorf("%w: the broker names %s", refused, props.ServerReference)
 		}
 		return nil, refused
+	case code != 0:
+		return nil, unknownCode(code)
+	case err != nil:
+		return nil, fmt.Errorf("malformed CONNACK: %w", err)
 	}
 	ack := &connack{
 		sessionPresent: raw.SessionPresent,
@@ -138,7 +146,14 @@ func parseOldConnack(flags, code byte, v5 bool) (*connack, error) {
 	if reason, ok := oldReasons[code]; ok {
 		return nil, &reasonError{code: reason}
 	}
-	return nil, fmt.Errorf("the broker refused the connection with the unknown return code %d", code)
+	if code >= 0x80 { // a broker of MQTT 5 that answers in its own words
+		return nil, &reasonError{code: code}
+	}
+	return nil, unknownCode(code)
+}
+
+func unknownCode(code byte) error {
+	return fmt.Errorf("the broker refused the connection with the unknown return code %d", code)
 }
 
 // credentials are those of the URL, or else those of the configuration.

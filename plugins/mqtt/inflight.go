@@ -96,3 +96,11 @@ func (f *inflight) oldest() (count int, topic string, received time.Time) {
 	e := f.entries[f.head]
 	return len(f.entries) - f.head, e.topic, e.received
 }
+
+// progress returns how many messages are unacknowledged, and a number that grows
+// with each that is released.
+func (f *inflight) progress() (waiting int, released uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.entries) - f.head, f.first
+}

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,12 +108,28 @@ func TestMailboxLeavesTheRestWhenClosed(t *testing.T) {
 
 func TestTopicsStayBounded(t *testing.T) {
 	names := newTopics(0)
+	intern := func(name string) *topic {
+		n, err := names.intern([]byte(name))
+		require.NoError(t, err)
+		require.Equal(t, name, n.name)
+		require.Equal(t, any(name), n.boxed)
+		return n
+	}
 	for i := range 3 * maxInterned {
-		require.Equal(t, strconv.Itoa(i), names.intern([]byte(strconv.Itoa(i))).name)
+		intern(strconv.Itoa(i))
 		require.LessOrEqual(t, len(names.names), maxInterned)
 	}
-	one := names.intern([]byte("x"))
-	require.Same(t, one, names.intern([]byte("x")))
+	known := intern("x")
+	require.Same(t, known, intern("x"))
+	for i := range 300 { // of the greatest length there is
+		intern(strings.Repeat("x", 60_000) + strconv.Itoa(i))
+		require.LessOrEqual(t, names.bytes, maxInternedBytes)
+		total := 0
+		for name := range names.names {
+			total += len(name)
+		}
+		require.Equal(t, total, names.bytes)
+	}
 }
 
 func TestArenaPayloadsDoNotTouch(t *testing.T) {

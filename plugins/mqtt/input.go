@@ -22,37 +22,41 @@ func Register(env *service.Environment) error {
 		})
 }
 
-// input is the shell around sessions that the engine drives: Connect, then
+// input is the shell around connections that the engine drives: Connect, then
 // ReadBatch until it returns ErrNotConnected, and again. Close may come at any
 // time, acknowledgements until after it.
+//
+// One goroutine keeps a connection (reconnect.go), from the first Connect to Close.
+// Connect and ReadBatch only look at what it has: a connection that is lost while
+// the engine asks for nothing is replaced meanwhile.
 type input struct {
-	conf      *config
-	log       *service.Logger
-	connector *connector // used by Connect alone
-	monitor   *monitor
-
-	// Used by Connect alone.
-	retries  pace
-	rejoins  pace // between a connection that did not last and the next
-	lastFail string
-	toldAt   time.Time
-
+	conf    *config
+	log     *service.Logger
+	keeper  keeper
+	monitor *monitor
 	replays *replays
 
 	mu      sync.Mutex
-	session *session           // the newest, which may be dead
-	left    []message          // of dead connections, to be handed over
-	cancel  context.CancelFunc // ends the Connect that is going on, or nil
-	closed  bool
+	session *session    // the newest, which may be dead
+	unread  []unread    // of dead connections, to be handed over
+	failure error       // why there is no connection, for the next Connect
+	asked   bool        // the engine knows that there is no connection
+	begun   bool        // Connect was called
+	closed  bool        // Close was called
+	up      bool        // session is in use
+	changed chan signal // closed and replaced when any of these change
+	running sync.WaitGroup
 }
+
+type signal struct{}
 
 func newInput(conf *config, mgr *service.Resources) *input {
 	in := &input{
 		conf: conf, log: mgr.Logger(),
-		connector: newConnector(conf, mgr.Logger()),
-		retries:   pace{first: 200 * time.Millisecond, limit: 3 * time.Second},
-		rejoins:   pace{first: 200 * time.Millisecond, limit: 5 * time.Second},
-		replays:   newReplays(),
+		keeper:  newKeeper(newConnector(conf, mgr.Logger())),
+		replays: newReplays(),
+		asked:   true,
+		changed: make(chan signal),
 	}
 	in.monitor = newMonitor(conf.stallWarning, mgr, in.current)
 	return in
@@ -65,17 +69,62 @@ func (i *input) current() *session {
 	return i.session
 }
 
+// change changes what mu guards and wakes who waits for it.
+func (i *input) change(how func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	how()
+	i.wakeLocked()
+}
+
+func (i *input) wakeLocked() {
+	close(i.changed)
+	i.changed = make(chan signal)
+}
+
+// Connect waits until there is a connection, or a reason why there is none that
+// was not reported yet: the engine logs each.
+func (i *input) Connect(ctx context.Context) error {
+	i.begin()
+	for {
+		up, closed, changed, failure := i.look()
+		switch {
+		case closed:
+			return service.ErrEndOfInput
+		case up:
+			return nil
+		case failure != nil:
+			return failure
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// look tells Connect how things are. It takes the failure.
+func (i *input) look() (up, closed bool, changed chan signal, failure error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	// One that is over is about to be replaced.
+	if up = i.up && !i.session.closing.Load(); up {
+		i.asked = false
+	} else {
+		failure, i.failure = i.failure, nil
+	}
+	return up, i.closed, i.changed, failure
+}
+
 // ReadBatch hands over what was rejected, else what has arrived, and waits while
 // there is neither.
 func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	s, left, err := i.begin()
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(left) > 0 {
-		return i.batch(nil, left, 0)
-	}
 	for {
+		s, changed, err := i.source()
+		if err != nil {
+			return nil, nil, err
+		}
 		again, err := i.rejected(ctx, s)
 		if err != nil {
 			return nil, nil, err
@@ -83,15 +132,20 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 		if len(again.messages) > 0 {
 			return i.batch(again.session, again.messages, again.attempts)
 		}
-		taken, open := s.mailbox.take(i.conf.maxBatchMessages, i.conf.maxBatchBytes)
-		if !open {
-			return nil, nil, i.ended(s)
+		if unread := i.takeUnread(); len(unread) > 0 {
+			return i.batch(nil, unread, 0)
 		}
+		taken, open := s.mailbox.take(i.conf.maxBatchMessages, i.conf.maxBatchBytes)
 		if len(taken) > 0 {
 			return i.batch(s, taken, 0)
 		}
+		arrived := s.mailbox.arrived
+		if !open {
+			arrived = nil // the goroutine that keeps connections will tell
+		}
 		select {
-		case <-s.mailbox.arrived:
+		case <-arrived:
+		case <-changed:
 		case <-i.replays.added:
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
@@ -124,45 +178,26 @@ func (i *input) rejected(ctx context.Context, s *session) (replay, error) {
 	}
 }
 
-// begin returns the session to read from, and messages that come before its own.
-func (i *input) begin() (s *session, left []message, err error) {
+// source returns the connection to read from.
+func (i *input) source() (s *session, changed chan signal, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.closed {
+	switch {
+	case i.closed:
 		return nil, nil, service.ErrEndOfInput
-	}
-	if i.session == nil {
+	case !i.up:
+		i.asked = true
+		i.wakeLocked() // awaitRoom goes by it
 		return nil, nil, service.ErrNotConnected
 	}
-	n := min(len(i.left), i.conf.maxBatchMessages)
-	left, i.left = i.left[:n:n], i.left[n:]
-	return i.session, left, nil
-}
-
-// ended says what becomes of a session that is over.
-func (i *input) ended(s *session) error {
-	i.mu.Lock()
-	closed := i.closed
-	i.mu.Unlock()
-	if closed {
-		return service.ErrEndOfInput
-	}
-	i.log.Errorf("Lost the connection to %s: %v. Connecting again", s.address, s.reason())
-	return service.ErrNotConnected
+	return i.session, i.changed, nil
 }
 
 // Close says goodbye to the broker and returns when nothing is running any more.
 func (i *input) Close(context.Context) error {
-	i.mu.Lock()
-	i.closed = true
-	if i.cancel != nil {
-		i.cancel()
-	}
-	s := i.session
-	i.mu.Unlock()
-	if s != nil {
-		s.close()
-	}
+	i.change(func() { i.closed = true })
+	i.keeper.stop()
+	i.running.Wait()
 	i.monitor.stop()
 	return nil
 }
@@ -176,9 +211,8 @@ func (i *input) ConnectionTest(ctx context.Context) service.ConnectionTestResult
 		cancel()
 		if err == nil {
 			s.running.Add(1)
-			s.writer.end([]byte{typeDisconnect << 4, 0})
-			s.writeLoop()
-			s.fail(errClosed)
+			go s.writeLoop()
+			s.close()
 			return service.ConnectionTestSucceeded().AsList()
 		}
 		all = append(all, fmt.Errorf("connecting to %s: %w", u.Redacted(), err))

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"testing"
@@ -192,7 +193,7 @@ func TestInputRefusedSubscription(t *testing.T) {
 	require.ErrorContains(t, err, b.url())
 	var backOff *service.ErrBackOff
 	require.ErrorAs(t, err, &backOff)
-	require.Equal(t, stubbornWait, backOff.Wait)
+	require.Equal(t, in.keeper.stubbornWait, backOff.Wait, "longer than after other faults")
 }
 
 func TestInputTakenOver(t *testing.T) {
@@ -216,10 +217,22 @@ func TestInputMalformedPacketClosesTheConnection(t *testing.T) {
 	p.welcome5(false, true)
 	require.NoError(t, wait(t, done))
 	p.write(publish5("a/b", 1, 1, nil, "fine"), packet(0x36, text("a/b"), u16(1)))
-	require.Equal(t, []frame{{0xe0, []byte{0x81}}}, p.gone())
-	_, _, err := in.ReadBatch(t.Context())
-	require.ErrorIs(t, err, service.ErrNotConnected)
+	require.Equal(t, []frame{{0xe0, []byte{reasonMalformed}}}, p.gone())
+	untilLost(t, in)
 	require.Equal(t, 1, l.count("QoS 3 does not exist"))
+}
+
+// untilLost reads until the connection is known to be lost.
+func untilLost(t *testing.T, in *input) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		if _, _, err := in.ReadBatch(ctx); err != nil {
+			require.ErrorIs(t, err, service.ErrNotConnected)
+			return
+		}
+	}
 }
 
 // A broker with a large backlog sends it before its SUBACK. Connect must not

@@ -1,6 +1,10 @@
 package mqtt
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+	"unicode/utf8"
+)
 
 // topic is a topic name, with the same text as an interface value, so that
 // giving it to a message allocates nothing.
@@ -10,15 +14,17 @@ type topic struct {
 }
 
 const (
-	maxInterned  = 32 << 10
-	arenaSize    = 64 << 10
-	ownAllocSize = 4 << 10
+	maxInterned      = 32 << 10
+	maxInternedBytes = 4 << 20
+	arenaSize        = 64 << 10
+	ownAllocSize     = 4 << 10
 )
 
-// topics keeps one copy of each topic name of a connection, and the topic
-// aliases.
+// topics keeps one copy of each topic name of a connection, within two limits,
+// and the topic aliases.
 type topics struct {
 	names    map[string]*topic
+	bytes    int // of the names
 	aliases  map[uint16]*topic
 	maxAlias uint16
 }
@@ -27,31 +33,63 @@ func newTopics(maxAlias uint16) *topics {
 	return &topics{names: make(map[string]*topic), aliases: make(map[uint16]*topic), maxAlias: maxAlias}
 }
 
-func (t *topics) intern(name []byte) *topic {
+// intern returns the topic of that name, which it checks the first time.
+func (t *topics) intern(name []byte) (*topic, error) {
 	if known, ok := t.names[string(name)]; ok {
-		return known
+		return known, nil
 	}
-	if len(t.names) >= maxInterned {
+	if err := checkTopicName(name); err != nil {
+		return nil, err
+	}
+	if len(t.names) >= maxInterned || t.bytes+len(name) > maxInternedBytes {
 		clear(t.names)
+		t.bytes = 0
 	}
 	text := string(name)
 	n := &topic{name: text, boxed: text}
 	t.names[text] = n
-	return n
+	t.bytes += len(text)
+	return n, nil
+}
+
+// checkTopicName holds a name to MQTT 5.0, sections 1.5.4 and 3.3.2.1.
+func checkTopicName(name []byte) error {
+	switch {
+	case !utf8.Valid(name):
+		return malformed(fmt.Sprintf("the topic %s is not UTF-8", quoted(name)))
+	case bytes.IndexByte(name, 0) >= 0:
+		return malformed(fmt.Sprintf("the topic %s has the character U+0000", quoted(name)))
+	case bytes.ContainsAny(name, "+#"):
+		return &packetError{reasonTopicInvalid, fmt.Sprintf("a PUBLISH to the topic %s, which has a wildcard", quoted(name))}
+	}
+	return nil
+}
+
+// quoted is the text with its odd bytes escaped, and its end left out where it is
+// long.
+func quoted(text []byte) string {
+	const most = 200
+	if len(text) <= most {
+		return fmt.Sprintf("%+q", text)
+	}
+	return fmt.Sprintf("%+q… (%d bytes)", text[:most], len(text))
 }
 
 // of is the topic of a PUBLISH. It sets or looks up the alias.
 func (t *topics) of(p *rawPublish) (*topic, error) {
 	if p.alias > t.maxAlias {
-		return nil, malformedError(fmt.Sprintf("topic alias %d where the maximum is %d", p.alias, t.maxAlias))
+		return nil, &packetError{reasonAliasInvalid, fmt.Sprintf("a PUBLISH with the topic alias %d where the maximum is %d", p.alias, t.maxAlias)}
 	}
 	if len(p.topic) == 0 {
 		if known, ok := t.aliases[p.alias]; ok {
 			return known, nil
 		}
-		return nil, malformedError(fmt.Sprintf("topic alias %d stands for nothing", p.alias))
+		return nil, &packetError{reasonProtocol, fmt.Sprintf("a PUBLISH with the topic alias %d, which stands for nothing", p.alias)}
 	}
-	n := t.intern(p.topic)
+	n, err := t.intern(p.topic)
+	if err != nil {
+		return nil, err
+	}
 	if p.alias > 0 {
 		t.aliases[p.alias] = n
 	}

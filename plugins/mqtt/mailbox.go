@@ -19,7 +19,6 @@ type message struct {
 	qos        byte
 	dup        bool
 	retain     bool
-	orphan     bool // its session is gone, nobody sends it again
 
 	owed  *owed // once it was handed over: the batch, and its place there
 	place int
@@ -91,16 +90,9 @@ func (m *mailbox) take(messages, bytes int) (taken []message, open bool) {
 		m.mu.Unlock()
 		return nil, false
 	}
-	end := m.head
-	for end < len(m.items) && end-m.head < messages {
-		size := m.items[end].size
-		if end > m.head && size > bytes {
-			break
-		}
-		bytes -= size
-		m.bytes -= size
-		end++
-	}
+	n, size := fit(m.items[m.head:], messages, bytes)
+	end := m.head + n
+	m.bytes -= size
 	taken = slices.Clone(m.items[m.head:end])
 	clear(m.items[m.head:end])
 	m.head = end
@@ -120,6 +112,16 @@ func (m *mailbox) take(messages, bytes int) (taken []message, open bool) {
 		notify(m.arrived)
 	}
 	return taken, true
+}
+
+// fit returns how many of the first messages fit into a batch, at least one where
+// there is one, and what they take.
+func fit(messages []message, most, bytes int) (n, size int) {
+	for n < len(messages) && n < most && (n == 0 || size+messages[n].size <= bytes) {
+		size += messages[n].size
+		n++
+	}
+	return n, size
 }
 
 // close ends the mailbox: nothing is taken any more.

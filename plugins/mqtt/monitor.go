@@ -21,8 +21,8 @@ type monitor struct {
 	once    sync.Once
 
 	mu       sync.Mutex
-	rejected int   // times in a row
-	last     error // why
+	rejected int    // times in a row
+	last     string // why; an error would keep the batch that it speaks of
 }
 
 func newMonitor(after time.Duration, mgr *service.Resources, current func() *session) *monitor {
@@ -82,18 +82,18 @@ func (m *monitor) look() (count int, topic string, age time.Duration) {
 func (m *monitor) cause() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.last == nil {
+	if m.last == "" {
 		return "the pipeline has neither taken nor rejected it; the log of the output tells more, and stall_warning sets when this is logged"
 	}
-	return fmt.Sprintf("the pipeline has rejected messages %d times in a row, the last time with: %v; mend that, or catch such messages with the processors and outputs of the pipeline", m.rejected, m.last)
+	return fmt.Sprintf("the pipeline has rejected messages %d times in a row, the last time with: %s; correct that, or catch such messages with the processors and outputs of the pipeline", m.rejected, m.last)
 }
 
 func (m *monitor) note(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.last = err; err == nil {
-		m.rejected = 0
+	if err == nil {
+		m.rejected, m.last = 0, ""
 	} else {
-		m.rejected++
+		m.rejected, m.last = m.rejected+1, err.Error()
 	}
 }

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -14,9 +15,9 @@ import (
 type reader struct {
 	topics  *topics
 	arena   arena
-	now     time.Time
 	entries []entry
 	pending []message // ticket holds the place in entries, from 1
+	flowing bool      // a message has arrived
 	again   []repeated
 }
 
@@ -35,8 +36,7 @@ const messageOverhead = 256
 func (s *session) readLoop() {
 	defer s.running.Done()
 	for {
-		waiting := !s.in.buffered()
-		if waiting {
+		if !s.in.buffered() {
 			s.deliver()
 		}
 		first, body, shared, err := s.in.next()
@@ -45,14 +45,10 @@ func (s *session) readLoop() {
 			s.fail(lost("reading", err))
 			return
 		}
-		if waiting {
-			s.reader.now = time.Now()
-			s.lastRead.Store(s.reader.now.UnixNano())
-		}
 		if first>>4 == typePublish {
 			err = s.publish(first&0xf, body, shared)
 		} else {
-			err = s.control(first>>4, body)
+			err = s.control(first, body)
 		}
 		if shared {
 			s.in.done(body)
@@ -68,9 +64,9 @@ func (s *session) readLoop() {
 // protest ends the connection over what the broker sent. Under MQTT 5 it is told
 // why.
 func (s *session) protest(err error) {
-	if malformed := malformedError(""); errors.As(err, &malformed) && s.v5 {
+	if wrong, ok := errors.AsType[*packetError](err); ok && s.v5 {
 		_ = s.conn.SetWriteDeadline(time.Now().Add(parting)) // without it the peer's end bounds the wait
-		s.writer.end([]byte{typeDisconnect << 4, 1, 0x81})
+		s.writer.end([]byte{typeDisconnect << 4, 1, wrong.code})
 		select {
 		case <-s.written:
 		case <-time.After(parting):
@@ -80,15 +76,17 @@ func (s *session) protest(err error) {
 }
 
 // control takes any packet but a PUBLISH.
-func (s *session) control(packetType byte, body []byte) error {
-	switch packetType {
+func (s *session) control(first byte, body []byte) error {
+	switch packetType := first >> 4; packetType {
 	case typePubrel:
-		d := decoder{rest: body}
-		id := d.uint16("packet identifier")
-		if d.err != nil {
-			return d.err
+		if first&0xf != 2 {
+			return &packetError{reasonMalformed, fmt.Sprintf("malformed PUBREL: its first byte is 0x%02X, not 0x62", first)}
 		}
-		s.qos2.release(id)
+		if len(body) < 2 {
+			return &packetError{reasonMalformed, fmt.Sprintf("malformed PUBREL of %d bytes", len(body))}
+		}
+		id := binary.BigEndian.Uint16(body)
+		s.broker.qos2.release(id)
 		s.writer.add(func(buf []byte) []byte { return appendAck(buf, typePubcomp, id) })
 	case typeSuback:
 		return s.granted(body)
@@ -97,7 +95,7 @@ func (s *session) control(packetType byte, body []byte) error {
 	case typePingresp, typePuback, typePubrec, typePubcomp:
 		// A ping is answered by anything that is read. We publish nothing.
 	default:
-		return fmt.Errorf("the broker sent a packet of type %d, which is not its to send now", packetType)
+		return &packetError{reasonProtocol, fmt.Sprintf("the broker sent a packet of type %d, which is not its to send now", packetType)}
 	}
 	return nil
 }
@@ -130,12 +128,12 @@ func (s *session) publish(flags byte, body []byte, shared bool) error {
 	}
 	r := &s.reader
 	m := message{
-		topic: name, payload: raw.payload, properties: raw.properties, received: r.now,
+		topic: name, payload: raw.payload, properties: raw.properties, received: s.in.readAt,
 		id: raw.id, qos: raw.qos, dup: raw.dup, retain: raw.retain,
 		size: len(raw.payload) + len(name.name) + raw.properties.size() + messageOverhead,
 	}
 	if m.qos == 2 {
-		d, found := s.qos2.arrive(s.inflight, m.id, name.name, m.payload)
+		d, found := s.broker.qos2.arrive(s.inflight, m.id, name.name, m.payload)
 		switch found {
 		case pending:
 			return nil
@@ -169,12 +167,12 @@ func (s *session) deliver() {
 			if m := &r.pending[i]; m.ticket > 0 {
 				m.ticket += before
 				if m.delivery != nil {
-					s.qos2.expect(m.delivery, m.ticket)
+					s.broker.qos2.expect(m.delivery, m.ticket)
 				}
 			}
 		}
 		for _, a := range r.again {
-			if s.qos2.expect(a.delivery, a.place+before) {
+			if s.broker.qos2.expect(a.delivery, a.place+before) {
 				s.ack([]span{{a.place + before, 1}})
 			}
 		}
@@ -186,14 +184,36 @@ func (s *session) deliver() {
 	room := s.mailbox.put(r.pending)
 	clear(r.pending)
 	r.pending = r.pending[:0]
+	if !r.flowing {
+		r.flowing = true
+		close(s.flowing)
+	}
 	if !room {
-		s.suspended.Store(true)
-		notify(s.full)
-		select {
-		case <-s.mailbox.room:
-		case <-s.dead:
-		}
-		s.resumed.Store(time.Now().UnixNano())
-		s.suspended.Store(false)
+		s.suspend()
 	}
 }
+
+// suspend waits until the pipeline has taken enough of what has arrived. Nothing
+// is read meanwhile, so that the end of the connection has to be looked for.
+func (s *session) suspend() {
+	s.suspended.Store(true)
+	look := time.NewTicker(hangUpCheck)
+	defer look.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-s.mailbox.room:
+			waiting = false
+		case <-s.dead:
+			waiting = false
+		case <-look.C:
+			if hungUp(s.conn) {
+				s.fail(errors.New("the broker closed the connection"))
+			}
+		}
+	}
+	s.resumed.Store(s.clock())
+	s.suspended.Store(false)
+}
+
+// hangUpCheck is how often a connection that is not read is looked at.
+const hangUpCheck = time.Second

@@ -2,6 +2,15 @@ package mqtt
 
 import "fmt"
 
+// Reason codes that this client sends or decides by, MQTT 5.0 section 2.4.
+const (
+	reasonMalformed          = 0x81
+	reasonProtocol           = 0x82
+	reasonUnsupportedVersion = 0x84
+	reasonTopicInvalid       = 0x90
+	reasonAliasInvalid       = 0x94
+)
+
 // reasonNames are the names of MQTT 5.0 section 2.4.
 var reasonNames = map[byte]string{
 	0x00: "normal disconnection",

@@ -2,6 +2,8 @@ package mqtt
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -10,124 +12,189 @@ import (
 const (
 	// lasting is how long a connection holds that counts as sound.
 	lasting = 10 * time.Second
-	// stubbornWait is the time between attempts when somebody has to mend
+	// stubbornWait is the time between attempts when somebody has to change
 	// something at the broker first.
 	stubbornWait = 10 * time.Second
 	// reminder is the time after which a failure is told again.
 	reminder = 5 * time.Minute
 )
 
-// Connect connects to the first broker that answers. It returns an error when
-// an attempt fails in another way than the last did; on the same failure again
-// it goes on trying, because the engine logs every error.
-func (i *input) Connect(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	old, err := i.open(cancel)
-	if err != nil {
-		return err
+// keeper is what the goroutine knows that keeps a connection. Others use stop
+// alone.
+type keeper struct {
+	connector *connector
+	retries   pace // between attempts to connect
+	rejoins   pace // between a connection that did not last and the next
+	refusals  pace // the same where what ended it will come again
+
+	stubbornWait time.Duration
+
+	failed, lost reported
+
+	ctx  context.Context //nolint:containedctx // of the goroutine, which outlives every call of the engine
+	stop context.CancelFunc
+}
+
+func newKeeper(c *connector) keeper {
+	k := keeper{
+		connector: c,
+		retries:   pace{first: 200 * time.Millisecond, limit: 3 * time.Second},
+		rejoins:   pace{first: 200 * time.Millisecond, limit: 5 * time.Second},
+		refusals:  pace{first: time.Second, limit: time.Minute},
+
+		stubbornWait: stubbornWait,
 	}
-	if old != nil {
-		old.close()
-		i.keep(old)
-		if time.Since(old.began) > lasting {
-			i.rejoins.reset()
-		} else if err := sleep(ctx, i.rejoins.next()); err != nil {
-			return i.canceled(err)
-		}
+	k.ctx, k.stop = context.WithCancel(context.Background())
+	return k
+}
+
+// reported is the last text that was reported, so that one that repeats is
+// reported only now and then.
+type reported struct {
+	text string
+	at   time.Time
+}
+
+// due says whether the text is to be reported.
+func (r *reported) due(text string) bool {
+	if text == r.text && time.Since(r.at) < reminder {
+		return false
 	}
+	r.text, r.at = text, time.Now()
+	return true
+}
+
+// begin starts the goroutine that keeps a connection, on the first Connect.
+func (i *input) begin() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.begun || i.closed {
+		return
+	}
+	i.begun = true
+	i.warnOfLoss()
+	i.monitor.start()
+	i.running.Go(i.keep)
+}
+
+// keep connects, and connects again when a connection is over, until Close.
+func (i *input) keep() {
+	ctx := i.keeper.ctx
 	for {
-		s, err := i.connector.connect(ctx)
-		if err == nil {
-			return i.adopt(s)
+		s := i.establish(ctx)
+		if s == nil {
+			return
+		}
+		i.adopt(s)
+		select {
+		case <-s.over:
+		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
-			return i.canceled(err)
+			s.close()
+			return
 		}
-		wait := i.retries.next()
+		wait := i.drop(s)
+		s.close()
+		i.collect(s)
+		if sleep(ctx, wait) != nil {
+			return
+		}
+	}
+}
+
+// establish tries until there is a connection. It returns nil at Close.
+func (i *input) establish(ctx context.Context) *session {
+	k := &i.keeper
+	for {
+		if !i.awaitRoom(ctx) {
+			return nil
+		}
+		s, err := k.connector.connect(ctx)
+		if err == nil {
+			return s
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		wait := k.retries.next()
 		if stubborn(err) {
-			wait = stubbornWait
+			wait = k.stubbornWait
 		}
-		if text := err.Error(); text != i.lastFail || time.Since(i.toldAt) > reminder {
-			i.lastFail, i.toldAt = text, time.Now()
-			return service.NewErrBackOff(err, wait)
+		if k.failed.due(err.Error()) {
+			i.fail(err, wait)
 		}
-		if err := sleep(ctx, wait); err != nil {
-			return i.canceled(err)
+		if sleep(ctx, wait) != nil {
+			return nil
 		}
 	}
 }
 
-// open begins a Connect that cancel can end. It returns the session before.
-func (i *input) open(cancel context.CancelFunc) (old *session, err error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.closed {
-		return nil, service.ErrEndOfInput
-	}
-	if i.cancel == nil {
-		i.warnOfLoss()
-		i.monitor.start()
-	}
-	i.cancel = cancel
-	old, i.session = i.session, nil
-	return old, nil
+// fail gives the engine a reason why there is no connection. Where the engine does
+// not ask for one, it is logged at once.
+func (i *input) fail(err error, wait time.Duration) {
+	i.change(func() {
+		i.failure = service.NewErrBackOff(err, wait)
+		if !i.asked {
+			i.log.Errorf("Failed to connect: %v", err)
+		}
+	})
 }
 
-// canceled is the error of a Connect that was ended by Close or by its context.
-func (i *input) canceled(err error) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.closed {
-		return service.ErrEndOfInput
-	}
-	return err
-}
-
-// keep takes what a dead connection left unread, until the next says whether the
-// broker sends it again.
-func (i *input) keep(old *session) {
-	rest := old.mailbox.rest()
-	i.connector.qos2.forget(rest)
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.left = append(i.left, rest...)
-}
-
-// adopt makes a session the current one. Where the broker has kept the session,
-// it sends again what was not acknowledged, so that only QoS 0 is left of what
-// the connection before had brought.
-func (i *input) adopt(s *session) error {
-	if i.lastFail != "" {
+// adopt makes a connection the current one. Where the broker has kept the session
+// of an earlier one, it sends again what that one had not acknowledged.
+func (i *input) adopt(s *session) {
+	k := &i.keeper
+	if k.failed.text != "" {
 		i.log.Infof("Connected to %s", s.address)
 	}
-	i.lastFail = ""
-	i.retries.reset()
-	i.mu.Lock()
-	closed := i.closed
-	if !closed {
-		i.session = s
-		i.left = stillOurs(i.left, s.connack.sessionPresent)
-	}
-	i.mu.Unlock()
-	if closed {
-		s.close()
-		return service.ErrEndOfInput
-	}
-	return nil
+	k.failed = reported{}
+	k.retries.reset()
+	i.change(func() {
+		i.session, i.up, i.failure = s, true, nil
+		i.dropSentAgainLocked(s.generation)
+	})
 }
 
-func stillOurs(left []message, sentAgain bool) []message {
-	kept := left[:0]
-	for _, m := range left {
-		if sentAgain && m.qos > 0 && !m.orphan {
-			continue
-		}
-		m.ticket, m.delivery, m.orphan = 0, nil, true
-		kept = append(kept, m)
+// drop notes that a connection is over, and returns how long to wait before the
+// next one.
+func (i *input) drop(s *session) (wait time.Duration) {
+	k := &i.keeper
+	reason := s.reason()
+	lasted := time.Since(s.began) > lasting
+	if lasted {
+		k.rejoins.reset()
+		k.refusals.reset()
 	}
-	clear(left[len(kept):])
-	return kept
+	var failure error
+	switch {
+	case recurs(reason):
+		wait = k.refusals.next()
+		failure = service.NewErrBackOff(fmt.Errorf("connecting to %s: %w%s", s.address, reason, i.wayOut(reason)), wait)
+	case !lasted:
+		wait = k.rejoins.next()
+	}
+	if text := reason.Error(); k.lost.due(text) || lasted {
+		i.log.Errorf("Lost the connection to %s: %s. Connecting again", s.address, text)
+	}
+	i.change(func() { i.up, i.failure = false, failure })
+	return wait
+}
+
+// recurs reports whether what ended a connection will end the next one too.
+func recurs(reason error) bool {
+	return stubborn(reason) || errors.As(reason, new(*packetError))
+}
+
+// wayOut says how to go on where the broker sends what nobody may send.
+func (i *input) wayOut(reason error) string {
+	if !errors.As(reason, new(*packetError)) {
+		return ""
+	}
+	if i.conf.cleanSession {
+		return ": find out who publishes this, and remove it there; where the broker retains it, publish an empty retained message to its topic"
+	}
+	return ": the broker sends it again on every connection, as long as it keeps it; remove it there, or connect once with clean_session: true, which gives up all that waits for this client"
 }
 
 // warnOfLoss says when a reconnect cannot but lose messages.

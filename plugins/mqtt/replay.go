@@ -8,7 +8,7 @@ import (
 // replay are messages of one batch that the pipeline has rejected, and that it
 // is to get again.
 type replay struct {
-	session  *session // nil for those of a dead connection
+	session  *session // by which they came; nil for those that are ours alone
 	messages []message
 	attempts int
 }
@@ -63,18 +63,18 @@ func (r replay) over(current *session) replay {
 	if r.session == nil || r.session == current {
 		return r
 	}
-	sentAgain := r.session.generation == current.generation
-	var kept []message
+	next := replay{attempts: r.attempts}
+	if r.session.generation == current.generation {
+		next.session = current
+	}
 	for _, m := range r.messages {
-		switch {
-		case m.qos == 0:
-		case !sentAgain:
+		if next.session == nil {
 			m.delivery = nil
-		case m.qos == 1:
+		} else if m.qos == 1 {
 			continue
 		}
 		m.ticket = 0
-		kept = append(kept, m)
+		next.messages = append(next.messages, m)
 	}
-	return replay{messages: kept, attempts: r.attempts}
+	return next
 }

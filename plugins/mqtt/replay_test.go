@@ -3,8 +3,11 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -129,6 +132,26 @@ func TestReplayKnowsWhichSessionTheBrokerKept(t *testing.T) {
 	ackAll(t, acks, errRefused)
 	payloads, _ := readN(t, in, 1)
 	require.Equal(t, []string{"one"}, payloads)
+}
+
+// Who keeps one message must not keep the payloads of all that came with it.
+func TestReplayLetsGoOfWhatIsDoneWith(t *testing.T) {
+	_, p, in, _ := connected(t, "")
+	large := strings.Repeat("x", 100_000)
+	batch, ack := together(t, p, in, publish("a/b", 1, 1, large), publish("a/b", 1, 2, "kept"))
+	payload, err := batch[0].AsBytes()
+	require.NoError(t, err)
+	gone := weak.Make(&payload[0])
+	payload = nil
+	require.NoError(t, ack(t.Context(), refused(batch, 1)))
+	kept := batch[1]
+	require.Eventually(t, func() bool { runtime.GC(); return gone.Value() == nil }, patience, 10*time.Millisecond)
+	payloads, acks := readN(t, in, 1)
+	require.Equal(t, []string{"kept"}, payloads)
+	ackAll(t, acks, nil)
+	text, err := kept.AsBytes()
+	require.NoError(t, err)
+	require.Equal(t, "kept", string(text))
 }
 
 func TestReplayWaitsLongerTheOftenerItFails(t *testing.T) {

@@ -19,11 +19,11 @@ type logger interface {
 }
 
 // session is one connection, from its CONNACK to its end. What outlives it is
-// given to it: the configuration and the state of QoS 2.
+// given to it: the configuration, and what is known about the broker.
 type session struct {
 	conf      *config
 	log       logger
-	qos2      *qos2
+	broker    *broker
 	address   string
 	v5        bool
 	connack   *connack
@@ -43,15 +43,17 @@ type session struct {
 	asking     [][]subscription // by lastIdentifier - packet identifier; nil once answered
 	subscribes []byte           // the packets that ask
 	subscribed chan struct{}    // closed when all filters are granted
-	full       chan struct{}    // one slot: reading was suspended
+	flowing    chan struct{}    // closed when the first message has arrived
 
-	// Nanoseconds since 1970, 0 for never.
-	lastSent, lastRead, asked, resumed atomic.Int64
-	suspended                          atomic.Bool
-	closing                            atomic.Bool
+	// When, by clock; 0 for never.
+	lastSent, asked, resumed atomic.Int64
+	suspended                atomic.Bool
+	closing                  atomic.Bool
 
+	retired sync.Once
+	over    chan struct{} // closed when the connection is of no use to us any more
 	killed  sync.Once
-	dead    chan struct{} // closed when the connection is of no use any more
+	dead    chan struct{} // closed when the connection is gone
 	running sync.WaitGroup
 	written chan struct{} // closed when the writer has returned
 
@@ -62,6 +64,8 @@ type session struct {
 var (
 	errClosed = errors.New("the connection was closed by us")
 	errSilent = errors.New("the broker does not answer pings")
+
+	errUnanswered = errors.New("the broker does not answer the subscription")
 )
 
 // lost explains the end of a connection.
@@ -72,9 +76,9 @@ func lost(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, neterror.WithoutLocalPort(err))
 }
 
-func newSession(conf *config, log logger, q *qos2, address string, v5 bool, conn net.Conn, in *frames, ack *connack) *session {
+func newSession(conf *config, log logger, b *broker, address string, v5 bool, conn net.Conn, in *frames, ack *connack) *session {
 	s := &session{
-		conf: conf, log: log, qos2: q, address: address, v5: v5, connack: ack,
+		conf: conf, log: log, broker: b, address: address, v5: v5, connack: ack,
 		keepAlive:  time.Duration(conf.keepAlive) * time.Second,
 		began:      time.Now(),
 		conn:       conn,
@@ -83,23 +87,29 @@ func newSession(conf *config, log logger, q *qos2, address string, v5 bool, conn
 		inflight:   newInflight(),
 		writer:     newWriter(),
 		subscribed: make(chan struct{}),
-		full:       make(chan struct{}, 1),
+		flowing:    make(chan struct{}),
+		over:       make(chan struct{}),
 		dead:       make(chan struct{}),
 		written:    make(chan struct{}),
 	}
 	if ack.keepAlive != nil {
 		s.keepAlive = time.Duration(*ack.keepAlive) * time.Second
 	}
-	now := s.began.UnixNano()
-	s.lastSent.Store(now)
-	s.lastRead.Store(now)
+	if s.keepAlive > 0 {
+		limitSilence(conn, s.keepAlive*3/2+time.Second)
+	}
+	s.lastSent.Store(s.clock())
 	s.reader.topics = newTopics(conf.topicAliases)
 	return s
 }
 
+// clock is the time since the connection began, in nanoseconds, and never 0. It
+// does not follow the clock of the machine, which somebody may set.
+func (s *session) clock() int64 { return int64(time.Since(s.in.began)) + 1 }
+
 // start begins to read and write, and subscribes where asked to. It returns when
-// the broker has granted every filter, or has sent so many messages of an older
-// session first that they must be taken before the answer can be read.
+// the broker has granted every filter, or has sent a message of an older session:
+// some brokers do not grant anything before that is acknowledged.
 func (s *session) start(ctx context.Context, subscribe bool) error {
 	if subscribe {
 		if err := s.subscribe(); err != nil {
@@ -114,21 +124,23 @@ func (s *session) start(ctx context.Context, subscribe bool) error {
 	s.writer.add(func(buf []byte) []byte { return append(buf, s.subscribes...) })
 	select {
 	case <-s.subscribed:
-	case <-s.full:
-	case <-s.dead:
-		return s.reason()
+		return nil
+	case <-s.flowing:
+		return nil
+	case <-s.over:
 	case <-ctx.Done():
-		select {
-		case <-s.dead:
-			return s.reason()
-		default:
-		}
-		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			return errors.New("the broker does not answer the subscription")
-		}
-		return context.Cause(ctx)
 	}
-	return nil
+	select {
+	case <-s.flowing: // what has arrived is for the input to hand over
+		return nil
+	case <-s.over:
+		return s.reason()
+	default:
+	}
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return errUnanswered
+	}
+	return context.Cause(ctx)
 }
 
 // fail ends the connection at once.
@@ -143,14 +155,15 @@ func (s *session) fail(err error) {
 // retire makes the connection useless to us, and leaves it to close to end it.
 // Only the first reason counts.
 func (s *session) retire(err error) {
-	s.mu.Lock()
-	if s.err == nil {
+	s.retired.Do(func() {
+		s.mu.Lock()
 		s.err = err
-	}
-	s.mu.Unlock()
-	s.closing.Store(true)
-	s.inflight.kill()
-	s.mailbox.close()
+		s.mu.Unlock()
+		s.closing.Store(true)
+		s.inflight.kill()
+		s.mailbox.close()
+		close(s.over)
+	})
 }
 
 // reason is why the connection ended.
@@ -166,9 +179,12 @@ const parting = time.Second
 // close says goodbye after the acknowledgements that are due, and returns when
 // both goroutines are gone. It takes no longer than parting.
 //
-// The broker's half of the connection is read to its end: closing a socket with
-// unread data resets it, and the broker might lose the acknowledgements that it
-// has not read yet.
+// It is the broker that closes the connection, after the DISCONNECT, and until
+// then what it sends is read. Closing a socket with unread data resets it, and the
+// broker might lose the acknowledgements that it has not read yet. Closing our half
+// is no better: Moquette then closes its own while acknowledgements still wait to
+// be handled, frees their places in its window, and overwrites the messages that it
+// could not send any more when the session goes on.
 func (s *session) close() {
 	s.retire(errClosed)
 	_ = s.conn.SetDeadline(time.Now().Add(parting)) // it fails when the connection is gone

@@ -35,9 +35,14 @@ func (s *session) subscribe() error {
 		s.subscribes = append(s.subscribes, packet...)
 	}
 	if len(s.asking) == 0 {
-		close(s.subscribed)
+		s.allGranted()
 	}
 	return nil
+}
+
+func (s *session) allGranted() {
+	s.broker.subscribed.Store(true)
+	close(s.subscribed)
 }
 
 // available compares the filters with what the broker said it cannot do.
@@ -126,7 +131,7 @@ func (s *session) granted(body []byte) error {
 		}
 	}
 	if !slices.ContainsFunc(s.asking, func(f []subscription) bool { return f != nil }) {
-		close(s.subscribed)
+		s.allGranted()
 	}
 	return nil
 }

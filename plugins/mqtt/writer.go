@@ -59,11 +59,18 @@ func (s *session) writeLoop() {
 	var spare []byte
 	beat := time.NewTicker(s.beat())
 	defer beat.Stop()
+	unanswered := newUnanswered(s)
+	defer unanswered.Stop()
 	for {
 		select {
 		case <-s.dead:
 			return
 		case <-s.writer.wake:
+		case <-unanswered.C:
+			if unanswered.over() {
+				s.fail(errUnanswered)
+				return
+			}
 		case <-beat.C:
 			if err := s.ping(); err != nil {
 				s.fail(err)
@@ -72,7 +79,7 @@ func (s *session) writeLoop() {
 		}
 		buf, ending := s.writer.swap(spare)
 		if len(buf) > 0 {
-			s.lastSent.Store(time.Now().UnixNano())
+			s.lastSent.Store(s.clock())
 			if s.keepAlive > 0 && !ending {
 				// A broker that reads nothing for that long has given us up.
 				_ = s.conn.SetWriteDeadline(time.Now().Add(s.keepAlive*3/2 + time.Second))
@@ -83,9 +90,6 @@ func (s *session) writeLoop() {
 			}
 		}
 		if ending {
-			if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
-				_ = c.CloseWrite() // the broker may have closed already
-			}
 			return
 		}
 		if spare = buf; cap(spare) > largestSpare {
@@ -108,21 +112,19 @@ func (s *session) ping() error {
 	if s.keepAlive == 0 {
 		return nil
 	}
-	now := time.Now()
-	quiet := now.Add(-s.keepAlive * 3 / 4).UnixNano()
-	asked := s.asked.Load()
-	if asked != 0 && !s.suspended.Load() && s.lastRead.Load() < asked &&
-		now.Sub(time.Unix(0, max(asked, s.resumed.Load()))) > s.pingTimeout() {
+	now, heard, asked := s.clock(), s.in.heard.Load(), s.asked.Load()
+	quiet := now - int64(s.keepAlive)*3/4
+	if asked != 0 && !s.suspended.Load() && heard < asked && now-max(asked, s.resumed.Load()) > int64(s.pingTimeout()) {
 		return errSilent
 	}
-	if s.lastSent.Load() > quiet && s.lastRead.Load() > quiet {
+	if s.lastSent.Load() > quiet && heard > quiet {
 		return nil
 	}
-	if asked != 0 && s.lastRead.Load() < asked && s.lastSent.Load() > quiet {
+	if asked != 0 && heard < asked && s.lastSent.Load() > quiet {
 		return nil // one question at a time
 	}
-	if asked == 0 || s.lastRead.Load() >= asked {
-		s.asked.Store(now.UnixNano())
+	if asked == 0 || heard >= asked {
+		s.asked.Store(now)
 	}
 	s.writer.add(func(buf []byte) []byte { return append(buf, typePingreq<<4, 0) })
 	return nil
@@ -130,3 +132,31 @@ func (s *session) ping() error {
 
 // pingTimeout is how long a broker may take for the answer to a ping.
 func (s *session) pingTimeout() time.Duration { return min(s.keepAlive, 10*time.Second) }
+
+// unanswered ticks while the broker owes the answer to a subscription.
+type unanswered struct {
+	*time.Ticker
+	s        *session
+	idle     bool
+	released uint64
+}
+
+func newUnanswered(s *session) *unanswered {
+	return &unanswered{Ticker: time.NewTicker(max(s.conf.connectTimeout/2, time.Millisecond)), s: s}
+}
+
+// over reports whether the broker has owed the answer for connect_timeout, with
+// nothing to wait for: some brokers grant no filter before their messages are
+// acknowledged, which may take as long as Kafka is away.
+func (u *unanswered) over() bool {
+	select {
+	case <-u.s.subscribed:
+		u.Stop()
+		return false
+	default:
+	}
+	waiting, released := u.s.inflight.progress()
+	was := u.idle && released == u.released
+	u.idle, u.released = waiting == 0 && !u.s.suspended.Load(), released
+	return was && u.idle
+}
