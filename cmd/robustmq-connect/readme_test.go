@@ -24,6 +24,8 @@ var update = flag.Bool("update", false, "write the generated tables into the REA
 
 const readmePath = "../../README.md"
 
+var expressionMarks = regexp.MustCompile(`(?s)<!-- expressions -->\n.*?<!-- end of expressions -->`)
+
 var tableMarks = regexp.MustCompile(`(?s)<!-- fields of (\w+) (\w+) -->\n.*?<!-- end of fields -->`)
 
 func TestREADMETablesAreThoseOfTheSpecs(t *testing.T) {
@@ -38,6 +40,8 @@ func TestREADMETablesAreThoseOfTheSpecs(t *testing.T) {
 		return fmt.Sprintf("<!-- fields of %s %s -->\n%s<!-- end of fields -->", m[1], m[2], fieldTable(t, env, m[1], m[2]))
 	})
 	require.Equal(t, 3, tables, "the README shows the fields of the input, the output and the processor")
+	require.Regexp(t, expressionMarks, fresh)
+	fresh = expressionMarks.ReplaceAllLiteralString(fresh, "<!-- expressions -->\n"+expressionTables()+"<!-- end of expressions -->")
 	if *update {
 		require.NoError(t, os.WriteFile(readmePath, []byte(fresh), 0o644))
 		return

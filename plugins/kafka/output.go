@@ -16,14 +16,16 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // Register adds the output kafka_franz to the environment, in the place of one
 // that is there already.
-func Register(env *service.Environment) error { return RegisterDialing(env, nil) }
+func Register(env *service.Environment, opts ...Option) error {
+	return RegisterDialing(env, nil, opts...)
+}
 
 // RegisterDialing is Register with another network in the place of TCP, for
 // tests that hold the clock (testing/synctest) or break the network.
-func RegisterDialing(env *service.Environment, dial DialFunc) error {
+func RegisterDialing(env *service.Environment, dial DialFunc, opts ...Option) error {
 	return env.RegisterBatchOutput("kafka_franz", Spec(),
 		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
-			c, err := parseConfig(conf)
+			c, err := parseConfig(conf, opts...)
 			if err != nil {
 				return nil, service.BatchPolicy{}, 0, err
 			}

@@ -87,8 +87,9 @@ func (p *parser) optional(name string) string {
 	return read(p, p.conf.FieldString, name)
 }
 
-func parseConfig(conf *service.ParsedConfig) (*config, error) {
+func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	p := &parser{conf: conf}
+	options := optionsOf(opts)
 	c := &config{
 		clientID:        read(p, conf.FieldString, fieldClientID),
 		metadataMaxAge:  p.duration(fieldMetadataMaxAge, metadataMinAge, time.Hour),
@@ -142,6 +143,9 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 	}
 	if c.records, err = parseBuilder(conf); err != nil {
 		return nil, err
+	}
+	if options.limited {
+		c.records.limit()
 	}
 	return c, c.check(conf, problems)
 }

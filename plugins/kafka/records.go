@@ -14,6 +14,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	untrusted "github.com/robustmq/robustmq-connect/plugins/expression"
 )
 
 // expression is an interpolated field, which for its common forms is read
@@ -24,6 +25,10 @@ type expression struct {
 	constant   string
 	isConstant bool
 	meta       string // the metadata that a plain look-up names
+
+	field        string // as it was written
+	limited      bool
+	readsContent bool // set where limited
 }
 
 // plainLookup is `${! @name }`, `${! meta("name") }` or `${! metadata("name") }`,
@@ -31,7 +36,7 @@ type expression struct {
 var plainLookup = regexp.MustCompile(`^\$\{!\s*(?:@([A-Za-z_][A-Za-z0-9_]*)|(?:meta|metadata)\("([^"\\]+)"\))(?:\.or\(""\))?\s*\}$`)
 
 func newExpression(text string, engine *service.InterpolatedString) *expression {
-	e := &expression{engine: engine}
+	e := &expression{engine: engine, field: text}
 	if e.constant, e.isConstant = engine.Static(); e.isConstant {
 		return e
 	}
@@ -70,7 +75,31 @@ func (e *expression) text(msg *service.Message) (string, error) {
 			}
 		}
 	}
+	if e.limited {
+		return e.limitedText(msg)
+	}
 	return e.engine.TryString(msg)
+}
+
+// limitedText evaluates an expression that nobody vouches for. What is parsed of a
+// payload takes many times its length: it goes with the copy, and does not stay
+// with each message of a batch.
+func (e *expression) limitedText(msg *service.Message) (string, error) {
+	if e.readsContent {
+		content, err := msg.AsBytes()
+		if err != nil {
+			return "", err
+		}
+		if err := untrusted.CheckContent(len(content)); err != nil {
+			return "", err
+		}
+		msg = msg.Copy()
+	}
+	text, err := e.engine.TryString(msg)
+	if err != nil {
+		return "", err
+	}
+	return text, untrusted.CheckResult(len(text))
 }
 
 // number is the field's value for the message as a whole number.
@@ -143,6 +172,15 @@ func parseBuilder(conf *service.ParsedConfig) (b builder, err error) {
 		}
 	}
 	return b, nil
+}
+
+// limit holds the expressions to the limits of the package expression.
+func (b *builder) limit() {
+	for _, e := range []*expression{b.topic, b.key, b.partition, b.timestamp} {
+		if e != nil {
+			e.limited, e.readsContent = true, untrusted.ReadsContent(e.field)
+		}
+	}
 }
 
 // build makes one record of each message. The faults of the messages that cannot

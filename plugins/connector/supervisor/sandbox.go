@@ -9,6 +9,10 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/expression"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 // A definition may come from anybody who reaches the API. What it holds is
@@ -16,22 +20,32 @@ import (
 // the machine, but for those of one directory.
 
 // sandbox is env for definitions that nobody vouches for.
-func sandbox(env *service.Environment, files *secretFiles, mappings *bloblang.Environment) *service.Environment {
+func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment) (*service.Environment, error) {
 	safe := env.Clone()
 	safe.UseFS(service.NewFS(files))
 	// After UseFS, which lets mappings import files.
-	safe.UseBloblangEnvironment(mappings)
-	return safe
+	safe.UseBloblangEnvironment(expressions)
+	// The output holds the results of expressions to their limits.
+	return safe, kafka.Register(safe, kafka.LimitExpressions())
 }
 
-func pureMappings() *bloblang.Environment {
-	return bloblang.GlobalEnvironment().OnlyPure().WithDisabledImports().WithoutMethods(reaching...)
+// checkExpressions judges the fields that may hold expressions. It comes before
+// anything parses them, since Bloblang evaluates what is constant while it does.
+func checkExpressions(c connector.Connector) error {
+	fields := []struct {
+		name string
+		text *string
+	}{{"config.key", c.Kafka.Key}, {"config.topic", &c.Kafka.Topic}}
+	for _, f := range fields {
+		if f.text == nil {
+			continue
+		}
+		if err := expression.Check(*f.text); err != nil {
+			return &connector.InvalidError{Field: f.name, Why: err.Error()}
+		}
+	}
+	return nil
 }
-
-// reaching are methods that count as pure and are not: a schema may refer to
-// files and URLs, which are read while the mapping is parsed, and a client id is
-// derived from the host name.
-var reaching = []string{"json_schema", "robustmq_client_id"}
 
 var (
 	errNoSecretsDir = errors.New("files are only taken from the service's --secrets-dir, and it has none: put the content into the field, or start the service with --secrets-dir")

@@ -40,6 +40,19 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 		`${! "/etc/passwd".file() }`,
 		`${! json().json_schema("{\"$ref\":\"file:///etc/passwd\"}") }`,
 		`${! {}.robustmq_client_id("x") }`,
+		// What ends the process, or holds a core, once it is parsed or evaluated.
+		`${! range(0,1000000000000).length() }`,
+		`${! range(0,100000000) }`,
+		`${! "a".repeat(300000000000000) }`,
+		`${! content().parse_msgpack() }`,
+		`${! content().parse_xml() }`,
+		`${! content().decompress("gzip") }`,
+		`${! json("l").map_each(json("l").map_each(json("l"))) }`,
+		`${! content().(c -> c + c).(c -> c + c).(c -> c + c) }`,
+		`${! content().(this + this) }`,
+		`${! [content(), content()].string() }`,
+		`${! "%v".format(this) }`,
+		`${! "x".re_match("(a{1,100}){1,10}") }`,
 	}
 	refused := 0
 	for i, text := range interpolations {
@@ -121,7 +134,7 @@ func TestWhatIsInTheStoreIsNoLessContained(t *testing.T) {
 	require.NoError(t, opened.Close())
 	r.start()
 	for name, want := range map[string]string{
-		"env": "unrecognised function 'env'", "file": "unrecognised function 'file'", "tls": "files are only taken from the service's --secrets-dir",
+		"env": "the function env is not allowed here", "file": "the function file is not allowed here", "tls": "files are only taken from the service's --secrets-dir",
 	} {
 		r.until(name, func(s connector.Status) bool { return strings.Contains(s.Reason, want) })
 	}

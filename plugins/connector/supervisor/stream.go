@@ -38,6 +38,10 @@ func (s *stream) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 // start builds the pipeline of c and runs it. What is wrong with it may only be
 // told by err after ended: the engine constructs components when it runs.
 func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, error) {
+	// A definition may have come into the store by hand, or by an older version.
+	if err := checkExpressions(c); err != nil {
+		return nil, err
+	}
 	c = s.effective(c)
 	document, _ := connector.Pipeline(c)
 	b := s.env.NewStreamBuilder()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/expression"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/templates"
 )
@@ -98,12 +99,19 @@ func New(opts Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	mappings := pureMappings()
+	mappings, err := expression.Environment(bloblang.GlobalEnvironment())
+	if err != nil {
+		return nil, err
+	}
+	env, err := sandbox(opts.Environment, files, mappings)
+	if err != nil {
+		return nil, err
+	}
 	halted, halt := context.WithCancel(context.Background())
 	s := &Supervisor{
 		opts: opts, log: opts.Logger, store: opts.Store, files: files,
 		mappings:   mappings,
-		env:        sandbox(opts.Environment, files, mappings),
+		env:        env,
 		operations: newLocks(), sessions: newLocks(),
 		halt: halt, halted: halted, swept: make(chan struct{}, 1),
 		entries: make(map[string]*entry),

@@ -48,6 +48,10 @@ func (s *Supervisor) validate(c connector.Connector) (session, error) {
 		}
 	}
 
+	if err := checkExpressions(c); err != nil {
+		return session{}, err
+	}
+
 	c = s.effective(c)
 	document, _ := connector.Pipeline(c)
 	hide := hiding(c.MQTT, c.Kafka.More)
