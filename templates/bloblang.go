@@ -6,29 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"sync/atomic"
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
+
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
-
-// unset stands for an environment variable that is not set where lint runs: a
-// private-use character, so that no real value holds it.
-const unset = "\uf8ff"
-
-var envReference = regexp.MustCompile(`\$\{[A-Za-z_][0-9A-Za-z_.]*(:[^}]*)?\}`)
-
-// known tells whether a value can be judged here, that is, whether no part of
-// it comes from an environment variable that is not resolved.
-func known(s string) bool {
-	return !strings.Contains(s, unset) && !envReference.MatchString(s)
-}
-
-// fileChecks is set while a lint environment is in use that looks at files. A
-// run leaves it unset: there the component opens the file itself, and a mapping
-// must not be able to probe for files.
-var fileChecks atomic.Bool
 
 // notice is what OnNotice set.
 var notice atomic.Pointer[func(string)]
@@ -44,54 +28,28 @@ func notify(format string, args ...any) {
 	}
 }
 
-// problemsOf returns what is wrong with a component's configuration by the rule
-// set of that key, "input.mqtt" for example.
-func problemsOf(key string, conf map[string]any) ([]Problem, error) {
-	for _, rules := range ruleSets {
-		if rules.key() == key {
-			var problems []Problem
-			rules.check(fields{conf: conf, skipFiles: !fileChecks.Load(), problems: &problems})
-			return problems, nil
-		}
-	}
-	return nil, fmt.Errorf("looking up rule set %q: there is none of that name", key)
-}
-
-// registerMethods makes the checks callable from the templates' mappings and
-// from lint rules, which are parsed in an environment of pure methods only.
+// registerMethods makes what the templates' mappings need callable from them.
 func registerMethods() error {
 	return errors.Join(
-		registerRulesMethod("robustmq_problems",
-			"Returns what is wrong with a component's configuration, a list of strings.",
-			func(problems []Problem, _ map[string]any) (any, error) {
-				texts := make([]any, len(problems))
-				for i, p := range problems {
-					texts[i] = p.String()
-				}
-				return texts, nil
-			}),
-		registerRulesMethod("robustmq_checked",
-			"Returns a component's configuration, or an error of everything that is wrong with it.",
-			func(problems []Problem, conf map[string]any) (any, error) {
-				if len(problems) > 0 {
-					texts := make([]string, len(problems))
-					for i, p := range problems {
-						texts[i] = p.String()
-					}
-					return nil, errors.New(strings.Join(texts, "; "))
-				}
-				warn(conf)
-				return conf, nil
-			}),
-		bloblang.RegisterMethodV2("robustmq_type_problem", bloblang.NewPluginSpec().
-			Description("Returns what is wrong with the type of a value, or an empty string.").
-			Param(bloblang.NewStringParam("type").Description("The type wanted: int, float or bool.")),
+		bloblang.RegisterMethodV2("robustmq_checked", bloblang.NewPluginSpec().
+			Description("Returns a component's configuration, or an error of everything that is wrong with it.").
+			Param(bloblang.NewStringParam("kind").Description("The kind of the component, input or output.")),
 			func(args *bloblang.ParsedParams) (bloblang.Method, error) {
-				want, err := args.GetString("type")
+				kind, err := args.GetString("kind")
 				if err != nil {
 					return nil, err
 				}
-				return func(v any) (any, error) { return checkType(v, want), nil }, nil
+				return bloblang.ObjectMethod(func(conf map[string]any) (any, error) {
+					if problems := lint.Problems(kind, "robustmq_kafka", conf); len(problems) > 0 {
+						texts := make([]string, len(problems))
+						for i, p := range problems {
+							texts[i] = p.String()
+						}
+						return nil, errors.New(strings.Join(texts, "; "))
+					}
+					warn(conf)
+					return conf, nil
+				}), nil
 			}),
 		bloblang.RegisterMethodV2("robustmq_client_id", bloblang.NewPluginSpec().
 			Description("Derives a client id that is stable over a restart from the configuration of the input template.").
@@ -106,26 +64,6 @@ func registerMethods() error {
 				}), nil
 			}),
 	)
-}
-
-// registerRulesMethod registers a method of objects that takes the key of a rule
-// set and answers by what that finds.
-func registerRulesMethod(name, description string, answer func([]Problem, map[string]any) (any, error)) error {
-	spec := bloblang.NewPluginSpec().Description(description).
-		Param(bloblang.NewStringParam("rules").Description("The component, as kind.name."))
-	return bloblang.RegisterMethodV2(name, spec, func(args *bloblang.ParsedParams) (bloblang.Method, error) {
-		key, err := args.GetString("rules")
-		if err != nil {
-			return nil, err
-		}
-		return bloblang.ObjectMethod(func(conf map[string]any) (any, error) {
-			problems, err := problemsOf(key, conf)
-			if err != nil {
-				return nil, err
-			}
-			return answer(problems, conf)
-		}), nil
-	})
 }
 
 // deriveClientID hashes what tells one pipeline of a host from another into 23
@@ -149,7 +87,7 @@ func warn(conf map[string]any) {
 	case "1":
 		notify("acks is 1: messages are lost if the leader fails before its replicas have them")
 	}
-	if (fields{conf: conf}).isSet("cleanup_timeout_secs") {
+	if timeout := conf["cleanup_timeout_secs"]; timeout != nil && timeout != "" {
 		notify("cleanup_timeout_secs has no effect; shutdown_timeout says how long a stop may go on writing")
 	}
 }

@@ -7,47 +7,10 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/robustmq/robustmq-connect/templates"
 )
-
-func TestLintJudgesFailureStrategies(t *testing.T) {
-	env, err := templates.LintEnvironment(service.GlobalEnvironment(), true)
-	require.NoError(t, err)
-	linter := env.NewComponentConfigLinter()
-	for strategy, want := range map[string]string{
-		`discard`: "",
-		`{ strategy: discard_after_retry, retry_total_times: 3, wait_time_ms: 1000 }`:                      "",
-		`{ strategy: dead_message_queue, topic_name: dead_letter_queue, bootstrap_servers: "a:1,b:2" }`:    "",
-		`{ strategy: dead_message_queue, bootstrap_servers: [ a ] }`:                                       "",
-		templates.UnsetVariable("STRATEGY"):                                                                "",
-		`{ strategy: discard_after_retry, retry_total_times: "` + templates.UnsetVariable("TIMES") + `" }`: "",
-		`discrad`: `failure_strategy: value "discrad" is unknown`,
-		`{ strategy: discard_after_retry, retry_total_times: 0 }`:        "failure_strategy.retry_total_times: 0 is out of range; it takes 1 to",
-		`{ strategy: discard, wait_time_ms: 5 }`:                         "failure_strategy.wait_time_ms: has no meaning with the strategy discard",
-		`{ strategy: dead_message_queue, bootstrap_servers: [ "a:b" ] }`: `failure_strategy.bootstrap_servers: "a:b": port "b" is not a number`,
-		`{ strategy: dead_message_queue, topic_name: t }`:                `failure_strategy.topic_name: "t" is the topic that records are written to`,
-	} {
-		for _, output := range []string{
-			"robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, failure_strategy: %s }",
-			"kafka_franz: { seed_brokers: [ \"k:1\" ], topic: t, failure_strategy: %s }",
-		} {
-			text := fmt.Sprintf(output, strategy)
-			lints, err := linter.LintOutputYAML([]byte(text))
-			require.NoError(t, err, text)
-			if want == "" {
-				assert.Empty(t, lints, text)
-				continue
-			}
-			require.Len(t, lints, 1, text)
-			assert.Contains(t, lints[0].What, want)
-		}
-	}
-}
 
 // records are those of a topic of one partition, the first n of them.
 func records(t *testing.T, brokers []string, topic string, n int) []*kgo.Record {

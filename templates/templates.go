@@ -1,5 +1,4 @@
-// Package templates holds the robustmq_kafka input and output templates, the
-// checks of their values, and the environment that lint judges values in.
+// Package templates holds the robustmq_kafka input and output templates.
 package templates
 
 import (

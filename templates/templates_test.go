@@ -49,44 +49,6 @@ func TestTemplatesPassTheirOwnTests(t *testing.T) {
 	}
 }
 
-// specOf returns the descriptions of a component's fields by name.
-func specOf(t *testing.T, env *service.Environment, kind, name string) (fields map[string]any, json string) {
-	t.Helper()
-	text, err := templates.SpecJSON(env, kind, name)
-	require.NoError(t, err)
-	var spec struct {
-		Config struct {
-			Children []map[string]any
-		}
-	}
-	require.NoError(t, yaml.Unmarshal(text, &spec))
-	fields = map[string]any{}
-	for _, child := range spec.Config.Children {
-		fields[child["name"].(string)] = child["description"]
-	}
-	require.GreaterOrEqual(t, len(fields), 5)
-	return fields, string(text)
-}
-
-func TestStandInsHaveTheFieldsOfTheTemplates(t *testing.T) {
-	env := service.GlobalEnvironment()
-	lint, err := templates.LintEnvironment(env, true)
-	require.NoError(t, err)
-	echo, err := templates.EchoEnvironment(env)
-	require.NoError(t, err)
-	for _, kind := range []string{"input", "output"} {
-		for _, name := range []string{"robustmq_kafka", "mqtt", "kafka_franz"} {
-			want, original := specOf(t, env, kind, name)
-			for _, standIn := range []*service.Environment{lint, echo} {
-				got, standInSpec := specOf(t, standIn, kind, name)
-				assert.Equal(t, want, got, "%s %s", kind, name)
-				assert.NotContains(t, original, "robustmq_problems")
-				assert.Contains(t, standInSpec, "robustmq_problems", "%s %s is not the stand-in", kind, name)
-			}
-		}
-	}
-}
-
 // runError builds and runs a pipeline that must not start, and returns why.
 func runError(t *testing.T, env *service.Environment, text string) error {
 	t.Helper()

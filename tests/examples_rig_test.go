@@ -25,7 +25,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
-	"github.com/robustmq/robustmq-connect/templates"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
 const (
@@ -55,15 +55,10 @@ func lintExample(t *testing.T, document string) {
 	t.Helper()
 	env, err := exampleEnvironment()
 	require.NoError(t, err)
-	lintEnv, err := templates.LintEnvironment(env, true)
+	standIns, err := lint.StandIns(env)
 	require.NoError(t, err)
-	lints, err := lintEnv.FullConfigSchema("", "").NewStreamConfigLinter().
-		SetEnvVarLookupFunc(func(_ context.Context, name string) (string, bool) {
-			return templates.UnsetVariable(name), true
-		}).
-		LintYAML([]byte(document))
-	require.NoError(t, err)
-	require.Empty(t, lints)
+	linter := lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{SkipEnvCheck: true, SkipFiles: true})
+	require.Empty(t, linter.YAML(document, false))
 }
 
 // exampleRig is an MQTT broker and a Kafka, and clients that may log in to them.

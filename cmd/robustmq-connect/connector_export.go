@@ -9,7 +9,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
-	"github.com/robustmq/robustmq-connect/templates"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
 func exportCommand(env *service.Environment) *ucli.Command {
@@ -90,13 +90,13 @@ func exportPipeline(data []byte, env *service.Environment) ([]byte, []string, []
 
 	// The addresses and topic names are judged by lint, with its words, so that
 	// what is printed always lints. The variables need not be set here.
-	lintEnv, err := templates.LintEnvironment(env, false)
+	standIns, err := lint.StandIns(env)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	var wrong []string
-	for _, f := range newLinter(lintEnv, lintOptions{skipEnvCheck: true}).yaml(string(document), false) {
-		wrong = append(wrong, f.what)
+	for _, f := range newLinter(standIns, lint.Options{SkipEnvCheck: true}).yaml(string(document), false) {
+		wrong = append(wrong, f.String())
 	}
 	if len(wrong) > 0 {
 		return nil, nil, nil, errors.New(strings.Join(wrong, "; "))

@@ -15,7 +15,6 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/plugins/lint"
-	"github.com/robustmq/robustmq-connect/templates"
 )
 
 // errReported ends a command whose output has said everything already.
@@ -56,11 +55,11 @@ func lintAction(c *ucli.Context, env *service.Environment) error {
 	if err := loadEnvFiles(c.StringSlice("env-file")); err != nil {
 		return err
 	}
-	lintEnv, err := templates.LintEnvironment(env, c.Bool("skip-file-check"))
+	standIns, err := lint.StandIns(env)
 	if err != nil {
 		return err
 	}
-	if err := importTemplates(lintEnv, c.StringSlice("templates")); err != nil {
+	if err := importTemplates(standIns, c.StringSlice("templates")); err != nil {
 		return err
 	}
 	targets := append(c.Args().Slice(), c.StringSlice("resources")...)
@@ -71,16 +70,17 @@ func lintAction(c *ucli.Context, env *service.Environment) error {
 	if err != nil {
 		return err
 	}
-	l := newLinter(lintEnv, lintOptions{
-		deprecated:   c.Bool("deprecated"),
-		labels:       c.Bool("labels"),
-		skipEnvCheck: c.Bool("skip-env-var-check"),
+	l := newLinter(standIns, lint.Options{
+		Deprecated:   c.Bool("deprecated"),
+		Labels:       c.Bool("labels"),
+		SkipEnvCheck: c.Bool("skip-env-var-check"),
+		SkipFiles:    c.Bool("skip-file-check"),
 	})
 	failed := false
 	for _, path := range paths {
 		findings := l.file(path)
 		for _, f := range findings {
-			fmt.Fprintf(c.App.ErrWriter, "%s(%d,%d) %s\n", path, max(1, f.line), f.column, oneLine(f.what))
+			fmt.Fprintf(c.App.ErrWriter, "%s(%d,%d) %s\n", path, f.Line, f.Column, oneLine(f.String()))
 		}
 		if c.Bool("verbose") {
 			result := "OK"
@@ -97,29 +97,17 @@ func lintAction(c *ucli.Context, env *service.Environment) error {
 	return nil
 }
 
-type lintOptions struct {
-	deprecated, labels, skipEnvCheck bool
-}
-
-// linter checks files in a lint environment.
+// linter checks files.
 type linter struct{ rules *lint.Linter }
 
-func newLinter(lintEnv *service.Environment, opts lintOptions) *linter {
-	return &linter{lint.New(lintEnv, mainSchema(lintEnv), lint.Options{
-		Deprecated: opts.deprecated, Labels: opts.labels, SkipEnvCheck: opts.skipEnvCheck,
-	})}
+func newLinter(standIns *service.Environment, opts lint.Options) *linter {
+	return &linter{lint.New(standIns, mainSchema(standIns), opts)}
 }
 
-// finding is one thing that is wrong, at a place of a file.
-type finding struct {
-	line, column int
-	what         string
-}
-
-func (l *linter) file(path string) []finding {
+func (l *linter) file(path string) []lint.Finding {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return []finding{{line: 1, column: 1, what: err.Error()}}
+		return []lint.Finding{{Line: 1, Column: 1, What: err.Error()}}
 	}
 	if filepath.Ext(path) == ".md" {
 		return l.markdown(string(text))
@@ -132,8 +120,8 @@ var openingFence = regexp.MustCompile("^([ \t]*(?:[-*+]|[0-9]+[.)])?[ \t]*)(`{3,
 
 // markdown checks each yaml snippet. An environment variable of a snippet is an
 // example and need not be set.
-func (l *linter) markdown(text string) []finding {
-	var all []finding
+func (l *linter) markdown(text string) []lint.Finding {
+	var all []lint.Finding
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
 		m := openingFence.FindStringSubmatch(lines[i])
@@ -149,7 +137,7 @@ func (l *linter) markdown(text string) []finding {
 			continue
 		}
 		if i == len(lines) {
-			all = append(all, finding{line: first, column: 1, what: "the yaml snippet does not end; add " + m[2]})
+			all = append(all, lint.Finding{Line: first, Column: 1, What: "the yaml snippet does not end; add " + m[2]})
 		}
 		snippet := make([]string, 0, i-first)
 		for _, line := range lines[first:i] {
@@ -157,8 +145,8 @@ func (l *linter) markdown(text string) []finding {
 			snippet = append(snippet, line[min(indent, len(m[1])):])
 		}
 		for _, f := range l.yaml(strings.Join(snippet, "\n"), true) {
-			f.line += first
-			f.column += len(m[1])
+			f.Line += first
+			f.Column += len(m[1])
 			all = append(all, f)
 		}
 	}
@@ -172,12 +160,8 @@ func closesFence(line, fence string) bool {
 	return len(line) >= len(fence) && strings.Trim(line, fence[:1]) == ""
 }
 
-func (l *linter) yaml(text string, example bool) []finding {
-	var all []finding
-	for _, f := range l.rules.YAML(text, example) {
-		all = append(all, finding{line: f.Line, column: f.Column, what: f.What})
-	}
-	return all
+func (l *linter) yaml(text string, example bool) []lint.Finding {
+	return l.rules.YAML(text, example)
 }
 
 // expandPaths resolves glob patterns and paths that end with '...'. A target

@@ -13,7 +13,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/plugins"
-	"github.com/robustmq/robustmq-connect/templates"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
 func TestMain(m *testing.M) {
@@ -24,11 +24,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func testLinter(t *testing.T, opts lintOptions) *linter {
+func testLinter(t *testing.T, opts lint.Options) *linter {
 	t.Helper()
-	env, err := templates.LintEnvironment(service.GlobalEnvironment(), false)
+	standIns, err := lint.StandIns(service.GlobalEnvironment())
 	require.NoError(t, err)
-	return newLinter(env, opts)
+	return newLinter(standIns, opts)
 }
 
 type lintCase struct{ name, yaml string }
@@ -52,7 +52,7 @@ func TestLintReportsWrongConfigsAtTheLineOfTheValue(t *testing.T) {
 	t.Logf("counted %d wrong configs", len(cases))
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			findings := testLinter(t, lintOptions{}).yaml(c.yaml, false)
+			findings := testLinter(t, lint.Options{}).yaml(c.yaml, false)
 			wanted := 0
 			for i, line := range strings.Split(c.yaml, "\n") {
 				for _, message := range strings.Split(line, "#!")[1:] {
@@ -60,7 +60,7 @@ func TestLintReportsWrongConfigsAtTheLineOfTheValue(t *testing.T) {
 					message = strings.TrimSpace(message)
 					found := false
 					for _, f := range findings {
-						found = found || f.line == i+1 && strings.Contains(f.what, message)
+						found = found || f.Line == i+1 && strings.Contains(f.String(), message)
 					}
 					assert.True(t, found, "line %d: want %q\ngot %+v", i+1, message, findings)
 				}
@@ -77,7 +77,7 @@ func TestLintIsSilentAboutRightConfigs(t *testing.T) {
 	t.Logf("counted %d right configs", len(cases))
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			assert.Empty(t, testLinter(t, lintOptions{}).yaml(c.yaml, false))
+			assert.Empty(t, testLinter(t, lint.Options{}).yaml(c.yaml, false))
 		})
 	}
 }
@@ -145,15 +145,15 @@ func TestLintReadsEveryKindOfFence(t *testing.T) {
 		"four of one": "````yaml\n" + wrong + "````\n",
 		"without end": "```yaml\n" + wrong,
 	} {
-		findings := testLinter(t, lintOptions{}).markdown(text)
+		findings := testLinter(t, lint.Options{}).markdown(text)
 		if assert.NotEmpty(t, findings, name) {
 			last := findings[len(findings)-1]
-			assert.Equal(t, 2, last.line, name)
-			assert.Contains(t, last.what, "shutdown_timeout", name)
+			assert.Equal(t, 2, last.Line, name)
+			assert.Contains(t, last.String(), "shutdown_timeout", name)
 		}
 	}
-	assert.Empty(t, testLinter(t, lintOptions{}).markdown("````md\n```yaml\n"+wrong+"```\n````\n"), "an example of Markdown")
-	assert.Contains(t, testLinter(t, lintOptions{}).markdown("```yaml\na: 1\n")[0].what, "does not end")
+	assert.Empty(t, testLinter(t, lint.Options{}).markdown("````md\n```yaml\n"+wrong+"```\n````\n"), "an example of Markdown")
+	assert.Contains(t, testLinter(t, lint.Options{}).markdown("```yaml\na: 1\n")[0].String(), "does not end")
 }
 
 func TestLintSkipsChecksOnRequest(t *testing.T) {
@@ -181,7 +181,7 @@ func TestLintSkipsChecksOnRequest(t *testing.T) {
 
 func TestLintReportsLabelsAndDeprecatedFieldsOnRequest(t *testing.T) {
 	text := "input:\n  robustmq_kafka:\n    topic_id: a\noutput:\n  kafka_franz:\n    seed_brokers: [ k:1 ]\n    topic: t\n    rack_id: r\n"
-	assert.Empty(t, testLinter(t, lintOptions{}).yaml(text, false))
-	assert.Len(t, testLinter(t, lintOptions{labels: true}).yaml(text, false), 2)
-	assert.Len(t, testLinter(t, lintOptions{deprecated: true}).yaml(text, false), 1)
+	assert.Empty(t, testLinter(t, lint.Options{}).yaml(text, false))
+	assert.Len(t, testLinter(t, lint.Options{Labels: true}).yaml(text, false), 2)
+	assert.Len(t, testLinter(t, lint.Options{Deprecated: true}).yaml(text, false), 1)
 }

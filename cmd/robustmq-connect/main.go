@@ -15,6 +15,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/plugins"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string) int {
 	cliEnv := env
 	if call.prints() {
 		var err error
-		if cliEnv, err = templates.EchoEnvironment(env); err != nil {
+		if cliEnv, err = lint.StandIns(env); err != nil {
 			printError(os.Stderr, err)
 			return 1
 		}

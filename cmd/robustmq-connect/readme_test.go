@@ -17,7 +17,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
-	"github.com/robustmq/robustmq-connect/templates"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
 var update = flag.Bool("update", false, "write the generated tables into the README")
@@ -31,7 +31,7 @@ var tableMarks = regexp.MustCompile(`(?s)<!-- fields of (\w+) (\w+) -->\n.*?<!--
 func TestREADMETablesAreThoseOfTheSpecs(t *testing.T) {
 	readme, err := os.ReadFile(readmePath)
 	require.NoError(t, err)
-	env, err := templates.EchoEnvironment(service.GlobalEnvironment())
+	env, err := lint.StandIns(service.GlobalEnvironment())
 	require.NoError(t, err)
 	tables := 0
 	fresh := tableMarks.ReplaceAllStringFunc(string(readme), func(old string) string {
@@ -54,7 +54,7 @@ func TestREADMETablesAreThoseOfTheSpecs(t *testing.T) {
 // fieldTable renders a component's fields as a Markdown table.
 func fieldTable(t *testing.T, env *service.Environment, kind, name string) string {
 	t.Helper()
-	text, err := templates.SpecJSON(env, kind, name)
+	text, err := lint.SpecJSON(env, kind, name)
 	require.NoError(t, err)
 	var spec struct {
 		Config struct {

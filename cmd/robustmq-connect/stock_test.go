@@ -27,7 +27,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"gopkg.in/yaml.v3"
 
-	"github.com/robustmq/robustmq-connect/templates"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
 // stockEnvironment has the components of upstream, before ours take their place.
@@ -85,7 +85,7 @@ func eachStockCase(t *testing.T, kind, component, path string, exempt []string, 
 		require.NoError(t, yaml.Unmarshal([]byte(c.yaml), &conf))
 		strike(left, "", conf[kind][component])
 		t.Run(c.name, func(t *testing.T) {
-			require.Empty(t, testLinter(t, lintOptions{}).yaml(c.yaml, false))
+			require.Empty(t, testLinter(t, lint.Options{}).yaml(c.yaml, false))
 			run(t, c.yaml)
 		})
 	}
@@ -99,7 +99,7 @@ func eachStockCase(t *testing.T, kind, component, path string, exempt []string, 
 // stockFields are the defaults of the stock component's fields, by path.
 func stockFields(t *testing.T, kind, component string) map[string]any {
 	t.Helper()
-	text, err := templates.SpecJSON(stockEnvironment, kind, component)
+	text, err := lint.SpecJSON(stockEnvironment, kind, component)
 	require.NoError(t, err)
 	var spec struct{ Config map[string]any }
 	require.NoError(t, json.Unmarshal(text, &spec))

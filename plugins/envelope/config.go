@@ -1,11 +1,11 @@
 package envelope
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/constraint"
 )
 
 const (
@@ -34,26 +34,31 @@ var encodeFields = []string{
 	fieldTimestamp, fieldMessageID, fieldHeader, fieldTags, fieldKey,
 }
 
-// What lint and the constructor say alike.
-const (
-	encodeOnly   = "field %s has an effect with `operator: encode` only: remove it, or set operator to encode"
-	decodeOnly   = "field %s has an effect with `operator: decode` only: remove it, or set operator to decode"
-	wantOperator = "field operator: want encode or decode, got %q"
-)
+// Constraints say which fields go with which operator. A switch that has its
+// default value passes, because tools that print a whole config write it there.
+// The engine's own rule for the words of operator takes them in capitals too.
+var Constraints = constraint.New(constraints()...)
 
-// lintRule is check for the linter. A switch that has its default value passes,
-// because tools that print a whole config write it there. The linter itself
-// knows the words of operator, but takes them in capitals too.
-var lintRule = fmt.Sprintf(`
-let encode_only = %q.split(",").filter(name -> this.exists(name)).concat(if this.%s.or(false) == true { [%q] } else { [] })
-let decode_only = if this.%s.or(true) == false { [%q] } else { [] }
-let operator = this.%s.or("").string()
-root = match $operator {
-  "decode" => $encode_only.map_each(name -> %q.format(name))
-  "encode" => $decode_only.map_each(name -> %q.format(name))
-  _ => if [ "encode", "decode" ].contains($operator.lowercase()) { [ %q.format($operator) ] } else { [] }
-}`, strings.Join(encodeFields, ","), fieldRepeatTimestamp, fieldRepeatTimestamp,
-	fieldVerifyCRC, fieldVerifyCRC, fieldOperator, encodeOnly, decodeOnly, wantOperator)
+func constraints() []constraint.Constraint {
+	const (
+		encodeOnly = "has an effect with operator: encode only; remove it, or set operator to encode"
+		decodeOnly = "has an effect with operator: decode only; remove it, or set operator to decode"
+	)
+	all := []constraint.Constraint{
+		{
+			Field: fieldOperator, What: "want encode or decode, in small letters",
+			Broken: `["encode", "decode"].contains(this.operator.lowercase()) && this.operator != this.operator.lowercase()`,
+		},
+		{Field: fieldVerifyCRC, Broken: `this.operator == "encode" && this.verify_crc.or(true) == false`, What: decodeOnly},
+		{Field: fieldRepeatTimestamp, Broken: `this.operator == "decode" && this.repeat_timestamp.or(false) == true`, What: encodeOnly},
+	}
+	for _, name := range encodeFields {
+		all = append(all, constraint.Constraint{
+			Field: name, Broken: fmt.Sprintf(`this.operator == "decode" && this.exists(%q)`, name), What: encodeOnly,
+		})
+	}
+	return all
+}
 
 // config is the parsed configuration of the processor.
 type config struct {
@@ -67,7 +72,7 @@ func parseConfig(conf *service.ParsedConfig) (c config, err error) {
 		return c, err
 	}
 	if c.operator != operatorEncode && c.operator != operatorDecode {
-		return c, fmt.Errorf(wantOperator, c.operator)
+		return c, fmt.Errorf("field operator: want encode or decode, got %q", c.operator)
 	}
 	if c.verifyCRC, err = conf.FieldBool(fieldVerifyCRC); err != nil {
 		return c, err
@@ -75,25 +80,11 @@ func parseConfig(conf *service.ParsedConfig) (c config, err error) {
 	if c.encoder, err = ParseEncoder(conf); err != nil {
 		return c, err
 	}
-	return c, c.check(conf)
-}
-
-// check refuses the fields of the other operator, as lintRule does.
-func (c *config) check(conf *service.ParsedConfig) error {
-	var errs []error
-	if c.operator == operatorDecode {
-		for _, name := range encodeFields {
-			if conf.Contains(name) {
-				errs = append(errs, fmt.Errorf(encodeOnly, name))
-			}
-		}
-		if c.encoder.repeatTimestamp {
-			errs = append(errs, fmt.Errorf(encodeOnly, fieldRepeatTimestamp))
-		}
-	} else if !c.verifyCRC {
-		errs = append(errs, fmt.Errorf(decodeOnly, fieldVerifyCRC))
+	fields, err := conf.FieldAny()
+	if err != nil {
+		return c, err
 	}
-	return errors.Join(errs...)
+	return c, Constraints.Check(fields)
 }
 
 // Spec describes the processor robustmq_envelope and its fields.
@@ -112,7 +103,7 @@ func Spec() *service.ConfigSpec {
 		Field(interpolated(fieldKey, "The key of the Kafka record. Set, it becomes the metadata `kafka_key` as well, so that the output can use it though the content is an envelope by then. Left out, it is the metadata `kafka_key`, or empty without it.", `${! @mqtt_topic }`)).
 		Field(service.NewBoolField(fieldVerifyCRC).Default(true).Advanced().
 			Description("Whether `decode` fails a message whose `crc_num` is not the CRC-32 of its payload. A record without `crc_num` passes either way.")).
-		LintRule(lintRule).
+		LintRule(Constraints.LintRule()).
 		Example("MQTT to Kafka", "Each message becomes an envelope. The client id comes from the second level of the topic.", `
 pipeline:
   processors:

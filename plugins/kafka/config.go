@@ -7,6 +7,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
 
+	"github.com/robustmq/robustmq-connect/plugins/constraint"
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
@@ -51,25 +52,38 @@ const (
 
 // What lint and the constructor say alike.
 const (
-	needPartition  = "partitioner: manual needs partition beside it, which tells the partition of each record"
-	needManual     = "partition: needs partitioner: manual beside it; add that, or remove partition"
-	oneTimestamp   = "timestamp: stands beside timestamp_ms; keep one of the two"
-	needAcksAll    = "acks: must be all with idempotent_write; set idempotent_write: false for other values"
-	needOneRequest = "max_in_flight_requests: must be 1 with idempotent_write; set idempotent_write: false for higher values"
-	needOneBatch   = "max_in_flight: must be 1 with failure_strategy: a batch that is held back must hold every later one back"
-	shortDelivery  = "record_delivery_timeout: %s is out of range; it takes 0s for no limit, or 1s and more"
-	smallWrite     = "broker_write_max_bytes: %d bytes do not hold a record batch of max_message_bytes, %d; raise the one or lower the other"
-	ownDeadTopic   = "failure_strategy.topic_name: %q is the topic that records are written to; name another"
+	shortDelivery = "record_delivery_timeout: %s is out of range; it takes 0s for no limit, or 1s and more"
+	smallWrite    = "broker_write_max_bytes: %d bytes do not hold a record batch of max_message_bytes, %d; raise the one or lower the other"
+	ownDeadTopic  = "failure_strategy.topic_name: %q is the topic that records are written to; name another"
 )
 
-const lintRule = `root = [
-  if this.partitioner.or("") == "manual" && this.partition.or("") == "" { "` + needPartition + `" },
-  if this.partitioner.or("") != "manual" && this.partition.or("") != "" { "` + needManual + `" },
-  if this.timestamp.or("") != "" && this.timestamp_ms.or("") != "" { "` + oneTimestamp + `" },
-  if this.idempotent_write.or(true) == true && this.acks.or("all") != "all" { "` + needAcksAll + `" },
-  if this.idempotent_write.or(true) == true && this.max_in_flight_requests.or(1) != 1 { "` + needOneRequest + `" },
-  if this.failure_strategy.or("") != "" && this.max_in_flight.or(1) != 1 { "` + needOneBatch + `" },
-].filter(message -> message != null)`
+// Constraints say what the fields must have in common.
+var Constraints = constraint.New(
+	constraint.Constraint{
+		Field: fieldPartitioner, Broken: `this.partitioner.or("") == "manual" && this.partition.or("") == ""`,
+		What: "manual needs partition beside it, which tells the partition of each record",
+	},
+	constraint.Constraint{
+		Field: fieldPartition, Broken: `this.partitioner.or("") != "manual" && this.partition.or("") != ""`,
+		What: "needs partitioner: manual beside it; add that, or remove partition",
+	},
+	constraint.Constraint{
+		Field: fieldTimestamp, Broken: `this.timestamp.or("") != "" && this.timestamp_ms.or("") != ""`,
+		What: "stands beside timestamp_ms; keep one of the two",
+	},
+	constraint.Constraint{
+		Field: fieldAcks, Broken: `this.idempotent_write.or(true) == true && this.acks.or("all") != "all"`,
+		What: "must be all with idempotent_write; set idempotent_write: false for other values",
+	},
+	constraint.Constraint{
+		Field: fieldMaxInFlightRequests, Broken: `this.idempotent_write.or(true) == true && this.max_in_flight_requests.or(1) != 1`,
+		What: "must be 1 with idempotent_write; set idempotent_write: false for higher values",
+	},
+	constraint.Constraint{
+		Field: fieldMaxInFlight, Broken: `this.failure_strategy.or("") != "" && this.max_in_flight.or(1) != 1`,
+		What: "must be 1 with failure_strategy: a batch that is held back must hold every later one back",
+	},
+)
 
 // Spec describes the output kafka_franz and its fields.
 func Spec() *service.ConfigSpec {
@@ -85,7 +99,7 @@ A fault that passes (a broker that restarts, a leader that moves, too few replic
 When Kafka acknowledges nothing of a batch for 5 seconds, or for 1 second where it refuses the connection, the output logs a warning and sets the gauge ` + "`kafka_output_blocked`" + `. It keeps the batch and is not ready; at most 5 seconds later it reports the reason. It goes on by itself. With ` + "`max_in_flight`" + ` above 1 it stays ready. Warnings of the Kafka client are logged; the same warning is logged again after 1 minute, and then ever more seldom.
 
 Every field of the stock output of this name has the same meaning here. One default differs: ` + "`max_in_flight`" + ` is 1.`).
-		LintRule(lintRule)
+		LintRule(Constraints.LintRule())
 	for _, group := range [][]*service.ConfigField{connectionFields(), recordFields(), deliveryFields(), producerFields()} {
 		spec = spec.Fields(group...)
 	}

@@ -111,13 +111,13 @@ func TestLintAndConstructorAgree(t *testing.T) {
 		good, bad []string
 		want      string
 	}{
-		{[]string{"partitioner: manual", "partition: 1"}, []string{"partitioner: manual"}, needPartition},
-		{[]string{"partitioner: murmur2_hash"}, []string{"partition: 1"}, needManual},
-		{[]string{"timestamp_ms: 1"}, []string{"timestamp: 1", "timestamp_ms: 1"}, oneTimestamp},
-		{[]string{"acks: leader", "idempotent_write: false"}, []string{"acks: leader"}, needAcksAll},
-		{[]string{"max_in_flight_requests: 2", "idempotent_write: false"}, []string{"max_in_flight_requests: 2"}, needOneRequest},
-		{[]string{"failure_strategy: block", "max_in_flight: 1"}, []string{"failure_strategy: block", "max_in_flight: 2"}, needOneBatch},
-		{[]string{"failure_strategy: { strategy: discard }", "max_in_flight: 1"}, []string{"failure_strategy: { strategy: discard }", "max_in_flight: 2"}, needOneBatch},
+		{[]string{"partitioner: manual", "partition: 1"}, []string{"partitioner: manual"}, "partitioner: manual needs partition beside it"},
+		{[]string{"partitioner: murmur2_hash"}, []string{"partition: 1"}, "partition: needs partitioner: manual beside it"},
+		{[]string{"timestamp_ms: 1"}, []string{"timestamp: 1", "timestamp_ms: 1"}, "timestamp: stands beside timestamp_ms; keep one of the two"},
+		{[]string{"acks: leader", "idempotent_write: false"}, []string{"acks: leader"}, "acks: must be all with idempotent_write"},
+		{[]string{"max_in_flight_requests: 2", "idempotent_write: false"}, []string{"max_in_flight_requests: 2"}, "max_in_flight_requests: must be 1 with idempotent_write"},
+		{[]string{"failure_strategy: block", "max_in_flight: 1"}, []string{"failure_strategy: block", "max_in_flight: 2"}, "max_in_flight: must be 1 with failure_strategy: a batch"},
+		{[]string{"failure_strategy: { strategy: discard }", "max_in_flight: 1"}, []string{"failure_strategy: { strategy: discard }", "max_in_flight: 2"}, "max_in_flight: must be 1 with failure_strategy: a batch"},
 	} {
 		for _, lines := range [][]string{test.good, test.bad} {
 			text := "kafka_franz:\n  seed_brokers: [localhost:1]\n  topic: t\n  " + strings.Join(lines, "\n  ") + "\n"

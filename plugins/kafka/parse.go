@@ -150,7 +150,7 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	return c, c.check(conf, problems)
 }
 
-// check refuses what lintRule does, and what the client would refuse later on.
+// check refuses what lint does, and what the client would refuse later on.
 func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) error {
 	var errs []error
 	refuse := func(when bool, format string, args ...any) {
@@ -161,13 +161,13 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 	for _, p := range problems {
 		refuse(true, "%s: %s", p.Field, p.What)
 	}
-	manual := c.partitioner == "manual"
-	refuse(manual && c.records.partition == nil, needPartition)
-	refuse(!manual && c.records.partition != nil, needManual)
-	refuse(conf.Contains(fieldTimestamp) && conf.Contains(fieldTimestampMs), oneTimestamp)
-	refuse(c.idempotent && c.acks != "all", needAcksAll)
-	refuse(c.idempotent && c.maxRequests != 1, needOneRequest)
-	refuse(c.strategy.Name != "" && c.maxInFlight != 1, needOneBatch)
+	fields, err := conf.FieldAny()
+	if err == nil {
+		err = Constraints.Check(fields)
+	}
+	if err != nil {
+		errs = append(errs, err)
+	}
 	refuse(c.deadTopicIsOwn(), ownDeadTopic, c.strategy.TopicName)
 	refuse(c.deliveryTimeout != 0 && c.deliveryTimeout < time.Second, shortDelivery, c.deliveryTimeout)
 	refuse(c.brokerWriteBytes < c.maxMessageBytes, smallWrite, c.brokerWriteBytes, c.maxMessageBytes)

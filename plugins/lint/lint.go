@@ -1,18 +1,22 @@
 // Package lint judges pipelines, the values of their fields included.
+//
+// It replaces the variables of a text, reads its YAML into a tree whose values
+// know where they stand, and lets three judge that tree: the engine's own linter,
+// which knows names and shapes, the rules of this package, which know values, and
+// the engine's reader, which sees what is left.
 package lint
 
 import (
-	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
-
-	"github.com/robustmq/robustmq-connect/templates"
+	"gopkg.in/yaml.v3"
 )
 
 // Options choose what a Linter reports.
@@ -20,123 +24,154 @@ type Options struct {
 	Deprecated   bool // deprecated fields too
 	Labels       bool // components without a label too
 	SkipEnvCheck bool // no environment variables that are not set
+	SkipFiles    bool // no files that do not exist
 }
 
-// Linter judges pipelines in a lint environment.
+// Linter judges pipelines in an environment of stand-ins.
 type Linter struct {
-	env    *service.Environment
-	schema *service.ConfigSchema
-	opts   Options
+	env        *service.Environment
+	engine     *service.ConfigSchema
+	readSchema func() (schema, error)
+	opts       Options
 }
 
-// New takes an environment of templates.LintEnvironment and the schema of a
-// pipeline in it.
-func New(lintEnv *service.Environment, schema *service.ConfigSchema, opts Options) *Linter {
-	return &Linter{env: lintEnv, schema: schema, opts: opts}
+// New takes an environment that StandIns returned and the schema of a pipeline
+// in it.
+func New(standIns *service.Environment, engine *service.ConfigSchema, opts Options) *Linter {
+	return &Linter{
+		env: standIns, engine: engine, opts: opts,
+		readSchema: sync.OnceValues(func() (schema, error) { return schemaOf(engine) }),
+	}
 }
 
 // Finding is one thing that is wrong, at a place of a text.
 type Finding struct {
 	Line, Column int
-	What         string
+	// Path leads from the pipeline to the field, list items by their index, for
+	// example input, mqtt, urls, 0. It is empty where the text as a whole is wrong.
+	Path []string
+	// Field is the part of Path within the component, with dots: urls.0. It is
+	// empty where the component as a whole is wrong.
+	Field string
+	What  string
 }
 
-var envWithoutDefault = regexp.MustCompile(`\$\{([0-9A-Za-z_.]+)(?:\|[0-9A-Za-z]+)?\}`)
+// String is how a finding is printed, without its place.
+func (f Finding) String() string {
+	if f.Field == "" {
+		return f.What
+	}
+	return f.Field + ": " + f.What
+}
+
+// disabled is how a text starts that is not to be linted. It is the engine's.
+const disabled = "# BENTHOS LINT DISABLE"
 
 // YAML judges a pipeline. An environment variable of an example need not be set.
 func (l *Linter) YAML(text string, example bool) []Finding {
+	if strings.HasPrefix(text, disabled) {
+		return nil
+	}
+	// What no text holds by chance, and nobody can guess, marks the values that
+	// depend on a variable without a value.
+	marker := "unset" + rand.Text()
+	replaced, wrong := replaceVariables(text, marker, os.LookupEnv)
 	var all []Finding
-	isUnset := map[string]bool{}
-	for i, line := range strings.Split(text, "\n") {
-		for _, at := range envWithoutDefault.FindAllStringSubmatchIndex(line, -1) {
-			name := line[at[2]:at[3]]
-			if _, ok := os.LookupEnv(name); ok && !example {
-				continue
-			}
-			isUnset[name] = true
-			if !example && !l.opts.SkipEnvCheck {
-				all = append(all, Finding{Line: i + 1, Column: at[0] + 1, What: fmt.Sprintf(
-					"environment variable %s is not set; set it, or give it a default as ${%s:default}", name, name)})
-			}
+	for _, v := range wrong {
+		if !example && !l.opts.SkipEnvCheck {
+			all = append(all, Finding{Line: v.at.line, Column: v.at.column, What: v.what})
 		}
 	}
-	lookup := func(_ context.Context, name string) (string, bool) {
-		if isUnset[name] {
-			return templates.UnsetVariable(name), true
-		}
-		return os.LookupEnv(name)
+	doc, err := parse(replaced, marker)
+	if err != nil {
+		return append(all, notYAML(text, err))
 	}
-	lints, err := l.schema.NewStreamConfigLinter().
+	all = append(all, doc.findings...)
+	if doc.root == nil || doc.root.isNull() {
+		if !example {
+			all = append(all, Finding{Line: 1, Column: 1, What: "the file has no pipeline in it; robustmq-connect create robustmq_kafka//robustmq_kafka prints one to start from"})
+		}
+		return all
+	}
+	if doc.root.kind != yaml.MappingNode {
+		shape := map[yaml.Kind]string{yaml.SequenceNode: "a list", yaml.ScalarNode: "a text"}[doc.root.kind]
+		return append(all, Finding{Line: doc.root.at.line, Column: doc.root.at.column, What: "a pipeline has the fields input, pipeline and output; this is " + shape})
+	}
+	found, err := l.judge(doc.root)
+	if err != nil {
+		return append(all, Finding{Line: 1, Column: 1, What: err.Error()})
+	}
+	return sorted(append(all, found...))
+}
+
+// judge lets the three judge a tree.
+func (l *Linter) judge(root *node) ([]Finding, error) {
+	schema, err := l.readSchema()
+	if err != nil {
+		return nil, err
+	}
+	f := finder{tree: schema.tree(root), root: root}
+	r := render(root)
+	lints, err := l.engine.NewStreamConfigLinter().
 		SetRejectDeprecated(l.opts.Deprecated).
 		SetRequireLabels(l.opts.Labels).
-		SetEnvVarLookupFunc(lookup).
-		LintYAML([]byte(text))
+		LintYAML([]byte(r.text.String()))
 	if err != nil {
-		return append(all, Finding{Line: lineOf(err), Column: 1, What: err.Error()})
+		return nil, fmt.Errorf("reading the pipeline again: %w", err)
 	}
-	places := placesOf(text)
-	for _, lint := range lints {
-		all = append(all, places.locate(l.env, lint))
+	f.engine(r, lints)
+	f.rules(l.opts.SkipFiles)
+	f.unread(r, l.read(r.text.String()))
+	return f.findings, nil
+}
+
+// read returns the engine's error of a text that it cannot read.
+func (l *Linter) read(text string) error {
+	builder := l.env.NewStreamBuilder()
+	builder.DisableLinting()
+	builder.SetSchema(l.engine)
+	return builder.SetYAML(text)
+}
+
+// unread adds what the engine cannot read though nobody saw it, a number that is
+// none in a field of the engine's own for example. What stands at another finding
+// is that finding.
+func (f *finder) unread(r *rendered, err error) {
+	if err == nil {
+		return
 	}
-	all = append(all, places.engineProblems(text)...)
-	all = append(all, l.unread(text, lookup, all)...)
-	all = withoutConsequences(all)
+	var lint service.Lint
+	n := f.root
+	if errors.As(err, &lint) {
+		if at, _ := r.valueAt(lint.Line); at != nil {
+			n = at
+		}
+		err = errors.New(lint.What)
+	}
+	related := func(other Finding) bool {
+		shorter := min(len(other.Path), len(n.path))
+		return slices.Equal(other.Path[:shorter], n.path[:shorter])
+	}
+	if n == f.root && len(f.findings) > 0 || n.unset || slices.ContainsFunc(f.findings, related) {
+		return
+	}
+	f.at(n, OneLine(err.Error()))
+}
+
+// sorted puts findings in the order of their places, each once.
+func sorted(all []Finding) []Finding {
 	slices.SortStableFunc(all, func(a, b Finding) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
 		}
-		return strings.Compare(a.What, b.What)
-	})
-	return slices.Compact(all)
-}
-
-// withoutConsequences drops what was found in a value of the wrong shape, which
-// the engine shows to the rules as an empty one.
-func withoutConsequences(all []Finding) []Finding {
-	wrongShape := map[[2]int]bool{}
-	isShape := func(f Finding) bool {
-		return strings.Contains(f.What, "expected array value") || strings.Contains(f.What, "expected object value")
-	}
-	for _, f := range all {
-		if isShape(f) {
-			wrongShape[[2]int{f.Line, f.Column}] = true
+		if a.Column != b.Column {
+			return a.Column - b.Column
 		}
-	}
-	return slices.DeleteFunc(all, func(f Finding) bool {
-		return wrongShape[[2]int{f.Line, f.Column}] && !isShape(f)
+		return strings.Compare(a.String(), b.String())
 	})
-}
-
-// unread finds what the engine cannot read though no lint rule saw it, a number
-// that is none in a field of the engine's own for example. What stands on a line
-// of another finding, or comes of a variable that is not set, is that finding.
-func (l *Linter) unread(text string, lookup func(context.Context, string) (string, bool), found []Finding) []Finding {
-	builder := l.env.NewStreamBuilder()
-	builder.DisableLinting()
-	builder.SetSchema(l.schema)
-	builder.SetEnvVarLookupFunc(func(name string) (string, bool) { return lookup(context.Background(), name) })
-	err := builder.SetYAML(text)
-	if err == nil || strings.Contains(err.Error(), templates.UnsetVariable("")) {
-		return nil
-	}
-	line := lineOf(err)
-	if slices.ContainsFunc(found, func(f Finding) bool { return f.Line == line }) {
-		return nil
-	}
-	return []Finding{{Line: line, Column: 1, What: OneLine(err.Error())}}
-}
-
-// lineInError finds the line in an error of the YAML library's, or of the
-// engine's.
-var lineInError = regexp.MustCompile(`line (\d+)|^\((\d+),\d+\) `)
-
-func lineOf(err error) int {
-	if m := lineInError.FindStringSubmatch(err.Error()); m != nil {
-		if n, err := strconv.Atoi(m[1] + m[2]); err == nil {
-			return n
-		}
-	}
-	return 1
+	return slices.CompactFunc(all, func(a, b Finding) bool {
+		return a.Line == b.Line && a.String() == b.String()
+	})
 }
 
 // OneLine puts the lines of a text behind each other.

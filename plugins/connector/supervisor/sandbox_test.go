@@ -13,6 +13,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
 const stolen = "value-of-the-environment"
@@ -183,4 +184,25 @@ func TestFilesAreReadOnly(t *testing.T) {
 	assert.Empty(t, entries)
 	_, err = openSecretFiles(filepath.Join(dir, "none"))
 	require.ErrorContains(t, err, "opening the secrets directory")
+}
+
+// The field comes from the place of the finding and not from its words.
+func TestFindingsAreErrorsOfTheDefinitionsFields(t *testing.T) {
+	for _, test := range []struct {
+		path, field, want string
+	}{
+		{"input robustmq_kafka topic_id", "topic_id", "topic_name"},
+		{"input robustmq_kafka urls 0", "urls.0", "config.urls.0"},
+		{"input robustmq_kafka tls root_cas", "tls.root_cas", "config.mqtt_tls.root_cas"},
+		{"output robustmq_kafka tls root_cas", "tls.root_cas", "config.tls.root_cas"},
+		{"output robustmq_kafka topic", "topic", "config.topic"},
+		{"output robustmq_kafka failure_strategy topic_name", "failure_strategy.topic_name", "failure_strategy.topic_name"},
+		{"output robustmq_kafka sasl 0 mechanism", "sasl.0.mechanism", "config.sasl.0.mechanism"},
+		{"output label", "label", "config"},
+		{"output", "", "config"},
+		{"", "", "config"},
+	} {
+		err := invalid(lint.Finding{Path: strings.Fields(test.path), Field: test.field, What: "urls: is wrong"})
+		require.Equal(t, &connector.InvalidError{Field: test.want, Why: "urls: is wrong"}, err)
+	}
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
-	"github.com/robustmq/robustmq-connect/templates"
 )
 
 // Options of a supervisor.
@@ -128,11 +127,11 @@ func New(opts Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	lintEnv, err := templates.LintEnvironment(s.env, true)
+	standIns, err := lint.StandIns(s.env)
 	if err != nil {
 		return nil, err
 	}
-	s.linter = lint.New(lintEnv, lintEnv.FullConfigSchema("", ""), lint.Options{})
+	s.linter = lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{SkipFiles: true})
 
 	// What is wrong with the service's own settings would be wrong with each
 	// connector: one that could be anybody's tells.

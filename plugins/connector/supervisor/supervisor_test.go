@@ -325,6 +325,9 @@ func TestCreateJudgesWhatWouldRun(t *testing.T) {
 		"Kafka's tls":     {"a", `{"bootstrap_servers":"h:1","topic":"t","tls":{"root_cas":"x"}}`, "config.tls.enabled"},
 		"a certificate":   {"a", `{"bootstrap_servers":"h:1","topic":"t","tls":{"enabled":true,"client_certs":[{"cert":"x","key":"hush-hush"}]}}`, "config.tls"},
 		"sasl":            {"a", `{"bootstrap_servers":"h:1","topic":"t","sasl":[{"mechanism":"PLAIN"}]}`, "config.sasl.0.mechanism"},
+		"an object":       {"a", `{"bootstrap_servers":"h:1","topic":"t","sasl":{"mechanism":"PLAIN"}}`, "config.sasl"},
+		"a switch":        {"a", `{"bootstrap_servers":"h:1","topic":"t","tls":true}`, "config.tls"},
+		"a list":          {"a", `{"bootstrap_servers":"h:1","topic":"t","client_id":["a"]}`, "config.client_id"},
 		"the environment": {"a", `{"bootstrap_servers":"h:1","topic":"t","sasl":[{"mechanism":"AWS_MSK_IAM"}]}`, "config.sasl.0.aws.credentials"},
 		"format":          {"a", `{"bootstrap_servers":"h:1","topic":"t","format":"xml"}`, "config.format"},
 	} {

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +24,8 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	}
 	id, _ := json.Marshal(connector.ClientID(s.opts.ClientIDPrefix, connector.DefaultTenant, c.Name)) // a string
 	base = append(base.Without("client_id"), connector.Setting{Name: "client_id", Value: id})
-	if c.MQTT.Text("client_id") == "" {
+	// An empty one is as none. One that is no text stays, for lint to refuse it.
+	if id := string(c.MQTT.Get("client_id")); id == `""` || id == "null" {
 		c.MQTT = c.MQTT.Without("client_id")
 	}
 	c.MQTT = base.With(c.MQTT)
@@ -55,10 +55,8 @@ func (s *Supervisor) validate(c connector.Connector) (session, error) {
 	c = s.effective(c)
 	document, _ := connector.Pipeline(c)
 	hide := hiding(c.MQTT, c.Kafka.More)
-	lines := strings.Split(string(document), "\n")
-	output := slices.Index(lines, "output:")
 	for _, finding := range s.linter.YAML(string(document), false) {
-		err := invalid(finding.What, finding.Line <= output)
+		err := invalid(finding)
 		err.Why = hide.Replace(err.Why)
 		return session{}, err
 	}
@@ -77,27 +75,23 @@ func (s *Supervisor) validate(c connector.Connector) (session, error) {
 	return sessionOf(c.MQTT, s.files)
 }
 
-var fieldOfFinding = regexp.MustCompile(`^([a-z_]+(?:\.[a-z_0-9]+)*): `)
-
-// invalid turns what lint found into an error of the definition's field.
-func invalid(what string, input bool) *connector.InvalidError {
-	field := ""
-	if m := fieldOfFinding.FindStringSubmatch(what); m != nil {
-		field, what = m[1], what[len(m[0]):]
-	}
-	name, _, _ := strings.Cut(field, ".")
+// invalid turns what lint found in a connector's pipeline into an error of the
+// definition's field.
+func invalid(f lint.Finding) *connector.InvalidError {
+	name, _, _ := strings.Cut(f.Field, ".")
+	input := len(f.Path) > 0 && f.Path[0] == "input"
+	field := "config." + f.Field
 	switch {
-	case field == "" || name == "label":
+	case name == "" || name == "label":
 		field = "config"
 	case input && name == "topic_id":
 		field = "topic_name"
 	case name == "failure_strategy":
+		field = f.Field
 	case input && name == "tls":
-		field = "config.mqtt_" + field
-	default:
-		field = "config." + field
+		field = "config.mqtt_" + f.Field
 	}
-	return &connector.InvalidError{Field: field, Why: what}
+	return &connector.InvalidError{Field: field, Why: f.What}
 }
 
 // contained refuses what would reach into the machine that the service runs on.

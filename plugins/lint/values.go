@@ -1,4 +1,4 @@
-package templates
+package lint
 
 import (
 	"fmt"
@@ -197,7 +197,7 @@ func checkBrokerURL(item string) string {
 // checkType wants a value of the type named. The engine converts no text, so
 // that "1" in quotes is no number.
 func checkType(v any, want string) string {
-	if text, ok := v.(string); ok && !known(text) {
+	if isUnset(v) {
 		return ""
 	}
 	ok, what := false, ""
@@ -219,6 +219,8 @@ func checkType(v any, want string) string {
 	case "bool":
 		what = "true or false"
 		_, ok = v.(bool)
+	default:
+		return ""
 	}
 	if ok {
 		return ""

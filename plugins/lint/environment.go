@@ -1,40 +1,19 @@
-package templates
+package lint
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// A template's fields carry no lint rule, no secret and no interpolation. In the
-// environments of this file plain components of the same names and fields stand
-// in for the templates, and for the upstream components whose values lint looks
-// at. They are made from the originals' own specs, so that the two cannot
-// disagree. Nothing can be run in such an environment.
-
-// EchoEnvironment returns a clone of env for commands that print configurations
-// (echo, create, list): passwords of the templates are scrubbed there.
-func EchoEnvironment(env *service.Environment) (*service.Environment, error) {
-	return standInEnvironment(env, func(spec) error { return nil })
-}
-
-// LintEnvironment returns a clone of env in which values are judged, and not
-// only names. With skipFiles set no file needs to exist.
-func LintEnvironment(env *service.Environment, skipFiles bool) (*service.Environment, error) {
-	fileChecks.Store(!skipFiles)
-	return standInEnvironment(env, func(s spec) error {
-		loosenTypes(s.children())
-		return nil
-	})
-}
-
-// UnsetVariable returns the value to give an environment variable that is not
-// set, so that what is built of it is not judged.
-func UnsetVariable(name string) string { return unset + name }
+// A template's fields carry no secret, no interpolation and no inner fields. In
+// the environment of this file plain components of the same names and fields
+// stand in for the templates, and for the components whose values the rules of
+// this package judge. They are made from the originals' own specs, so that the
+// two cannot disagree.
 
 // spec is a component's spec in the engine's JSON form.
 type spec map[string]any
@@ -55,22 +34,12 @@ func (s spec) field(name string) map[string]any {
 	return nil
 }
 
-// fieldNames returns the names of a component's fields, inner ones included.
-func fieldNames(children []any) []string {
-	var names []string
-	for _, child := range children {
-		field := child.(map[string]any)
-		names = append(names, field["name"].(string))
-		inner, _ := field["children"].([]any)
-		names = append(names, fieldNames(inner)...)
-	}
-	return names
-}
-
 // wordFields are the fields of kafka_franz that take one of a few words.
 var wordFields = []string{"acks", "compression", "partitioner"}
 
-func standInEnvironment(env *service.Environment, change func(spec) error) (*service.Environment, error) {
+// StandIns returns a clone of env for commands that lint or print pipelines
+// (lint, echo, create, list). Nothing can be run in it.
+func StandIns(env *service.Environment) (*service.Environment, error) {
 	clone := env.Clone()
 	stockMQTT, err := specOf(env, "input", "mqtt")
 	if err != nil {
@@ -115,11 +84,9 @@ func standInEnvironment(env *service.Environment, change func(spec) error) (*ser
 				delete(field, "linter")
 			}
 		}
-		if err := change(s); err != nil {
-			return nil, err
-		}
-		if err := addLinter(s, rules.key()); err != nil {
-			return nil, err
+		// The rules of this package judge the component as a whole.
+		if rules.ours {
+			delete(s.config(), "linter")
 		}
 		if err := registerStandIn(clone, rules.kind, s); err != nil {
 			return nil, err
@@ -140,39 +107,6 @@ func borrow(s spec, name string, from spec) {
 			field[key] = value
 		}
 	}
-}
-
-// loosenTypes makes the engine hand numbers and booleans to the lint rules as
-// they stand: of a value of the wrong type it would neither report the type nor
-// run the rules of the component.
-func loosenTypes(children []any) {
-	for _, child := range children {
-		field := child.(map[string]any)
-		switch kind := field["type"]; kind {
-		case "int", "float", "bool":
-			field["type"] = "unknown"
-			if _, own := field["linter"]; !own && field["kind"] == "scalar" {
-				field["linter"] = fmt.Sprintf("root = this.robustmq_type_problem(%q)", kind)
-			}
-		}
-		inner, _ := field["children"].([]any)
-		loosenTypes(inner)
-	}
-}
-
-// addLinter lets the rule set judge the whole component, beside the rule that
-// the component brings.
-func addLinter(s spec, key string) error {
-	rule := fmt.Sprintf("root = this.robustmq_problems(%q)", key)
-	if own, _ := s.config()["linter"].(string); own != "" {
-		before, expression, found := strings.Cut("\n"+own, "\nroot = ")
-		if !found || strings.Contains(expression, "\nroot") {
-			return fmt.Errorf("extending the lint rule of %s: it does not assign root once", key)
-		}
-		rule = fmt.Sprintf("%s\nroot = [ this.robustmq_problems(%q), (%s) ]", before, key, strings.TrimSpace(expression))
-	}
-	s.config()["linter"] = rule
-	return nil
 }
 
 func specOf(env *service.Environment, kind, name string) (spec, error) {
@@ -238,27 +172,4 @@ func registerStandIn(env *service.Environment, kind string, s spec) error {
 	return env.RegisterInput(name, component, func(*service.ParsedConfig, *service.Resources) (service.Input, error) {
 		return nil, errStandIn
 	})
-}
-
-// NearestComponent returns the input, output or processor whose name is a slip
-// of the pen away from the one given, or "".
-func NearestComponent(env *service.Environment, name string) string {
-	var names []string
-	add := func(name string, _ *service.ConfigView) { names = append(names, name) }
-	env.WalkInputs(add)
-	env.WalkOutputs(add)
-	env.WalkProcessors(add)
-	return nearest(name, names)
-}
-
-// NearestField returns the field of the named component, of whatever kind it is,
-// that is a slip of the pen away from the one given, or "".
-func NearestField(env *service.Environment, component, field string) string {
-	var names []string
-	for _, kind := range []string{"input", "output", "processor"} {
-		if s, err := specOf(env, kind, component); err == nil {
-			names = append(names, fieldNames(s.children())...)
-		}
-	}
-	return nearest(field, names)
 }

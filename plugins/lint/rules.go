@@ -1,4 +1,4 @@
-package templates
+package lint
 
 import (
 	"fmt"
@@ -17,10 +17,10 @@ type ruleSet struct {
 	// kind and name are the component's type and name as users type them.
 	kind, name string
 	check      func(fields)
+	// ours is a component of this program, whose rules take the place of the lint
+	// rule that it brings for runs.
+	ours bool
 }
-
-// key is the name under which Bloblang mappings call the rule set.
-func (r ruleSet) key() string { return r.kind + "." + r.name }
 
 var ruleSets = []ruleSet{
 	{kind: "input", name: "robustmq_kafka", check: checkInputTemplate},
@@ -28,8 +28,33 @@ var ruleSets = []ruleSet{
 	{kind: "input", name: "mqtt", check: checkMQTTInput},
 	{kind: "output", name: "mqtt", check: checkMQTTOutput},
 	{kind: "input", name: "kafka_franz", check: checkKafkaInput},
-	{kind: "output", name: "kafka_franz", check: checkKafkaOutput},
-	{kind: "processor", name: "robustmq_envelope", check: checkEnvelope},
+	{kind: "output", name: "kafka_franz", check: checkKafkaOutput, ours: true},
+	{kind: "processor", name: "robustmq_envelope", check: checkEnvelope, ours: true},
+}
+
+// Problems returns what is wrong with a component's configuration, as far as the
+// rules of this package judge it. No file needs to exist.
+func Problems(kind, name string, conf map[string]any) []Problem {
+	if check := ruleSetOf(kind, name); check != nil {
+		return problemsOf(check, conf, true)
+	}
+	return nil
+}
+
+// ruleSetOf returns the rules of a component, or nil where there are none.
+func ruleSetOf(kind, name string) func(fields) {
+	for _, rules := range ruleSets {
+		if rules.kind == kind && rules.name == name {
+			return rules.check
+		}
+	}
+	return nil
+}
+
+func problemsOf(check func(fields), conf map[string]any, skipFiles bool) []Problem {
+	var problems []Problem
+	check(fields{conf: conf, skipFiles: skipFiles, problems: &problems})
+	return problems
 }
 
 func checkInputTemplate(f fields) {
@@ -54,7 +79,7 @@ func checkOutputTemplate(f fields) {
 	f.rangeRule("message_timeout_ms", 1000, 300000)
 	f.rangeRule("cleanup_timeout_secs", 0, 300)
 	f.rangeRule("linger_ms", 0, 60000)
-	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false {
+	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false && !isUnset(f.conf["idempotent_write"]) {
 		f.report("acks", acks+" can lose messages and needs idempotent_write: false beside it; leave acks out to lose none")
 	}
 	f.failureStrategy()
@@ -78,6 +103,7 @@ func checkMQTTOutput(f fields) {
 
 // checkEnvelope judges the fields that are no interpolations.
 func checkEnvelope(f fields) {
+	f.constraints(envelope.Constraints)
 	for _, name := range slices.Sorted(maps.Keys(f.conf)) {
 		f.textRule(name, func(text string) string {
 			if strings.Contains(text, "${!") {
@@ -91,10 +117,10 @@ func checkEnvelope(f fields) {
 	}
 }
 
-// EngineProblems returns what is wrong with the engine's own settings in a whole
+// engineProblems returns what is wrong with the engine's own settings in a whole
 // pipeline, as far as they are values that the engine itself finds out late or
 // never.
-func EngineProblems(conf map[string]any) []Problem {
+func engineProblems(conf map[string]any) []Problem {
 	var problems []Problem
 	f := fields{conf: conf, problems: &problems}
 	f.durationRules(true, "shutdown_timeout", "shutdown_delay")

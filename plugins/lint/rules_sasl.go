@@ -1,4 +1,4 @@
-package templates
+package lint
 
 import (
 	"fmt"
@@ -77,17 +77,17 @@ func (f fields) aws() {
 // kerberos says what the constructor of plugins/kafka says of GSSAPI.
 func (f fields) kerberos() {
 	k, _ := f.inner("kerberos", f.conf["kerberos"])
-	user, _ := f.conf["username"].(string)
+	user, _ := f.text("username")
 	user, inUser, _ := strings.Cut(user, "@")
-	realm, _ := k.conf["realm"].(string)
+	realm, _ := k.text("realm")
 	switch {
-	case user == "":
+	case user == "" && !isUnset(f.conf["username"]):
 		f.report("username", "is empty; give the Kerberos principal, with or without @REALM")
 	case !k.isSet("keytab_file") && !f.isSet("password"):
 		k.report("keytab_file", "is empty; give the principal's keytab, or password")
 	case k.isSet("keytab_file") && f.isSet("password"):
 		k.report("keytab_file", "stands beside password; keep one of the two")
-	case realm != "" && inUser != "" && realm != inUser && known(realm) && known(inUser):
+	case realm != "" && inUser != "" && realm != inUser:
 		k.report("realm", fmt.Sprintf("%q is not the realm of username, %q; keep one of the two", realm, inUser))
 	case k.conf["service_name"] == "":
 		k.report("service_name", "is empty; give the first part of the brokers' principal, for example kafka")

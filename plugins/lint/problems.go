@@ -1,4 +1,4 @@
-package templates
+package lint
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/constraint"
 )
 
 // Problem is one thing that is wrong with a component's configuration.
@@ -22,8 +24,8 @@ type Problem struct {
 func (p Problem) String() string { return p.Path + ": " + p.What }
 
 // fields walks one component's configuration and collects what is wrong. A value
-// of the wrong type is passed over: its type is reported by lint's own rule, and
-// by the engine at a run.
+// of the wrong type is ignored: the type is checked apart from the rules, and by
+// the engine at a run. A value that is Unset is of no type that a rule takes.
 type fields struct {
 	conf      map[string]any
 	prefix    string
@@ -41,11 +43,15 @@ func (f fields) report(path, what string) {
 // so an empty text is the default of those that may be left out.
 func (f fields) isSet(name string) bool { return f.conf[name] != nil && f.conf[name] != "" }
 
-// text returns a string field whose value is known: not left out, and not taken
-// from an environment variable that is not set here.
+// text returns a string field that is given.
 func (f fields) text(name string) (string, bool) {
 	s, ok := f.conf[name].(string)
-	return s, ok && known(s)
+	return s, ok
+}
+
+func isUnset(v any) bool {
+	_, unset := v.(Unset)
+	return unset
 }
 
 func (f fields) number(name string) (int64, bool) {
@@ -77,6 +83,20 @@ func (f fields) list(name string) []any {
 		return out
 	}
 	return nil
+}
+
+// constraints reports what several fields of the component say together. One that
+// asks for a value that is Unset is not judged.
+func (f fields) constraints(set constraint.Set) {
+	for _, c := range set.Broken(f.conf) {
+		judged := true
+		for name, value := range f.conf {
+			judged = judged && (!isUnset(value) || !strings.Contains(c.Broken, name))
+		}
+		if judged {
+			f.report(c.Field, c.What)
+		}
+	}
 }
 
 func (f fields) textRule(name string, check func(string) string) {
@@ -123,7 +143,7 @@ func (f fields) scalarRule(name string, check func(string) string) {
 
 func (f fields) listRule(name string, check func(string) string) {
 	for i, item := range f.list(name) {
-		if s, ok := item.(string); ok && known(s) {
+		if s, ok := item.(string); ok {
 			f.report(fmt.Sprintf("%s.%d", name, i), check(s))
 		}
 	}
@@ -165,7 +185,7 @@ func (f fields) mqttConnection(user string) {
 	f.rangeRule("keepalive", 0, 65535)
 	f.will()
 	if password, ok := f.text("password"); ok && password != "" {
-		if name, ok := f.conf[user].(string); !ok || name == "" {
+		if !f.isSet(user) {
 			f.report("password", fmt.Sprintf("stands without %s; MQTT 3.1.1 takes a password only beside a user name", user))
 		}
 	}
@@ -186,7 +206,7 @@ func (f fields) encryption() {
 	for i, item := range urls {
 		s, isText := item.(string)
 		scheme, _, found := strings.Cut(s, "://")
-		if isText && known(s) && found && slices.Contains(brokerSchemes, scheme) && !slices.Contains(encryptedSchemes, scheme) {
+		if isText && found && slices.Contains(brokerSchemes, scheme) && !slices.Contains(encryptedSchemes, scheme) {
 			path := fmt.Sprintf("urls.%d", i)
 			if f.conf["urls"] == nil {
 				path = "tls.enabled"
@@ -208,7 +228,7 @@ func (f fields) tls() {
 		t.report("root_cas_file", "stands beside root_cas; keep one of the two")
 	}
 	if (cas != "" || casFile != "" || len(certs) > 0) && !t.boolean("enabled") {
-		if s, isText := t.conf["enabled"].(string); !isText || known(s) {
+		if !isUnset(t.conf["enabled"]) {
 			t.report("enabled", "the other settings of tls are without effect while it is not true; set enabled: true, or remove them")
 		}
 	}

@@ -1,4 +1,4 @@
-package templates
+package lint
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 // The rules of this file say what the constructor of plugins/kafka says.
@@ -49,6 +51,7 @@ func checkKafkaInput(f fields) {
 }
 
 func checkKafkaOutput(f fields) {
+	f.constraints(kafka.Constraints)
 	f.kafkaConnection(mechanisms)
 	f.kafkaTopicRule()
 	f.failureStrategy()

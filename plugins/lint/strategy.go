@@ -1,4 +1,4 @@
-package templates
+package lint
 
 import (
 	"fmt"
@@ -12,22 +12,15 @@ import (
 func (f fields) failureStrategy() {
 	const name = "failure_strategy"
 	value := f.conf[name]
-	switch v := value.(type) {
-	case nil:
+	if object, ok := value.(map[string]any); ok {
+		if isUnset(object["strategy"]) {
+			return
+		}
+		object = maps.Clone(object)
+		maps.DeleteFunc(object, func(_ string, item any) bool { return isUnset(item) })
+		value = object
+	} else if value == nil || isUnset(value) {
 		return
-	case string:
-		if !known(v) {
-			return
-		}
-	case map[string]any:
-		if s, ok := v["strategy"].(string); ok && !known(s) {
-			return
-		}
-		value = maps.Clone(v)
-		maps.DeleteFunc(value.(map[string]any), func(_ string, item any) bool {
-			s, ok := item.(string)
-			return ok && !known(s)
-		})
 	}
 	strategy, problems := kafka.ParseStrategy(value)
 	for _, p := range problems {
@@ -37,9 +30,7 @@ func (f fields) failureStrategy() {
 		return
 	}
 	for _, server := range strategy.BootstrapServers {
-		if known(server) {
-			f.report(name+".bootstrap_servers", checkSeedBrokers(server))
-		}
+		f.report(name+".bootstrap_servers", checkSeedBrokers(server))
 	}
 	if topic, ok := f.text("topic"); ok && topic != "" && strategy.TopicName == topic && strategy.BootstrapServers == nil {
 		f.report(name+".topic_name", fmt.Sprintf("%q is the topic that records are written to; name another", topic))

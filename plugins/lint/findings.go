@@ -1,0 +1,370 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"gopkg.in/yaml.v3"
+)
+
+// finder turns what the engine and the rules find into findings at their values.
+type finder struct {
+	*tree
+	root     *node
+	findings []Finding
+}
+
+// at adds a finding at a value.
+func (f *finder) at(n *node, what string) {
+	p := f.places[n]
+	f.add(n, n.path, strings.Join(p.path, "."), what)
+}
+
+// add adds a finding of a field that stands at a value, or is missing there.
+func (f *finder) add(n *node, path []string, field, what string) {
+	f.findings = append(f.findings, Finding{Line: n.at.line, Column: n.at.column, Path: path, Field: field, What: what})
+}
+
+// engine adds what the engine's own linter found in the rendered tree. The type
+// of a lint says what is wrong and the line says where. Its text counts only
+// where the two leave something to say.
+func (f *finder) engine(r *rendered, lints []service.Lint) {
+	missing := map[*node]bool{}
+	for _, lint := range lints {
+		n, below := r.valueAt(lint.Line)
+		key := r.keys[lint.Line]
+		switch {
+		case lint.Type == service.LintUnknown && key != nil:
+			f.unknownField(key)
+		case n == nil:
+			f.findings = append(f.findings, Finding{Line: 1, Column: 1, What: lint.What})
+		case n.unset:
+		case lint.Type == service.LintMissing:
+			if !missing[n] {
+				f.missingFields(n)
+			}
+			missing[n] = true
+		case lint.Type == service.LintComponentMissing, lint.Type == service.LintComponentNotFound:
+			f.unknownComponent(n)
+		case lint.Type == service.LintExpectedArray, lint.Type == service.LintExpectedObject, lint.Type == service.LintExpectedScalar:
+			f.wrongShape(n, lint.Type)
+		case isInvalidOption(lint.Type) && len(f.places[n].spec.words()) > 0:
+			f.at(n, notAWord("value", n.value, f.places[n].spec.words()))
+		case lint.Type == service.LintDuplicateLabel:
+			f.duplicateLabel(n)
+		case lint.Type == service.LintDeprecated && f.places[n].of != nil && f.places[n].of.whole != n:
+			f.at(n, "is deprecated")
+		default:
+			f.at(n, lint.What)
+			f.belowFirstLine(n, below)
+		}
+	}
+}
+
+// isInvalidOption tells whether a value is not one of the words of its field. The
+// engine's rule for that gives the number of LintMissingEnvVar, which a rendered
+// tree cannot bring: it has no variables.
+func isInvalidOption(t service.LintType) bool {
+	return t == service.LintInvalidOption || t == service.LintMissingEnvVar
+}
+
+// belowFirstLine moves the last finding down to a line of a text of several.
+func (f *finder) belowFirstLine(n *node, below int) {
+	below = min(below, strings.Count(strings.TrimRight(n.value, "\n"), "\n"))
+	if last := &f.findings[len(f.findings)-1]; n.text.line+below > last.Line {
+		last.Line, last.Column = n.text.line+below, 1
+	}
+}
+
+// missingFields reports the required fields that a mapping lacks.
+func (f *finder) missingFields(n *node) {
+	p := f.places[n]
+	spec := p.spec
+	if p.of != nil && n == p.of.conf {
+		spec = &p.of.spec
+	}
+	if spec == nil {
+		return
+	}
+	for i := range spec.Children {
+		if child := &spec.Children[i]; child.required() && n.member(child.Name) == nil {
+			f.add(n, extend(n.path, child.Name), strings.Join(extend(p.path, child.Name), "."), "is required"+aboutField(child))
+		}
+	}
+}
+
+// aboutField says what a field is, by the first sentence of its description.
+func aboutField(spec *fieldSpec) string {
+	sentence, _, _ := strings.Cut(strings.TrimSpace(spec.Description), ". ")
+	sentence, _, _ = strings.Cut(strings.TrimSuffix(sentence, "."), "\n")
+	if sentence == "" {
+		return ""
+	}
+	return ": " + strings.ToLower(sentence[:1]) + sentence[1:]
+}
+
+// unknownField reports a name that no field has where it stands, and where it
+// may belong.
+func (f *finder) unknownField(key *node) {
+	if key.unset {
+		return
+	}
+	above := f.root.follow(key.path[:len(key.path)-1])
+	p := f.places[above]
+	field := strings.Join(extend(p.path, key.value), ".")
+	report := func(format string, args ...any) { f.add(key, key.path, field, fmt.Sprintf(format, args...)) }
+	name := key.value
+	isPart := f.schema.pipeline.child(name) != nil
+	switch {
+	case p.of == nil && len(key.path) == 1 && f.kindsOf(name) != nil:
+		kind := f.kindsOf(name)[0]
+		report("is the name of %s; indent it below %s:", article(kind), kind)
+	case p.of == nil:
+		report("is not a field of a pipeline%s", f.didYouMean(nil, name))
+	case above == p.of.whole && p.of.spec.child(name) != nil:
+		report("belongs to %s; indent it further, below %s:", p.of.name, p.of.name)
+	case isPart && p.of.spec.child(name) == nil:
+		report("belongs to the pipeline and not to %s; write it without indentation", p.of.name)
+	case above == p.of.whole && slices.Contains(f.kindsOf(name), p.of.kind):
+		report("stands beside %s; %s is one of the two, and a broker holds several", p.of.name, article(p.of.kind))
+	case above != p.of.whole && (name == "label" || name == "processors"):
+		report("stands beside %s and not below it; indent it as %s", p.of.name, p.of.name)
+	default:
+		report("is not a field of %s%s", p.of.name, f.didYouMean(p.of, name))
+	}
+}
+
+// kindsOf returns the kinds of component that have one of the name.
+func (f *finder) kindsOf(name string) []string {
+	var found []string
+	for _, kind := range []string{"input", "output", "processor", "buffer", "cache", "rate_limit", "metrics", "tracer", "scanner"} {
+		if _, ok := f.schema.components[kind][name]; ok {
+			found = append(found, kind)
+		}
+	}
+	return found
+}
+
+// unknownComponent reports a mapping in which no name is one of a component of
+// the kind that belongs there.
+func (f *finder) unknownComponent(n *node) {
+	kind := f.places[n].spec.Type
+	named := n.keys
+	if explicit := n.member("type"); explicit != nil {
+		named = []*node{explicit}
+	}
+	named = slices.DeleteFunc(slices.Clone(named), func(key *node) bool {
+		return key.value == "label" || key.value == "processors" || key.value == "plugin"
+	})
+	known := func(key *node) bool { return slices.Contains(f.kindsOf(key.value), kind) }
+	switch first := slices.IndexFunc(named, known); {
+	case len(named) == 0:
+		f.at(n, "names no "+kind)
+	case slices.ContainsFunc(named, func(key *node) bool { return key.unset }):
+	case first >= 0:
+		for _, key := range named[first+1:] {
+			if known(key) {
+				f.unknownField(key)
+			}
+		}
+	default:
+		key := named[0]
+		what := fmt.Sprintf("%s is not %s of this program", key.value, article(kind))
+		near := nearest(key.value, keysOf(f.schema.components[kind]))
+		switch others := f.kindsOf(key.value); {
+		case len(others) > 0:
+			what = fmt.Sprintf("%s is %s and not %s", key.value, article(others[0]), article(kind))
+		case f.schema.pipeline.child(key.value) != nil:
+			what = key.value + " belongs to the pipeline; write it without indentation"
+		case near != "":
+			what += fmt.Sprintf("; did you mean %q?", near)
+		default:
+			what += fmt.Sprintf("; robustmq-connect list %ss prints them", kind)
+		}
+		f.add(key, n.path, "", what)
+	}
+}
+
+func keysOf(m map[string]fieldSpec) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func article(kind string) string {
+	if strings.ContainsAny(kind[:1], "aeiou") {
+		return "an " + kind
+	}
+	return "a " + kind
+}
+
+// wrongShape reports a single value, a list or an object in the place of another
+// of the three.
+func (f *finder) wrongShape(n *node, wanted service.LintType) {
+	p := f.places[n]
+	given := map[yaml.Kind]string{yaml.MappingNode: "an object", yaml.SequenceNode: "a list", yaml.ScalarNode: n.value}[n.kind]
+	name := "it"
+	if len(p.path) > 0 {
+		name = p.path[len(p.path)-1]
+	} else if p.of != nil {
+		name = p.of.name
+	}
+	switch wanted {
+	case service.LintExpectedArray:
+		switch {
+		case n.isNull():
+			f.at(n, "takes a list; below it no item is indented")
+		case n.kind == yaml.MappingNode && len(n.keys) > 0:
+			f.at(n, fmt.Sprintf("takes a list; write a dash in front of the first field of each item: - %s:", n.keys[0].value))
+		default:
+			f.at(n, fmt.Sprintf("takes a list; write %s: [ %s ]", name, n.value))
+		}
+	case service.LintExpectedScalar:
+		f.at(n, fmt.Sprintf("takes one value and not %s%s", given, several[p.key()]))
+	default:
+		f.wantsFields(n, name, given)
+	}
+}
+
+// several says what to do about a list in a field of one value.
+var several = map[string]string{
+	"input.robustmq_kafka.topic_id":           "; for several filters write an input broker with a robustmq_kafka for each, as config/several_filters.yaml does",
+	"output.robustmq_kafka.topic":             "; for several topics take the topic from the message: ${! @mqtt_topic.replace_all(\"/\", \".\") }",
+	"output.robustmq_kafka.bootstrap_servers": "; separate several brokers by commas",
+}
+
+// key names a field of a component, as kind.component.field.
+func (p place) key() string {
+	if p.of == nil {
+		return strings.Join(p.path, ".")
+	}
+	return p.of.kind + "." + p.of.name + "." + strings.Join(p.path, ".")
+}
+
+func (f *finder) wantsFields(n *node, name, given string) {
+	p := f.places[n]
+	spec := p.spec
+	if p.of != nil && n == p.of.conf {
+		spec = &p.of.spec
+		// Those that stand beside the component, for want of indentation, are
+		// reported themselves.
+		if slices.ContainsFunc(p.of.whole.keys, func(key *node) bool { return spec.child(key.value) != nil }) {
+			return
+		}
+	}
+	first := ""
+	if spec != nil && len(spec.Children) > 0 {
+		first = spec.Children[0].Name
+	}
+	switch {
+	case n.isNull() && first == "":
+		f.at(n, "has no fields; indent them below "+name+":, or write {}")
+	case n.isNull():
+		f.at(n, fmt.Sprintf("has no fields; indent them below %s:, %s for example", name, first))
+	case n.tag == "!!bool" && spec.child("enabled") != nil:
+		f.at(n, fmt.Sprintf("takes fields and not %s; write enabled: %s on a line of its own, indented below %s:", given, n.value, name))
+	case first != "":
+		f.at(n, fmt.Sprintf("takes fields and not %s; write them below %s:, %s for example", given, name, first))
+	default:
+		f.at(n, "takes fields and not "+given)
+	}
+}
+
+func (f *finder) duplicateLabel(n *node) {
+	line := 0
+	for _, c := range f.components {
+		if c.label != nil && c.label != n && c.label.value == n.value && (line == 0 || c.label.at.line < line) {
+			line = c.label.at.line
+		}
+	}
+	f.at(n, fmt.Sprintf("%q stands at line %d already; each component has a label of its own", n.value, line))
+}
+
+// rules adds what the rule sets find in the components, and in the pipeline.
+func (f *finder) rules(skipFiles bool) {
+	for _, c := range f.components {
+		check := ruleSetOf(c.kind, c.name)
+		if check == nil || c.conf == nil || c.conf.kind != yaml.MappingNode {
+			continue
+		}
+		conf := f.valueOf(c.conf).(map[string]any)
+		f.problems(c.conf, problemsOf(check, conf, skipFiles))
+	}
+	for n, p := range f.places {
+		if n.kind == yaml.ScalarNode && !n.unset && p.spec != nil && p.spec.Kind == "scalar" {
+			f.valueType(n, p)
+		}
+	}
+	if f.root.kind == yaml.MappingNode {
+		f.problems(f.root, engineProblems(f.valueOf(f.root).(map[string]any)))
+	}
+}
+
+// valueType reports a number or a switch that is none. The engine's own linter
+// leaves that to its reader, which tells neither the line nor the field.
+func (f *finder) valueType(n *node, p place) {
+	what := ""
+	if p.of != nil && ruleSetOf(p.of.kind, p.of.name) != nil {
+		if !p.spec.isItem {
+			what = checkType(f.valueOf(n), p.spec.Type)
+		}
+	} else if into := map[string]any{"int": new(int), "float": new(float64), "bool": new(bool)}[p.spec.Type]; into != nil && n.yaml().Decode(into) != nil {
+		what = checkType(n.value, p.spec.Type)
+	}
+	if what != "" {
+		f.at(n, what)
+	}
+}
+
+func (f *finder) problems(conf *node, problems []Problem) {
+	for _, problem := range problems {
+		path := strings.Split(problem.Path, ".")
+		n := conf.follow(path)
+		f.add(n, append(conf.path[:len(conf.path):len(conf.path)], path...), problem.Path, problem.What)
+	}
+}
+
+// yaml is a scalar as the YAML library has it.
+func (n *node) yaml() *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: n.tag, Value: n.value}
+}
+
+// Unset is the value of a setting that depends on a variable that has no value
+// where lint runs. No rule judges it.
+type Unset struct{}
+
+// valueOf returns a value as the engine would hand it to its component.
+func (f *finder) valueOf(n *node) any {
+	switch n.kind {
+	case yaml.MappingNode:
+		object := make(map[string]any, len(n.keys))
+		for i, key := range n.keys {
+			if !key.unset {
+				object[key.value] = f.valueOf(n.items[i])
+			}
+		}
+		return object
+	case yaml.SequenceNode:
+		list := make([]any, len(n.items))
+		for i, item := range n.items {
+			list[i] = f.valueOf(item)
+		}
+		return list
+	}
+	if n.unset {
+		return Unset{}
+	}
+	if spec := f.places[n].spec; spec != nil && spec.Type == "string" && !n.isNull() {
+		return n.value
+	}
+	var v any
+	if err := n.yaml().Decode(&v); err != nil {
+		return n.value // a number that is too large, for example
+	}
+	return v
+}
