@@ -4,7 +4,6 @@ package integration
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -176,8 +175,7 @@ func (l *load) count(t *testing.T) arrivals {
 	seen := map[string]map[int64]bool{}
 	l.readWithKcat(t, l.name, func(_ string, value []byte) {
 		a.records++
-		var r record
-		require.NoError(t, json.Unmarshal(value, &r))
+		r := strictEnvelope(t, value)
 		payload, err := base64.StdEncoding.DecodeString(r.Payload)
 		require.NoError(t, err)
 		seq, err := strconv.ParseInt(strings.TrimRight(string(payload), " "), 10, 64)

@@ -5,6 +5,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -79,9 +80,9 @@ func definition(name, filter, topic string) admin.Definition {
 // payloadOf is the MQTT payload in the envelope of a record.
 func payloadOf(t *testing.T, record *kgo.Record) string {
 	t.Helper()
-	var envelope struct{ Payload []byte }
-	require.NoError(t, json.Unmarshal(record.Value, &envelope)) // base64
-	return string(envelope.Payload)
+	payload, err := base64.StdEncoding.DecodeString(strictEnvelope(t, record.Value).Payload)
+	require.NoError(t, err)
+	return string(payload)
 }
 
 // owner is a client that creates, updates and deletes one connector in turn, and

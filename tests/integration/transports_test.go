@@ -4,7 +4,6 @@ package integration
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os/exec"
@@ -89,8 +88,7 @@ output:
 				require.Zero(t, code)
 				var next [3]int
 				shared.readWithKcat(t, name, func(_ string, value []byte) {
-					var r record
-					require.NoError(t, json.Unmarshal(value, &r))
+					r := strictEnvelope(t, value)
 					payload, err := base64.StdEncoding.DecodeString(r.Payload)
 					require.NoError(t, err)
 					require.Equal(t, name+"/"+strconv.Itoa(r.QoS), r.Topic)
