@@ -46,6 +46,8 @@ const (
 	fieldMaxBatchMessages = "max_batch_messages"
 	fieldMaxBatchBytes    = "max_batch_bytes"
 	fieldMaxPendingBytes  = "max_pending_bytes"
+	fieldMaxPayloadBytes  = "max_payload_bytes"
+	fieldOversized        = "oversized_payload"
 	fieldStallWarning     = "stall_warning"
 )
 
@@ -55,6 +57,9 @@ const (
 	version311  = "3.1.1"
 
 	expiryNever = "never"
+
+	oversizedHold = "hold"
+	oversizedFail = "fail"
 )
 
 const versionRule = `root = if !["auto", "5", "3.1.1"].contains(this.string()) { ["value %v is unknown; it takes auto, 5, 3.1.1".format(this.string())] }`
@@ -91,6 +96,8 @@ and these where the publisher set them, under MQTT 5:
 - mqtt_payload_format_indicator
 - mqtt_message_expiry_interval
 - mqtt_user_properties (a list of objects with a key and a value)
+
+and mqtt_payload_size, the number of bytes, where the payload was too large for ` + "`max_payload_bytes`" + ` and ` + "`oversized_payload`" + ` is ` + "`fail`" + `.
 
 == Metrics
 
@@ -216,6 +223,15 @@ func flowFields() []*service.ConfigField {
 		service.NewStringField(fieldMaxPendingBytes).
 			Description("The memory for messages that have arrived and that the pipeline has not asked for yet. When it is used up, the connection is not read further until there is room, and the broker holds the rest back.").
 			Default("16MiB").Advanced(),
+		service.NewStringField(fieldMaxPayloadBytes).
+			Description("The largest payload that is taken into memory. A larger one is read past, and `oversized_payload` says what becomes of its message. With a limit, the properties of MQTT 5 that a message has may take 64 KiB. The broker is not told the limit, since it would drop what is larger in silence. 0 sets no limit.").
+			Default("0").Example("16MiB").Advanced(),
+		service.NewStringAnnotatedEnumField(fieldOversized, map[string]string{
+			oversizedHold: "the message is not acknowledged and the input is not ready, with the topic and the size as the reason, until the limit is raised or the broker has removed the message; one of QoS 0 is dropped with a warning",
+			oversizedFail: "the message goes on with an error, the metadata `mqtt_payload_size` and no payload. Choose it only before an output that writes no message with an error, such as `kafka_franz` with a `failure_strategy`: others would write an empty record",
+		}).
+			Description("What becomes of a message with a payload of more than `max_payload_bytes`.").
+			Default(oversizedHold).Advanced(),
 		service.NewDurationField(fieldStallWarning).
 			Description("The age of the oldest message without an acknowledgement at which a warning is logged. 0 logs none.").
 			Default("30s").Advanced(),

@@ -67,34 +67,58 @@ var errLength = errors.New("malformed packet: its length has more than 4 bytes")
 // next returns the first byte of the next packet and what follows its header.
 // shared says that the body is good only until done is called.
 func (f *frames) next() (first byte, body []byte, shared bool, err error) {
-	if first, err = f.r.ReadByte(); err != nil {
+	first, length, err := f.header()
+	if err != nil {
 		return 0, nil, false, err
 	}
-	length := 0
+	body, shared, err = f.body(length)
+	return first, body, shared, err
+}
+
+// header reads the first byte of the next packet and the length of the rest.
+func (f *frames) header() (first byte, length int, err error) {
+	if first, err = f.r.ReadByte(); err != nil {
+		return 0, 0, err
+	}
 	for shift := 0; ; shift += 7 {
 		b, err := f.r.ReadByte()
 		if err != nil {
-			return 0, nil, false, err
+			return 0, 0, err
 		}
 		length |= int(b&0x7f) << shift
 		if b&0x80 == 0 {
-			break
+			return first, length, nil
 		}
 		if shift == 21 {
-			return 0, nil, false, errLength
+			return 0, 0, errLength
 		}
 	}
+}
+
+// body reads what follows a header. shared says that it is good only until done is
+// called.
+func (f *frames) body(length int) (body []byte, shared bool, err error) {
 	if length <= f.r.Size() {
 		body, err = f.r.Peek(length)
-		return first, body, true, err
+		return body, true, err
 	}
 	body, err = readLarge(f.r, length)
-	return first, body, false, err
+	return body, false, err
+}
+
+// start is the beginning of a body that is longer than the buffer. The whole body
+// is still to be read, by body or skip.
+func (f *frames) start() ([]byte, error) { return f.r.Peek(f.r.Size()) }
+
+// skip reads past a body without keeping it.
+func (f *frames) skip(length int) error {
+	_, err := f.r.Discard(length)
+	return err
 }
 
 // done gives the body of a shared packet back.
 func (f *frames) done(body []byte) {
-	_, _ = f.r.Discard(len(body)) // they have been peeked at
+	_ = f.skip(len(body)) // they have been peeked at
 }
 
 // readLarge reads length bytes and takes memory only as they arrive: at most

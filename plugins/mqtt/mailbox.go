@@ -12,9 +12,10 @@ type message struct {
 	payload    []byte
 	properties *properties
 	received   time.Time
-	ticket     uint64    // in the connection's inflight; 0 at QoS 0
-	delivery   *delivery // at QoS 2
-	size       int       // roughly the memory it takes
+	ticket     uint64          // in the connection's inflight; 0 at QoS 0
+	delivery   *delivery       // at QoS 2
+	notKept    *oversizedError // why there is no payload; nil where there is
+	size       int             // roughly the memory it takes
 	id         uint16
 	qos        byte
 	dup        bool

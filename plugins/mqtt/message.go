@@ -10,6 +10,9 @@ import (
 // reads, are kept there.
 const metaDuplicate = "mqtt_duplicate"
 
+// metaPayloadSize is the size of a payload that exceeds max_payload_bytes, an int.
+const metaPayloadSize = "mqtt_payload_size"
+
 // batchOf makes a batch of messages.
 func batchOf(messages []message) service.MessageBatch {
 	batch := make(service.MessageBatch, len(messages))
@@ -30,6 +33,10 @@ func batchOf(messages []message) service.MessageBatch {
 		msg.MetaSetMut(envelope.MetaTimestampMS, boxed)
 		if m.properties != nil {
 			m.properties.addTo(msg)
+		}
+		if m.notKept != nil {
+			msg.MetaSetMut(metaPayloadSize, m.notKept.size)
+			msg.SetError(m.notKept)
 		}
 		batch[i] = msg
 	}

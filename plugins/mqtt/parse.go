@@ -43,6 +43,8 @@ type config struct {
 	maxBatchMessages int
 	maxBatchBytes    int
 	maxPendingBytes  int
+	maxPayloadBytes  int // 0 for no limit
+	oversized        string
 	stallWarning     time.Duration
 	replay           bool // a rejected message is tried again without the broker
 }
@@ -92,13 +94,18 @@ func inRange(n, low, high int) error {
 	return nil
 }
 
-func (p *parser) size(name string) int {
+func (p *parser) size(name string) int { return p.sizeFrom(1, name) }
+
+// sizeOrNone is a size of which 0 means that there is no limit.
+func (p *parser) sizeOrNone(name string) int { return p.sizeFrom(0, name) }
+
+func (p *parser) sizeFrom(least uint64, name string) int {
 	text := read(p, p.conf.FieldString, name)
 	n, err := humanize.ParseBytes(text)
 	if err != nil {
 		err = fmt.Errorf("%q is not a size; write a number and a unit of B, kB, MB, GB, KiB, MiB or GiB, for example 1MiB", text)
-	} else if n < 1 || n > math.MaxInt32 {
-		err = fmt.Errorf("%q is out of range; it takes 1 to %d bytes", text, math.MaxInt32)
+	} else if n < least || n > math.MaxInt32 {
+		err = fmt.Errorf("%q is out of range; it takes %d to %d bytes", text, least, math.MaxInt32)
 	}
 	p.fail(err, name)
 	return int(n)
@@ -137,11 +144,16 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 		maxBatchMessages: p.integer(1, math.MaxInt32, fieldMaxBatchMessages),
 		maxBatchBytes:    p.size(fieldMaxBatchBytes),
 		maxPendingBytes:  p.size(fieldMaxPendingBytes),
+		maxPayloadBytes:  p.sizeOrNone(fieldMaxPayloadBytes),
+		oversized:        read(p, conf.FieldString, fieldOversized),
 		stallWarning:     p.duration(fieldStallWarning),
 		replay:           read(p, conf.FieldBool, service.AutoRetryNacksToggleFieldName),
 	}
 	if !slices.Contains([]string{versionAuto, version5, version311}, c.version) {
 		p.fail(fmt.Errorf("value %s is unknown; it takes auto, 5, 3.1.1", c.version), fieldProtocolVersion)
+	}
+	if words := []string{oversizedHold, oversizedFail}; !slices.Contains(words, c.oversized) {
+		p.fail(fmt.Errorf("value %s is unknown; it takes %s", c.oversized, strings.Join(words, ", ")), fieldOversized)
 	}
 	for _, u := range c.urls {
 		if !slices.Contains(schemes, u.Scheme) {

@@ -34,8 +34,12 @@ func newQoS2() *qos2 {
 	return &qos2{seed: maphash.MakeSeed(), open: make(map[uint16]*delivery)}
 }
 
-func (q *qos2) digest(topic string, payload []byte) uint64 {
-	return maphash.String(q.seed, topic) ^ maphash.Bytes(q.seed, payload)*31
+func (q *qos2) digest(m *message) uint64 {
+	sum := maphash.String(q.seed, m.topic.name) ^ maphash.Bytes(q.seed, m.payload)*31
+	if m.notKept != nil {
+		sum ^= maphash.Comparable(q.seed, m.notKept.size)
+	}
+	return sum
 }
 
 // What arrive finds.
@@ -47,8 +51,8 @@ const (
 
 // arrive takes a message that came on a connection and says whether it has been
 // delivered before.
-func (q *qos2) arrive(on *inflight, id uint16, topic string, payload []byte) (d *delivery, found int) {
-	digest := q.digest(topic, payload)
+func (q *qos2) arrive(on *inflight, m *message) (d *delivery, found int) {
+	id, digest := m.id, q.digest(m)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	d, ok := q.open[id]

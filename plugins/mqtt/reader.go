@@ -39,21 +39,7 @@ func (s *session) readLoop() {
 		if !s.in.buffered() {
 			s.deliver()
 		}
-		first, body, shared, err := s.in.next()
-		if err != nil {
-			s.deliver()
-			s.fail(lost("reading", err))
-			return
-		}
-		if first>>4 == typePublish {
-			err = s.publish(first&0xf, body, shared)
-		} else {
-			err = s.control(first, body)
-		}
-		if shared {
-			s.in.done(body)
-		}
-		if err != nil {
+		if err := s.packet(); err != nil {
 			s.deliver()
 			s.protest(err)
 			return
@@ -61,18 +47,63 @@ func (s *session) readLoop() {
 	}
 }
 
+// packet takes the next packet.
+func (s *session) packet() error {
+	first, length, err := s.in.header()
+	if err != nil {
+		return lost("reading", err)
+	}
+	cut, err := s.tooLarge(first, length)
+	if err != nil {
+		return err
+	}
+	var body []byte
+	shared := true
+	if cut {
+		body, err = s.in.start()
+	} else {
+		body, shared, err = s.in.body(length)
+	}
+	if err != nil {
+		return lost("reading", err)
+	}
+	if first>>4 == typePublish {
+		err = s.publish(first&0xf, body, length, shared)
+	} else {
+		err = s.control(first, body)
+	}
+	if err != nil || !shared {
+		return err
+	}
+	if err := s.in.skip(length); err != nil {
+		return lost("reading", err)
+	}
+	return nil
+}
+
 // protest ends the connection over what the broker sent. Under MQTT 5 it is told
 // why.
 func (s *session) protest(err error) {
-	if wrong, ok := errors.AsType[*packetError](err); ok && s.v5 {
+	if code := disconnectCode(err); code != 0 && s.v5 {
 		_ = s.conn.SetWriteDeadline(time.Now().Add(parting)) // without it the peer's end bounds the wait
-		s.writer.end([]byte{typeDisconnect << 4, 1, wrong.code})
+		s.writer.end([]byte{typeDisconnect << 4, 1, code})
 		select {
 		case <-s.written:
 		case <-time.After(parting):
 		}
 	}
 	s.fail(err)
+}
+
+// disconnectCode is the reason code that tells a broker of MQTT 5 why, or 0.
+func disconnectCode(err error) byte {
+	if wrong, ok := errors.AsType[*packetError](err); ok {
+		return wrong.code
+	}
+	if _, ok := errors.AsType[*oversizedError](err); ok {
+		return reasonQuota
+	}
+	return 0
 }
 
 // control takes any packet but a PUBLISH.
@@ -116,8 +147,9 @@ func (s *session) dismissed(body []byte) error {
 	return fmt.Errorf("the broker ended the connection: %w", err)
 }
 
-// publish takes a PUBLISH.
-func (s *session) publish(flags byte, body []byte, shared bool) error {
+// publish takes a PUBLISH of that length, of which body may be the beginning, where
+// the payload is too large.
+func (s *session) publish(flags byte, body []byte, length int, shared bool) error {
 	raw, err := decodePublish(flags, body, s.v5)
 	if err != nil {
 		return err
@@ -130,10 +162,15 @@ func (s *session) publish(flags byte, body []byte, shared bool) error {
 	m := message{
 		topic: name, payload: raw.payload, properties: raw.properties, received: s.in.readAt,
 		id: raw.id, qos: raw.qos, dup: raw.dup, retain: raw.retain,
-		size: len(raw.payload) + len(name.name) + raw.properties.size() + messageOverhead,
 	}
+	if size := len(raw.payload) + length - len(body); s.conf.exceeds(size) {
+		if kept, err := s.oversized(&m, size); !kept {
+			return err
+		}
+	}
+	m.size = len(m.payload) + len(name.name) + raw.properties.size() + messageOverhead
 	if m.qos == 2 {
-		d, found := s.broker.qos2.arrive(s.inflight, m.id, name.name, m.payload)
+		d, found := s.broker.qos2.arrive(s.inflight, &m)
 		switch found {
 		case pending:
 			return nil

@@ -9,6 +9,7 @@ const (
 	reasonUnsupportedVersion = 0x84
 	reasonTopicInvalid       = 0x90
 	reasonAliasInvalid       = 0x94
+	reasonQuota              = 0x97
 )
 
 // reasonNames are the names of MQTT 5.0 section 2.4.

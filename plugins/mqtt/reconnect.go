@@ -183,7 +183,7 @@ func (i *input) drop(s *session) (wait time.Duration) {
 
 // recurs reports whether what ended a connection will end the next one too.
 func recurs(reason error) bool {
-	return stubborn(reason) || errors.As(reason, new(*packetError))
+	return stubborn(reason) || errors.As(reason, new(*packetError)) || errors.As(reason, new(*oversizedError))
 }
 
 // wayOut says how to go on where the broker sends what nobody may send.

@@ -1,0 +1,56 @@
+package mqtt
+
+import (
+	"fmt"
+)
+
+// exceeds reports whether a payload is larger than max_payload_bytes.
+func (c *config) exceeds(size int) bool {
+	return c.maxPayloadBytes > 0 && size > c.maxPayloadBytes
+}
+
+// tooLarge reports whether the packet that begins is a PUBLISH with a payload that
+// exceeds the limit, so that it is not to be read into memory. Only one that is
+// longer than the read buffer is looked at: the others are in memory already.
+func (s *session) tooLarge(first byte, length int) (bool, error) {
+	if first>>4 != typePublish || length <= readBuffer || !s.conf.exceeds(length) {
+		return false, nil
+	}
+	start, err := s.in.start()
+	if err != nil {
+		return false, lost("reading", err)
+	}
+	raw, err := decodePublish(first&0xf, start, s.v5)
+	if err != nil {
+		return false, &packetError{reasonQuota, fmt.Sprintf("a PUBLISH of %d bytes whose payload does not begin within the first %d, as it must where %s is set: %s",
+			length, len(start), fieldMaxPayloadBytes, err)}
+	}
+	return s.conf.exceeds(length - len(start) + len(raw.payload)), nil
+}
+
+// oversized decides about a message whose payload of so many bytes exceeds the
+// limit. Where it is kept, it goes on without its payload and with an error.
+func (s *session) oversized(m *message, size int) (kept bool, err error) {
+	m.payload = nil
+	if s.conf.oversized == oversizedFail {
+		m.notKept = &oversizedError{topic: m.topic.name, size: size, limit: s.conf.maxPayloadBytes}
+		return true, nil
+	}
+	if m.qos == 0 {
+		// No broker sends it again.
+		s.log.Warnf("Dropped a message of QoS 0: %s", (&oversizedError{m.topic.name, size, s.conf.maxPayloadBytes}).Error())
+		return false, nil
+	}
+	return false, &oversizedError{m.topic.name, size, s.conf.maxPayloadBytes}
+}
+
+// oversizedError says that a payload exceeds max_payload_bytes.
+type oversizedError struct {
+	topic       string
+	size, limit int
+}
+
+func (e *oversizedError) Error() string {
+	return fmt.Sprintf("a message of topic %s has a payload of %d bytes, which was not kept: raise %s, which is %d",
+		quoted([]byte(e.topic)), e.size, fieldMaxPayloadBytes, e.limit)
+}
