@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
@@ -56,6 +58,7 @@ func serveFlags() []ucli.Flag {
 		text("mqtt-password", "", "log in with this `PASSWORD`, which other users of this machine can read on a command line"),
 		text("mqtt-password-file", "", "log in with the password in this `FILE`"),
 		text("mqtt-qos", "1", "receive messages with this quality of service at most, `0, 1 or 2`"),
+		text("max-payload-bytes", "16MiB", "take no larger payload than this `SIZE` into memory; 0 sets no limit"),
 		text("mqtt-client-id-prefix", "robustmq_connect", "begin MQTT client ids with this `TEXT`; services that share a broker need one each"),
 		text("mqtt-tls-ca-file", "", "trust the MQTT broker's certificate by the authorities in this `FILE`"),
 		text("mqtt-tls-cert-file", "", "show the MQTT broker the certificate in this `FILE`"),
@@ -212,6 +215,13 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 		return nil, fmt.Errorf("mqtt-qos: %q is no quality of service: it takes 0, 1 or 2", qos)
 	}
 	all = append(all, connector.Setting{Name: "qos", Value: json.RawMessage(c.String("mqtt-qos"))})
+
+	limit := c.String("max-payload-bytes")
+	if size, err := humanize.ParseBytes(limit); err != nil || size > math.MaxInt32 {
+		return nil, fmt.Errorf("max-payload-bytes: %q is no size from 0 to %d bytes: write for example 16MiB", limit, math.MaxInt32)
+	} else if size > 0 {
+		add("max_payload_bytes", limit)
+	}
 
 	tls := map[string]any{}
 	files := map[string]string{}

@@ -61,6 +61,7 @@ func checkInputTemplate(f fields) {
 	f.textRule("topic_id", checkTopicFilter)
 	f.mqttConnection("username")
 	f.durationRules(false, "connect_timeout")
+	f.oversizedPayload()
 }
 
 func checkOutputTemplate(f fields) {

@@ -21,6 +21,7 @@ func checkMQTTInput(f fields) {
 	f.rangeRule("max_batch_messages", 1, math.MaxInt32)
 	f.sizeRule("max_batch_bytes", 1, math.MaxInt32)
 	f.sizeRule("max_pending_bytes", 1, math.MaxInt32)
+	f.oversizedPayload()
 	suffix, _ := f.text("dynamic_client_id_suffix")
 	if suffix != "" {
 		f.report("dynamic_client_id_suffix", checkWord(suffix, []string{"nanoid"}))
@@ -28,6 +29,11 @@ func checkMQTTInput(f fields) {
 	if suffix == "nanoid" && f.conf["clean_session"] == false {
 		f.report("dynamic_client_id_suffix", "makes a new client on every start, so that with clean_session: false the broker keeps the old sessions and their messages for ever; remove it, or set clean_session: true")
 	}
+}
+
+func (f fields) oversizedPayload() {
+	f.sizeRule("max_payload_bytes", 0, math.MaxInt32)
+	f.wordRule("oversized_payload", "hold", "fail")
 }
 
 // topicQoS checks the QoS of single filters, each of which must be subscribed to.

@@ -231,7 +231,7 @@ func flowFields() []*service.ConfigField {
 			oversizedFail: "the message goes on with an error, the metadata `mqtt_payload_size` and no payload. Choose it only before an output that writes no message with an error, such as `kafka_franz` with a `failure_strategy`: others would write an empty record",
 		}).
 			Description("What becomes of a message with a payload of more than `max_payload_bytes`.").
-			Default(oversizedHold).Advanced(),
+			Default(oversizedHold).Advanced().LintRule(`root = []`),
 		service.NewDurationField(fieldStallWarning).
 			Description("The age of the oldest message without an acknowledgement at which a warning is logged. 0 logs none.").
 			Default("30s").Advanced(),
