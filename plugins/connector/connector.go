@@ -253,6 +253,32 @@ func or[T any](value *T, otherwise T) T {
 	return *value
 }
 
+// maxDepth is how deep a description may be nested. A real one has ten levels.
+const maxDepth = 32
+
+// CheckDepth refuses JSON that is nested deeper than any description is, before
+// anything takes the time and the memory to read it. What is no JSON it leaves to
+// the reader.
+func CheckDepth(data []byte) error {
+	depth, inText := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case inText:
+		case c == '{', c == '[':
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("nested deeper than %d levels at byte %d: this is no connector", maxDepth, i+1)
+			}
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
 // object reads data as one JSON object and nothing after it. encoding/json keeps
 // the last of two fields of one name; here that is an error, because the reader
 // cannot know which of them was meant.
@@ -260,6 +286,9 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8: save the file as UTF-8")
+	}
+	if err := CheckDepth(data); err != nil {
+		return nil, err
 	}
 	var probe any
 	if err := json.Unmarshal(data, &probe); err != nil {

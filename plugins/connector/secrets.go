@@ -3,31 +3,13 @@ package connector
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
-
-// Redacted stands for a secret wherever a definition is shown.
-const Redacted = "***"
-
-// IsSecret tells whether the value that a path of a config leads to must never
-// be shown: a password, a token, a secret key, a private key.
-func IsSecret(path []string) bool {
-	if len(path) == 0 {
-		return false
-	}
-	name := strings.ToLower(path[len(path)-1])
-	if name == "key" {
-		return slices.Contains(path, "client_certs") // anywhere else it is Kafka's
-	}
-	for _, word := range []string{"password", "passphrase", "token", "secret"} {
-		if strings.HasSuffix(name, word) {
-			return true
-		}
-	}
-	return false
-}
 
 // RedactConfig is a config with *** in the place of each secret. What is no
 // JSON, and so nothing that Parse took, is not shown at all.
@@ -35,11 +17,11 @@ func RedactConfig(config json.RawMessage) json.RawMessage {
 	v, err := readValue(config)
 	if err != nil {
 		v = &value{}
-		v.setText(Redacted)
+		v.setText(secret.Redacted)
 	}
 	_ = v.walk(nil, func(path []string, scalar *value) error {
-		if s, _ := scalar.text(); IsSecret(path) && s != "" {
-			scalar.setText(Redacted)
+		if scalar.isGiven() && secret.Is(path) {
+			scalar.setText(secret.Redacted)
 		}
 		return nil
 	})
@@ -64,7 +46,7 @@ func KeepSecrets(c, stored Connector) (Connector, error) {
 	}
 	kept := false
 	err = unwrapped(given).walk(nil, func(path []string, scalar *value) error {
-		if s, _ := scalar.text(); s != Redacted || !IsSecret(path) {
+		if s, _ := scalar.text(); s != secret.Redacted || !secret.Is(path) {
 			return nil
 		}
 		old := unwrapped(before).at(path)
@@ -113,7 +95,7 @@ func Export(c Connector) (document []byte, notes []string, variables []Variable)
 				continue // Parse takes no such value
 			}
 			_ = v.walk([]string{s.Name}, func(path []string, scalar *value) error {
-				if secret, _ := scalar.text(); IsSecret(path) && secret != "" {
+				if scalar.isGiven() && secret.Is(path) {
 					name := variableName(prefix, path, variables)
 					variables = append(variables, Variable{Name: name, Field: strings.Join(path, ".")})
 					scalar.setText("${" + name + "}")
@@ -130,13 +112,17 @@ func Export(c Connector) (document []byte, notes []string, variables []Variable)
 	return document, notes, variables
 }
 
+// notInVariables are the characters that the name of an environment variable in a
+// pipeline does not have.
+var notInVariables = regexp.MustCompile(`[^A-Z0-9_]`)
+
 // variableName makes MQTT_PASSWORD of password, and KAFKA_SASL_PASSWORD of
 // sasl.0.password.
 func variableName(prefix string, path []string, taken []Variable) string {
 	words := []string{prefix}
 	for _, step := range path {
 		if _, err := strconv.Atoi(step); err != nil {
-			words = append(words, strings.ToUpper(step))
+			words = append(words, notInVariables.ReplaceAllString(strings.ToUpper(step), "_"))
 		}
 	}
 	name := strings.Join(words, "_")

@@ -154,6 +154,43 @@ func TestExportTakesSecretsFromTheEnvironment(t *testing.T) {
 	assert.Equal(t, "sasl.0.password", variables[4].Field)
 }
 
+// A secret is known by its field, whatever the type of its value.
+func TestSecretsOfEveryTypeAreRedactedKeptAndExported(t *testing.T) {
+	const given = `"username":"ada","password":12345678,"sasl":[{"mechanism":"OAUTHBEARER","token":987654,"extensions":{"logicalCluster":"lkc-1","identity pool":"p-2"}}]`
+	stored := parsed(t, withKafka(given))
+	shown := string(RedactConfig(stored.Config))
+	for _, hidden := range []string{"12345678", "987654", "lkc-1", "p-2"} {
+		assert.NotContains(t, shown, hidden)
+	}
+	assert.Equal(t, `{"bootstrap_servers":"localhost:9092","topic":"t","username":"ada","password":"***","sasl":[{"mechanism":"OAUTHBEARER","token":"***",`+
+		`"extensions":{"logicalCluster":"***","identity pool":"***"}}]}`, shown)
+
+	kept, err := KeepSecrets(parsed(t, withKafka(strings.NewReplacer("12345678", `"***"`, "987654", `"***"`, "lkc-1", "***", "p-2", "***").Replace(given))), stored)
+	require.NoError(t, err)
+	assert.Equal(t, stored.MQTT, kept.MQTT)
+	assert.Equal(t, stored.Kafka.More, kept.Kafka.More)
+
+	document, _, variables := Export(stored)
+	for _, hidden := range []string{"12345678", "987654", "lkc-1", "p-2"} {
+		assert.NotContains(t, string(document), hidden)
+	}
+	names := make([]string, len(variables))
+	for i, v := range variables {
+		names[i] = v.Name
+		assert.Contains(t, string(document), `"${`+v.Name+`}"`)
+	}
+	assert.Equal(t, []string{"MQTT_PASSWORD", "KAFKA_SASL_TOKEN", "KAFKA_SASL_EXTENSIONS_LOGICALCLUSTER", "KAFKA_SASL_EXTENSIONS_IDENTITY_POOL"}, names)
+}
+
+func TestADescriptionThatIsNestedTooDeepIsRefusedBeforeItIsRead(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, 9990) + "1" + strings.Repeat("}", 9990)
+	for _, given := range []string{deep, withConfig(deep), withConfig(strings.Repeat("[", 33) + strings.Repeat("]", 33)), withKafka(`"sasl":` + strings.Repeat("[", 40) + strings.Repeat("]", 40))} {
+		_, err := Parse([]byte(given))
+		require.ErrorContains(t, err, "nested deeper than 32 levels at byte ")
+	}
+	require.NoError(t, CheckDepth([]byte(`"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["`)))
+}
+
 func TestDescriptionIsReadAgain(t *testing.T) {
 	for _, given := range []string{documented, listed, withKafka(withSecrets), withStrategy(`{"strategy":"dead_message_queue","wait_time_ms":0}`)} {
 		c := parsed(t, given)

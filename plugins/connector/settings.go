@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
 // MQTTFields are the fields of the input template robustmq_kafka that the config
@@ -99,8 +101,8 @@ func checkSetting(name string, raw json.RawMessage) error {
 		field := strings.Join(path, ".")
 		for _, part := range append(path[1:len(path):len(path)], s) {
 			if strings.Contains(part, "${") {
-				if IsSecret(path) {
-					part = Redacted
+				if secret.Is(path) {
+					part = secret.Redacted
 				}
 				return &InvalidError{field, fmt.Sprintf("%q holds ${, which a pipeline would replace: use a value without it", part)}
 			}

@@ -71,12 +71,19 @@ func (v *value) text() (string, bool) {
 	return s, err == nil
 }
 
+// isGiven tells a scalar from null and from an empty text, which are no value.
+func (v *value) isGiven() bool {
+	return v.open == 0 && string(v.raw) != "null" && string(v.raw) != `""`
+}
+
 func (v *value) setText(s string) {
 	// Marshalling a string cannot fail.
 	v.raw, _ = json.Marshal(s)
 }
 
 // walk calls visit for each scalar, with the names and indices that lead to it.
+//
+// The path is good until visit returns: the steps share its room.
 func (v *value) walk(path []string, visit func(path []string, scalar *value) error) error {
 	if v.open == 0 {
 		return visit(path, v)
@@ -86,7 +93,7 @@ func (v *value) walk(path []string, visit func(path []string, scalar *value) err
 		if v.open == '{' {
 			step = v.names[i]
 		}
-		if err := item.walk(append(path[:len(path):len(path)], step), visit); err != nil {
+		if err := item.walk(append(path, step), visit); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
 // A template's fields carry no secret, no interpolation and no inner fields. In
@@ -88,11 +90,32 @@ func StandIns(env *service.Environment) (*service.Environment, error) {
 		if rules.ours {
 			delete(s.config(), "linter")
 		}
+		scrubSecrets(s.children(), nil)
 		if err := registerStandIn(clone, rules.kind, s); err != nil {
 			return nil, err
 		}
 	}
 	return clone, nil
+}
+
+// scrubber hides a value of any type, unless it comes of an environment variable.
+const scrubber = `root = if this != null && this != "" && !this.string().trim().re_match("""^\$\{[0-9A-Za-z_.]+(:((\$\{[^}]+})|[^}])*)?}$""") {
+  "!!!SECRET_SCRUBBED!!!"
+}`
+
+// scrubSecrets lets the engine hide what the package secret knows, wherever it
+// prints a pipeline.
+func scrubSecrets(children []any, path []string) {
+	for _, child := range children {
+		field := child.(map[string]any)
+		at := append(path[:len(path):len(path)], field["name"].(string))
+		inner, _ := field["children"].([]any)
+		if len(inner) > 0 {
+			scrubSecrets(inner, at)
+		} else if secret.Is(at) {
+			field["is_secret"], field["scrubber"] = true, scrubber
+		}
+	}
 }
 
 // borrow replaces a field of a stand-in, but for its description and default,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -242,6 +243,46 @@ func TestNoAnswerHoldsASecretOfTheRequest(t *testing.T) {
 	for _, path := range []string{PathCreate, PathUpdate, PathCheck} {
 		w := ask(h, http.MethodPost, path, definitionOf("c", plainConfig))
 		assert.NotContains(t, w.Body.String(), "hunter3", path)
+	}
+}
+
+// A password may be a number, and extensions of OAUTHBEARER hold what they like.
+func TestNoAnswerHoldsASecretThatIsNoText(t *testing.T) {
+	config := `{"bootstrap_servers":"k:1","topic":"t","password":12345678,"username":"ada","sasl":[{"mechanism":"OAUTHBEARER","token":"t","extensions":{"cluster":"lkc-9"}}]}`
+	body := definitionOf("c", config)
+	assert.Equal(t, "logging in with *** and *** at 1234567", withoutSecrets("logging in with 12345678 and lkc-9 at 1234567", []byte(body)))
+	h := newServer(t, newMemory(), Options{}).Handler()
+	read[string](t, ask(h, http.MethodPost, PathCreate, body))
+	read[string](t, ask(h, http.MethodPost, PathResume, nameOf("c")))
+	for _, path := range []string{PathList, PathDetail + "?tenant=default&connector_name=c"} {
+		shown := ask(h, http.MethodGet, path, "").Body.String()
+		assert.NotContains(t, shown, "12345678", path)
+		assert.NotContains(t, shown, "lkc-9", path)
+		assert.Equal(t, 3, strings.Count(shown, `\"***\"`), shown)
+	}
+}
+
+// A body of 60 KB that is nested 9,990 deep took 0.8 GB, and eight at once ended the
+// process.
+func TestADeepBodyIsRefusedWithoutTheMemoryOfItsDepth(t *testing.T) {
+	h := newServer(t, newMemory(), Options{}).Handler()
+	for name, body := range map[string]string{
+		"the body":   strings.Repeat(`{"a":`, 9990) + "1" + strings.Repeat("}", 9990),
+		"a list":     strings.Repeat("[", 30000) + strings.Repeat("]", 30000),
+		"the config": definitionOf("c", strings.Repeat(`{"a":`, 600)+"1"+strings.Repeat("}", 600)),
+	} {
+		for _, path := range []string{PathCreate, PathUpdate, PathCheck, PathDelete} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			w := ask(h, http.MethodPost, path, body)
+			runtime.ReadMemStats(&after)
+			refusal(t, w)
+			if name != "the config" {
+				assert.Equal(t, http.StatusBadRequest, w.Code)
+				assert.Contains(t, w.Body.String(), "nested deeper than 32 levels")
+			}
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "%s to %s", name, path)
+		}
 	}
 }
 

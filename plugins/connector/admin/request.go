@@ -146,5 +146,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		// The client stopped half-way or was too slow: this is its fault.
 		return nil, notJSON("reading the request body: %v", err)
 	}
+	if err == nil {
+		if err := connector.CheckDepth(body); err != nil {
+			return nil, notJSON("Failed to parse the request body as JSON: %v", err)
+		}
+	}
 	return body, err
 }

@@ -2,13 +2,13 @@ package supervisor
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
 // lastError is the newest error of a connector, and since when it has been that.
@@ -83,35 +83,13 @@ func (h logHandler) WithGroup(name string) slog.Handler {
 	return h
 }
 
-// hiding replaces the secrets of a connector by ***. What is shorter than this
-// is found by chance in any sentence.
+// hiding replaces the secrets of a connector by ***.
 func hiding(settings ...connector.Settings) *strings.Replacer {
-	var pairs []string
+	var secrets []string
 	for _, all := range settings {
 		for _, setting := range all {
-			var v any
-			if json.Unmarshal(setting.Value, &v) == nil {
-				pairs = secretsOf(pairs, []string{setting.Name}, v)
-			}
+			secrets = append(secrets, secret.Texts(setting.Value, setting.Name)...)
 		}
 	}
-	return strings.NewReplacer(pairs...)
-}
-
-func secretsOf(pairs, path []string, v any) []string {
-	switch v := v.(type) {
-	case string:
-		if len(v) > 3 && connector.IsSecret(path) {
-			pairs = append(pairs, v, connector.Redacted)
-		}
-	case []any:
-		for _, item := range v {
-			pairs = secretsOf(pairs, append(path[:len(path):len(path)], ""), item)
-		}
-	case map[string]any:
-		for name, item := range v {
-			pairs = secretsOf(pairs, append(path[:len(path):len(path)], name), item)
-		}
-	}
-	return pairs
+	return secret.Hider(secrets)
 }
