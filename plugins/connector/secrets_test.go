@@ -78,7 +78,8 @@ func TestEveryFieldOfTheTemplatesCanBeSet(t *testing.T) {
 	texts, err := templates.YAML()
 	require.NoError(t, err)
 	for name, known := range map[string][]string{
-		"robustmq_kafka_input.tmpl.yaml": append([]string{"topic_id", "tls"}, MQTTFields...),
+		// The service sets max_payload_bytes, and oversized_payload follows from the failure strategy.
+		"robustmq_kafka_input.tmpl.yaml": append([]string{"topic_id", "tls", "max_payload_bytes", "oversized_payload"}, MQTTFields...),
 		"robustmq_kafka_output.tmpl.yaml": append([]string{
 			"bootstrap_servers", "topic", "key", "compression_type", "batch_size", "linger_ms", "acks",
 			"retries", "message_timeout_ms", "cleanup_timeout_secs", "failure_strategy",
