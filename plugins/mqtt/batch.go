@@ -84,9 +84,11 @@ func (o *owed) ack(messages []message) {
 			o.session.ack(tickets)
 		}
 	}
+	// Those of QoS 2 may have come again meanwhile, by another connection.
 	if deliveries := deliveries(messages); len(deliveries) > 0 {
-		current := o.in.current() // by which they may have come again
-		current.ack(o.session.broker.qos2.ack(deliveries, current.inflight))
+		for _, a := range o.session.broker.qos2.ack(deliveries) {
+			a.on.ack(a.tickets)
+		}
 	}
 }
 
@@ -129,9 +131,8 @@ func (o *owed) reject(rejected []message, err error) {
 		o.session.retire(err)
 	}
 	if deliveries := deliveries(rejected); len(deliveries) > 0 {
-		current := o.in.current()
-		if o.session.broker.qos2.reject(deliveries, current.inflight) {
-			current.retire(err)
+		for _, waiting := range o.session.broker.qos2.reject(deliveries) {
+			waiting.retire(err)
 		}
 	}
 }

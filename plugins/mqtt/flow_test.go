@@ -56,6 +56,23 @@ func TestInputSilentBrokerIsLeft(t *testing.T) {
 	require.Equal(t, 1, l.count("does not answer pings"))
 }
 
+// rumqttd answers no ping while its window is full. While the pipeline is done with
+// nothing, that is no sign of a broker that is gone.
+func TestInputBrokerThatWaitsForAcknowledgementsIsNotSilent(t *testing.T) {
+	_, p, in, l := connected(t, "keepalive: 1")
+	p.write(publish("a/b", 1, 1, "x"))
+	_, acks := readN(t, in, 1)
+	require.Equal(t, "c0 ", p.read().String())
+	time.Sleep(3 * time.Second) // three times what a broker may take for its answer
+	require.Zero(t, l.count("Lost the connection"))
+	ackAll(t, acks, nil)
+	for f := p.read(); f.String() != ackOf(typePuback, 1); f = p.read() {
+		require.Equal(t, "c0 ", f.String())
+	}
+	untilLost(t, in)
+	require.Equal(t, 1, l.count("does not answer pings"), "from then on it is")
+}
+
 func TestInputBacklogBeforeTheSuback(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311+"max_pending_bytes: 10KiB")

@@ -10,8 +10,8 @@ type delivery struct {
 	id     uint16
 	digest uint64
 	// on and ticket say where its PUBREC is waited for: the connection by
-	// which it came last.
-	on     *inflight
+	// which it came last, which the input may not have adopted yet.
+	on     *session
 	ticket uint64
 	acked  bool // by the pipeline
 }
@@ -51,7 +51,7 @@ const (
 
 // arrive takes a message that came on a connection and says whether it has been
 // delivered before.
-func (q *qos2) arrive(on *inflight, m *message) (d *delivery, found int) {
+func (q *qos2) arrive(on *session, m *message) (d *delivery, found int) {
 	id, digest := m.id, q.digest(m)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -78,31 +78,42 @@ func (q *qos2) expect(d *delivery, ticket uint64) (acked bool) {
 	return d.acked
 }
 
-// ack notes that the pipeline is done with messages. It returns the tickets of
-// those that the connection waits for: they may have come again by it while the
-// pipeline had them.
-func (q *qos2) ack(deliveries []*delivery, current *inflight) (waiting []span) {
+// awaited are messages whose PUBRECs a connection waits for.
+type awaited struct {
+	on      *session
+	tickets []span
+}
+
+// ack notes that the pipeline is done with messages. It returns those that a
+// connection waits for: they may have come again by another one than that by which
+// the pipeline has them.
+func (q *qos2) ack(deliveries []*delivery) (waiting []awaited) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, d := range deliveries {
 		d.acked = true
-		if d.on == current && d.ticket > 0 {
-			waiting = append(waiting, span{d.ticket, 1})
+		if d.ticket == 0 {
+			continue
 		}
+		if n := len(waiting); n == 0 || waiting[n-1].on != d.on {
+			waiting = append(waiting, awaited{on: d.on})
+		}
+		last := &waiting[len(waiting)-1]
+		last.tickets = appendTicket(last.tickets, d.ticket)
 	}
 	return waiting
 }
 
 // reject notes that the pipeline does not take messages: the next time they
-// come, they are delivered. It says whether the connection waits for any.
-func (q *qos2) reject(deliveries []*delivery, current *inflight) (waiting bool) {
+// come, they are delivered. It returns the connections that wait for any.
+func (q *qos2) reject(deliveries []*delivery) (waiting []*session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, d := range deliveries {
 		if d.acked {
 			continue
 		}
-		waiting = waiting || d.on == current
+		waiting = append(waiting, d.on)
 		if q.open[d.id] == d {
 			delete(q.open, d.id)
 		}

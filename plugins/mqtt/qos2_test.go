@@ -86,3 +86,33 @@ func TestInputPartialNackAcksTheOthers(t *testing.T) {
 	require.Equal(t, ackOf(typePuback, 3), p.read().String())
 	require.Equal(t, ackOf(typePubrec, 4), p.read().String())
 }
+
+// The broker sends a message again on a connection that is not adopted yet, since
+// its SUBACK is late, and the pipeline is done with the message just then.
+func TestInputQoS2AckBeforeTheNextConnectionIsReady(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "protocol_version: '5'\nclean_session: false")
+	done := background(in)
+	p := b.accept()
+	p.welcome5(false, true)
+	require.NoError(t, wait(t, done))
+	p.write(publish5("a/b", 2, 1, nil, "one"))
+	_, acks := readN(t, in, 1)
+	first := in.current()
+	p.conn.Close()
+	p = b.accept()
+	p.welcome5(true, false)
+	sub := p.subscribe5()
+	p.write(publish5("a/b", 2, 1, nil, "one"))
+	q := first.broker.qos2
+	require.Eventually(t, func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.open[1].on != first && q.open[1].ticket > 0
+	}, patience, time.Millisecond)
+	require.Same(t, first, in.current(), "the next connection is not ready")
+	ackAll(t, acks, nil)
+	require.Equal(t, ackOf(typePubrec, 1), p.read().String())
+	p.write(packet(0x90, u16(sub.PacketID), []byte{0, 2}))
+	require.Eventually(t, func() bool { return in.current() != first }, patience, time.Millisecond)
+}

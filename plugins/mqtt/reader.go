@@ -170,7 +170,7 @@ func (s *session) publish(flags byte, body []byte, length int, shared bool) erro
 	}
 	m.size = len(m.payload) + len(name.name) + raw.properties.size() + messageOverhead
 	if m.qos == 2 {
-		d, found := s.broker.qos2.arrive(s.inflight, &m)
+		d, found := s.broker.qos2.arrive(s, &m)
 		switch found {
 		case pending:
 			return nil
@@ -248,7 +248,6 @@ func (s *session) suspend() {
 			}
 		}
 	}
-	s.resumed.Store(s.clock())
 	s.suspended.Store(false)
 }
 

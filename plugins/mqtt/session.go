@@ -45,10 +45,13 @@ type session struct {
 	subscribed chan struct{}    // closed when all filters are granted
 	flowing    chan struct{}    // closed when the first message has arrived
 
-	// When, by clock; 0 for never.
-	lastSent, asked, resumed atomic.Int64
-	suspended                atomic.Bool
-	closing                  atomic.Bool
+	suspended atomic.Bool
+	closing   atomic.Bool
+
+	// Of the writing goroutine. Times are by clock, 0 for never.
+	lastSent, asked int64
+	excused         int64  // when the broker last had a reason not to answer
+	releasedAsked   uint64 // inflight's progress when it was asked
 
 	retired sync.Once
 	over    chan struct{} // closed when the connection is of no use to us any more
@@ -98,7 +101,7 @@ func newSession(conf *config, log logger, b *broker, address string, v5 bool, co
 	if s.keepAlive > 0 {
 		limitSilence(conn, s.keepAlive*3/2+time.Second)
 	}
-	s.lastSent.Store(s.clock())
+	s.lastSent = s.clock()
 	s.reader.topics = newTopics(conf.topicAliases)
 	return s
 }
@@ -211,18 +214,20 @@ type span struct {
 }
 
 // spans returns the tickets of messages as runs, most often one.
-func spans(messages []message) []span {
-	var all []span
+func spans(messages []message) (all []span) {
 	for i := range messages {
-		ticket := messages[i].ticket
-		if ticket == 0 {
-			continue
+		if ticket := messages[i].ticket; ticket != 0 {
+			all = appendTicket(all, ticket)
 		}
-		if n := len(all); n > 0 && all[n-1].ticket+uint64(all[n-1].count) == ticket {
-			all[n-1].count++
-			continue
-		}
-		all = append(all, span{ticket, 1})
 	}
 	return all
+}
+
+// appendTicket adds a ticket to runs of them.
+func appendTicket(all []span, ticket uint64) []span {
+	if n := len(all); n > 0 && all[n-1].ticket+uint64(all[n-1].count) == ticket {
+		all[n-1].count++
+		return all
+	}
+	return append(all, span{ticket, 1})
 }

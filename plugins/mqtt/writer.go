@@ -79,7 +79,7 @@ func (s *session) writeLoop() {
 		}
 		buf, ending := s.writer.swap(spare)
 		if len(buf) > 0 {
-			s.lastSent.Store(s.clock())
+			s.lastSent = s.clock()
 			if s.keepAlive > 0 && !ending {
 				// A broker that reads nothing for that long has given us up.
 				_ = s.conn.SetWriteDeadline(time.Now().Add(s.keepAlive*3/2 + time.Second))
@@ -107,24 +107,29 @@ func (s *session) beat() time.Duration {
 }
 
 // ping asks for a sign of life when there was no traffic. It returns an error
-// when the broker owes one for too long, except while we do not read.
+// when the broker owes one for too long, except while it cannot be seen, or while
+// the broker may be waiting for us: rumqttd answers nothing while its window is
+// full.
 func (s *session) ping() error {
 	if s.keepAlive == 0 {
 		return nil
 	}
-	now, heard, asked := s.clock(), s.in.heard.Load(), s.asked.Load()
-	quiet := now - int64(s.keepAlive)*3/4
-	if asked != 0 && !s.suspended.Load() && heard < asked && now-max(asked, s.resumed.Load()) > int64(s.pingTimeout()) {
+	now, heard, asked := s.clock(), s.in.heard.Load(), s.asked
+	owed := asked != 0 && heard < asked
+	waiting, released := s.inflight.progress()
+	if s.suspended.Load() || waiting > 0 && released == s.releasedAsked {
+		s.excused = now
+	}
+	if owed && now-max(asked, s.excused) > int64(s.pingTimeout()) {
 		return errSilent
 	}
-	if s.lastSent.Load() > quiet && heard > quiet {
-		return nil
-	}
-	if asked != 0 && heard < asked && s.lastSent.Load() > quiet {
+	quiet := now - int64(s.keepAlive)*3/4
+	if s.lastSent > quiet && (heard > quiet || owed) {
 		return nil // one question at a time
 	}
-	if asked == 0 || heard >= asked {
-		s.asked.Store(now)
+	if !owed {
+		s.asked = now
+		s.releasedAsked = released
 	}
 	s.writer.add(func(buf []byte) []byte { return append(buf, typePingreq<<4, 0) })
 	return nil
