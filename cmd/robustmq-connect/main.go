@@ -31,6 +31,7 @@ const (
 )
 
 func main() {
+	tuneMemory()
 	os.Exit(run(context.Background(), os.Args[1:]))
 }
 

@@ -68,6 +68,7 @@ func serveFlags() []ucli.Flag {
 			Name: "drain-timeout", Value: 20 * time.Second, EnvVars: []string{serveVariable("drain-timeout")},
 			Usage: "let a connector that stops finish what is in flight for this `TIME`",
 		},
+		text("memory-limit", "", "keep the process's memory below `SIZE`, 400MiB for example, as GOMEMLIMIT does; nine tenths of the cgroup's limit unless set"),
 		text("api-token-file", "", "want the token in this `FILE` of every request"),
 		&ucli.BoolFlag{
 			Name: "insecure-no-auth", EnvVars: []string{serveVariable("insecure-no-auth")},
@@ -104,6 +105,9 @@ func serve(c *ucli.Context, env *service.Environment) error {
 func runService(ctx context.Context, c *ucli.Context, env *service.Environment) error {
 	log, err := serveLogger(c)
 	if err != nil {
+		return err
+	}
+	if err := setMemoryLimit(c.String("memory-limit")); err != nil {
 		return err
 	}
 	settings, err := mqttSettings(c)

@@ -166,6 +166,8 @@ func TestServeRefusesToStart(t *testing.T) {
 		"mqtt-tls-cert-file and mqtt-tls-key-file need each other":   {"--store", store, "--mqtt-tls-cert-file", write("cert", "x")},
 		"mqtt-tls-ca-file: open ":                                    {"--store", store, "--mqtt-tls-ca-file", filepath.Join(dir, "none")},
 		"opening the secrets directory: ":                            {"--store", store, "--secrets-dir", filepath.Join(dir, "none")},
+		`memory-limit: "much" is no amount of memory`:               {"--store", store, "--memory-limit", "much"},
+		`memory-limit: "1kB" is no amount of memory`:                {"--store", store, "--memory-limit", "1kB"},
 		`log-level: "loud" is unknown`:                               {"--store", store, "--log-level", "loud"},
 		`log-format: "xml" is unknown`:                               {"--store", store, "--log-format", "xml"},
 		`"word" is no flag`:                                          {"word"},

@@ -1,0 +1,47 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/robustmq/robustmq-connect/tests/program"
+)
+
+// What the user sets is left as it is, for a service and for a pipeline.
+func TestTheProgramTunesTheCollectorUnlessTheUserDoes(t *testing.T) {
+	const percent, limit = "go_gc_gogc_percent ", "go_gc_gomemlimit_bytes "
+	pipeline := program.WriteFile(t, "input: { generate: { mapping: 'root = {}', interval: 1h } }\noutput: { drop: {} }\nmetrics: { prometheus: { add_go_metrics: true } }\n")
+	for name, test := range map[string]struct {
+		environment map[string]string
+		service     bool
+		flags       []string
+		want        []string
+	}{
+		"a service":                  {service: true, want: []string{percent + "400"}},
+		"a pipeline":                 {want: []string{percent + "400"}},
+		"a service of a user's":      {environment: map[string]string{"GOGC": "70", "GOMEMLIMIT": "1GiB"}, service: true, want: []string{percent + "70", limit + "1.073741824e+09"}},
+		"a pipeline of a user's":     {environment: map[string]string{"GOGC": "70", "GOMEMLIMIT": "1GiB"}, want: []string{percent + "70", limit + "1.073741824e+09"}},
+		"the flag goes before":       {environment: map[string]string{"GOMEMLIMIT": "1GiB"}, service: true, flags: []string{"--memory-limit", "512MiB"}, want: []string{limit + "5.36870912e+08"}},
+		"the collector switched off": {environment: map[string]string{"GOGC": "off"}, service: true, want: []string{percent + "1.8446744073709552e+19"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for variable, value := range test.environment {
+				t.Setenv(variable, value)
+			}
+			var p *program.Process
+			if test.service {
+				address := program.FreeAddress(t)
+				p = program.Start(t, address, append([]string{"serve", "--store", t.TempDir(), "--listen", address}, test.flags...)...)
+			} else {
+				p = program.StartPipeline(t, "run", pipeline)
+			}
+			p.WaitReady()
+			_, text := p.Get("/metrics")
+			for _, line := range test.want {
+				assert.True(t, strings.Contains(text, "\n"+line+"\n"), line)
+			}
+		})
+	}
+}
