@@ -79,6 +79,5 @@ func TestGCPercentFollowsTheLiveHeap(t *testing.T) {
 	held := make([]byte, 200<<20)
 	becomes(func(percent uint64) bool { return percent == leastPercent })
 	runtime.KeepAlive(held)
-	held = nil
 	becomes(func(percent uint64) bool { return percent > leastPercent })
 }

@@ -7,17 +7,19 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // Register adds the batch processor robustmq_envelope to the environment.
 func Register(env *service.Environment) error {
 	return env.RegisterBatchProcessor("robustmq_envelope", Spec(),
-		func(conf *service.ParsedConfig, _ *service.Resources) (service.BatchProcessor, error) {
+		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchProcessor, error) {
 			c, err := parseConfig(conf)
 			if err != nil {
 				return nil, err
 			}
-			return &processor{config: c, now: time.Now}, nil
+			return crash.Processor(&processor{config: c, now: time.Now}, crash.Of(mgr), "the processor robustmq_envelope"), nil
 		})
 }
 

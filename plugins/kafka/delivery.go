@@ -72,6 +72,7 @@ func (d *delivery) start(p *producer) {
 	d.done = make(chan struct{})
 	go func() {
 		defer close(d.done)
+		defer p.conf.guard.Catch("the output kafka_franz, writing a batch")
 		d.run(p)
 	}()
 }

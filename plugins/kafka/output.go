@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // DialFunc opens connections as net.Dialer.DialContext does.
@@ -34,7 +36,8 @@ func RegisterDialing(env *service.Environment, dial DialFunc, opts ...Option) er
 			if err != nil {
 				return nil, service.BatchPolicy{}, 0, err
 			}
-			return newOutput(c, mgr), policy, c.maxInFlight, nil
+			c.guard = crash.Of(mgr)
+			return crash.Output(newOutput(c, mgr), c.guard, "the output kafka_franz"), policy, c.maxInFlight, nil
 		})
 }
 
@@ -234,6 +237,7 @@ func (o *output) Close(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer o.conf.guard.Catch("the output kafka_franz, closing")
 		if p != nil {
 			p.close()
 		}

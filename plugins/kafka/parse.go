@@ -15,6 +15,8 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // metadataMinAge is how soon metadata may be fetched again.
@@ -22,6 +24,8 @@ const metadataMinAge = time.Second
 
 // config is the parsed configuration.
 type config struct {
+	guard *crash.Guard // of the stream's panics, nil without
+
 	brokers         []string
 	clientID        string
 	tls             *tls.Config // nil without TLS
@@ -196,7 +200,7 @@ var (
 func (c *config) options(logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
 	partitioner := partitioners[c.partitioner]
 	if c.partitioner != "manual" {
-		partitioner = pinning{partitioner}
+		partitioner = pinning{partitioner, c.guard}
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.brokers...),
@@ -262,7 +266,8 @@ func retryBackoff(failures int) time.Duration {
 	return wait*3/4 + rand.N(wait/4)
 }
 
-func (c *config) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (c *config) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	defer c.guard.Catch("the output kafka_franz, dialing", func(panicked error) { err = panicked })
 	if c.network != nil {
 		return c.network(ctx, network, address)
 	}

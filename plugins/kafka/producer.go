@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // producer writes parts of batches through one client.
@@ -75,6 +77,7 @@ func (p *producer) ask() *sign {
 	}
 	p.sign = asked
 	p.asking.Go(func() {
+		defer p.conf.guard.Catch("the output kafka_franz, asking Kafka for a sign of life")
 		ctx, cancel := context.WithTimeout(p.client.Context(), p.conf.requestOverhead)
 		defer cancel()
 		asked.err = p.client.Ping(ctx)
@@ -144,7 +147,7 @@ type failure struct {
 // order, once every record is either in Kafka or refused. progress counts the
 // ones that are in Kafka. It ends early only when the client is closed.
 func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int64) []failure {
-	w := &writing{done: make(chan struct{}), progress: progress, sorted: p.sorted}
+	w := &writing{guard: p.conf.guard, done: make(chan struct{}), progress: progress, sorted: p.sorted}
 	n := seg.len()
 	w.left.Store(int64(n))
 	before := p.sorted.count.Load()
@@ -173,7 +176,7 @@ func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int
 //   - the client enters the partitions
 //   - nothing writes the records
 func (p *producer) nudge() *nudge {
-	n := &nudge{client: p.client, wait: 10 * time.Millisecond}
+	n := &nudge{client: p.client, guard: p.conf.guard, wait: 10 * time.Millisecond}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.timer = time.AfterFunc(n.wait, n.flush)
@@ -182,6 +185,7 @@ func (p *producer) nudge() *nudge {
 
 type nudge struct {
 	client *kgo.Client
+	guard  *crash.Guard
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -192,6 +196,7 @@ type nudge struct {
 // flush sets the client going without waiting for it: the flush that waits is
 // still there and keeps it going.
 func (n *nudge) flush() {
+	defer n.guard.Catch("the output kafka_franz, flushing")
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ended {
@@ -214,6 +219,7 @@ func (n *nudge) end() {
 
 // writing waits for the promises of one part.
 type writing struct {
+	guard    *crash.Guard
 	left     atomic.Int64
 	refused  atomic.Int64
 	done     chan struct{}
@@ -225,6 +231,8 @@ type writing struct {
 }
 
 func (w *writing) promise(r *kgo.Record, err error) {
+	defer w.settle() // also after a panic, or the batch would never end
+	defer w.guard.Catch("the output kafka_franz, when Kafka has answered for a record")
 	if err != nil {
 		w.mu.Lock()
 		if w.failed == nil {
@@ -237,6 +245,10 @@ func (w *writing) promise(r *kgo.Record, err error) {
 	} else {
 		w.progress.Add(1)
 	}
+}
+
+// settle counts a record that Kafka has answered for.
+func (w *writing) settle() {
 	if w.left.Add(-1) == 0 {
 		close(w.done)
 	}

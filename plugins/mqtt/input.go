@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // Register adds the input mqtt to the environment, in the place of one that is
@@ -18,7 +20,8 @@ func Register(env *service.Environment) error {
 			if err != nil {
 				return nil, err
 			}
-			return newInput(c, mgr), nil
+			c.guard = crash.Of(mgr)
+			return crash.Input(newInput(c, mgr), c.guard, "the input mqtt"), nil
 		})
 }
 
@@ -59,6 +62,7 @@ func newInput(conf *config, mgr *service.Resources) *input {
 		changed: make(chan signal),
 	}
 	in.monitor = newMonitor(conf.stallWarning, mgr, in.current)
+	in.monitor.guard = conf.guard
 	return in
 }
 

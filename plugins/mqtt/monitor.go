@@ -6,10 +6,13 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // monitor watches the oldest message without an acknowledgement.
 type monitor struct {
+	guard    *crash.Guard
 	after    time.Duration // 0 for no warning
 	log      *service.Logger
 	inFlight *service.MetricGauge
@@ -42,6 +45,7 @@ func (m *monitor) stop() {
 }
 
 func (m *monitor) loop() {
+	defer m.guard.Catch("the input mqtt, watching its messages")
 	every := time.Second
 	if m.after > 0 {
 		every = max(min(every, m.after/4), 10*time.Millisecond)

@@ -15,10 +15,14 @@ import (
 	gonanoid "github.com/matoous/go-nanoid/v2"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // config is the parsed configuration.
 type config struct {
+	guard *crash.Guard // of the stream's panics, nil without
+
 	urls           []*url.URL
 	clientID       string
 	stableID       bool // the same client id on the next start

@@ -35,6 +35,7 @@ const messageOverhead = 256
 // readLoop is the only goroutine that reads once the connection is up.
 func (s *session) readLoop() {
 	defer s.running.Done()
+	defer s.conf.guard.Catch("the input mqtt, reading", s.fail)
 	for {
 		if !s.in.buffered() {
 			s.deliver()

@@ -20,13 +20,12 @@ func newWriter() *writer { return &writer{wake: make(chan struct{}, 1)} }
 // add lets fill append packets. It never blocks on the socket.
 func (w *writer) add(fill func([]byte) []byte) {
 	w.mu.Lock()
+	defer w.mu.Unlock() // whatever fill does
 	before := len(w.buf)
 	if !w.ending {
 		w.buf = fill(w.buf)
 	}
-	grown := len(w.buf) > before
-	w.mu.Unlock()
-	if grown {
+	if len(w.buf) > before {
 		notify(w.wake)
 	}
 }
@@ -56,6 +55,7 @@ const largestSpare = 1 << 20
 func (s *session) writeLoop() {
 	defer s.running.Done()
 	defer close(s.written)
+	defer s.conf.guard.Catch("the input mqtt, writing", s.fail)
 	var spare []byte
 	beat := time.NewTicker(s.beat())
 	defer beat.Stop()

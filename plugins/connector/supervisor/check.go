@@ -12,6 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // checkTimeout is how long an end may take to answer.
@@ -51,7 +52,11 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 		func(b *service.ResourceBuilder) error { return addYAML(b.AddInputYAML, pipeline.Input) },
 		func(b *service.ResourceBuilder) error { return addYAML(b.AddOutputYAML, pipeline.Output) },
 	} {
+		guard := crash.New(func(err *crash.Error) {
+			s.log.Error("A panic in a check: report it with this stack", "connector", c.Name, "error", hide.Replace(err.Error()), "stack", string(err.Stack))
+		})
 		both.Go(func() {
+			defer guard.Catch("a check", func(err error) { probes[i].Error = hide.Replace(err.Error()) })
 			if err := s.probe(ctx, add); err != nil {
 				probes[i].Error = hide.Replace(err.Error())
 			}

@@ -235,12 +235,12 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 		return fmt.Errorf("%s %q: %w", doing, name, connector.ErrNotFound)
 	}
 	s.mu.Lock()
-	d, closed := e.definition, s.closed
+	d, closed, failed := e.definition, s.closed, e.failed != nil
 	s.mu.Unlock()
 	if closed {
 		return errClosed
 	}
-	if d.Connector.Status == status {
+	if d.Connector.Status == status && !failed {
 		return nil
 	}
 	_ = s.stopRun(e) // what goes on is told by Warnings

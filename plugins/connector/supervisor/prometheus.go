@@ -36,9 +36,11 @@ func (*collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, e := range c.supervisor.list() {
-		status := c.supervisor.status(e)
-		collectEngine(out, status, e.figures)
-		collectRobustMQ(out, status, e.figures)
+		c.supervisor.protect(e, func() {
+			status := c.supervisor.status(e)
+			collectEngine(out, status, e.figures)
+			collectRobustMQ(out, status, e.figures)
+		})
 	}
 }
 

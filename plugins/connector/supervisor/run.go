@@ -10,6 +10,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // run is the life of a connector from a start to the stop that follows: chores
@@ -48,6 +49,11 @@ func (r *run) stop() error {
 func (r *run) loop(ctx context.Context, d store.Definition) {
 	defer close(r.done)
 	defer r.entry.figures.stopped()
+	guard := crash.New(func(err *crash.Error) {
+		r.supervisor.log.Error("A panic ends the connector, and no other: report it with this stack",
+			"connector", d.Connector.Name, "error", r.entry.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
+	})
+	defer guard.Catch("the service's own code", r.fail)
 	pause := backOff{}
 	r.awaitPredecessors(ctx, d.Connector.Name)
 	for ctx.Err() == nil {
@@ -112,11 +118,20 @@ func (r *run) runStream(ctx context.Context, c connector.Connector) error {
 	r.set(st)
 	defer r.set(nil)
 	select {
+	case <-st.guard.Tripped():
 	case <-st.ended:
-		return st.err
+		if st.guard.Err() == nil {
+			return st.err
+		}
 	case <-ctx.Done():
+		r.end(st, c.Name, r.drain(st))
+		return ctx.Err()
 	}
-	r.end(st, c.Name, r.drain(st))
+	// What was in flight is acknowledged to nobody: the broker sends it again.
+	r.fail(st.guard.Err())
+	r.end(st, c.Name, 0)
+	r.set(nil)
+	<-ctx.Done()
 	return ctx.Err()
 }
 

@@ -72,6 +72,15 @@ func reasonOf(waits []connector.Wait) string {
 	return strings.Join(parts, "; ") + "; it goes on by itself once that is mended"
 }
 
+// fail notes that the run does not go on until someone acts.
+func (r *run) fail(err error) {
+	why := r.entry.hide.Load().Replace(err.Error())
+	r.entry.lastError.note(why)
+	r.supervisor.mu.Lock()
+	defer r.supervisor.mu.Unlock()
+	r.entry.failed = &failure{time.Now(), why + "; the log has its stack; resume or update starts it again"}
+}
+
 // wait notes what the run waits for, since when, and why.
 func (r *run) wait(what connector.Need, err error) {
 	r.mu.Lock()

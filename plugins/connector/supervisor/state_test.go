@@ -138,19 +138,19 @@ func (i stuckInput) Close(context.Context) error {
 }
 
 // withInput replaces the mqtt input of a service.
-func withInput(t *testing.T, input func(*service.Resources) service.BatchInput) func(*Options) {
+func withInput(t *testing.T, input func(*service.ParsedConfig, *service.Resources) service.BatchInput) func(*Options) {
 	return func(o *Options) {
 		o.Environment = o.Environment.Clone()
 		require.NoError(t, o.Environment.RegisterBatchInput("mqtt", mqtt.Spec(),
-			func(_ *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
-				return input(mgr), nil
+			func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
+				return input(conf, mgr), nil
 			}))
 	}
 }
 
 func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
 	leave := make(chan struct{})
-	r := newRig(t, withInput(t, func(*service.Resources) service.BatchInput { return stuckInput{leave} }),
+	r := newRig(t, withInput(t, func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} }),
 		func(o *Options) { o.DrainTimeout = time.Millisecond })
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
@@ -178,7 +178,7 @@ func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
 // A service that cannot end everything ends all the same.
 func TestCloseIsBounded(t *testing.T) {
 	leave := make(chan struct{})
-	r := newRig(t, withInput(t, func(*service.Resources) service.BatchInput { return stuckInput{leave} }),
+	r := newRig(t, withInput(t, func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} }),
 		func(o *Options) { o.DrainTimeout = time.Millisecond })
 	for _, name := range []string{"a", "b", "c"} {
 		r.create(r.conn(name, "in/#", "out", ""))

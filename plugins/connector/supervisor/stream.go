@@ -13,11 +13,13 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // stream is a connector's pipeline while it runs.
 type stream struct {
 	engine *service.Stream
+	guard  *crash.Guard
 	ended  chan struct{} // closed when Run has returned
 	err    error         // why; read it after ended
 
@@ -47,8 +49,11 @@ func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, erro
 	b := s.env.NewStreamBuilder()
 	b.DisableLinting() // it was linted when the definition came
 	b.SetEnvVarLookupFunc(func(string) (string, bool) { return "", false })
-	b.SetLogger(s.logger(e, c))
-	st := &stream{ended: make(chan struct{})}
+	log := s.logger(e, c)
+	b.SetLogger(log)
+	st := &stream{ended: make(chan struct{}), guard: crash.New(func(err *crash.Error) {
+		log.Error("A panic ends the connector, and no other: report it with this stack", "error", err, "stack", string(err.Stack))
+	})}
 	b.SetHTTPMux(st)
 	if err := b.SetYAML(string(document)); err != nil {
 		return nil, err
@@ -61,8 +66,10 @@ func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, erro
 	if st.engine, err = b.Build(); err != nil {
 		return nil, err
 	}
+	crash.Watch(st.engine.Resources(), st.guard)
 	go func() {
 		defer close(st.ended)
+		defer st.guard.Catch("a constructor")
 		// Stopping is what ends it: of a context that ends while the stream starts,
 		// a lock would remain.
 		st.err = st.engine.Run(context.Background())

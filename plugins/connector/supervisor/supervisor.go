@@ -20,6 +20,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
@@ -230,9 +231,19 @@ func (s *Supervisor) watch() {
 		case <-beat.C:
 		}
 		for _, e := range s.list() {
-			s.status(e)
+			s.protect(e, func() { s.status(e) })
 		}
 	}
+}
+
+// protect keeps a panic in code about one connector from ending the process.
+func (s *Supervisor) protect(e *entry, do func()) {
+	guard := crash.New(func(err *crash.Error) {
+		s.log.Error("A panic in the service's own code: report it with this stack", "connector", s.nameOf(e),
+			"error", e.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
+	})
+	defer guard.Catch("the service's own code")
+	do()
 }
 
 // Close drains every connector and returns when nothing runs any more, or when that
