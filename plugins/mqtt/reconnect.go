@@ -79,6 +79,11 @@ func (i *input) begin() {
 
 // keep connects, and connects again when a connection is over, until Close.
 func (i *input) keep() {
+	defer i.conf.guard.Catch("the input mqtt, connecting", func(err error) {
+		if s := i.current(); s != nil {
+			s.fail(err)
+		}
+	})
 	ctx := i.keeper.ctx
 	for {
 		s := i.establish(ctx)
