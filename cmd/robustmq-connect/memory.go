@@ -26,7 +26,7 @@ const (
 	leastPercent = 100 // Go's own
 	// heapRoom is how far the heap may grow beyond its live part where leastPercent
 	// would allow less.
-	heapRoom = 64 << 20
+	heapRoom = 32 << 20
 
 	cgroupShare = 0.9
 )

@@ -48,7 +48,7 @@ func TestTheMemoryLimitIsSetByAFlag(t *testing.T) {
 
 func TestGCPercentIsLargeForASmallHeapOnly(t *testing.T) {
 	for live, want := range map[uint64]int{
-		0: 400, 1: 400, 4 << 20: 400, 16 << 20: 400, 32 << 20: 200, 64 << 20: 100, 1 << 30: 100, math.MaxUint64: 100,
+		0: 400, 1: 400, 4 << 20: 400, 8 << 20: 400, 16 << 20: 200, 32 << 20: 100, 1 << 30: 100, math.MaxUint64: 100,
 	} {
 		assert.Equal(t, want, gcPercent(live), live)
 	}

@@ -85,16 +85,16 @@ func TestAPanicEndsOneConnector(t *testing.T) {
 				}
 				return f
 			}
-			r := newRig(t, withInput(t, func(conf *service.ParsedConfig, mgr *service.Resources) service.BatchInput {
+			r := newRig(t)
+			r.useInput(func(conf *service.ParsedConfig, mgr *service.Resources) service.BatchInput {
 				f := broken(conf, "client_id", "fragile", mgr)
 				return crash.Input(f, f.guard, "the input")
-			}), func(o *Options) {
-				require.NoError(t, o.Environment.RegisterBatchOutput("kafka_franz", kafka.Spec(),
-					func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
-						f := broken(conf, "topic", "fragile", mgr)
-						return crash.Output(f, f.guard, "the output"), service.BatchPolicy{}, 1, nil
-					}))
 			})
+			require.NoError(t, r.env.RegisterBatchOutput("kafka_franz", kafka.Spec(),
+				func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
+					f := broken(conf, "topic", "fragile", mgr)
+					return crash.Output(f, f.guard, "the output"), service.BatchPolicy{}, 1, nil
+				}))
 			armed.Store(true)
 			r.create(r.conn("healthy", "in/#", "out", ""))
 			r.create(r.conn("broken", "in/#", "fragile", `,"client_id":"fragile","username":"u","password":"hush-hush"`))

@@ -137,21 +137,19 @@ func (i stuckInput) Close(context.Context) error {
 	return nil
 }
 
-// withInput replaces the mqtt input of a service.
-func withInput(t *testing.T, input func(*service.ParsedConfig, *service.Resources) service.BatchInput) func(*Options) {
-	return func(o *Options) {
-		o.Environment = o.Environment.Clone()
-		require.NoError(t, o.Environment.RegisterBatchInput("mqtt", mqtt.Spec(),
-			func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
-				return input(conf, mgr), nil
-			}))
-	}
+// useInput replaces the mqtt input of the service as it runs.
+func (r *rig) useInput(input func(*service.ParsedConfig, *service.Resources) service.BatchInput) {
+	r.t.Helper()
+	require.NoError(r.t, r.env.RegisterBatchInput("mqtt", mqtt.Spec(),
+		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
+			return input(conf, mgr), nil
+		}))
 }
 
 func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
 	leave := make(chan struct{})
-	r := newRig(t, withInput(t, func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} }),
-		func(o *Options) { o.DrainTimeout = time.Millisecond })
+	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Millisecond })
+	r.useInput(func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} })
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
 	began := time.Now()
@@ -178,8 +176,8 @@ func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
 // A service that cannot end everything ends all the same.
 func TestCloseIsBounded(t *testing.T) {
 	leave := make(chan struct{})
-	r := newRig(t, withInput(t, func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} }),
-		func(o *Options) { o.DrainTimeout = time.Millisecond })
+	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Millisecond })
+	r.useInput(func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} })
 	for _, name := range []string{"a", "b", "c"} {
 		r.create(r.conn(name, "in/#", "out", ""))
 		r.ready(name)
