@@ -2,10 +2,13 @@ package kafka
 
 import (
 	"runtime"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
@@ -45,6 +48,39 @@ func BenchmarkWriteBatch(b *testing.B) {
 			n := float64(b.N * size)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/record")
 			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/record")
+		})
+	}
+}
+
+// BenchmarkLargeRecords writes 120 records of 44 KB at a time, which is 16 KB in
+// an envelope, to a Kafka that takes 2 ms to answer. Each batch is several parts.
+func BenchmarkLargeRecords(b *testing.B) {
+	for name, partitions := range map[string]int32{"1 partition": 1, "12 partitions": 12} {
+		b.Run(name, func(b *testing.B) {
+			c := cluster(b, partitions, kfake.BrokerConfigs(map[string]string{"log.retention.bytes": "1000000"}))
+			var requests atomic.Int64
+			c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				requests.Add(1)
+				c.SleepControl(func() { time.Sleep(2 * time.Millisecond) })
+				return nil, nil, false
+			})
+			o := started(b, c.ListenAddrs(), block("key: ${! @kafka_key }", "compression: none")...)
+			o.silence = time.Minute
+			batch := make(service.MessageBatch, 120)
+			for i := range batch {
+				batch[i] = service.NewMessage(make([]byte, 44<<10))
+				batch[i].MetaSetMut("kafka_key", string(rune('a'+i%26)))
+			}
+			require.NoError(b, o.WriteBatch(b.Context(), batch))
+			requests.Store(0)
+			for b.Loop() {
+				if err := o.WriteBatch(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*len(batch))/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(float64(requests.Load())/float64(b.N), "requests/batch")
 		})
 	}
 }

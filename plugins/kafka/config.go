@@ -34,6 +34,7 @@ const (
 	fieldRackID          = "rack_id"
 	fieldLinger          = "linger"
 	fieldFailureStrategy = "failure_strategy"
+	fieldMetricTopics    = "metric_topics"
 
 	fieldPartitioner            = "partitioner"
 	fieldIdempotentWrite        = "idempotent_write"
@@ -117,7 +118,7 @@ func connectionFields() []*service.ConfigField {
 		service.NewTLSToggledField(fieldTLS),
 		saslField(),
 		service.NewDurationField(fieldMetadataMaxAge).
-			Description("The age at which knowledge of topics and leaders is fetched again, without a cause.").
+			Description("The age at which knowledge of topics and leaders is fetched again, without a cause. The largest record batch that a topic takes (`max.message.bytes`) is read again at that age too, in the background.").
 			Default("1m").Advanced(),
 		service.NewDurationField(fieldRequestTimeoutOverhead).
 			Description("The time that a request may take on top of the timeout it carries for the broker.").
@@ -169,6 +170,9 @@ func deliveryFields() []*service.ConfigField {
 			Description("How long a batch waits before it is written, while its input gathers the next one, so that Kafka gets fewer and larger record batches. A batch that fills a record batch does not wait.").
 			Default("0s").Advanced(),
 		strategyField(),
+		service.NewIntField(fieldMetricTopics).
+			Description("The number of topics that the metric `kafka_output_records_failed` tells apart by its label `topic`. The first topics that are refused a record get a label of their own. The others count as `other`, and so do names that are illegal.").
+			Default(100).Advanced(),
 		service.NewStringField(fieldRackID).Description("Has no effect.").Deprecated(),
 	}
 }

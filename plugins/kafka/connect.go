@@ -78,6 +78,9 @@ func (o *output) open(ctx context.Context) error {
 		p.close()
 		return o.conf.explainConnect(err)
 	}
+	if topic := o.conf.records.topic; topic.isConstant {
+		p.learnFirst(ctx, topic.constant)
+	}
 	if !o.use(p) {
 		p.close()
 		return errClosed
@@ -153,7 +156,7 @@ func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer
 	} else if err := p.ping(ctx, o.conf.requestOverhead); err != nil {
 		return p, o.conf.explainConnect(err)
 	}
-	p.limits.forget(d.records[d.fault.index].Topic)
+	p.topics.forget(d.records[d.fault.index].Topic)
 	if !o.begin(p, d) {
 		return p, errClosed
 	}
@@ -195,5 +198,5 @@ func (o *output) explainFault(p *producer, d *delivery) error {
 		return f.err
 	}
 	r := &d.records[f.index]
-	return o.conf.explain(f.err, r, f.index, len(d.records), p.limits.of(r.Topic))
+	return o.conf.explain(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))
 }

@@ -120,10 +120,9 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 	}
 	err = failures[0].err
 	if isTooLarge(err) {
-		p.limits.forget(l.topic)
-		p.learn(letters)
+		p.learnNow(l.topic)
 	}
-	advice := l.conf.advice(err, &letters[0], p.limits.of(l.topic))
+	advice := l.conf.advice(err, &letters[0], p.topics.limit(l.topic))
 	if remembered(err) {
 		l.renew(p)
 	}

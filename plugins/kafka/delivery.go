@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,6 @@ func (d *delivery) topics() []string {
 }
 
 func (d *delivery) run(p *producer) {
-	p.learn(d.records)
 	d.linger(p)
 	for d.fault == nil {
 		seg, ok := d.take(p)
@@ -151,7 +151,7 @@ func (d *delivery) run(p *producer) {
 // linger waits as long as the configuration says, if nothing was tried yet and
 // the batch is small.
 func (d *delivery) linger(p *producer) {
-	if wait := p.conf.linger; wait > 0 && p.conf.manualFlush() && d.next == 0 && p.part(d.records, 0) == len(d.records) {
+	if wait := p.conf.linger; wait > 0 && p.conf.manualFlush() && d.next == 0 && p.part(d.records, 0, &d.rooms) == len(d.records) {
 		d.wait(p, wait)
 	}
 }
@@ -189,7 +189,8 @@ func (d *delivery) take(p *producer) (seg segment, ok bool) {
 	if d.next == len(d.records) {
 		return segment{}, false
 	}
-	end := p.part(d.records, d.next)
+	end := p.part(d.records, d.next, &d.rooms)
+	p.renew(&d.rooms)
 	for i := d.next; d.errs != nil && i < end; i++ {
 		if d.errs[i] != nil {
 			end = i
@@ -279,7 +280,7 @@ func (d *delivery) giveUp(p *producer, f failure) *failure {
 	}
 	d.count(f)
 	r := &d.records[f.index]
-	refusal := p.conf.explain(f.err, r, f.index, len(d.records), p.limits.of(r.Topic))
+	refusal := p.conf.explain(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))
 	if err := d.remedy.finish(r, refusal, d); err != nil {
 		return &failure{f.index, err}
 	}
@@ -295,8 +296,8 @@ func (d *delivery) count(f failure) {
 	}
 }
 
-// refit reads the limits anew of the topics that have found a record batch of
-// these records too large.
+// refit reads the limits of the topics that have found a record batch of these
+// records too large.
 func (d *delivery) refit(p *producer, failures []failure) {
 	sizes := map[string]int{}
 	for _, f := range failures {
@@ -304,12 +305,15 @@ func (d *delivery) refit(p *producer, failures []failure) {
 			sizes[r.Topic] += recordSize(r)
 		}
 	}
-	for topic := range sizes {
-		p.limits.forget(topic)
+	if len(sizes) == 0 {
+		return
 	}
-	p.learn(d.records)
-	for topic, size := range sizes {
-		p.limits.refused(topic, size+batchOverhead)
+	for name := range sizes {
+		p.topics.forget(name)
+	}
+	p.learnNow(slices.Collect(maps.Keys(sizes))...)
+	for name, size := range sizes {
+		p.topics.refused(name, size+batchOverhead)
 	}
 }
 

@@ -23,14 +23,8 @@ func (p *producer) diagnose(ctx context.Context, topics []string) string {
 		return ""
 	}
 	least := map[string]int{}
-	if configs, err := admin.DescribeTopicConfigs(ctx, topics...); err == nil {
-		for _, c := range configs {
-			for _, entry := range c.Configs {
-				if entry.Key == "min.insync.replicas" && entry.Value != nil {
-					least[c.Name], _ = strconv.Atoi(*entry.Value)
-				}
-			}
-		}
+	for topic, value := range describe(ctx, p.client, "min.insync.replicas", topics) {
+		least[topic], _ = strconv.Atoi(value)
 	}
 	for _, topic := range details.Sorted() {
 		if topic.Err != nil {

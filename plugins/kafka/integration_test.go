@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -74,7 +75,7 @@ func TestRealKafkaTooLarge(t *testing.T) {
 			blind := func(o *output) {
 				if !known {
 					require.NoError(t, o.Connect(t.Context()))
-					o.producer.limits.put(topic, 0, time.Now())
+					o.producer.topics.read = func(context.Context, []string) map[string]int32 { return nil }
 				}
 			}
 

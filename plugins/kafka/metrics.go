@@ -1,6 +1,10 @@
 package kafka
 
-import "github.com/redpanda-data/benthos/v4/public/service"
+import (
+	"sync"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
 
 // metrics are those of one output. None is counted by record, but what befalls
 // single records.
@@ -10,17 +14,20 @@ type metrics struct {
 	blocked  *service.MetricGauge // 1 while a batch is held
 
 	failed       *service.MetricCounter // refused, whatever came of it
+	topics       *topicLabels           // of failed
 	retried      *service.MetricCounter // tries that the failure strategy asked for
 	discarded    *service.MetricCounter
 	deadLettered *service.MetricCounter
 }
 
-func newMetrics(m *service.Metrics) metrics {
+// newMetrics tells so many topics apart.
+func newMetrics(m *service.Metrics, topics int) metrics {
 	return metrics{
 		sent:         m.NewCounter("kafka_output_records_sent"),
 		duration:     m.NewTimer("kafka_output_send_duration"),
 		blocked:      m.NewGauge("kafka_output_blocked"),
 		failed:       m.NewCounter("kafka_output_records_failed", "topic", "class", "error"),
+		topics:       &topicLabels{most: topics},
 		retried:      m.NewCounter("kafka_output_records_retried"),
 		discarded:    m.NewCounter("kafka_output_records_discarded", "strategy"),
 		deadLettered: m.NewCounter("kafka_output_records_dead_lettered"),
@@ -28,5 +35,37 @@ func newMetrics(m *service.Metrics) metrics {
 }
 
 func (m *metrics) fail(topic string, err error) {
-	m.failed.Incr(1, topic, string(classify(err)), code(err))
+	m.failed.Incr(1, m.topics.label(topic), string(classify(err)), code(err))
+}
+
+// otherTopics is the label of the topics that have none of their own.
+const otherTopics = "other"
+
+// topicLabels are the topics that have a label of their own: the first ones, up
+// to a number, of those that Kafka could have. Each label is a metric series, and
+// messages may name any number of topics.
+type topicLabels struct {
+	most int
+
+	mu    sync.Mutex
+	known map[string]struct{}
+}
+
+func (l *topicLabels) label(topic string) string {
+	if topic == "" {
+		return "" // the message has none
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.known[topic]; known {
+		return topic
+	}
+	if len(l.known) >= l.most || checkTopic(topic) != nil {
+		return otherTopics
+	}
+	if l.known == nil {
+		l.known = map[string]struct{}{}
+	}
+	l.known[topic] = struct{}{}
+	return topic
 }

@@ -69,7 +69,7 @@ type output struct {
 }
 
 func newOutput(conf *config, mgr *service.Resources) *output {
-	m := newMetrics(mgr.Metrics())
+	m := newMetrics(mgr.Metrics(), conf.metricTopics)
 	o := &output{
 		conf:     conf,
 		logger:   mgr.Logger(),
@@ -182,7 +182,7 @@ func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) 
 		}
 		refused++
 		o.metrics.fail(d.records[i].Topic, err)
-		err = o.conf.explain(err, &d.records[i], i, len(d.records), p.limits.of(d.records[i].Topic))
+		err = o.conf.explain(err, &d.records[i], i, len(d.records), p.topics.limit(d.records[i].Topic))
 		if failed == nil {
 			failed = service.NewBatchError(batch, err)
 		}

@@ -109,7 +109,7 @@ func (panickyPartitioner) Partition(*kgo.Record, int) int       { panic("boom") 
 
 func TestAPanicWhileAPartitionIsChosenChoosesNone(t *testing.T) {
 	guard := crash.New(func(*crash.Error) {})
-	p := pinnedTopic{panickyPartitioner{}, guard}
+	p := &pinnedTopic{TopicPartitioner: panickyPartitioner{}, topics: new(topics), guard: guard}
 	assert.Equal(t, -1, p.Partition(&kgo.Record{Partition: -1}, 3))
 	require.ErrorContains(t, guard.Err(), "choosing a partition: boom")
 	assert.Equal(t, 2, p.Partition(&kgo.Record{Partition: 2}, 3))

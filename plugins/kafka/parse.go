@@ -38,9 +38,10 @@ type config struct {
 
 	records builder
 
-	maxInFlight int
-	linger      time.Duration
-	strategy    Strategy
+	maxInFlight  int
+	linger       time.Duration
+	strategy     Strategy
+	metricTopics int
 
 	partitioner        string
 	idempotent         bool
@@ -100,8 +101,9 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 		requestOverhead: p.duration(fieldRequestTimeoutOverhead, 100*time.Millisecond, 15*time.Minute),
 		connIdle:        p.duration(fieldConnIdleTimeout, 100*time.Millisecond, 15*time.Minute),
 
-		maxInFlight: p.integer(fieldMaxInFlight, 1),
-		linger:      p.duration(fieldLinger, 0, time.Minute),
+		maxInFlight:  p.integer(fieldMaxInFlight, 1),
+		linger:       p.duration(fieldLinger, 0, time.Minute),
+		metricTopics: p.integer(fieldMetricTopics, 0),
 
 		partitioner:        p.word(fieldPartitioner, partitionerWords),
 		idempotent:         read(p, conf.FieldBool, fieldIdempotentWrite),
@@ -177,7 +179,7 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 	refuse(c.brokerWriteBytes < c.maxMessageBytes, smallWrite, c.brokerWriteBytes, c.maxMessageBytes)
 	refuse(len(c.brokers) == 0, "%s: want at least one address, such as localhost:9092", fieldSeedBrokers)
 	if len(errs) == 0 {
-		if err := kgo.ValidateOpts(c.options(nil)...); err != nil {
+		if err := kgo.ValidateOpts(c.options(new(topics), nil)...); err != nil {
 			errs = append(errs, fmt.Errorf("configuring the Kafka client: %w", err))
 		}
 	}
@@ -197,11 +199,7 @@ var (
 )
 
 // options are those of the client; logger may be nil.
-func (c *config) options(logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
-	partitioner := partitioners[c.partitioner]
-	if c.partitioner != "manual" {
-		partitioner = pinning{partitioner, c.guard}
-	}
+func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.brokers...),
 		kgo.ClientID(c.clientID),
@@ -210,7 +208,7 @@ func (c *config) options(logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
 		kgo.RequestTimeoutOverhead(c.requestOverhead),
 		kgo.ConnIdleTimeout(c.connIdle),
 		kgo.Dialer(c.dial),
-		kgo.RecordPartitioner(partitioner),
+		kgo.RecordPartitioner(pinning{partitioners[c.partitioner], topics, c.guard}),
 		kgo.RequiredAcks(acksByName[c.acks]),
 		kgo.ProduceRequestTimeout(c.timeout),
 		kgo.ProducerBatchMaxBytes(c.maxMessageBytes),

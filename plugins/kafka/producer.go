@@ -2,8 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,76 +15,43 @@ import (
 type producer struct {
 	client *kgo.Client
 	conf   *config
-	limits limits
+	topics topics
 	sorted *sorted
 	links  links
 
 	mu     sync.Mutex
 	sign   *sign // nil unless a question is open
 	closed bool
-	asking sync.WaitGroup
+	beside sync.WaitGroup // what runs beside the deliveries
 }
 
 func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
-	p := &producer{conf: conf, sorted: newSorted(), limits: limits{age: conf.metadataMaxAge}}
+	p := &producer{conf: conf, sorted: newSorted(), topics: topics{age: conf.metadataMaxAge}}
+	p.topics.read = func(ctx context.Context, names []string) map[string]int32 {
+		return maxMessageBytes(ctx, p.client, names)
+	}
 	var err error
-	p.client, err = kgo.NewClient(conf.options(logger, p.sorted, &p.links)...)
+	p.client, err = kgo.NewClient(conf.options(&p.topics, logger, p.sorted, &p.links)...)
 	return p, err
 }
 
-// sign is a question to brokers whether they are there.
-type sign struct {
-	done chan struct{} // closed when err is set
-	err  error
-}
-
-// ping waits for a sign of life of any broker, so long at most. The client makes
-// a request wait for the ones before it to the same broker, whatever its context
-// says: for a connection that is being dialled into the void, or for one that
-// answers nothing. So the question may outlive its asker, and the next one waits
-// for the same answer.
-func (p *producer) ping(ctx context.Context, patience time.Duration) error {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	sign := p.ask()
-	select {
-	case <-sign.done:
-		if !errors.Is(sign.err, context.DeadlineExceeded) {
-			return sign.err
-		}
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return fmt.Errorf("no answer within %s", patience)
-}
-
-// ask returns the question that is open, or a new one. It ends with the client
-// at the latest.
-func (p *producer) ask() *sign {
+// goBeside runs f in a goroutine that close waits for. It is to end when the
+// client's context does.
+func (p *producer) goBeside(doing string, f func()) (started bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sign != nil {
-		return p.sign
-	}
-	asked := &sign{done: make(chan struct{})}
+	return p.goBesideLocked(doing, f)
+}
+
+func (p *producer) goBesideLocked(doing string, f func()) (started bool) {
 	if p.closed {
-		asked.err = kgo.ErrClientClosed
-		close(asked.done)
-		return asked
+		return false
 	}
-	p.sign = asked
-	p.asking.Go(func() {
-		defer p.conf.guard.Catch("the output kafka_franz, asking Kafka for a sign of life")
-		ctx, cancel := context.WithTimeout(p.client.Context(), p.conf.requestOverhead)
-		defer cancel()
-		asked.err = p.client.Ping(ctx)
-		p.mu.Lock()
-		p.sign = nil
-		p.mu.Unlock()
-		close(asked.done)
+	p.beside.Go(func() {
+		defer p.conf.guard.Catch("the output kafka_franz, " + doing)
+		f()
 	})
-	return asked
+	return true
 }
 
 // close gives up what is under way.
@@ -95,42 +60,67 @@ func (p *producer) close() {
 	p.closed = true
 	p.mu.Unlock()
 	p.client.Close()
-	p.asking.Wait()
+	p.beside.Wait()
 }
 
-// learn reads the limits of the records' topics, unless it takes too long.
-func (p *producer) learn(records []kgo.Record) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.conf.requestOverhead)
-	defer cancel()
-	p.limits.learn(ctx, p.client, records)
-}
-
-// limit is the size that a record batch of the topic may have.
-func (p *producer) limit(topic string) int {
-	if bytes := p.limits.start(topic); bytes > 0 && bytes < int(p.conf.maxMessageBytes) {
-		return bytes
+// renew reads the limits of the topics of a part beside the deliveries, where
+// that is due.
+func (p *producer) renew(rooms *rooms) {
+	now := time.Now().UnixNano()
+	start := false
+	for i := range rooms.list {
+		if topic := rooms.list[i].topic; topic != nil && p.topics.note(topic, now) {
+			start = true
+		}
 	}
-	return int(p.conf.maxMessageBytes)
+	if start {
+		p.goBeside("reading the limits of topics", func() { p.topics.readStale(p.client.Context(), p.conf.requestOverhead) })
+	}
 }
+
+// learnNow reads the limits of topics at whose hand Kafka has just refused
+// records, so that it is there to answer. Without an answer within a second, the
+// sizes of what is refused tell.
+func (p *producer) learnNow(names ...string) {
+	ctx, cancel := context.WithTimeout(p.client.Context(), time.Second)
+	defer cancel()
+	p.topics.learn(ctx, names)
+}
+
+// learnFirst reads the limit of the topic before anything is written to it, and
+// knows the topic from then on if Kafka has it.
+func (p *producer) learnFirst(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for name, limit := range p.topics.read(ctx, []string{name}) {
+		if limit > 0 {
+			p.topics.add(name).learned(limit, p.topics.age)
+		}
+	}
+}
+
+// maxPart bounds the bytes of a part that goes to many partitions.
+const maxPart = 16 << 20
 
 // part is the end of the longest part of the records from here on that can be
-// written at once: one that makes no record batch larger than its topic takes,
-// and that the client can hold. A single record is always a part.
-func (p *producer) part(records []kgo.Record, from int) int {
-	total, smallest := batchOverhead, 0
-	users := 0
+// written at once: one that makes one record batch for a partition at most, no
+// larger than its topic takes, and that the client can hold. A single record is
+// always a part.
+func (p *producer) part(records []kgo.Record, from int, rooms *rooms) int {
+	rooms.empty()
+	var room *room
+	bytes, most := 0, max(maxPart, int(p.conf.maxMessageBytes))
 	end := from
 	for ; end < len(records) && end-from < p.conf.maxBufferedRecords; end++ {
 		r := &records[end]
-		if end == from || r.Topic != records[end-1].Topic {
-			if limit := p.limit(r.Topic); smallest == 0 || limit < smallest {
-				smallest = limit
-			}
+		if room == nil || r.Topic != room.name {
+			room = rooms.of(r.Topic, p)
 		}
 		size := recordSize(r)
-		total += size
-		users += size
-		if end > from && (total > smallest || p.conf.maxBufferedBytes > 0 && users > p.conf.maxBufferedBytes) {
+		bytes += size
+		fits := room.add(p.conf.foresee(r, room.partitions()), size) && bytes <= most &&
+			(p.conf.maxBufferedBytes == 0 || bytes <= p.conf.maxBufferedBytes)
+		if !fits && end > from {
 			break
 		}
 	}

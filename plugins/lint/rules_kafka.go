@@ -70,6 +70,7 @@ func checkKafkaOutput(f fields) {
 	f.sizeRule("max_buffered_bytes", 0, math.MaxInt)
 	f.requestHoldsBatch()
 	f.rangeRule("max_in_flight", 1, math.MaxInt32)
+	f.rangeRule("metric_topics", 0, math.MaxInt32)
 	f.rangeRule("max_buffered_records", 1, math.MaxInt32)
 	f.rangeRule("max_in_flight_requests", 1, math.MaxInt32)
 	f.rangeRule("record_retries", 0, math.MaxInt32)

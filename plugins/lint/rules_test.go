@@ -93,6 +93,7 @@ var wrongSettings = map[string][]string{
 		"max_message_bytes: 200MiB",
 		"broker_write_max_bytes: 2GiB",
 		"max_buffered_records: 0",
+		"metric_topics: -1",
 		"max_buffered_bytes: all",
 		"sasl: [ { mechanism: SCRAM-512 } ]",
 		"sasl: [ { mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT } ]",
