@@ -1,7 +1,9 @@
 package mqtt
 
 import (
+	"context"
 	"errors"
+	"net"
 	"strconv"
 	"testing"
 	"time"
@@ -108,4 +110,42 @@ func TestInputStallWarning(t *testing.T) {
 	time.Sleep(100 * time.Millisecond) // a second line would come by now
 	require.Equal(t, 1, l.count("a/slow"))
 	ackAll(t, acks, nil)
+}
+
+// What is acknowledged leaves in order and whole, whether the socket takes it at
+// once or not.
+func TestInputAcknowledgesABrokerThatReadsSlowly(t *testing.T) {
+	_, p, in, _ := connected(t, "")
+	require.NoError(t, p.conn.(*net.TCPConn).SetReadBuffer(64<<10))
+	const total = 200_000
+	go func() {
+		for id := 1; id <= total; id += 100 {
+			var chunk []byte
+			for k := range 100 {
+				chunk = append(chunk, publish("a/b", 1, uint16((id+k)%65535+1), "x")...)
+			}
+			if _, err := p.conn.Write(chunk); err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		for {
+			_, ack, err := in.ReadBatch(context.Background())
+			if err != nil {
+				return
+			}
+			_ = ack(context.Background(), nil)
+		}
+	}()
+	require.NoError(t, p.conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+	for id := 1; id <= total; id++ {
+		first, body, _, err := p.in.next()
+		require.NoError(t, err)
+		require.Equal(t, ackOf(typePuback, uint16(id%65535+1)), frame{first, body}.String())
+		p.in.done(body)
+		if id%50_000 == 0 {
+			time.Sleep(50 * time.Millisecond) // the acknowledgements fill the socket
+		}
+	}
 }

@@ -33,7 +33,7 @@ func TestAPanicWhileReadingEndsTheConnection(t *testing.T) {
 
 // What fills the buffer may panic: the lock must not stay.
 func TestAPanicWhileFillingTheWriterLeavesNoLock(t *testing.T) {
-	w := newWriter()
+	w := newWriter(nil, func() int64 { return 1 })
 	require.Panics(t, func() { w.add(func([]byte) []byte { panic("boom") }) })
 	w.add(func(buf []byte) []byte { return append(buf, 1) })
 	buf, _ := w.swap(nil)

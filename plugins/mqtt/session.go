@@ -49,9 +49,9 @@ type session struct {
 	closing   atomic.Bool
 
 	// Of the writing goroutine. Times are by clock, 0 for never.
-	lastSent, asked int64
-	excused         int64  // when the broker last had a reason not to answer
-	releasedAsked   uint64 // inflight's progress when it was asked
+	asked         int64  // when the last ping was sent
+	excused       int64  // when the broker last had a reason not to answer
+	releasedAsked uint64 // inflight's progress when it was asked
 
 	retired sync.Once
 	over    chan struct{} // closed when the connection is of no use to us any more
@@ -88,7 +88,6 @@ func newSession(conf *config, log logger, b *broker, address string, v5 bool, co
 		in:         in,
 		mailbox:    newMailbox(conf.maxPendingBytes),
 		inflight:   newInflight(),
-		writer:     newWriter(),
 		subscribed: make(chan struct{}),
 		flowing:    make(chan struct{}),
 		over:       make(chan struct{}),
@@ -101,7 +100,7 @@ func newSession(conf *config, log logger, b *broker, address string, v5 bool, co
 	if s.keepAlive > 0 {
 		limitSilence(conn, s.keepAlive*3/2+time.Second)
 	}
-	s.lastSent = s.clock()
+	s.writer = newWriter(conn, s.clock)
 	s.reader.topics = newTopics(conf.topicAliases)
 	return s
 }

@@ -30,6 +30,28 @@ func limitSilence(conn net.Conn, d time.Duration) {
 	})
 }
 
+// directWrite returns a function that writes as much as the socket takes at once,
+// or nil where the connection is no socket: TLS and WebSocket have more to do than
+// to write. A connection that has failed takes nothing.
+func directWrite(conn net.Conn) func(buf []byte) int {
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return nil
+	}
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return func(buf []byte) (n int) {
+		_ = raw.Write(func(fd uintptr) bool { // it fails on a closed socket
+			n, _ = unix.Write(int(fd), buf)
+			return true
+		})
+		return max(n, 0)
+	}
+}
+
 func onSocket(conn net.Conn, do func(fd int)) {
 	raw, ok := bare(conn).(syscall.Conn)
 	if !ok {

@@ -13,3 +13,6 @@ func hungUp(net.Conn) bool { return false }
 
 // limitSilence is known on Linux only.
 func limitSilence(net.Conn, time.Duration) {}
+
+// directWrite is known on Linux only.
+func directWrite(net.Conn) func(buf []byte) int { return nil }

@@ -124,6 +124,7 @@ func TestStreamThroughTheEmbeddedBroker(t *testing.T) {
 				// The broker keeps what comes while nobody is there, and nothing of
 				// what was acknowledged.
 				send(t, c, qos, 200, 250)
+				require.Eventually(t, func() bool { return b.Received() == 250 }, patience, time.Millisecond, "of QoS 0 nothing is confirmed")
 				want := 0
 				if qos > 0 {
 					want = 50

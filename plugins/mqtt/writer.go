@@ -1,33 +1,56 @@
 package mqtt
 
 import (
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // writer gathers packets in one buffer and writes them whenever the socket is
-// free, so that what comes in between goes out with one system call.
+// free, so that what comes in between goes out with one system call. What the
+// socket takes at once is written by who adds it: at a low rate, waking another
+// goroutine for each acknowledgement costs more than the acknowledgement.
 type writer struct {
-	wake chan struct{} // one slot
+	wake   chan struct{}            // one slot
+	direct func(buf []byte) (n int) // writes what can be written at once; nil where that is not possible
+	clock  func() int64
+	sent   atomic.Int64 // when something was last written, by clock
 
 	mu     sync.Mutex
 	buf    []byte
+	busy   bool // the writing goroutine is writing
 	ending bool // write what is there, and no more
 }
 
-func newWriter() *writer { return &writer{wake: make(chan struct{}, 1)} }
+func newWriter(conn net.Conn, clock func() int64) *writer {
+	w := &writer{wake: make(chan struct{}, 1), direct: directWrite(conn), clock: clock}
+	w.sent.Store(clock())
+	return w
+}
 
 // add lets fill append packets. It never blocks on the socket.
 func (w *writer) add(fill func([]byte) []byte) {
+	if w.append(fill) {
+		notify(w.wake)
+	}
+}
+
+// append says whether something is left for the writing goroutine.
+func (w *writer) append(fill func([]byte) []byte) (waits bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock() // whatever fill does
+	defer w.mu.Unlock()
 	before := len(w.buf)
 	if !w.ending {
 		w.buf = fill(w.buf)
 	}
-	if len(w.buf) > before {
-		notify(w.wake)
+	if waits = len(w.buf) > before; waits && before == 0 && !w.busy && w.direct != nil {
+		n := w.direct(w.buf)
+		w.sent.Store(w.clock())
+		w.buf = w.buf[:copy(w.buf, w.buf[n:])]
+		waits = len(w.buf) > 0
 	}
+	return waits
 }
 
 // end adds the last packets. Nothing is taken after them.
@@ -39,12 +62,22 @@ func (w *writer) end(last []byte) {
 	notify(w.wake)
 }
 
-// swap takes what is to be written and leaves spare in its place.
+// swap takes what is to be written and leaves spare in its place. The writing
+// goroutine is busy until rest.
 func (w *writer) swap(spare []byte) (buf []byte, ending bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	buf, w.buf = w.buf, spare[:0]
+	w.busy = len(buf) > 0
 	return buf, w.ending
+}
+
+// rest says that the writing goroutine has written what it took.
+func (w *writer) rest() {
+	w.sent.Store(w.clock())
+	w.mu.Lock()
+	w.busy = false
+	w.mu.Unlock()
 }
 
 // largestSpare is the largest buffer that is kept for later.
@@ -79,7 +112,6 @@ func (s *session) writeLoop() {
 		}
 		buf, ending := s.writer.swap(spare)
 		if len(buf) > 0 {
-			s.lastSent = s.clock()
 			if s.keepAlive > 0 && !ending {
 				// A broker that reads nothing for that long has given us up.
 				_ = s.conn.SetWriteDeadline(time.Now().Add(s.keepAlive*3/2 + time.Second))
@@ -88,6 +120,7 @@ func (s *session) writeLoop() {
 				s.fail(lost("writing", err))
 				return
 			}
+			s.writer.rest()
 		}
 		if ending {
 			return
@@ -124,7 +157,7 @@ func (s *session) ping() error {
 		return errSilent
 	}
 	quiet := now - int64(s.keepAlive)*3/4
-	if s.lastSent > quiet && (heard > quiet || owed) {
+	if s.writer.sent.Load() > quiet && (heard > quiet || owed) {
 		return nil // one question at a time
 	}
 	if !owed {
