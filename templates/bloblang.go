@@ -81,11 +81,8 @@ func deriveClientID(conf map[string]any, label string) (string, error) {
 
 // warn says what a legal configuration gives up.
 func warn(conf map[string]any) {
-	switch conf["acks"] {
-	case "0":
-		notify("acks is 0: Kafka acknowledges nothing, so messages are lost unnoticed whenever it is away or refuses them")
-	case "1":
-		notify("acks is 1: messages are lost if the leader fails before its replicas have them")
+	for _, p := range lint.Notices("robustmq_kafka", conf) {
+		notify("%s: %v %s", p.Path, conf[p.Path], p.What)
 	}
 	if timeout := conf["cleanup_timeout_secs"]; timeout != nil && timeout != "" {
 		notify("cleanup_timeout_secs has no effect; shutdown_timeout says how long a stop may go on writing")

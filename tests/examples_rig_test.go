@@ -57,7 +57,7 @@ func lintExample(t *testing.T, document string) {
 	require.NoError(t, err)
 	standIns, err := lint.StandIns(env)
 	require.NoError(t, err)
-	linter := lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{SkipEnvCheck: true, SkipFiles: true})
+	linter := lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{SkipEnvCheck: true, SkipFiles: true, Warnings: true})
 	require.Empty(t, linter.YAML(document, false))
 }
 

@@ -52,7 +52,7 @@ func TestLintReportsWrongConfigsAtTheLineOfTheValue(t *testing.T) {
 	t.Logf("counted %d wrong configs", len(cases))
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			findings := testLinter(t, lint.Options{}).yaml(c.yaml, false)
+			findings := testLinter(t, lint.Options{Warnings: true}).yaml(c.yaml, false)
 			wanted := 0
 			for i, line := range strings.Split(c.yaml, "\n") {
 				for _, message := range strings.Split(line, "#!")[1:] {
@@ -77,7 +77,7 @@ func TestLintIsSilentAboutRightConfigs(t *testing.T) {
 	t.Logf("counted %d right configs", len(cases))
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			assert.Empty(t, testLinter(t, lint.Options{}).yaml(c.yaml, false))
+			assert.Empty(t, testLinter(t, lint.Options{Warnings: true}).yaml(c.yaml, false))
 		})
 	}
 }
@@ -115,6 +115,21 @@ func TestLintReadsFilesGlobsAndFolders(t *testing.T) {
 	stdout, _, err := lintFiles(t, "--verbose", filepath.Join(dir, "right.yaml"))
 	require.NoError(t, err)
 	assert.Contains(t, stdout, "right.yaml: OK")
+}
+
+// A warning is for the reader: a pipeline may trade a promise for speed.
+func TestLintWarnsOfPromisesThatAPipelineUndoes(t *testing.T) {
+	path := writeFile(t, t.TempDir(), "p.yaml", "input:\n  robustmq_kafka: { topic_id: a }\npipeline:\n  threads: 4\n  processors: [ { mapping: root = this } ]\noutput:\n  robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t }\n")
+	stdout, stderr, err := lintFiles(t, "--verbose", path)
+	require.NoError(t, err)
+	assert.Equal(t, path+": OK\n", stdout)
+	assert.Equal(t, path+"(4,12) warning: pipeline.threads: lets messages of one topic overtake each other in the processors; write 1 to keep their order\n", stderr)
+
+	wrong := writeFile(t, t.TempDir(), "q.yaml", "input:\n  robustmq_kafka: { topic_id: a, clean_session: true, qos: 3 }\noutput:\n  robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t }\n")
+	stdout, stderr, err = lintFiles(t, "--verbose", wrong)
+	require.ErrorIs(t, err, errReported)
+	assert.Equal(t, wrong+": FAILED\n", stdout)
+	assert.Equal(t, 2, strings.Count(stderr, "\n"), stderr)
 }
 
 func TestLintOfNothingFails(t *testing.T) {

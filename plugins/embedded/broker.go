@@ -71,6 +71,10 @@ func (b *Broker) Received() int64 { return b.server.Info.Clone().MessagesReceive
 // Sent counts the messages delivered to subscribers, redelivery included.
 func (b *Broker) Sent() int64 { return b.server.Info.Clone().MessagesSent }
 
+// InFlight is the number of messages of QoS 1 and 2 that subscribers have not
+// acknowledged yet.
+func (b *Broker) InFlight() int64 { return b.server.Info.Clone().Inflight }
+
 // Dropped counts the messages that some subscriber was too slow to get. The
 // broker had acknowledged them to their publisher.
 func (b *Broker) Dropped() int64 {

@@ -25,6 +25,7 @@ type Options struct {
 	Labels       bool // components without a label too
 	SkipEnvCheck bool // no environment variables that are not set
 	SkipFiles    bool // no files that do not exist
+	Warnings     bool // what is legal but loses, repeats or reorders messages too
 }
 
 // Linter judges pipelines in an environment of stand-ins.
@@ -44,7 +45,7 @@ func New(standIns *service.Environment, engine *service.ConfigSchema, opts Optio
 	}
 }
 
-// Finding is one thing that is wrong, at a place of a text.
+// Finding is one thing to be told about, at a place of a text.
 type Finding struct {
 	Line, Column int
 	// Path leads from the pipeline to the field, list items by their index, for
@@ -54,14 +55,21 @@ type Finding struct {
 	// empty where the component as a whole is wrong.
 	Field string
 	What  string
+	// Warning tells that nothing is wrong, but that messages may be lost, repeated
+	// or reordered.
+	Warning bool
 }
 
 // String is how a finding is printed, without its place.
 func (f Finding) String() string {
-	if f.Field == "" {
-		return f.What
+	text := f.What
+	if f.Field != "" {
+		text = f.Field + ": " + text
 	}
-	return f.Field + ": " + f.What
+	if f.Warning {
+		text = "warning: " + text
+	}
+	return text
 }
 
 // disabled is how a text starts that is not to be linted. It is the engine's.
@@ -122,6 +130,9 @@ func (l *Linter) judge(root *node) ([]Finding, error) {
 	f.engine(r, lints)
 	f.rules(l.opts.SkipFiles)
 	f.unread(r, l.read(r.text.String()))
+	if l.opts.Warnings {
+		f.promises()
+	}
 	return f.findings, nil
 }
 

@@ -152,7 +152,7 @@ func (t *tree) field(n *node, at place) {
 	}
 	t.places[n] = at
 	inner := at.spec.child
-	if at.spec != nil && at.spec.Kind != "scalar" {
+	if at.spec != nil && at.spec.Kind != "scalar" && at.spec.Kind != "" {
 		item := at.spec.item()
 		if at.spec.Kind == "map" != (n.kind == yaml.MappingNode) {
 			item = fieldSpec{} // another shape than it should have
