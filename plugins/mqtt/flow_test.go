@@ -58,6 +58,33 @@ func TestInputSilentBrokerIsLeft(t *testing.T) {
 	require.Equal(t, 1, l.count("does not answer pings"))
 }
 
+// NATS repeats its whole window every 30 s that it is not acknowledged, Moquette
+// every 5 s. In an hour without Kafka that is more copies than messages.
+func TestInputDropsCopiesOfWhatIsInFlightOnTheSameConnection(t *testing.T) {
+	_, p, in, _ := connected(t, "")
+	duplicate := func(topic string, id uint16, payload string) []byte {
+		packet := publish(topic, 1, id, payload)
+		packet[0] |= 8
+		return packet
+	}
+	p.write(publish("a/b", 1, 1, "one"), publish("a/b", 1, 2, "two"))
+	_, acks := readN(t, in, 2)
+	p.write(duplicate("a/b", 1, "one"), duplicate("a/b", 2, "two"))
+	p.write(duplicate("a/other", 1, "of another topic"), publish("a/b", 1, 3, "three"), duplicate("a/b", 4, "a first delivery may have DUP"))
+	payloads, more := readN(t, in, 3)
+	require.Equal(t, []string{"of another topic", "three", "a first delivery may have DUP"}, payloads)
+	ackAll(t, append(acks, more...), nil)
+	for _, id := range []uint16{1, 2, 1, 3, 4} {
+		require.Equal(t, ackOf(typePuback, id), p.read().String())
+	}
+	p.write(duplicate("a/b", 1, "the identifier is free again"))
+	payloads, more = readN(t, in, 1)
+	require.Equal(t, []string{"the identifier is free again"}, payloads)
+	ackAll(t, more, nil)
+	require.Equal(t, ackOf(typePuback, 1), p.read().String())
+	p.silent(20 * time.Millisecond)
+}
+
 // rumqttd answers no ping while its window is full. While the pipeline is done with
 // nothing, that is no sign of a broker that is gone.
 func TestInputBrokerThatWaitsForAcknowledgementsIsNotSilent(t *testing.T) {

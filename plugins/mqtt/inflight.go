@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,8 +23,9 @@ type entry struct {
 type inflight struct {
 	mu      sync.Mutex
 	entries []entry
-	head    int    // entries before it have been released
-	first   uint64 // ticket of entries[head]
+	head    int                   // entries before it have been released
+	first   uint64                // ticket of entries[head]
+	open    *[1 << 16 / 64]uint64 // a bit for each packet identifier in entries; nil before the first
 	dead    bool
 }
 
@@ -44,7 +46,25 @@ func (f *inflight) add(messages ...entry) uint64 {
 		f.entries, f.head = f.entries[:n], 0
 	}
 	f.entries = append(f.entries, messages...)
+	if f.open == nil {
+		f.open = new([1 << 16 / 64]uint64)
+	}
+	for i := range messages {
+		f.open[messages[i].id/64] |= 1 << (messages[i].id % 64)
+	}
 	return ticket
+}
+
+// holds reports whether a message of the identifier and the topic is
+// unacknowledged. A broker may not use an identifier for another message before
+// that (MQTT 5.0 section 4.3.2).
+func (f *inflight) holds(id uint16, topic string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open == nil || f.open[id/64]&(1<<(id%64)) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(f.entries[f.head:], func(e entry) bool { return e.id == id && e.topic == topic })
 }
 
 // ack marks count messages from ticket on as acknowledged and appends to buf the
@@ -68,6 +88,7 @@ func (f *inflight) ack(buf []byte, ticket uint64, count int) []byte {
 			packetType = typePubrec
 		}
 		buf = appendAck(buf, packetType, e.id)
+		f.open[e.id/64] &^= 1 << (e.id % 64)
 		e.topic = ""
 		f.head++
 		f.first++

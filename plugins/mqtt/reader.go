@@ -170,6 +170,12 @@ func (s *session) publish(flags byte, body []byte, length int, shared bool) erro
 		}
 	}
 	m.size = len(m.payload) + len(name.name) + raw.properties.size() + messageOverhead
+	if m.qos == 1 && m.dup && s.inflight.holds(m.id, name.name) {
+		// Some brokers repeat on the same connection what is not acknowledged for
+		// some seconds (NATS, Moquette). The acknowledgement of the first answers
+		// both.
+		return nil
+	}
 	if m.qos == 2 {
 		d, found := s.broker.qos2.arrive(s, &m)
 		switch found {
