@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 
 	ucli "github.com/urfave/cli/v2"
@@ -25,11 +26,15 @@ away; "check" with the same flags tries both:
 Without --failure-strategy it is block: a record that Kafka refuses is kept and tried
 again, and nothing overtakes it. A password in --config can be read by every user of this
 machine while the command runs: in a file, or by -f - from standard input, it cannot.`,
-		Flags: append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"), adminFlags()...),
+		Flags: append(append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"),
+			&ucli.BoolFlag{Name: "paused", Usage: "create it paused: it runs once it is resumed"}), adminFlags()...),
 		Action: func(c *ucli.Context) error {
 			d, err := completeDefinition(c)
 			if err != nil {
 				return fmt.Errorf("creating a connector: %w", err)
+			}
+			if c.Bool("paused") {
+				d["paused"] = json.RawMessage("true")
 			}
 			return change(c, "creating", admin.PathCreate, d.name(), d, "Created successfully!")
 		},

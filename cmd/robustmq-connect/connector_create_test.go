@@ -82,6 +82,20 @@ func TestCreateTakesACompleteConnector(t *testing.T) {
 	assert.Equal(t, map[string]any{"strategy": "discard"}, body["failure_strategy"])
 }
 
+func TestCreateAndUpdateSayOurOptions(t *testing.T) {
+	noEnvironment(t)
+	server := newScripted(t, map[string]http.HandlerFunc{"create": gives(successAnswer), "update": gives(successAnswer)})
+	_, _, err := runMQTT("", append(documentedCreate(), "--paused", "--server", server.URL)...)
+	require.NoError(t, err)
+	assert.Equal(t, true, server.body(t)["paused"])
+	_, _, err = runMQTT(documentedConnector, "connector", "update", "-f", "-", "--discard-waiting", "--server", server.URL)
+	require.NoError(t, err)
+	assert.Equal(t, true, server.body(t)["discard_waiting"])
+	_, _, err = runMQTT(documentedConnector, "connector", "update", "-f", "-", "--server", server.URL)
+	require.NoError(t, err)
+	assert.NotContains(t, server.body(t), "discard_waiting")
+}
+
 func TestCreateSaysAFailureStrategy(t *testing.T) {
 	noEnvironment(t)
 	server := newScripted(t, map[string]http.HandlerFunc{"create": gives(successAnswer)})

@@ -8,6 +8,7 @@ import (
 
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
@@ -17,7 +18,8 @@ func importCommand() *ucli.Command {
 		Usage: "Create the connectors of a running RobustMQ here",
 		Description: `Reads all connectors of RobustMQ's admin API and creates them at --server. A name that
 exists is skipped. RobustMQ fills every setting that its user left out with its own
-default; a value equal to that is not taken over, and each of them is told:
+default; a value equal to that is not taken over, and each of them is told. One that is
+stopped there (status Stop) is paused here:
 
   robustmq-connect mqtt connector import --from http://robustmq:58080
   robustmq-connect mqtt connector import --from robustmq:58080 --failure-strategy discard
@@ -139,7 +141,16 @@ func importOne(c *ucli.Context, here *adminClient, row admin.Row, strategy json.
 		d["failure_strategy"] = strategy
 	}
 	d.normalize()
-	return here.post(c.Context, admin.PathCreate, d, nil)
+	// One that does not run there does not run here: whoever has paused it has a reason.
+	paused := row.Status == connector.WordStop
+	if paused {
+		d["paused"] = json.RawMessage("true")
+	}
+	notes, err := here.post(c.Context, admin.PathCreate, d, nil)
+	if err == nil && paused {
+		notes = append(notes, "it is stopped there, and so it is paused here: resume starts it")
+	}
+	return notes, err
 }
 
 func printImported(c *ucli.Context, result imported) {

@@ -53,6 +53,28 @@ func TestImportCreatesTheConnectorsOfARobustMQ(t *testing.T) {
 	assert.Equal(t, map[string]any{"strategy": "discard"}, here.body(t)["failure_strategy"])
 }
 
+func TestImportDoesNotStartWhatIsPaused(t *testing.T) {
+	noEnvironment(t)
+	other := newScripted(t, map[string]http.HandlerFunc{"list": gives(
+		`{"code":0,"data":{"data":[{"connector_name":"p","connector_type":"kafka","config":"{}","status":"Stop"},` +
+			`{"connector_name":"r","connector_type":"kafka","config":"{}","status":"Running"},` +
+			`{"connector_name":"i","connector_type":"kafka","config":"{}","status":"Idle"}],"total_count":3},"error":null}`)})
+	bodies := map[any]map[string]any{}
+	here := newScripted(t, map[string]http.HandlerFunc{"list": gives(emptyList)})
+	here.answers["create"] = func(w http.ResponseWriter, r *http.Request) {
+		body := here.body(t)
+		bodies[body["connector_name"]] = body
+		gives(successAnswer)(w, r)
+	}
+	stdout, stderr, err := runMQTT("", "--server", here.URL, "connector", "import", "--from", other.URL)
+	require.NoError(t, err)
+	assert.Equal(t, "p: created\nr: created\ni: created\n3 created, 0 skipped, 0 failed\n", stdout)
+	assert.Equal(t, "p: note: it is stopped there, and so it is paused here: resume starts it\n", stderr)
+	assert.Equal(t, true, bodies["p"]["paused"])
+	assert.NotContains(t, bodies["r"], "paused")
+	assert.NotContains(t, bodies["i"], "paused")
+}
+
 func TestImportReadsAllPages(t *testing.T) {
 	noEnvironment(t)
 	const total = 250

@@ -21,8 +21,12 @@ A secret that is given as *** stays as it is, too:
   robustmq-connect mqtt connector update --connector-name c1 --failure-strategy block
   robustmq-connect mqtt connector update -f connector.json
 
-With -f the file is the complete connector, and what it leaves out has its default.`,
-		Flags: append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"), adminFlags()...),
+With -f the file is the complete connector, and what it leaves out has its default.
+
+Another broker or client_id gives up the session at the old one: what waits in it is
+delivered before the update takes effect, unless --discard-waiting says otherwise.`,
+		Flags: append(append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"),
+			&ucli.BoolFlag{Name: "discard-waiting", Usage: "discard what waits in a session that the update gives up"}), adminFlags()...),
 		Action: func(c *ucli.Context) error {
 			d, err := readDefinition(c)
 			if err == nil && c.String("file") == "" {
@@ -35,6 +39,9 @@ With -f the file is the complete connector, and what it leaves out has its defau
 				return fmt.Errorf("updating a connector: %w", err)
 			}
 			d.normalize()
+			if c.Bool("discard-waiting") {
+				d["discard_waiting"] = json.RawMessage("true")
+			}
 			return change(c, "updating", admin.PathUpdate, d.name(), d, "Updated successfully!")
 		},
 	}

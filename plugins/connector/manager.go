@@ -65,15 +65,29 @@ type Probe struct {
 	Error string // empty when it was reached
 }
 
+// CreateOptions say how a connector is created.
+type CreateOptions struct {
+	// Paused: it does not run until it is resumed.
+	Paused bool
+}
+
+// UpdateOptions say how a connector is changed.
+type UpdateOptions struct {
+	// DiscardWaiting: what waits in sessions that the connector does not have any more
+	// is discarded. Otherwise it is delivered before the change takes effect.
+	DiscardWaiting bool
+}
+
 // Manager runs connectors and keeps them over a restart. Its methods may be
 // called from any goroutine. An error is an *InvalidError, wraps ErrNotFound or
 // ErrExists, or says what else went wrong.
 type Manager interface {
 	// Create returns once the definition is on disk; Kafka and the MQTT broker may
 	// be away. The notes say what of the description does not apply, a sentence each.
-	Create(ctx context.Context, c Connector) (notes []string, err error)
+	Create(ctx context.Context, c Connector, how CreateOptions) (notes []string, err error)
 	// Update replaces a definition. A secret that comes back as *** stays as it was.
-	Update(ctx context.Context, c Connector) (notes []string, err error)
+	// Where the connector gives up a session on a broker, the notes say so.
+	Update(ctx context.Context, c Connector, how UpdateOptions) (notes []string, err error)
 	// Delete drains and removes a connector. The note is not empty where its stream
 	// does not end, or where its session on the MQTT broker could not be removed yet,
 	// which is tried again later.

@@ -19,6 +19,8 @@ type Need string
 // The needs of a connector.
 const (
 	NeedStart    Need = "start"    // its stream is not started yet
+	NeedUpdate   Need = "update"   // what waits in sessions that an update gave up
+	NeedStore    Need = "store"    // the disk of the store
 	NeedBroker   Need = "mqtt"     // the MQTT broker
 	NeedKafka    Need = "kafka"    // Kafka
 	NeedProgress Need = "progress" // both ends are connected, but no message gets through

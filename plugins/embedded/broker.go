@@ -99,6 +99,12 @@ func (b *Broker) WaitSubscribed(ctx context.Context, filter string) error {
 	}
 }
 
+// Subscribed tells whether a client is subscribed to exactly this filter.
+func (b *Broker) Subscribed(filter string) bool {
+	live, _ := b.subs.lookup(filter)
+	return live
+}
+
 // Close ends all connections and waits for their goroutines. It may be called
 // more than once.
 func (b *Broker) Close() {

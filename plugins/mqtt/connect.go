@@ -94,6 +94,9 @@ func (e *allFailed) Error() string {
 
 // session connects to one broker and subscribes where that is needed.
 func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
+	if err := c.conf.gate.Enter(ctx, u, c.conf.clientID, c.conf.cleanSession); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.conf.connectTimeout)
 	defer cancel()
 	s, err := c.open(ctx, u)
@@ -101,6 +104,10 @@ func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
 		return nil, fmt.Errorf("no answer within %s, the %s", c.conf.connectTimeout, fieldConnectTimeout)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := c.conf.gate.Joined(u, c.conf.clientID, s.connack.sessionPresent); err != nil {
+		s.fail(errClosed)
 		return nil, err
 	}
 	c.notice(s)

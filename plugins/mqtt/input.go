@@ -7,22 +7,12 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
-
-	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // Register adds the input mqtt to the environment, in the place of one that is
 // there already.
 func Register(env *service.Environment) error {
-	return env.RegisterBatchInput("mqtt", Spec(),
-		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
-			c, err := parseConfig(conf)
-			if err != nil {
-				return nil, err
-			}
-			c.guard = crash.Of(mgr)
-			return crash.Input(newInput(c, mgr), c.guard, "the input mqtt"), nil
-		})
+	return RegisterGated(env, open{})
 }
 
 // input is the shell around connections that the engine drives: Connect, then

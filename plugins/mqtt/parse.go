@@ -51,6 +51,8 @@ type config struct {
 	oversized        string
 	stallWarning     time.Duration
 	replay           bool // a rejected message is tried again without the broker
+
+	gate Gate
 }
 
 type will struct {
@@ -130,6 +132,7 @@ func (p *parser) duration(name string) time.Duration {
 func parseConfig(conf *service.ParsedConfig) (*config, error) {
 	p := &parser{conf: conf}
 	c := &config{
+		gate:           open{},
 		urls:           read(p, conf.FieldURLList, fieldURLs),
 		connectTimeout: p.duration(fieldConnectTimeout),
 		user:           read(p, conf.FieldString, fieldUser),

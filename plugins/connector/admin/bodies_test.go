@@ -125,6 +125,26 @@ func TestOurRoutes(t *testing.T) {
 	assert.Equal(t, `{"code":0,"data":"success","error":null,"notes":["linger_ms is taken & kept","second"]}`, w.Body.String())
 	assert.Contains(t, string(m.all["c"].Config), `"other"`)
 
+	m.notes = nil
+	w = ask(h, http.MethodPost, PathCreate, strings.Replace(definitionOf("p", plainConfig), "{", `{"paused":true,`, 1))
+	assert.Equal(t, `{"code":0,"data":"success","error":null}`, w.Body.String())
+	assert.Equal(t, connector.Paused, m.all["p"].State)
+	for text, want := range map[string]bool{`"discard_waiting":true,`: true, `"discard_waiting":false,`: false, "": false} {
+		m.discarded = !want
+		read[string](t, ask(h, http.MethodPost, PathUpdate, strings.Replace(definitionOf("p", plainConfig), "{", "{"+text, 1)))
+		assert.Equal(t, want, m.discarded, text)
+	}
+	delete(m.all, "p")
+	for path, text := range map[string]string{
+		PathCreate: `"discard_waiting":true,`, PathUpdate: `"paused":true,`, PathCheck: `"paused":true,`,
+	} {
+		w = ask(h, http.MethodPost, path, strings.Replace(definitionOf("c", plainConfig), "{", "{"+text, 1))
+		assert.Contains(t, refusal(t, w), "unknown field", "%s takes no %s", path, text)
+	}
+	w = ask(h, http.MethodPost, PathCreate, strings.Replace(definitionOf("p", plainConfig), "{", `{"paused":"yes",`, 1))
+	assert.Equal(t, http.StatusBadRequest, w.Code)
+	assert.Equal(t, "Parameter validation failed: paused must be true or false", refusal(t, w))
+
 	m.probes = []connector.Probe{{End: "mqtt"}, {End: "kafka", Error: "no broker at k:1"}}
 	w = ask(h, http.MethodPost, PathCheck, definitionOf("new", plainConfig))
 	assert.Equal(t, `{"code":0,"data":[{"end":"mqtt","error":null},{"end":"kafka","error":"no broker at k:1"}],"error":null}`, w.Body.String())

@@ -30,7 +30,9 @@ type memory struct {
 	all     map[string]connector.Status
 	figures map[string]connector.Figures
 	notes   []string
-	probes  []connector.Probe
+	// discarded is what the last update said of what waits.
+	discarded bool
+	probes    []connector.Probe
 	// what StoreReady and Warnings return
 	storeErr error
 	warnings []string
@@ -75,11 +77,16 @@ func (m *memory) put(ctx context.Context, c connector.Connector, exists bool) ([
 	return append([]string(nil), m.notes...), nil
 }
 
-func (m *memory) Create(ctx context.Context, c connector.Connector) ([]string, error) {
-	return m.put(ctx, c, false)
+func (m *memory) Create(ctx context.Context, c connector.Connector, how connector.CreateOptions) ([]string, error) {
+	notes, err := m.put(ctx, c, false)
+	if err == nil && how.Paused {
+		err = m.set(ctx, c.Name, connector.Paused)
+	}
+	return notes, err
 }
 
-func (m *memory) Update(ctx context.Context, c connector.Connector) ([]string, error) {
+func (m *memory) Update(ctx context.Context, c connector.Connector, how connector.UpdateOptions) ([]string, error) {
+	m.discarded = how.DiscardWaiting
 	return m.put(ctx, c, true)
 }
 

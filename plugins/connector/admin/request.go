@@ -48,11 +48,23 @@ func place(body []byte, n int) string {
 	return fmt.Sprintf("line %d column %d", line, len(read)-1-bytes.LastIndexByte(read, '\n'))
 }
 
-// definition reads the body of create, update and check.
-func definition(body []byte) (connector.Connector, error) {
+// definition reads the body of create, update and check. Those of our options that
+// the route has are taken out of it first.
+func definition(body []byte, options map[string]*bool) (connector.Connector, error) {
 	given, err := fields(body)
 	if err != nil {
 		return connector.Connector{}, err
+	}
+	described := body
+	for name, into := range options {
+		value, ok := given[name]
+		if !ok {
+			continue
+		}
+		if json.Unmarshal(value, into) != nil {
+			return connector.Connector{}, invalid(name + " must be true or false")
+		}
+		described = without(described, name)
 	}
 	filter := "topic_name"
 	if given[filter] == nil && given["topic_id"] != nil {
@@ -81,11 +93,33 @@ func definition(body []byte) (connector.Connector, error) {
 		return connector.Connector{}, invalid("Connector type must be kafka")
 	}
 
-	c, err := connector.Parse(body)
+	c, err := connector.Parse(described)
 	if err != nil {
 		return connector.Connector{}, refused(err, given["config"])
 	}
 	return c, knownTenant(c.Tenant)
+}
+
+// without is a JSON object without a member. The others stay as they are, twice
+// where they are given twice: Parse judges them.
+func without(body []byte, name string) []byte {
+	d := json.NewDecoder(bytes.NewReader(body))
+	rest := []byte{'{'}
+	_, _ = d.Token() // it was read as an object
+	for d.More() {
+		key, _ := d.Token() // as above
+		var value json.RawMessage
+		_ = d.Decode(&value) // as above
+		if key == name {
+			continue
+		}
+		if len(rest) > 1 {
+			rest = append(rest, ',')
+		}
+		quoted, _ := json.Marshal(key) // a string
+		rest = append(append(append(rest, quoted...), ':'), value...)
+	}
+	return append(rest, '}')
 }
 
 // refused answers what Parse does not take. Its errors begin with the field.

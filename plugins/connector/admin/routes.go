@@ -27,8 +27,8 @@ func (s *Server) routes() map[string]route {
 	return map[string]route{
 		PathList:   {http.MethodGet, false, s.list},
 		PathDetail: {http.MethodGet, false, s.detail},
-		PathCreate: {http.MethodPost, true, s.defining(s.manager.Create)},
-		PathUpdate: {http.MethodPost, true, s.defining(s.manager.Update)},
+		PathCreate: {http.MethodPost, true, s.create},
+		PathUpdate: {http.MethodPost, true, s.update},
 		PathDelete: {http.MethodPost, true, naming(func(ctx context.Context, name string) ([]string, error) {
 			note, err := s.manager.Delete(ctx, name)
 			if note == "" {
@@ -86,19 +86,30 @@ func (s *Server) detail(_ context.Context, r *http.Request, _ []byte) (reply, er
 	return reply{data: d, notes: notes}, err
 }
 
-// defining serves a route whose body is a Definition.
-func (s *Server) defining(do func(context.Context, connector.Connector) ([]string, error)) func(context.Context, *http.Request, []byte) (reply, error) {
-	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
-		c, err := definition(body)
-		if err != nil {
-			return reply{}, err
-		}
-		notes, err := do(ctx, c)
-		if err != nil {
-			return reply{}, failed(c.Name, err)
-		}
-		return reply{data: Success, notes: notes}, nil
+func (s *Server) create(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+	var how connector.CreateOptions
+	c, err := definition(body, map[string]*bool{"paused": &how.Paused})
+	if err != nil {
+		return reply{}, err
 	}
+	notes, err := s.manager.Create(ctx, c, how)
+	if err != nil {
+		return reply{}, failed(c.Name, err)
+	}
+	return reply{data: Success, notes: notes}, nil
+}
+
+func (s *Server) update(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+	var how connector.UpdateOptions
+	c, err := definition(body, map[string]*bool{"discard_waiting": &how.DiscardWaiting})
+	if err != nil {
+		return reply{}, err
+	}
+	notes, err := s.manager.Update(ctx, c, how)
+	if err != nil {
+		return reply{}, failed(c.Name, err)
+	}
+	return reply{data: Success, notes: notes}, nil
 }
 
 // naming serves a route whose body is a Name.
@@ -122,7 +133,7 @@ func unnoted(do func(context.Context, string) error) func(context.Context, strin
 
 // check answers code 0 when it could try, whatever it found.
 func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
-	c, err := definition(body)
+	c, err := definition(body, nil)
 	if err != nil {
 		return reply{}, err
 	}

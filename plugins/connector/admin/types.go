@@ -14,9 +14,9 @@ import (
 const (
 	PathList   = "/api/cluster/connector/list"   // GET, query: ListQuery's fields; data: List
 	PathDetail = "/api/cluster/connector/detail" // GET, query: tenant, connector_name; data: Detail
-	PathCreate = "/api/cluster/connector/create" // POST Definition; data: "success"
+	PathCreate = "/api/cluster/connector/create" // POST Creation; data: "success"
 	PathDelete = "/api/cluster/connector/delete" // POST Name; data: "success"
-	PathUpdate = "/api/cluster/connector/update" // POST Definition; data: "success"
+	PathUpdate = "/api/cluster/connector/update" // POST Change; data: "success"
 	PathPause  = "/api/cluster/connector/pause"  // POST Name; data: "success"
 	PathResume = "/api/cluster/connector/resume" // POST Name; data: "success"
 	PathCheck  = "/api/cluster/connector/check"  // POST Definition; data: []Probe
@@ -52,7 +52,7 @@ type Answer[T any] struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
-// Definition is the body of create, update and check. All fields are required, as
+// Definition is the body of check, and what create and update have in theirs. All fields are required, as
 // they are for RobustMQ. Of a connector's complete JSON, topic_id is taken for
 // topic_name, and what a list reports (status, broker_id, the times) is ignored.
 type Definition struct {
@@ -65,6 +65,22 @@ type Definition struct {
 	FailureStrategy json.RawMessage `json:"failure_strategy"`
 	Tenant          string          `json:"tenant"`     // default
 	TopicName       string          `json:"topic_name"` // the MQTT topic filter, 1 to 256 characters
+}
+
+// Creation is the body of create.
+type Creation struct {
+	Definition
+	// Paused is ours: the connector does not run until it is resumed.
+	Paused bool `json:"paused,omitempty"`
+}
+
+// Change is the body of update.
+type Change struct {
+	Definition
+	// DiscardWaiting is ours. An update of the broker or of the client id gives up a
+	// session there: what waits in it is delivered before the update takes effect, or
+	// discarded where this is true.
+	DiscardWaiting bool `json:"discard_waiting,omitempty"`
 }
 
 // Name is the body of delete, pause and resume.
@@ -103,7 +119,7 @@ type Row struct {
 
 // Wait is one thing that a connector waits for.
 type Wait struct {
-	For   string `json:"for"`   // start, mqtt, kafka or progress
+	For   string `json:"for"`   // start, update, store, mqtt, kafka or progress
 	Since int64  `json:"since"` // Unix seconds
 	Why   string `json:"why"`
 }

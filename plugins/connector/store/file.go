@@ -3,20 +3,40 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
 // choresField stands in a file beside the fields of a connector's description.
+// The first version of the store ignores what it does not know inside of it.
 const choresField = "before_start"
+
+// choresJSON is how Chores stand in a file.
+type choresJSON struct {
+	HandOver []handOverJSON `json:"hand_over,omitempty"`
+
+	// Of the first version of the store. It is read, and not written any more.
+	ForgetSession bool     `json:"forget_session,omitempty"`
+	Unsubscribe   []string `json:"unsubscribe,omitempty"`
+}
+
+type handOverJSON struct {
+	Connector json.RawMessage `json:"connector"`
+	Endpoints []string        `json:"endpoints"`
+}
 
 func encode(d Definition) ([]byte, error) {
 	data := d.Connector.JSON()
-	if !d.Before.Any() {
+	if len(d.HandOver) == 0 {
 		return data, nil
 	}
-	chores, err := json.MarshalIndent(d.Before, "  ", "  ")
+	var all choresJSON
+	for _, h := range d.HandOver {
+		all.HandOver = append(all.HandOver, handOverJSON{h.From.JSON(), h.Endpoints})
+	}
+	chores, err := json.MarshalIndent(all, "  ", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -30,10 +50,19 @@ func decode(data []byte) (Definition, error) {
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return d, fmt.Errorf("not one JSON object: %w", err)
 	}
-	if chores, ok := fields[choresField]; ok {
-		if err := json.Unmarshal(chores, &d.Before); err != nil {
+	if raw, ok := fields[choresField]; ok {
+		var chores choresJSON
+		if err := json.Unmarshal(raw, &chores); err != nil {
 			return d, fmt.Errorf("%s: %w", choresField, err)
 		}
+		for i, h := range chores.HandOver {
+			from, err := connector.Parse(h.Connector)
+			if err != nil {
+				return d, fmt.Errorf("%s.hand_over.%d.connector: %w", choresField, i, err)
+			}
+			d.HandOver = append(d.HandOver, HandOver{from, h.Endpoints})
+		}
+		d.Old = Old{chores.ForgetSession, chores.Unsubscribe}
 		delete(fields, choresField)
 		var err error
 		if data, err = json.Marshal(fields); err != nil {
@@ -43,4 +72,45 @@ func decode(data []byte) (Definition, error) {
 	var err error
 	d.Connector, err = connector.Parse(data)
 	return d, err
+}
+
+// encodeSession and decodeSession are strict in what they read: a session that is
+// not understood must not be removed.
+func encodeSession(s Session) ([]byte, error) {
+	data, err := json.MarshalIndent(s, "", "  ")
+	return append(data, '\n'), err
+}
+
+func decodeSession(data []byte) (Session, error) {
+	var s Session
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return s, err
+	}
+	if s.Endpoint == "" || s.ClientID == "" {
+		return s, errors.New("endpoint or client_id is missing")
+	}
+	return s, nil
+}
+
+// guess finds out what it can about a definition that cannot be read, so that the
+// connector is listed by its name and no other takes its MQTT client id.
+func guess(data []byte) (name, clientID string) {
+	var d struct {
+		Name   string          `json:"connector_name"`
+		Config json.RawMessage `json:"config"`
+	}
+	_ = json.Unmarshal(data, &d) // what was read until the fault is good enough
+	var text string
+	if json.Unmarshal(d.Config, &text) == nil {
+		d.Config = json.RawMessage(text)
+	}
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(d.Config, &fields) // as above
+	if inner, ok := fields["Kafka"]; ok && len(fields) == 1 {
+		_ = json.Unmarshal(inner, &fields) // as above
+	}
+	_ = json.Unmarshal(fields["client_id"], &clientID) // as above
+	return d.Name, clientID
 }

@@ -49,7 +49,7 @@ func TestDefinitionsOutliveTheStore(t *testing.T) {
 	}
 	for _, name := range names {
 		require.NoError(t, s.Put(Definition{Connector: conn(t, name, "before")}))
-		require.NoError(t, s.Put(Definition{Connector: conn(t, name, "t"), Before: Chores{ForgetSession: true, Unsubscribe: []string{"old/#"}}}))
+		require.NoError(t, s.Put(Definition{Connector: conn(t, name, "t"), HandOver: []HandOver{{conn(t, name, "old"), []string{"localhost:1883", "other:1"}}}}))
 	}
 	require.NoError(t, s.Close())
 
@@ -66,7 +66,12 @@ func TestDefinitionsOutliveTheStore(t *testing.T) {
 		assert.Equal(t, "t", d.Connector.Kafka.Topic)
 		assert.Equal(t, "secret", d.Connector.MQTT.Text("password"))
 		assert.Equal(t, "2026-11-23T01:02:03.000000004Z", d.Connector.CreateTime)
-		assert.Equal(t, Chores{ForgetSession: true, Unsubscribe: []string{"old/#"}}, d.Before)
+		require.Len(t, d.HandOver, 1)
+		assert.Equal(t, []string{"localhost:1883", "other:1"}, d.HandOver[0].Endpoints)
+		assert.Equal(t, name, d.HandOver[0].From.Name)
+		assert.Equal(t, "old", d.HandOver[0].From.Kafka.Topic)
+		assert.Equal(t, "secret", d.HandOver[0].From.MQTT.Text("password"), "what it takes to log in")
+		assert.Equal(t, Old{}, d.Old)
 	}
 }
 
@@ -74,8 +79,10 @@ func TestFilesAreReadableByTheirOwnerAlone(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "t")}))
-	_, err := s.Mark(conn(t, "c", "t"))
+	_, err := s.Mark(Definition{Connector: conn(t, "c", "t")})
 	require.NoError(t, err)
+	require.NoError(t, s.PutSession(Session{Endpoint: "localhost:1883", ClientID: "x", Connector: "c"}))
+	require.NoError(t, s.Upgrade())
 	files := 0
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -86,7 +93,7 @@ func TestFilesAreReadableByTheirOwnerAlone(t *testing.T) {
 		files++
 		return err
 	}))
-	assert.Equal(t, 3, files) // two and the lock
+	assert.Equal(t, 5, files) // three, the version and the lock
 
 	text, err := os.ReadFile(filepath.Join(dir, "connectors", "c.json"))
 	require.NoError(t, err)
@@ -111,68 +118,177 @@ func TestAHalfWrittenFileIsNothing(t *testing.T) {
 	require.NoError(t, err)
 	for i := range len(whole) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "connectors", "c.json.tmp"), whole[:i], 0o600))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "removed", "new.1.json.tmp"), whole[:i], 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "released", "new.1.json.tmp"), whole[:i], 0o600))
 		all := load(t, s)
 		require.Len(t, all.Definitions, 1)
 		require.Equal(t, "whole", all.Definitions[0].Connector.Kafka.Topic)
-		require.Empty(t, all.Removed)
+		require.Empty(t, all.Released)
+		require.Empty(t, all.Ignored)
 		require.Empty(t, all.Unreadable)
 	}
 	assert.NoFileExists(t, filepath.Join(dir, "connectors", "c.json.tmp"))
 }
 
-func TestWhatCannotBeReadIsSetAside(t *testing.T) {
+// A version of the program that does not understand a file must not take it away
+// from the one that does.
+func TestWhatCannotBeReadStaysWhereItIs(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, s.Put(Definition{Connector: conn(t, "good", "t")}))
 	whole, err := os.ReadFile(filepath.Join(dir, "connectors", "good.json"))
 	require.NoError(t, err)
-	for file, text := range map[string]string{
+	files := map[string]string{
 		"connectors/cut.json":    string(whole[:len(whole)/2]),
 		"connectors/empty.json":  "",
 		"connectors/copy.json":   string(whole), // another's name
 		"connectors/notes.txt":   "hello",
 		"connectors/newer.json":  strings.Replace(string(whole), `"good"`, `"newer", "of_a_later_version": 1`, 1),
+		"connectors/named.json":  strings.NewReplacer(`"good"`, `"named"`, `"topic"`, `"client_id": "given", "later": [], "topic"`).Replace(string(whole)),
 		"connectors/chores.json": `{"before_start": 7}`,
-		"removed/cut.1.json":     "{",
-	} {
+		"released/cut.1.json":    "{",
+		"sessions/cut.json":      `{"endpoint":"localhost:1883","client_id":"x","of_a_later_version":1}`,
+		"version":                "7.5",
+	}
+	for file, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600))
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "connectors", "folder.json"), 0o700))
+	require.NoError(t, os.Symlink("loop.json", filepath.Join(dir, "connectors", "loop.json"))) // what no open gets through
 
-	all := load(t, s)
-	require.Len(t, all.Definitions, 1)
-	assert.Equal(t, "good", all.Definitions[0].Connector.Name)
-	require.Len(t, all.Unreadable, 8)
-	for _, u := range all.Unreadable {
-		assert.NoFileExists(t, u.File)
-		_, err := os.Stat(u.Aside)
-		require.NoError(t, err)
-		require.Error(t, u.Why)
-		assert.NotContains(t, u.Why.Error(), "secret")
+	for range 2 {
+		all := load(t, s)
+		require.Len(t, all.Definitions, 1)
+		assert.Equal(t, "good", all.Definitions[0].Connector.Name)
+		assert.Equal(t, Version, all.Version)
+		found := map[string]Unreadable{}
+		for _, u := range all.Unreadable {
+			found[u.Name] = u
+			assert.Equal(t, filepath.Join(dir, "connectors", u.Name+".json"), u.File)
+			assert.NotContains(t, u.Why.Error(), "secret")
+		}
+		assert.Len(t, found, 8)
+		for name, why := range map[string]string{
+			"cut":    "not one JSON object: unexpected end of JSON input",
+			"empty":  "not one JSON object: unexpected end of JSON input",
+			"copy":   `it holds connector "good", which belongs in good.json`,
+			"newer":  `unknown field "of_a_later_version"`,
+			"named":  `config: unknown field "later"`,
+			"chores": "before_start: json: cannot unmarshal number",
+			"folder": "is a directory",
+			"loop":   "too many levels of symbolic links",
+		} {
+			require.Error(t, found[name].Why, name)
+			assert.Contains(t, found[name].Why.Error(), why, name)
+		}
+		assert.Equal(t, "given", found["named"].ClientID)
+		assert.Empty(t, found["newer"].ClientID)
+		ignored := map[string]string{}
+		for _, u := range all.Ignored {
+			rel, err := filepath.Rel(dir, u.File)
+			require.NoError(t, err)
+			ignored[rel] = u.Why.Error()
+		}
+		assert.Len(t, ignored, 4)
+		assert.Contains(t, ignored["connectors/notes.txt"], "it is not a connector: its name does not end in .json")
+		assert.Contains(t, ignored["released/cut.1.json"], "not one JSON object")
+		assert.Contains(t, ignored["sessions/cut.json"], "of_a_later_version")
+		assert.Contains(t, ignored["version"], `"7.5" is not the version of a store, such as {"version": 2}`)
 	}
-	assert.Empty(t, load(t, s).Unreadable, "they are out of the way")
+	for file, text := range files {
+		got, err := os.ReadFile(filepath.Join(dir, file))
+		require.NoError(t, err)
+		assert.Equal(t, text, string(got), file)
+	}
+	assert.DirExists(t, filepath.Join(dir, "connectors", "folder.json"))
 }
 
-func TestARemovedConnectorIsMarkedInOneStep(t *testing.T) {
+func TestWhatCouldNotBeReadIsReadAgainOrSetAside(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	for range 3 { // of one name: each session must go
-		require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "t")}))
-		_, err := s.Remove(conn(t, "c", "t"))
+	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "t")}))
+	file := filepath.Join(dir, "connectors", "c.json")
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
+	u := load(t, s).Unreadable[0]
+
+	_, err = s.Retry(u)
+	require.ErrorContains(t, err, "not one JSON object")
+	require.NoError(t, os.WriteFile(file, whole, 0o600))
+	d, err := s.Retry(u)
+	require.NoError(t, err)
+	assert.Equal(t, "c", d.Connector.Name)
+
+	aside, err := s.SetAside(u)
+	require.NoError(t, err)
+	kept, err := os.ReadFile(aside)
+	require.NoError(t, err)
+	assert.Equal(t, string(whole), string(kept))
+	assert.NoFileExists(t, file)
+	_, err = s.SetAside(u)
+	require.NoError(t, err, "somebody has removed the file")
+}
+
+func TestTheStoreHasAVersion(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	assert.Equal(t, Version, load(t, s).Version, "an empty one is new")
+	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "t")}))
+	assert.Equal(t, 1, load(t, s).Version, "the first version had no file of it")
+	require.NoError(t, s.Upgrade())
+	assert.Equal(t, Version, load(t, s).Version)
+
+	newer := filepath.Join(dir, "version")
+	require.NoError(t, os.WriteFile(newer, []byte(`{"version": 3, "more": []}`), 0o600))
+	assert.Equal(t, 3, load(t, s).Version)
+	require.NoError(t, s.Upgrade())
+	assert.Equal(t, 3, load(t, s).Version, "a newer one stays")
+}
+
+func TestAReleasedConnectorIsKeptInOneStep(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	for range 3 { // of one name: each session must be removed
+		d := Definition{Connector: conn(t, "c", "t"), HandOver: []HandOver{{conn(t, "c", "old"), []string{"a:1"}}}}
+		require.NoError(t, s.Put(d))
+		r, err := s.Release(d)
 		require.NoError(t, err)
+		assert.FileExists(t, r.file)
 	}
-	_, err := s.Remove(conn(t, "c", "t"))
-	require.ErrorIs(t, err, os.ErrNotExist)
+	// Somebody has removed the file.
+	_, err := s.Release(Definition{Connector: conn(t, "c", "t")})
+	require.NoError(t, err)
 
 	all := load(t, s)
 	assert.Empty(t, all.Definitions)
-	require.Len(t, all.Removed, 3)
-	for _, r := range all.Removed {
+	require.Len(t, all.Released, 4)
+	handedOver := 0
+	for _, r := range all.Released {
 		assert.Equal(t, "secret", r.Connector.MQTT.Text("password"), "what it takes to log in")
+		assert.False(t, r.Old)
+		handedOver += len(r.HandOver)
 		require.NoError(t, s.Forget(r))
+		require.NoError(t, s.Forget(r), "it may be gone")
 	}
-	assert.Empty(t, load(t, s).Removed)
+	assert.Equal(t, 3, handedOver)
+	assert.Empty(t, load(t, s).Released)
+}
+
+func TestSessionsOutliveTheStore(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	one := Session{Endpoint: "localhost:1883", ClientID: "../x\x00", Connector: "c", Made: true, Stale: true, Filters: []string{"a/#", "b"}}
+	two := Session{Endpoint: "localhost:1884", ClientID: one.ClientID, Connector: "d"}
+	require.NoError(t, s.PutSession(Session{Endpoint: one.Endpoint, ClientID: one.ClientID}))
+	require.NoError(t, s.PutSession(one))
+	require.NoError(t, s.PutSession(two))
+	require.NoError(t, s.Close())
+
+	s = open(t, dir)
+	assert.ElementsMatch(t, []Session{one, two}, load(t, s).Sessions)
+	require.NoError(t, s.DropSession(one.Endpoint, one.ClientID))
+	require.NoError(t, s.DropSession(one.Endpoint, one.ClientID), "it may be gone")
+	assert.Equal(t, []Session{two}, load(t, s).Sessions)
 }
 
 func TestPutTellsWhyItFailed(t *testing.T) {
@@ -182,6 +298,16 @@ func TestPutTellsWhyItFailed(t *testing.T) {
 	require.ErrorContains(t, s.Put(Definition{Connector: conn(t, "c", "t")}), `storing connector "c"`)
 	_, err := s.Load()
 	require.ErrorContains(t, err, "reading the store")
+}
+
+func TestAFullDiskIsTold(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "before")}))
+	// It takes everything to be opened, and nothing to be written.
+	require.NoError(t, os.Symlink("/dev/full", filepath.Join(dir, "connectors", "c.json.tmp")))
+	require.ErrorContains(t, s.Put(Definition{Connector: conn(t, "c", "after")}), "no space left on device")
+	assert.Equal(t, "before", load(t, s).Definitions[0].Connector.Kafka.Topic)
 }
 
 // TestKilledWhileWriting is killed again and again while it replaces a file: the

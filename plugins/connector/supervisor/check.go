@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ import (
 const checkTimeout = 15 * time.Second
 
 // Check implements connector.Manager. It connects to the MQTT broker under a name
-// of its own: under the connector's, one that runs would be thrown off.
+// of its own: under the connector's, one that runs would be thrown off. Nobody else
+// can have that name: a session under it is removed by the check.
 func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connector.Probe, error) {
 	stored := connector.Connector{}
 	if e := s.find(c.Name); e != nil {
@@ -35,7 +37,7 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 		return nil, err
 	}
 	c = s.effective(c)
-	id, _ := json.Marshal(c.MQTT.Text("client_id") + "_check") // a string
+	id, _ := json.Marshal(s.opts.ClientIDPrefix + "_check_" + rand.Text()) // a string
 	c.MQTT = c.MQTT.With(connector.Settings{{Name: "client_id", Value: id}, {Name: "clean_session", Value: json.RawMessage("true")}})
 
 	document, _ := connector.Pipeline(c)

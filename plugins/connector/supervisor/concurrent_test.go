@@ -30,9 +30,9 @@ func TestManyClientsAtOnce(t *testing.T) {
 				var err error
 				switch rng.IntN(9) {
 				case 0, 1, 2:
-					_, err = r.Create(t.Context(), c)
+					_, err = r.Create(t.Context(), c, connector.CreateOptions{})
 				case 3, 4:
-					_, err = r.Update(t.Context(), c)
+					_, err = r.Update(t.Context(), c, connector.UpdateOptions{})
 				case 5:
 					_, err = r.Delete(t.Context(), name)
 				case 6:
@@ -86,7 +86,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 		assert.Eventually(t, func() bool {
 			_, f, err := r.Detail(s.Name)
 			return err == nil && f.Sent == want
-		}, patience, 10*time.Millisecond, "%s", s.Name)
+		}, patience, 10*time.Millisecond, "%s: %s", s.Name, &described{r, s.Name})
 	}
 
 	r.stopService()
@@ -97,4 +97,15 @@ func TestManyClientsAtOnce(t *testing.T) {
 		assert.Equal(t, listed[i].Name, again[i].Name)
 		assert.Equal(t, listed[i].TopicID, again[i].TopicID)
 	}
+}
+
+// described tells how a connector stands when it is printed.
+type described struct {
+	r    *rig
+	name string
+}
+
+func (d *described) String() string {
+	status, figures, err := d.r.Detail(d.name)
+	return fmt.Sprintf("%+v %+v %v", status, figures, err)
 }

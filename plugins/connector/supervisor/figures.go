@@ -23,6 +23,7 @@ const (
 
 // Metrics of the components that figures are taken from.
 const (
+	metricReceived      = "input_received"
 	metricInFlight      = "mqtt_input_in_flight"
 	metricOldestUnacked = "mqtt_input_oldest_unacked_seconds"
 	metricSent          = "kafka_output_records_sent"

@@ -4,21 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
 // Create implements connector.Manager.
-func (s *Supervisor) Create(ctx context.Context, c connector.Connector) ([]string, error) {
+func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how connector.CreateOptions) ([]string, error) {
 	c, err := connector.KeepSecrets(c, connector.Connector{}) // refuses ***
 	if err != nil {
 		return nil, err
 	}
-	at, err := s.validate(c)
+	side, err := s.validate(c)
 	if err != nil {
 		return nil, err
 	}
@@ -30,77 +30,50 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector) ([]strin
 	if s.find(c.Name) != nil {
 		return nil, fmt.Errorf("creating %q: %w", c.Name, connector.ErrExists)
 	}
+	if s.isClosed() {
+		return nil, errClosed
+	}
 
 	now := time.Now()
 	d := store.Definition{Connector: stamped(c, now, now)}
-	e, err := s.take(nil, &d, at)
-	if err != nil {
+	if how.Paused {
+		d.Connector.Status = connector.WordStop
+	}
+	if err := s.hold(c.Name, side); err != nil {
 		return nil, err
 	}
 	if err := s.store.Put(d); err != nil {
-		s.mu.Lock()
-		delete(s.entries, c.Name)
-		s.mu.Unlock()
+		s.sessions.Restore(c.Name)
 		return nil, err
 	}
-	s.release(at)
+	s.sessions.Settle(c.Name, side)
 	s.mu.Lock()
+	e := s.newEntryLocked(d)
+	e.side = side
 	s.startLocked(e)
 	s.mu.Unlock()
 	_, notes := connector.Pipeline(c)
 	return notes, nil
 }
 
-// take reserves a session for a definition, of a new connector where e is nil.
-// Where a deleted connector has left that session behind, it must be removed
-// before the new one uses it.
-func (s *Supervisor) take(e *entry, d *store.Definition, at session) (*entry, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, errClosed
+// hold takes the sessions of a side.
+func (s *Supervisor) hold(name string, side session.Side) error {
+	err := s.sessions.Hold(name, side)
+	var taken *session.TakenError
+	if errors.As(err, &taken) {
+		return &connector.InvalidError{Field: "config.client_id", Why: taken.Error()}
 	}
-	for _, other := range s.entries {
-		if other != e && other.session.identity() == at.identity() {
-			return nil, &connector.InvalidError{Field: "config.client_id", Why: fmt.Sprintf(
-				"%q is that of connector %q at the same broker, and they would throw each other off: give another one",
-				at.clientID, other.definition.Connector.Name)}
-		}
-	}
-	for _, r := range s.remains {
-		if old, err := sessionOf(s.effective(r.Connector).MQTT, s.files); err == nil && old.identity() == at.identity() {
-			d.Before.ForgetSession = true
-		}
-	}
-	if e == nil {
-		e = s.newEntryLocked(*d)
-		e.session = at
-	}
-	return e, nil
+	return err
 }
 
-// release drops the marks of a session that has an owner again.
-func (s *Supervisor) release(at session) {
+func (s *Supervisor) isClosed() bool {
 	s.mu.Lock()
-	var taken []store.Removed
-	s.remains = slices.DeleteFunc(s.remains, func(r store.Removed) bool {
-		old, err := sessionOf(s.effective(r.Connector).MQTT, s.files)
-		if err != nil || old.identity() != at.identity() {
-			return false
-		}
-		taken = append(taken, r)
-		return true
-	})
-	s.mu.Unlock()
-	for _, r := range taken {
-		if err := s.store.Forget(r); err != nil {
-			s.log.Warn("Cannot drop the mark of a session: it is dropped at the next start", "connector", r.Connector.Name, "error", err)
-		}
-	}
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // Update implements connector.Manager.
-func (s *Supervisor) Update(ctx context.Context, c connector.Connector) ([]string, error) {
+func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how connector.UpdateOptions) ([]string, error) {
 	unlock, err := s.operations.lock(ctx, c.Name)
 	if err != nil {
 		return nil, err
@@ -110,25 +83,23 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector) ([]strin
 	if e == nil {
 		return nil, fmt.Errorf("updating %q: %w", c.Name, connector.ErrNotFound)
 	}
-	s.mu.Lock()
-	before := e.definition
-	s.mu.Unlock()
-	if c, err = connector.KeepSecrets(c, before.Connector); err != nil {
+	if s.isClosed() {
+		return nil, errClosed
+	}
+	if c, err = connector.KeepSecrets(c, e.stored(s).Connector); err != nil {
 		return nil, err
 	}
-	at, err := s.validate(c)
+	side, err := s.validate(c)
 	if err != nil {
 		return nil, err
 	}
-	d := store.Definition{Connector: stamped(c, createTime(before.Connector), time.Now())}
-	d.Connector.Status = before.Connector.Status
-	if _, err := s.take(e, &d, at); err != nil {
+	if err := s.hold(c.Name, side); err != nil {
 		return nil, err
 	}
 
 	// From here on it is done, whether or not the caller waits.
 	_ = s.stopRun(e) // what goes on is told by Warnings
-	err = s.replace(e, d, at)
+	given, err := s.replace(e, c, side, how)
 	s.mu.Lock()
 	s.startLocked(e)
 	s.mu.Unlock()
@@ -136,45 +107,95 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector) ([]strin
 		return nil, err
 	}
 	_, notes := connector.Pipeline(c)
-	return notes, nil
+	return append(given, notes...), nil
 }
 
-// replace stores a new definition for a connector that does not run.
-func (s *Supervisor) replace(e *entry, d store.Definition, at session) error {
+// stored is the definition of an entry as it is now.
+func (e *entry) stored(s *Supervisor) store.Definition {
 	s.mu.Lock()
-	before, was := e.definition, e.session
+	defer s.mu.Unlock()
+	return e.definition
+}
+
+// replace stores a new definition for a connector that does not run. The notes say
+// what becomes of the sessions that it gives up.
+func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side, how connector.UpdateOptions) (notes []string, err error) {
+	s.mu.Lock()
+	before, was, unread := e.definition, e.side, e.unread
 	s.mu.Unlock()
-	var left *store.Removed
-	if was.identity() == at.identity() {
-		d.Before = before.Before
-		if filter := before.Connector.TopicID; filter != d.Connector.TopicID {
-			d.Before.Unsubscribe = append(slices.Clone(d.Before.Unsubscribe), filter)
-		}
-		d.Before.Unsubscribe = slices.DeleteFunc(d.Before.Unsubscribe, func(f string) bool { return f == d.Connector.TopicID })
-	} else if !was.clean {
-		// The mark comes first: after a crash in between, it names the session of a
-		// connector that lives, and is dropped.
-		r, err := s.store.Mark(before.Connector)
+	created := createTime(before.Connector)
+	if unread != nil {
+		created = time.Now()
+	}
+	d := store.Definition{Connector: stamped(c, created, time.Now()), HandOver: stillGivenUp(before.HandOver, side, s.sideOf)}
+	d.Connector.Status = before.Connector.Status
+
+	given := s.sessions.GivenUp(was, side)
+	discarded := 0
+	switch {
+	case how.DiscardWaiting:
+		discarded = len(given) + len(d.HandOver)
+		d.HandOver = nil
+	case len(given) > 0:
+		d.HandOver = append(d.HandOver, store.HandOver{From: before.Connector, Endpoints: given})
+	}
+	// A mark comes first: after a crash in between, it names the sessions of a
+	// connector that lives, and is dropped.
+	var left *store.Released
+	if discarded > 0 {
+		r, err := s.store.Mark(before)
 		if err != nil {
-			return err
+			return nil, s.unheld(e, err)
 		}
 		left = &r
+	}
+	if unread != nil {
+		aside, err := s.store.SetAside(*unread)
+		if err != nil {
+			return nil, s.unheld(e, err)
+		}
+		notes = append(notes, fmt.Sprintf("the definition that could not be read is kept as %s; sessions that it may have on MQTT brokers are not known and stay there", aside))
 	}
 	if err := s.store.Put(d); err != nil {
 		if left != nil {
 			err = errors.Join(err, s.store.Forget(*left))
 		}
-		return err
+		return nil, s.unheld(e, err)
 	}
-	s.release(at)
+	sides, err := s.sessions.SidesOf(d)
+	if err != nil {
+		return nil, err
+	}
+	s.sessions.Settle(c.Name, sides...)
 	s.mu.Lock()
-	e.definition, e.session = d, at
+	e.definition, e.side, e.unread, e.failed = d, side, nil, nil
 	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
 	s.mu.Unlock()
 	if left != nil {
-		s.remain(*left)
+		if err := s.sessions.GiveUp(*left); err != nil {
+			s.log.Error("Cannot look after the sessions that an update gave up", "connector", c.Name, "error", err)
+		}
 	}
-	return nil
+	if len(given) > 0 || discarded > 0 {
+		notes = append(notes, givenUpNote(was, side, given, paused(d), how.DiscardWaiting))
+	}
+	return notes, nil
+}
+
+// unheld gives the sessions back that a failed update has taken.
+func (s *Supervisor) unheld(e *entry, err error) error {
+	s.mu.Lock()
+	d, unread := e.definition, e.unread
+	s.mu.Unlock()
+	if unread != nil {
+		s.sessions.Restore(d.Connector.Name)
+		return err
+	}
+	sides, failed := s.sessions.SidesOf(d)
+	if failed == nil {
+		s.sessions.Restore(d.Connector.Name, sides...)
+	}
+	return err
 }
 
 // Delete implements connector.Manager.
@@ -188,11 +209,14 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 	if e == nil {
 		return "", fmt.Errorf("deleting %q: %w", name, connector.ErrNotFound)
 	}
-	wedged := s.stopRun(e)
 	s.mu.Lock()
-	d, at := e.definition, e.session
+	unread := e.unread
 	s.mu.Unlock()
-	left, err := s.store.Remove(d.Connector)
+	if unread != nil {
+		return s.deleteUnread(name, *unread)
+	}
+	wedged := s.stopRun(e)
+	left, err := s.store.Release(e.stored(s))
 	if err != nil {
 		s.mu.Lock()
 		s.startLocked(e)
@@ -206,12 +230,29 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 	if wedged != nil {
 		notes = append(notes, fmt.Sprintf("the connector is deleted, but %v: it may use memory and processor time until the service is restarted", wedged))
 	}
-	if err := s.clear(context.WithoutCancel(ctx), left, at); err != nil {
-		s.remain(left)
-		notes = append(notes, fmt.Sprintf("the connector is deleted, but its session %q on the MQTT broker remains and keeps messages for it: %v; "+
-			"its removal is tried again until it is done, also after a restart of the service", at.clientID, e.hide.Load().Replace(err.Error())))
+	s.sessions.Settle(name)
+	remains, err := s.sessions.Clear(context.WithoutCancel(ctx), left)
+	if err != nil {
+		return "", fmt.Errorf("the connector is deleted, but %w", err)
+	}
+	for _, note := range remainsNotes(remains) {
+		notes = append(notes, e.hide.Load().Replace(note))
 	}
 	return strings.Join(notes, "; "), nil
+}
+
+// deleteUnread takes a connector out whose definition cannot be read. Its file is
+// kept: it may hold what nobody else knows.
+func (s *Supervisor) deleteUnread(name string, u store.Unreadable) (string, error) {
+	aside, err := s.store.SetAside(u)
+	if err != nil {
+		return "", fmt.Errorf("deleting %q: %w", name, err)
+	}
+	s.mu.Lock()
+	delete(s.entries, name)
+	s.mu.Unlock()
+	s.sessions.Settle(name)
+	return fmt.Sprintf("the definition could not be read and is kept as %s; sessions that it may have on MQTT brokers are not known and stay there", aside), nil
 }
 
 // Pause implements connector.Manager.
@@ -234,28 +275,72 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 	if e == nil {
 		return fmt.Errorf("%s %q: %w", doing, name, connector.ErrNotFound)
 	}
-	s.mu.Lock()
-	d, closed, failed := e.definition, s.closed, e.failed != nil
-	s.mu.Unlock()
-	if closed {
+	if s.isClosed() {
 		return errClosed
 	}
-	if d.Connector.Status == status && !failed {
-		return nil
+	if err := s.reread(e); err != nil {
+		return fmt.Errorf("%s %q: %w", doing, name, err)
 	}
-	_ = s.stopRun(e) // what goes on is told by Warnings
 	s.mu.Lock()
-	d = e.definition // without the chores that were done
+	failed := e.failed != nil
 	s.mu.Unlock()
-	d.Connector.Status = status
-	err = s.store.Put(d)
+	if failed || e.stored(s).Connector.Status != status {
+		err = s.changeStatus(e, status)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		e.definition = d
-	}
 	s.startLocked(e)
 	return err
+}
+
+// reread tries a definition again that could not be read.
+func (s *Supervisor) reread(e *entry) error {
+	s.mu.Lock()
+	unread := e.unread
+	s.mu.Unlock()
+	if unread == nil {
+		return nil
+	}
+	d, err := s.store.Retry(*unread)
+	if err != nil {
+		again := *unread
+		again.Why = err
+		s.mu.Lock()
+		e.unread, e.failed = &again, unreadFailure(again)
+		s.mu.Unlock()
+		return errors.New(unreadFailure(again).why)
+	}
+	if d.Connector.Name != e.stored(s).Connector.Name {
+		return fmt.Errorf("its file holds connector %q by now: restart the service", d.Connector.Name)
+	}
+	side, err := s.validate(d.Connector)
+	if err != nil {
+		return err
+	}
+	if err := s.hold(d.Connector.Name, side); err != nil {
+		return err
+	}
+	sides, err := s.sessions.SidesOf(d)
+	if err != nil {
+		return err
+	}
+	s.sessions.Settle(d.Connector.Name, sides...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.definition, e.side, e.unread, e.failed = d, side, nil, nil
+	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
+	return nil
+}
+
+func (s *Supervisor) changeStatus(e *entry, status string) error {
+	_ = s.stopRun(e) // what goes on is told by Warnings
+	d := e.stored(s) // without what was handed over meanwhile
+	d.Connector.Status = status
+	if err := s.store.Put(d); err != nil {
+		return err
+	}
+	s.setDefinition(e, d)
+	return nil
 }
 
 func (s *Supervisor) find(name string) *entry {
@@ -283,6 +368,18 @@ func (s *Supervisor) Detail(name string) (connector.Status, connector.Figures, e
 	status, report := s.status(e), e.figures.report()
 	report.LastError, report.LastErrorSince = e.lastError.get()
 	return status, report, nil
+}
+
+// unreadable counts the connectors whose definitions cannot be read.
+func (s *Supervisor) unreadable() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		if e.unread != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // stamped is c as it is stored: of what a description reports, only what this

@@ -35,6 +35,8 @@ type collector struct{ supervisor *Supervisor }
 func (*collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c *collector) Collect(out chan<- prometheus.Metric) {
+	desc := prometheus.NewDesc("mqtt_connector_unreadable", "Connectors that do not run because their definitions cannot be read.", nil, nil)
+	out <- constant(desc, prometheus.GaugeValue, float64(c.supervisor.unreadable()), nil)
 	for _, e := range c.supervisor.list() {
 		c.supervisor.protect(e, func() {
 			status := c.supervisor.status(e)

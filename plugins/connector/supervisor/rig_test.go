@@ -136,7 +136,7 @@ func (r *rig) parse(name, filter, config, strategy string) connector.Connector {
 
 func (r *rig) create(c connector.Connector) {
 	r.t.Helper()
-	_, err := r.Create(r.t.Context(), c)
+	_, err := r.Create(r.t.Context(), c, connector.CreateOptions{})
 	require.NoError(r.t, err)
 }
 

@@ -3,8 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
+	"maps"
 	"sync"
 	"time"
 
@@ -54,59 +53,31 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 			"connector", d.Connector.Name, "error", r.entry.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
 	})
 	defer guard.Catch("the service's own code", r.fail)
-	pause := backOff{}
+	retries := backOff{}
 	r.awaitPredecessors(ctx, d.Connector.Name)
 	for ctx.Err() == nil {
-		if err := r.doChores(ctx, &d); err != nil {
-			r.wait(connector.NeedBroker, err)
-			pause.sleep(ctx)
-			continue
+		began := time.Now()
+		err := r.handOver(ctx, &d)
+		need := connector.NeedUpdate
+		if err == nil {
+			need = connector.NeedStart
+			err = r.runStream(ctx, d.Connector)
 		}
-		err := r.runStream(ctx, d.Connector)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
 			err = errors.New("the stream has ended by itself")
 		}
-		r.wait(connector.NeedStart, err)
+		if errors.As(err, new(*storeError)) {
+			need = connector.NeedStore
+		}
+		err = errors.New(r.entry.hide.Load().Replace(err.Error()))
+		r.wait(need, err)
 		r.entry.lastError.note(err.Error())
 		r.supervisor.log.Error("Cannot run the connector: it is tried again", "connector", d.Connector.Name, "error", err)
-		pause.sleep(ctx)
+		pause(ctx, retries.after(time.Since(began)))
 	}
-}
-
-// doChores clears what the session still has from an earlier life, and forgets
-// about it once that is done.
-func (r *run) doChores(ctx context.Context, d *store.Definition) error {
-	if !d.Before.Any() {
-		return nil
-	}
-	s := r.supervisor
-	at, err := sessionOf(s.effective(d.Connector).MQTT, s.files)
-	if err != nil {
-		return err
-	}
-	unlock, err := s.sessions.lock(ctx, at.identity())
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if d.Before.ForgetSession {
-		if err := at.forget(ctx); err != nil {
-			return fmt.Errorf("removing the session of the connector that was deleted: %w", err)
-		}
-	} else if err := at.unsubscribe(ctx, d.Before.Unsubscribe); err != nil {
-		return fmt.Errorf("unsubscribing from %s: %w", strings.Join(d.Before.Unsubscribe, ", "), err)
-	}
-	clean := *d
-	clean.Before = store.Chores{}
-	if err := s.store.Put(clean); err != nil {
-		return err
-	}
-	*d = clean
-	s.setDefinition(r.entry, clean)
-	return nil
 }
 
 // runStream returns when the stream has ended, by the context or by itself.
@@ -124,15 +95,34 @@ func (r *run) runStream(ctx context.Context, c connector.Connector) error {
 			return st.err
 		}
 	case <-ctx.Done():
+		r.noteUnsettled(st)
 		r.end(st, c.Name, r.drain(st))
 		return ctx.Err()
 	}
-	// What was in flight is acknowledged to nobody: the broker sends it again.
+	return r.crashed(ctx, st, c.Name)
+}
+
+// crashed ends a stream that a panic has stopped, and returns when the run is to end.
+// What was in flight is acknowledged to nobody: the broker sends it again.
+func (r *run) crashed(ctx context.Context, st *stream, name string) error {
+	r.entry.unsettled.Store(true)
 	r.fail(st.guard.Err())
-	r.end(st, c.Name, 0)
+	r.end(st, name, 0)
 	r.set(nil)
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// noteUnsettled remembers whether the broker has delivered messages that cannot be
+// acknowledged because Kafka is away.
+func (r *run) noteUnsettled(st *stream) {
+	unsettled := false
+	for _, end := range st.ends() {
+		if end.need == connector.NeedKafka && !end.connected && r.entry.figures.report().InFlight > 0 {
+			unsettled = true
+		}
+	}
+	r.entry.unsettled.Store(unsettled)
 }
 
 // end stops a stream. One that does not end goes on by itself, which is told until
@@ -168,13 +158,45 @@ func (r *run) set(st *stream) {
 	clear(r.waits)
 }
 
+// attach makes a stream that is none of the connector's own the one whose ends are
+// looked at.
+func (r *run) attach(st *stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stream = st
+	maps.DeleteFunc(r.waits, func(need connector.Need, _ connector.Wait) bool { return need != connector.NeedUpdate })
+}
+
+// trouble is why the connector's session could not be noted.
+func (r *run) trouble() error {
+	s := r.supervisor
+	s.mu.Lock()
+	clientID := r.entry.side.ClientID
+	s.mu.Unlock()
+	return s.sessions.Trouble(clientID)
+}
+
+// steady is how long a stream runs that has ended for a new reason.
+const steady = time.Minute
+
 // backOff spaces attempts out, from a tenth of a second to half a minute.
 type backOff struct{ next time.Duration }
 
-func (b *backOff) sleep(ctx context.Context) {
+// after is the pause after an attempt that has lasted for some time. One that has
+// lasted was no part of the row of failures before it.
+func (b *backOff) after(lasted time.Duration) time.Duration {
+	if lasted > steady {
+		b.next = 0
+	}
 	b.next = min(max(100*time.Millisecond, 2*b.next), 30*time.Second)
+	return b.next
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-time.After(b.next):
+	case <-timer.C:
 	case <-ctx.Done():
 	}
 }

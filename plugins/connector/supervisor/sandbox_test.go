@@ -65,7 +65,7 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 				config = fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%s}`, r.kafka.Addr(), quoted)
 			}
 			name := fmt.Sprintf("%s%d", field, i)
-			_, err = r.Create(t.Context(), r.parse(name, "in/#", config, `{"strategy":"block"}`))
+			_, err = r.Create(t.Context(), r.parse(name, "in/#", config, `{"strategy":"block"}`), connector.CreateOptions{})
 			var invalid *connector.InvalidError
 			require.ErrorAs(t, err, &invalid, "%s: %s", field, text)
 			assert.Equal(t, "config."+field, invalid.Field, "%s", err)
@@ -98,7 +98,7 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 			"config.mqtt_tls.client_certs.0.key_file": `"urls":["ssl://h:1"],"mqtt_tls":{"enabled":true,"client_certs":[{"cert":"c","key_file":%q}]}`,
 		} {
 			text := `{"bootstrap_servers":"h:1","topic":"out",` + fmt.Sprintf(config, file) + `}`
-			_, err := r.Create(t.Context(), r.parse("f", "in/#", text, `{"strategy":"block"}`))
+			_, err := r.Create(t.Context(), r.parse("f", "in/#", text, `{"strategy":"block"}`), connector.CreateOptions{})
 			var invalid *connector.InvalidError
 			require.ErrorAs(t, err, &invalid, "%s", text)
 			assert.Equal(t, field, invalid.Field, "%s", err)
@@ -109,7 +109,7 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 	}
 	// One that is there is read, and is no certificate.
 	for _, file := range []string{"inside.pem", filepath.Join(secrets, "inside.pem")} {
-		_, err := r.Create(t.Context(), r.parse("f", "in/#", fmt.Sprintf(`{"bootstrap_servers":"h:1","topic":"out","tls":{"enabled":true,"client_certs":[{"cert_file":%q,"key_file":%q}]}}`, file, file), `{"strategy":"block"}`))
+		_, err := r.Create(t.Context(), r.parse("f", "in/#", fmt.Sprintf(`{"bootstrap_servers":"h:1","topic":"out","tls":{"enabled":true,"client_certs":[{"cert_file":%q,"key_file":%q}]}}`, file, file), `{"strategy":"block"}`), connector.CreateOptions{})
 		require.ErrorContains(t, err, "config.tls: ")
 		assert.NotContains(t, err.Error(), "no such file")
 	}

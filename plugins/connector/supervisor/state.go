@@ -13,7 +13,7 @@ import (
 const stalledAfter = time.Minute
 
 // needs are what a connector may wait for, in the order in which it is told.
-var needs = []connector.Need{connector.NeedStart, connector.NeedBroker, connector.NeedKafka, connector.NeedProgress}
+var needs = []connector.Need{connector.NeedStart, connector.NeedUpdate, connector.NeedStore, connector.NeedBroker, connector.NeedKafka, connector.NeedProgress}
 
 // failure is why a connector does not go on until someone acts.
 type failure struct {
@@ -61,6 +61,10 @@ func reasonOf(waits []connector.Wait) string {
 		switch w.For {
 		case connector.NeedStart:
 			parts[i] = fmt.Sprintf("not started since %s: %s", since, w.Why)
+		case connector.NeedUpdate:
+			parts[i] = fmt.Sprintf("not updated since %s: %s", since, w.Why)
+		case connector.NeedStore:
+			parts[i] = fmt.Sprintf("cannot write the store since %s: %s", since, w.Why)
 		case connector.NeedBroker:
 			parts[i] = fmt.Sprintf("waits for the MQTT broker since %s: %s", since, w.Why)
 		case connector.NeedKafka:
@@ -118,6 +122,7 @@ func (r *run) lookLocked(ends []end) {
 		return
 	}
 	delete(r.waits, connector.NeedStart)
+	delete(r.waits, connector.NeedStore)
 	connected := true
 	for _, e := range ends {
 		if e.connected {
@@ -125,13 +130,18 @@ func (r *run) lookLocked(ends []end) {
 			continue
 		}
 		connected = false
-		why := r.entry.hide.Load().Replace(e.err)
+		why, need, what := r.entry.hide.Load().Replace(e.err), e.need, e.what()
+		if trouble := r.trouble(); trouble != nil && need == connector.NeedBroker {
+			// The session could not be noted, whatever the broker says.
+			why, need, what = trouble.Error(), connector.NeedStore, "the store"
+			delete(r.waits, connector.NeedBroker)
+		}
 		if why == "" {
 			why = "connecting"
 		} else {
-			r.entry.lastError.note(e.what() + ": " + why)
+			r.entry.lastError.note(what + ": " + why)
 		}
-		r.noteLocked(e.need, why)
+		r.noteLocked(need, why)
 	}
 	stuck, f := time.Duration(0), r.entry.figures
 	if connected {

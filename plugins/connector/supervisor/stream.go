@@ -40,16 +40,20 @@ func (s *stream) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 // start builds the pipeline of c and runs it. What is wrong with it may only be
 // told by err after ended: the engine constructs components when it runs.
 func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, error) {
+	document, _ := connector.Pipeline(s.effective(c))
+	return s.startDocument(e, c, document)
+}
+
+// startDocument runs a pipeline for a connector.
+func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []byte) (*stream, error) {
 	// A definition may have come into the store by hand, or by an older version.
 	if err := checkExpressions(c); err != nil {
 		return nil, err
 	}
-	c = s.effective(c)
-	document, _ := connector.Pipeline(c)
 	b := s.env.NewStreamBuilder()
 	b.DisableLinting() // it was linted when the definition came
 	b.SetEnvVarLookupFunc(func(string) (string, bool) { return "", false })
-	log := s.logger(e, c)
+	log := s.logger(e, s.effective(c))
 	b.SetLogger(log)
 	st := &stream{ended: make(chan struct{}), guard: crash.New(func(err *crash.Error) {
 		log.Error("A panic ends the connector, and no other: report it with this stack", "error", err, "stack", string(err.Stack))

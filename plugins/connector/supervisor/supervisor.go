@@ -5,6 +5,7 @@ package supervisor
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,10 +19,12 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
+	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 )
 
 // Options of a supervisor.
@@ -54,20 +57,19 @@ type Supervisor struct {
 	linter   *lint.Linter
 
 	operations *locks // by connector name
-	sessions   *locks // by identity, while no stream may be connected
+	sessions   *session.Owner
+	calm       // tests are less patient
 
 	health storeHealth
 
 	watching sync.WaitGroup
 	halt     context.CancelFunc
 	halted   context.Context //nolint:containedctx // it is the life of the watchers, which Close ends
-	swept    chan struct{}   // woken by a session that remains
 
 	mu      sync.Mutex
 	closed  bool
 	ids     int
 	entries map[string]*entry
-	remains []store.Removed
 	// survivors are streams that were stopped and did not end.
 	survivors []survivor
 }
@@ -81,11 +83,17 @@ type entry struct {
 	lastError *lastError
 	hide      atomic.Pointer[strings.Replacer]
 
+	// unsettled: Kafka was away when the connector was stopped last, and messages that
+	// the broker had delivered were not acknowledged.
+	unsettled atomic.Bool
+
 	// Under the supervisor's mutex.
 	definition store.Definition
-	session    session
+	side       session.Side
 	run        *run     // nil while it is paused, or failed before it was started
 	failed     *failure // why it does not go on, nil unless it has failed
+	// unread: its definition cannot be read, and so it has failed.
+	unread *store.Unreadable
 }
 
 // New prepares a supervisor. Start starts the connectors of its store.
@@ -112,11 +120,20 @@ func New(opts Options) (*Supervisor, error) {
 		opts: opts, log: opts.Logger, store: opts.Store, files: files,
 		mappings:   mappings,
 		env:        env,
-		operations: newLocks(), sessions: newLocks(),
-		halt: halt, halted: halted, swept: make(chan struct{}, 1),
+		operations: newLocks(), calm: usualCalm,
+		halt: halt, halted: halted,
 		entries: make(map[string]*entry),
 	}
 	s.health.probe = s.store.Probe
+	s.sessions = session.New(session.Options{
+		Book: opts.Store, SideOf: s.sideOf, Dial: mqtt.Dial, Logger: opts.Logger,
+		ClientIDOf: func(name string) string {
+			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
+		},
+	})
+	if err := mqtt.RegisterGated(s.env, s.sessions); err != nil {
+		return nil, err
+	}
 	spec := service.NewConfigSpec().Field(service.NewIntField(exporterField))
 	err = s.env.RegisterMetricsExporter(exporterName, spec, func(conf *service.ParsedConfig, _ *service.Logger) (service.MetricsExporter, error) {
 		id, err := conf.FieldInt(exporterField)
@@ -157,51 +174,59 @@ func (s *Supervisor) exporter(id int) (service.MetricsExporter, error) {
 	return nil, fmt.Errorf("looking up the figures %d: there are none", id)
 }
 
-// Start runs what the store holds. The error says that it cannot be read at all;
-// a definition that cannot is logged, and the others start.
+// Start runs what the store holds. The error says that it cannot be read at all. A
+// definition that cannot is a connector that has failed, and the others start.
 func (s *Supervisor) Start() error {
 	all, err := s.store.Load()
 	if err != nil {
 		return err
 	}
-	for _, bad := range all.Unreadable {
-		s.log.Error("Cannot read a connector: its file is set aside; mend it, and create the connector with it again",
-			"file", bad.File, "moved_to", bad.Aside, "error", bad.Why)
+	s.tellUnread(all)
+	s.sessions.Load(all)
+	if err := s.store.Upgrade(); err != nil {
+		return err
 	}
-	live := map[string]string{}
 	s.mu.Lock()
+	for _, u := range all.Unreadable {
+		e := s.newEntryLocked(store.Definition{Connector: connector.Connector{Name: u.Name, Config: json.RawMessage("{}")}})
+		e.unread, e.failed = &u, unreadFailure(u)
+		e.lastError.note(e.failed.why)
+	}
 	for _, d := range all.Definitions {
 		e := s.newEntryLocked(d)
-		var err error
-		if e.session, err = sessionOf(s.effective(d.Connector).MQTT, s.files); err != nil {
-			s.log.Error("Cannot read the MQTT side of a connector", "connector", d.Connector.Name, "error", err)
-		}
-		if other, taken := live[e.session.identity()]; taken {
-			s.log.Error("Two connectors have one MQTT client id and throw each other off the broker: give one of them another client_id",
-				"connector", d.Connector.Name, "other", other)
-		}
-		live[e.session.identity()] = d.Connector.Name
+		e.unsettled.Store(len(d.HandOver) > 0) // nobody knows
+		// That it cannot be read is told by the sessions' owner.
+		e.side, _ = s.sideOf(d.Connector)
 		if !paused(d) {
 			e.run = s.startRun(e, d)
 		}
 	}
 	s.mu.Unlock()
-	for _, r := range all.Removed {
-		at, err := sessionOf(s.effective(r.Connector).MQTT, s.files)
-		if err == nil && live[at.identity()] != "" {
-			// The mark was made for a change that did not happen, or for a session that
-			// a newer connector has taken over.
-			err = s.store.Forget(r)
-		} else if err == nil {
-			s.remain(r)
-		}
-		if err != nil {
-			s.log.Error("Cannot look after the session of a deleted connector", "connector", r.Connector.Name, "error", err)
-		}
-	}
 	s.watching.Go(s.watch)
-	s.watching.Go(s.sweep)
+	s.watching.Go(func() { s.sessions.Sweep(s.halted) })
 	return nil
+}
+
+// tellUnread says what of the store cannot be read. All of it stays where it is.
+func (s *Supervisor) tellUnread(all store.Contents) {
+	if all.Version > store.Version {
+		s.log.Warn("A newer version of this program wrote the store: what this one cannot read has failed, and waits for the newer one",
+			"store_version", all.Version, "known_version", store.Version)
+	}
+	for _, u := range all.Unreadable {
+		s.log.Error("Cannot read the definition of a connector: it does not run. Its file stays where it is: mend it and resume the connector, or update or delete it",
+			"connector", u.Name, "file", u.File, "error", u.Why)
+	}
+	for _, u := range all.Ignored {
+		s.log.Error("Cannot read a file of the store: it is ignored and stays where it is", "file", u.File, "error", u.Why)
+	}
+	if n := len(all.Unreadable); n > 0 {
+		s.log.Error("Connectors do not run because their definitions cannot be read", "failed", n, "of", n+len(all.Definitions))
+	}
+}
+
+func unreadFailure(u store.Unreadable) *failure {
+	return &failure{time.Now(), fmt.Sprintf("its definition cannot be read: %v (%s); mend the file and resume the connector, or update or delete it", u.Why, u.File)}
 }
 
 func paused(d store.Definition) bool { return d.Connector.Status == connector.WordStop }
@@ -336,7 +361,7 @@ func (s *Supervisor) stopRun(e *entry) error {
 
 // startLocked starts a connector that is not paused, unless the service ends.
 func (s *Supervisor) startLocked(e *entry) {
-	if e.run == nil && !s.closed && !paused(e.definition) {
+	if e.run == nil && e.unread == nil && !s.closed && !paused(e.definition) {
 		e.failed = nil
 		e.run = s.startRun(e, e.definition)
 	}

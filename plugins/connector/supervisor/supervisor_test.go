@@ -44,7 +44,6 @@ func TestConnectorCarriesMessages(t *testing.T) {
 		return err == nil && f.Sent == 3 && time.Since(f.LastSend) < time.Minute && f.Failed == 0
 	}, patience, 10*time.Millisecond)
 	require.NoError(t, r.ConnectorsReady())
-	assert.Empty(t, r.remains)
 }
 
 func TestConnectorsOutliveARestart(t *testing.T) {
@@ -91,7 +90,7 @@ func TestPauseKeepsWhatArrivesMeanwhile(t *testing.T) {
 
 func TestNamesThatAreNotThere(t *testing.T) {
 	r := newRig(t)
-	_, err := r.Update(t.Context(), r.conn("c", "a", "t", ""))
+	_, err := r.Update(t.Context(), r.conn("c", "a", "t", ""), connector.UpdateOptions{})
 	require.ErrorIs(t, err, connector.ErrNotFound)
 	_, err = r.Delete(t.Context(), "c")
 	require.ErrorIs(t, err, connector.ErrNotFound)
@@ -100,7 +99,7 @@ func TestNamesThatAreNotThere(t *testing.T) {
 	_, _, err = r.Detail("c")
 	require.ErrorIs(t, err, connector.ErrNotFound)
 	r.create(r.conn("c", "a", "t", ""))
-	_, err = r.Create(t.Context(), r.conn("c", "a", "t", ""))
+	_, err = r.Create(t.Context(), r.conn("c", "a", "t", ""), connector.CreateOptions{})
 	require.ErrorIs(t, err, connector.ErrExists)
 }
 
@@ -164,7 +163,7 @@ func TestDeleteRemovesTheSession(t *testing.T) {
 	require.True(t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
 	r.publish("sentinel", "end")
 	assert.Equal(t, "end", <-got)
-	entries, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+	entries, err := os.ReadDir(filepath.Join(r.dir, "released"))
 	require.NoError(t, err)
 	assert.Empty(t, entries)
 }
@@ -183,13 +182,13 @@ func TestASessionThatRemainsIsRemovedLater(t *testing.T) {
 	away.close()
 	note, err := r.Delete(t.Context(), "c")
 	require.NoError(t, err)
-	assert.Contains(t, note, `its session "robustmq_connect_default_c" on the MQTT broker remains`)
+	assert.Contains(t, note, `its session remains on the MQTT broker and keeps messages for it: "robustmq_connect_default_c" at localhost:`)
 	assert.Empty(t, r.List())
 	r.stopService()
 
 	r.start()
 	assert.Empty(t, r.List())
-	marks, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+	marks, err := os.ReadDir(filepath.Join(r.dir, "released"))
 	require.NoError(t, err)
 	require.Len(t, marks, 1)
 	r.stopService()
@@ -197,7 +196,7 @@ func TestASessionThatRemainsIsRemovedLater(t *testing.T) {
 	away.open()
 	r.start()
 	assert.Eventually(t, func() bool {
-		marks, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+		marks, err := os.ReadDir(filepath.Join(r.dir, "released"))
 		return err == nil && len(marks) == 0
 	}, patience, 10*time.Millisecond)
 	r.publish("in/a", "nobody wants it")
@@ -233,7 +232,6 @@ func TestANewConnectorDoesNotInheritASession(t *testing.T) {
 	r.publish("old/a", "of the deleted one, later")
 	r.publish("new/a", "new")
 	assert.Equal(t, "new/a", string(r.records("out", 1)[0].Key))
-	assert.Empty(t, r.remains)
 }
 
 func TestUpdateOfTheFilterUnsubscribesTheOldOne(t *testing.T) {
@@ -241,7 +239,7 @@ func TestUpdateOfTheFilterUnsubscribesTheOldOne(t *testing.T) {
 	r.create(r.conn("c", "old/#", "out", ""))
 	r.ready("c")
 	created := r.List()[0].CreateTime
-	_, err := r.Update(t.Context(), r.conn("c", "new/#", "out", ""))
+	_, err := r.Update(t.Context(), r.conn("c", "new/#", "out", ""), connector.UpdateOptions{})
 	require.NoError(t, err)
 	r.ready("c")
 	r.publish("old/a", "old")
@@ -261,11 +259,11 @@ func TestUpdateOfTheClientIDRemovesTheOldSession(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
-	_, err := r.Update(t.Context(), r.conn("c", "in/#", "out", `,"client_id":"mine"`))
+	_, err := r.Update(t.Context(), r.conn("c", "in/#", "out", `,"client_id":"mine"`), connector.UpdateOptions{})
 	require.NoError(t, err)
 	r.ready("c")
 	assert.Eventually(t, func() bool {
-		marks, err := os.ReadDir(filepath.Join(r.dir, "removed"))
+		marks, err := os.ReadDir(filepath.Join(r.dir, "released"))
 		return err == nil && len(marks) == 0
 	}, patience, 10*time.Millisecond)
 	r.publish("in/a", "1")
@@ -281,12 +279,12 @@ func TestUpdateOfTheClientIDRemovesTheOldSession(t *testing.T) {
 func TestTwoConnectorsCannotShareAClientID(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("a", "in/#", "out", `,"client_id":"mine"`))
-	_, err := r.Create(t.Context(), r.conn("b", "in/#", "out", `,"client_id":"mine"`))
+	_, err := r.Create(t.Context(), r.conn("b", "in/#", "out", `,"client_id":"mine"`), connector.CreateOptions{})
 	var invalid *connector.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	assert.Equal(t, "config.client_id", invalid.Field)
 	r.create(r.conn("b", "in/#", "out", ""))
-	_, err = r.Update(t.Context(), r.conn("b", "in/#", "out", `,"client_id":"mine"`))
+	_, err = r.Update(t.Context(), r.conn("b", "in/#", "out", `,"client_id":"mine"`), connector.UpdateOptions{})
 	require.ErrorAs(t, err, &invalid)
 	r.ready("b")
 }
@@ -297,14 +295,14 @@ func TestUpdateKeepsSecretsThatComeBackRedacted(t *testing.T) {
 	r.ready("c")
 	shown := r.List()[0]
 	assert.Contains(t, string(shown.Config), `"password":"***"`)
-	_, err := r.Update(t.Context(), r.parse("c", "in/#", string(shown.Config), `{"strategy":"discard"}`))
+	_, err := r.Update(t.Context(), r.parse("c", "in/#", string(shown.Config), `{"strategy":"discard"}`), connector.UpdateOptions{})
 	require.NoError(t, err)
 	text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "hush-hush")
 	assert.Contains(t, string(text), `"strategy": "discard"`)
 
-	_, err = r.Create(t.Context(), r.parse("d", "in/#", string(shown.Config), `{"strategy":"discard"}`))
+	_, err = r.Create(t.Context(), r.parse("d", "in/#", string(shown.Config), `{"strategy":"discard"}`), connector.CreateOptions{})
 	var invalid *connector.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	assert.Equal(t, "config.password", invalid.Field)
@@ -332,7 +330,7 @@ func TestCreateJudgesWhatWouldRun(t *testing.T) {
 		"format":          {"a", `{"bootstrap_servers":"h:1","topic":"t","format":"xml"}`, "config.format"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := r.Create(t.Context(), r.parse("c", test.filter, test.config, `{"strategy":"block"}`))
+			_, err := r.Create(t.Context(), r.parse("c", test.filter, test.config, `{"strategy":"block"}`), connector.CreateOptions{})
 			var invalid *connector.InvalidError
 			require.ErrorAs(t, err, &invalid)
 			assert.Equal(t, test.field, invalid.Field, "%v", err)
@@ -451,9 +449,9 @@ func TestNothingIsDoneAfterClose(t *testing.T) {
 	r.create(r.conn("c", "in/#", "out", ""))
 	require.NoError(t, r.Close())
 	require.NoError(t, r.Close())
-	_, err := r.Create(t.Context(), r.conn("d", "in/#", "out", ""))
+	_, err := r.Create(t.Context(), r.conn("d", "in/#", "out", ""), connector.CreateOptions{})
 	require.ErrorIs(t, err, errClosed)
-	_, err = r.Update(t.Context(), r.conn("c", "in/#", "out", ""))
+	_, err = r.Update(t.Context(), r.conn("c", "in/#", "out", ""), connector.UpdateOptions{})
 	require.ErrorIs(t, err, errClosed)
 	require.ErrorIs(t, r.Pause(t.Context(), "c"), errClosed)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
@@ -33,9 +34,9 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 }
 
 // validate judges what would run. The error is an *InvalidError.
-func (s *Supervisor) validate(c connector.Connector) (session, error) {
+func (s *Supervisor) validate(c connector.Connector) (session.Side, error) {
 	if c.Tenant != "" && c.Tenant != connector.DefaultTenant {
-		return session{}, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
+		return session.Side{}, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
 	}
 	for _, part := range []struct {
 		settings connector.Settings
@@ -43,22 +44,23 @@ func (s *Supervisor) validate(c connector.Connector) (session, error) {
 	}{{c.MQTT, "mqtt_"}, {c.Kafka.More, ""}} {
 		for _, setting := range part.settings {
 			if err := s.contained(setting, part.prefix); err != nil {
-				return session{}, err
+				return session.Side{}, err
 			}
 		}
 	}
 
 	if err := checkExpressions(c); err != nil {
-		return session{}, err
+		return session.Side{}, err
 	}
 
+	given := c
 	c = s.effective(c)
 	document, _ := connector.Pipeline(c)
 	hide := hiding(c.MQTT, c.Kafka.More)
 	for _, finding := range s.linter.YAML(string(document), false) {
 		err := invalid(finding)
 		err.Why = hide.Replace(err.Why)
-		return session{}, err
+		return session.Side{}, err
 	}
 	for field, text := range map[string]*string{"config.key": c.Kafka.Key, "config.topic": &c.Kafka.Topic} {
 		if text == nil {
@@ -66,13 +68,13 @@ func (s *Supervisor) validate(c connector.Connector) (session, error) {
 		}
 		// Lint parses a mapping, and this makes it.
 		if err := s.mappings.CheckInterpolatedString(*text); err != nil {
-			return session{}, &connector.InvalidError{Field: field, Why: lint.OneLine(err.Error())}
+			return session.Side{}, &connector.InvalidError{Field: field, Why: lint.OneLine(err.Error())}
 		}
 	}
 	if _, err := tlsOf(c.Kafka.More.Get("tls"), s.files); err != nil {
-		return session{}, &connector.InvalidError{Field: "config.tls", Why: hide.Replace(err.Error())}
+		return session.Side{}, &connector.InvalidError{Field: "config.tls", Why: hide.Replace(err.Error())}
 	}
-	return sessionOf(c.MQTT, s.files)
+	return s.sideOf(given)
 }
 
 // invalid turns what lint found in a connector's pipeline into an error of the

@@ -1,0 +1,368 @@
+// Package session owns the sessions of connectors on MQTT brokers: it creates and
+// holds them, hands them over and removes them. These rules keep what waits in a
+// session from being lost:
+//
+//   - A session is one endpoint and one client id. It belongs to one connector.
+//   - Only what a connector of this service has made is removed. A session that the
+//     broker had before is left alone. Who made what outlives a restart.
+//   - Under a client id that any connector uses, nothing is removed at any endpoint:
+//     two endpoints may be one broker.
+package session
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"slices"
+	"sync"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+)
+
+// Book is what the owner keeps over a restart.
+type Book interface {
+	PutSession(store.Session) error
+	DropSession(endpoint, clientID string) error
+	Mark(store.Definition) (store.Released, error)
+	Forget(store.Released) error
+}
+
+// Options of an owner.
+type Options struct {
+	Book Book
+	// SideOf reads the MQTT side of a definition as it would run.
+	SideOf func(connector.Connector) (Side, error)
+	// ClientIDOf is the client id of a connector that names none.
+	ClientIDOf func(name string) string
+	Dial       Dial
+	Logger     *slog.Logger
+}
+
+// Owner owns the sessions of all connectors of a service. Its methods may be called
+// from any goroutine.
+type Owner struct {
+	book       Book
+	sideOf     func(connector.Connector) (Side, error)
+	clientIDOf func(name string) string
+	dial       Dial
+	log        *slog.Logger
+	wake       chan struct{} // one slot: there is something to remove
+
+	mu       sync.Mutex
+	records  map[ID]store.Session
+	held     map[string][]Side        // by connector
+	unread   map[string][]string      // client ids that a connector which cannot be read may use
+	clearing map[string]chan struct{} // by client id; closed when nothing is removed under it any more
+	trouble  map[string]error         // by client id: why the last record could not be written
+	marks    []*mark
+}
+
+// New makes an owner that knows nothing yet: see Load.
+func New(opts Options) *Owner {
+	return &Owner{
+		book: opts.Book, sideOf: opts.SideOf, clientIDOf: opts.ClientIDOf, dial: opts.Dial, log: opts.Logger,
+		wake:    make(chan struct{}, 1),
+		records: make(map[ID]store.Session), held: make(map[string][]Side), unread: make(map[string][]string),
+		clearing: make(map[string]chan struct{}), trouble: make(map[string]error),
+	}
+}
+
+// TakenError says that another connector has one of the sessions.
+type TakenError struct {
+	ClientID, Other string
+	// Unread: the other cannot be read, and may use the client id.
+	Unread bool
+}
+
+func (e *TakenError) Error() string {
+	if e.Unread {
+		return fmt.Sprintf("%q may be that of connector %q, whose definition cannot be read: give another one, or delete that connector", e.ClientID, e.Other)
+	}
+	return fmt.Sprintf("%q is that of connector %q at the same broker, and they would throw each other off: give another one", e.ClientID, e.Other)
+}
+
+// Hold takes the sessions of a side for a connector, beside those that it has. The
+// error is a *TakenError, or says that the store cannot be written. What a deleted
+// connector left in one of them is removed before it is joined.
+func (o *Owner) Hold(name string, side Side) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for other, sides := range o.held {
+		for _, s := range sides {
+			if other != name && s.overlaps(side) {
+				return &TakenError{ClientID: side.ClientID, Other: other}
+			}
+		}
+	}
+	for other, ids := range o.unread {
+		if other != name && slices.Contains(ids, side.ClientID) {
+			return &TakenError{ClientID: side.ClientID, Other: other, Unread: true}
+		}
+	}
+	for _, id := range side.IDs() {
+		rec, known := o.records[id]
+		if !known || rec.Stale || !o.markedLocked(id) || o.usedLocked(id.ClientID) {
+			continue
+		}
+		rec.Stale = true
+		if err := o.putLocked(rec); err != nil {
+			return err
+		}
+	}
+	o.held[name] = append(o.held[name], side)
+	return nil
+}
+
+// Restore gives back what Hold has taken for a change that could not be made: the
+// sides are those from before.
+func (o *Owner) Restore(name string, sides ...Side) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(sides) == 0 {
+		delete(o.held, name)
+	} else {
+		o.held[name] = slices.Clone(sides)
+	}
+}
+
+// Settle says which sides a connector has from now on; without any it has no
+// sessions. What it has is not that of a deleted one any more.
+func (o *Owner) Settle(name string, sides ...Side) {
+	o.mu.Lock()
+	delete(o.unread, name)
+	if len(sides) == 0 {
+		delete(o.held, name)
+	} else {
+		o.held[name] = slices.Clone(sides)
+	}
+	var done []*mark
+	for _, m := range o.marks {
+		maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return o.isHeldLocked(id) })
+		if len(m.left) == 0 {
+			done = append(done, m)
+		}
+	}
+	o.mu.Unlock()
+	for _, m := range done {
+		o.forget(m)
+	}
+	o.Wake()
+}
+
+// holderLocked is the connector that has a session, and the side of it that does.
+func (o *Owner) holderLocked(id ID) (name string, side Side, ok bool) {
+	for name, sides := range o.held {
+		for _, s := range sides {
+			if slices.Contains(s.IDs(), id) {
+				return name, s, true
+			}
+		}
+	}
+	return "", Side{}, false
+}
+
+func (o *Owner) isHeldLocked(id ID) bool {
+	_, _, ok := o.holderLocked(id)
+	return ok
+}
+
+// usedLocked tells whether any connector uses a client id, at whichever broker.
+func (o *Owner) usedLocked(clientID string) bool { return o.sharedLocked("", clientID) }
+
+// sharedLocked tells whether a connector other than the named one uses a client id.
+func (o *Owner) sharedLocked(name, clientID string) bool {
+	for other, sides := range o.held {
+		if other != name && slices.ContainsFunc(sides, func(s Side) bool { return s.ClientID == clientID }) {
+			return true
+		}
+	}
+	for other, ids := range o.unread {
+		if other != name && slices.Contains(ids, clientID) {
+			return true
+		}
+	}
+	return false
+}
+
+// GivenUp are the endpoints at which a connector would leave a session behind that
+// it has joined, were its side to change.
+func (o *Owner) GivenUp(was, is Side) []string {
+	if was.Clean {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []string
+	stays := is.IDs()
+	for _, id := range was.IDs() {
+		if _, joined := o.records[id]; joined && (is.Clean || !slices.Contains(stays, id)) {
+			all = append(all, id.Endpoint)
+		}
+	}
+	return all
+}
+
+// Enter is asked before a stream connects to a broker: it does what is due at the
+// session first. It is part of mqtt.Gate.
+func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bool) error {
+	id := ID{EndpointOf(u), clientID}
+	o.mu.Lock()
+	name, side, ok := o.holderLocked(id)
+	for _, s := range o.held[name] {
+		// One that is to be handed over may be the clean one of today.
+		if s.Clean == clean && slices.Contains(s.IDs(), id) {
+			side = s
+			break
+		}
+	}
+	rec, known := o.records[id]
+	clearing := o.clearing[clientID]
+	shared := o.sharedLocked(name, clientID)
+	o.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("no connector has the session %q at %s", clientID, u.Redacted())
+	}
+	side.URLs = []*url.URL{u}
+	if clearing != nil {
+		select {
+		case <-clearing:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		return o.Enter(ctx, u, clientID, clean)
+	}
+	switch {
+	case clean && !rec.Made:
+		// Connecting would remove the session of whoever made it.
+		kept, err := o.visit(ctx, side, false, nothing)
+		if err != nil {
+			return err
+		}
+		if kept {
+			return fmt.Errorf("the broker has a session %q that this service did not make, and clean_session: true would remove it: give another client_id, or remove that session first", clientID)
+		}
+		return o.joined(id, false)
+	case rec.Stale && rec.Made && !shared:
+		if _, err := o.visit(ctx, side, true, nothing); err != nil {
+			return fmt.Errorf("removing the session of the connector that was deleted: %w", err)
+		}
+		return o.drop(id)
+	case rec.Stale:
+		// It was there before us, or may be that of another connector: so it stays.
+		rec.Stale = false
+		return o.put(rec)
+	case clean:
+		return nil
+	case !known:
+		// Whether the broker has the session is noted before the stream joins it, whose
+		// connection may be cut before it learns that. One that is not known to be ours
+		// would count as somebody else's from then on.
+		if kept, err := o.visit(ctx, side, false, nothing); err == nil {
+			return o.joined(id, kept)
+		}
+		// The stream will tell what is wrong, or get through by MQTT 5.
+		return nil
+	}
+	return o.unsubscribe(ctx, side, rec, side.Filter)
+}
+
+// unsubscribe makes the broker send no more of the filters that the session may
+// have, but for one.
+func (o *Owner) unsubscribe(ctx context.Context, side Side, rec store.Session, keep string) error {
+	old := slices.DeleteFunc(slices.Clone(rec.Filters), func(f string) bool { return f == keep })
+	if len(old) == 0 {
+		return nil
+	}
+	if _, err := o.visit(ctx, side, false, func(c paho.Client) paho.Token { return c.Unsubscribe(old...) }); err != nil {
+		return fmt.Errorf("unsubscribing from %q: %w", old, err)
+	}
+	rec.Filters = slices.DeleteFunc(slices.Clone(rec.Filters), func(f string) bool { return f != keep })
+	return o.put(rec)
+}
+
+// Joined is told that a broker has let a stream in, and whether it had the session.
+// An error ends the connection. It is part of mqtt.Gate.
+func (o *Owner) Joined(u *url.URL, clientID string, kept bool) error {
+	return o.joined(ID{EndpointOf(u), clientID}, kept)
+}
+
+func (o *Owner) joined(id ID, kept bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	name, side, ok := o.holderLocked(id)
+	if !ok {
+		return fmt.Errorf("no connector has the session %q", id.ClientID)
+	}
+	was := o.records[id]
+	is := store.Session{
+		Endpoint: id.Endpoint, ClientID: id.ClientID, Connector: name,
+		Made: was.Made || !kept, Stale: was.Stale, Filters: was.Filters,
+	}
+	if !slices.Contains(is.Filters, side.Filter) {
+		is.Filters = append(slices.Clone(is.Filters), side.Filter)
+	}
+	if is.Made == was.Made && is.Connector == was.Connector && slices.Equal(is.Filters, was.Filters) {
+		delete(o.trouble, id.ClientID)
+		return nil
+	}
+	return o.putLocked(is)
+}
+
+// Trouble is why the store could not be written when a session was joined, nil when
+// all is well.
+func (o *Owner) Trouble(clientID string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.trouble[clientID]
+}
+
+func (o *Owner) put(rec store.Session) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.putLocked(rec)
+}
+
+func (o *Owner) putLocked(rec store.Session) error {
+	if err := o.book.PutSession(rec); err != nil {
+		o.trouble[rec.ClientID] = err
+		return err
+	}
+	delete(o.trouble, rec.ClientID)
+	o.records[ID{rec.Endpoint, rec.ClientID}] = rec
+	return nil
+}
+
+func (o *Owner) drop(id ID) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, known := o.records[id]; !known {
+		return nil
+	}
+	if err := o.book.DropSession(id.Endpoint, id.ClientID); err != nil {
+		o.trouble[id.ClientID] = err
+		return err
+	}
+	delete(o.records, id)
+	delete(o.trouble, id.ClientID)
+	return nil
+}
+
+// Records are the sessions that connectors have joined.
+func (o *Owner) Records() []store.Session {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Values(o.records))
+}
+
+// Wake makes Sweep try again now.
+func (o *Owner) Wake() {
+	select {
+	case o.wake <- struct{}{}:
+	default: // it is awake
+	}
+}

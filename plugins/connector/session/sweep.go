@@ -1,0 +1,334 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+)
+
+// sweepEvery is how often the removal of a session is tried again.
+const sweepEvery = 30 * time.Second
+
+// mark is a connector that is gone, with those of its sessions that may remain.
+type mark struct {
+	released store.Released
+	left     map[ID]Side
+	busy     bool // Clear is at it, and Sweep is not
+}
+
+// errInUse is why a session stays for now.
+var errInUse = errors.New("a connector uses its client id, and it might be that one's")
+
+// SidesOf are the MQTT sides of a definition, with those that were to be handed over.
+func (o *Owner) SidesOf(d store.Definition) ([]Side, error) {
+	side, err := o.sideOf(d.Connector)
+	if err != nil {
+		return nil, err
+	}
+	sides := []Side{side}
+	for _, h := range d.HandOver {
+		old, err := o.sideOf(h.From)
+		if err != nil {
+			return nil, err
+		}
+		sides = append(sides, old.At(h.Endpoints...))
+	}
+	return sides, nil
+}
+
+func (o *Owner) newMark(r store.Released) (*mark, error) {
+	sides, err := o.SidesOf(r.Definition)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sessions of connector %q: %w", r.Connector.Name, err)
+	}
+	m := &mark{released: r, left: map[ID]Side{}}
+	for _, side := range sides {
+		for _, id := range side.IDs() {
+			m.left[id] = side.At(id.Endpoint)
+		}
+	}
+	return m, nil
+}
+
+func (o *Owner) markedLocked(id ID) bool {
+	return slices.ContainsFunc(o.marks, func(m *mark) bool { _, has := m.left[id]; return has })
+}
+
+// Remains is what became of sessions that were to be removed.
+type Remains struct {
+	Later   []string // why sessions could not be removed yet, a sentence each
+	Foreign []ID     // not made by this service, and left alone
+}
+
+// Clear removes the sessions of a connector that is gone, where it may. What it
+// cannot remove yet, Sweep tries again until it is done.
+func (o *Owner) Clear(ctx context.Context, r store.Released) (Remains, error) {
+	m, err := o.newMark(r)
+	if err != nil {
+		return Remains{}, err
+	}
+	// It is known as a mark from the start, so that whoever takes one of the sessions
+	// meanwhile gets it without what is in it.
+	left := maps.Clone(m.left)
+	m.busy = true
+	if !o.remember(m) {
+		return Remains{}, nil
+	}
+	var all Remains
+	var mu sync.Mutex
+	var removing sync.WaitGroup
+	for id, side := range left {
+		removing.Go(func() {
+			foreign, err := o.clear(ctx, id, side)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				all.Later = append(all.Later, fmt.Sprintf("%q at %s: %v", id.ClientID, id.Endpoint, err))
+				return
+			case foreign:
+				all.Foreign = append(all.Foreign, id)
+			}
+			o.done(m, id)
+		})
+	}
+	removing.Wait()
+	o.mu.Lock()
+	m.busy = false
+	o.mu.Unlock()
+	slices.Sort(all.Later)
+	slices.SortFunc(all.Foreign, func(a, b ID) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+	if len(all.Later) > 0 {
+		o.Wake()
+	}
+	return all, nil
+}
+
+// GiveUp leaves the sessions of a former definition to Sweep.
+func (o *Owner) GiveUp(r store.Released) error {
+	m, err := o.newMark(r)
+	if err == nil && o.remember(m) {
+		o.Wake()
+	}
+	return err
+}
+
+// remember keeps a mark, unless connectors have all of its sessions.
+func (o *Owner) remember(m *mark) bool {
+	o.mu.Lock()
+	maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return o.isHeldLocked(id) })
+	some := len(m.left) > 0
+	if some {
+		o.marks = append(o.marks, m)
+	}
+	o.mu.Unlock()
+	if !some {
+		o.forget(m)
+	}
+	return some
+}
+
+// forget drops a mark of which nothing is left.
+func (o *Owner) forget(m *mark) {
+	o.mu.Lock()
+	o.marks = slices.DeleteFunc(o.marks, func(other *mark) bool { return other == m })
+	o.mu.Unlock()
+	if err := o.book.Forget(m.released); err != nil {
+		o.log.Warn("Cannot drop the mark of a deleted connector: it is dropped at the next start", "connector", m.released.Connector.Name, "error", err)
+	}
+}
+
+// clear removes one session, unless it is not ours to remove.
+func (o *Owner) clear(ctx context.Context, id ID, side Side) (foreign bool, err error) {
+	foreign, done, err := o.beginClearing(ctx, id, side)
+	if done == nil {
+		return foreign, err
+	}
+	defer done()
+	if _, err := o.visit(ctx, side, true, nothing); err != nil {
+		return false, err
+	}
+	return false, o.drop(id)
+}
+
+// beginClearing keeps everybody from the client id of a session until done is called.
+// Without done there is nothing to remove, or not now.
+//
+// The check and the lock are one step: a connector that takes the client id after it
+// waits in Enter until the removal has ended.
+func (o *Owner) beginClearing(ctx context.Context, id ID, side Side) (foreign bool, done func(), err error) {
+	for {
+		o.mu.Lock()
+		rec, known := o.records[id]
+		if !known || !rec.Made || side.Clean && !rec.Stale {
+			// Nobody has joined it, somebody else has made it, or the broker keeps none.
+			o.mu.Unlock()
+			return known && !rec.Made, nil, o.drop(id)
+		}
+		if o.usedLocked(id.ClientID) {
+			o.mu.Unlock()
+			return false, nil, errInUse
+		}
+		before := o.clearing[id.ClientID]
+		if before == nil {
+			break
+		}
+		o.mu.Unlock()
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return false, nil, ctx.Err()
+		}
+	}
+	ended := make(chan struct{})
+	o.clearing[id.ClientID] = ended
+	o.mu.Unlock()
+	return false, func() {
+		o.mu.Lock()
+		delete(o.clearing, id.ClientID)
+		o.mu.Unlock()
+		close(ended)
+	}, nil
+}
+
+// Sweep removes the sessions that remain, until the context ends. Each broker has a
+// goroutine of its own: one that is away holds up no other. That it cannot be
+// reached is a warning once.
+func (o *Owner) Sweep(ctx context.Context) {
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	busy := map[string]chan struct{}{} // by endpoint; closed at the end
+	told := &warned{}
+	for {
+		for endpoint, ids := range o.due() {
+			if before := busy[endpoint]; before != nil {
+				select {
+				case <-before:
+				default:
+					continue
+				}
+			}
+			done := make(chan struct{})
+			busy[endpoint] = done
+			sweeping.Go(func() {
+				defer close(done)
+				o.sweepEndpoint(ctx, ids, told)
+			})
+		}
+		again := time.NewTimer(sweepEvery)
+		select {
+		case <-ctx.Done():
+		case <-o.wake:
+		case <-again.C:
+		}
+		again.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// due are the sessions to remove, by endpoint.
+func (o *Owner) due() map[string][]ID {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := map[string][]ID{}
+	for _, m := range o.marks {
+		if m.busy {
+			continue
+		}
+		for id := range m.left {
+			if !o.usedLocked(id.ClientID) && !slices.Contains(all[id.Endpoint], id) {
+				all[id.Endpoint] = append(all[id.Endpoint], id)
+			}
+		}
+	}
+	return all
+}
+
+func (o *Owner) sweepEndpoint(ctx context.Context, ids []ID, told *warned) {
+	for _, id := range ids {
+		for _, m := range o.marksOf(id) {
+			_, err := o.clear(ctx, id, m.left[id])
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				o.done(m, id)
+				continue
+			}
+			if errors.Is(err, errInUse) {
+				continue
+			}
+			level := slog.LevelWarn
+			if told.before(id) {
+				level = slog.LevelDebug
+			}
+			text := strings.NewReplacer(hidden(m.left[id].Password)...).Replace(err.Error())
+			o.log.Log(ctx, level, "The session of a deleted connector remains on the MQTT broker: its removal is tried again",
+				"connector", m.released.Connector.Name, "client_id", id.ClientID, "error", text)
+		}
+	}
+}
+
+// hidden keeps a password out of the text of an error.
+func hidden(password string) []string {
+	if len(password) < 4 {
+		return nil
+	}
+	return []string{password, "***"}
+}
+
+func (o *Owner) marksOf(id ID) []*mark {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []*mark
+	for _, m := range o.marks {
+		if side, has := m.left[id]; has && !m.busy {
+			all = append(all, &mark{released: m.released, left: map[ID]Side{id: side}})
+		}
+	}
+	return all
+}
+
+// done takes a session that is removed off its mark.
+func (o *Owner) done(of *mark, id ID) {
+	o.mu.Lock()
+	var none *mark
+	for _, m := range o.marks {
+		if m.released.Is(of.released) {
+			if delete(m.left, id); len(m.left) == 0 {
+				none = m
+			}
+		}
+	}
+	o.mu.Unlock()
+	if none != nil {
+		o.forget(none)
+	}
+}
+
+// warned remembers what was told.
+type warned struct {
+	mu  sync.Mutex
+	ids map[ID]bool
+}
+
+func (w *warned) before(id ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	told := w.ids[id]
+	if w.ids == nil {
+		w.ids = map[ID]bool{}
+	}
+	w.ids[id] = true
+	return told
+}

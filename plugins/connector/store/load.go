@@ -1,0 +1,163 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Load reads everything. A file that cannot be read is told and left where it is;
+// the error says that the directory itself cannot be read.
+func (s *Store) Load() (Contents, error) {
+	var all Contents
+	if err := s.loadConnectors(&all); err != nil {
+		return Contents{}, err
+	}
+	err := s.each(sessionsDir, &all.Ignored, func(_ string, data []byte) error {
+		session, err := decodeSession(data)
+		if err == nil {
+			all.Sessions = append(all.Sessions, session)
+		}
+		return err
+	})
+	for _, dir := range []string{releasedDir, oldRemovedDir} {
+		err = errors.Join(err, s.each(dir, &all.Ignored, func(file string, data []byte) error {
+			d, err := decode(data)
+			if err == nil {
+				all.Released = append(all.Released, Released{d, dir == oldRemovedDir, file})
+			}
+			return err
+		}))
+	}
+	if err != nil {
+		return Contents{}, err
+	}
+	all.Version, err = s.version()
+	switch {
+	case err != nil:
+		all.Version = Version // 1 has no such file
+		all.Ignored = append(all.Ignored, Unreadable{File: filepath.Join(s.dir, versionFile), Why: err})
+	case all.Version == 0 && len(all.Definitions)+len(all.Unreadable)+len(all.Released) > 0:
+		all.Version = 1
+	case all.Version == 0:
+		all.Version = Version
+	}
+	return all, nil
+}
+
+func (s *Store) loadConnectors(all *Contents) error {
+	var bad []Unreadable
+	err := s.each(connectorsDir, &bad, func(file string, data []byte) error {
+		d, err := s.definition(file, data)
+		if err == nil {
+			all.Definitions = append(all.Definitions, d)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	taken := map[string]bool{}
+	for _, d := range all.Definitions {
+		taken[d.Connector.Name] = true
+	}
+	for _, u := range bad {
+		base := filepath.Base(u.File)
+		if !strings.HasSuffix(base, suffix) {
+			u.Why = fmt.Errorf("it is not a connector: its name does not end in %s", suffix)
+			all.Ignored = append(all.Ignored, u)
+			continue
+		}
+		// The file of another name, a copy say, is known by its own.
+		data, _ := os.ReadFile(u.File) // that it cannot be read is known
+		if u.Name, u.ClientID = guess(data); fileName(u.Name) != base {
+			u.Name = strings.TrimSuffix(base, suffix)
+		}
+		for taken[u.Name] {
+			u.Name += "~"
+		}
+		taken[u.Name] = true
+		all.Unreadable = append(all.Unreadable, u)
+	}
+	slices.SortFunc(all.Definitions, func(a, b Definition) int { return strings.Compare(a.Connector.Name, b.Connector.Name) })
+	slices.SortFunc(all.Unreadable, func(a, b Unreadable) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+func (s *Store) definition(file string, data []byte) (Definition, error) {
+	d, err := decode(data)
+	if err == nil && fileName(d.Connector.Name) != filepath.Base(file) {
+		err = fmt.Errorf("it holds connector %q, which belongs in %s", d.Connector.Name, fileName(d.Connector.Name))
+	}
+	return d, err
+}
+
+// Retry reads a definition again that could not be read.
+func (s *Store) Retry(u Unreadable) (Definition, error) {
+	data, err := os.ReadFile(u.File)
+	if err != nil {
+		return Definition{}, err
+	}
+	return s.definition(u.File, data)
+}
+
+// SetAside takes a definition that could not be read out of the way and tells
+// where it is now.
+func (s *Store) SetAside(u Unreadable) (string, error) {
+	aside := filepath.Join(s.dir, setAsideDir, stamped(filepath.Base(u.File)))
+	if err := s.move(u.File, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("setting %s aside: %w", u.File, err)
+	}
+	return aside, nil
+}
+
+// each reads the files of a directory. What a crash left half-written was never
+// answered for, and is removed.
+func (s *Store) each(sub string, bad *[]Unreadable, read func(file string, data []byte) error) error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, sub))
+	if sub == oldRemovedDir && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the store: %w", err)
+	}
+	for _, entry := range entries {
+		file := filepath.Join(s.dir, sub, entry.Name())
+		if strings.HasSuffix(entry.Name(), tmpSuffix) {
+			if err := os.Remove(file); err != nil {
+				return fmt.Errorf("reading the store: %w", err)
+			}
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err == nil {
+			err = read(file, data)
+		}
+		if err != nil {
+			*bad = append(*bad, Unreadable{File: file, Why: err})
+		}
+	}
+	return nil
+}
+
+// version is that of the store, 0 where it has none.
+func (s *Store) version() (int, error) {
+	data, err := os.ReadFile(filepath.Join(s.dir, versionFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	var v struct {
+		Version int `json:"version"`
+	}
+	if err == nil {
+		if err = json.Unmarshal(data, &v); err != nil || v.Version < 2 {
+			err = fmt.Errorf("%.100q is not the version of a store, such as {\"version\": 2}", data)
+		}
+	}
+	return v.Version, err
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Upgrade notes that the store is of this version. A newer one keeps its own.
+func (s *Store) Upgrade() error {
+	if now, err := s.version(); err != nil || now >= Version {
+		return nil // one that cannot be read is told by Load
+	}
+	if err := s.write(filepath.Join(s.dir, versionFile), fmt.Appendf(nil, "{\"version\": %d}\n", Version)); err != nil {
+		return fmt.Errorf("writing the version of the store: %w", err)
+	}
+	return nil
+}
+
+// Put writes a definition in the place of the one of that name, if any. It
+// returns once that outlives a crash.
+func (s *Store) Put(d Definition) error {
+	data, err := encode(d)
+	if err == nil {
+		err = s.write(filepath.Join(s.dir, connectorsDir, fileName(d.Connector.Name)), data)
+	}
+	if err != nil {
+		return fmt.Errorf("storing connector %q: %w", d.Connector.Name, err)
+	}
+	return nil
+}
+
+// Release takes a connector out in one step and keeps what it takes to remove its
+// sessions.
+func (s *Store) Release(d Definition) (Released, error) {
+	name := fileName(d.Connector.Name)
+	to := filepath.Join(s.dir, releasedDir, stamped(name))
+	err := s.move(filepath.Join(s.dir, connectorsDir, name), to)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Somebody has removed the file: what it held is known.
+		return s.Mark(d)
+	}
+	if err != nil {
+		return Released{}, fmt.Errorf("removing connector %q: %w", d.Connector.Name, err)
+	}
+	return Released{Definition: d, file: to}, nil
+}
+
+// Mark keeps what it takes to remove the sessions that a connector had before it
+// was changed.
+func (s *Store) Mark(d Definition) (Released, error) {
+	r := Released{Definition: d, file: filepath.Join(s.dir, releasedDir, stamped(fileName(d.Connector.Name)))}
+	data, err := encode(d)
+	if err == nil {
+		err = s.write(r.file, data)
+	}
+	if err != nil {
+		return Released{}, fmt.Errorf("marking the sessions of connector %q: %w", d.Connector.Name, err)
+	}
+	return r, nil
+}
+
+// Forget drops what Release or Mark kept. It may be gone already.
+func (s *Store) Forget(r Released) error {
+	if err := remove(r.file); err != nil {
+		return fmt.Errorf("dropping the mark of connector %q: %w", r.Connector.Name, err)
+	}
+	return nil
+}
+
+// PutSession notes a session.
+func (s *Store) PutSession(one Session) error {
+	data, err := encodeSession(one)
+	if err == nil {
+		err = s.write(s.sessionFile(one.Endpoint, one.ClientID), data)
+	}
+	if err != nil {
+		return fmt.Errorf("storing the session %q: %w", one.ClientID, err)
+	}
+	return nil
+}
+
+// DropSession forgets a session.
+func (s *Store) DropSession(endpoint, clientID string) error {
+	if err := remove(s.sessionFile(endpoint, clientID)); err != nil {
+		return fmt.Errorf("dropping the session %q: %w", clientID, err)
+	}
+	return nil
+}
+
+func (s *Store) sessionFile(endpoint, clientID string) string {
+	sum := sha256.Sum256([]byte(endpoint + "\x00" + clientID))
+	return filepath.Join(s.dir, sessionsDir, fmt.Sprintf("%x%s", sum[:16], suffix))
+}
+
+func remove(file string) error {
+	err := os.Remove(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(file))
+	}
+	return err
+}
+
+// write puts data beside the file, and then in its place.
+func (s *Store) write(file string, data []byte) error {
+	tmp := file + tmpSuffix
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(tmp, file)
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // the first error is the one to tell
+		return err
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+func (s *Store) move(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
+}
+
+// syncDir makes the names in a directory outlive a crash of the machine.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closed := d.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// fileName is a name that every file system takes, also one that folds letters,
+// and that no other connector has.
+func fileName(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(name))
+	if plain == name && len(name) <= 100 {
+		return name + suffix
+	}
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("%.64s~%x%s", plain, sum[:8], suffix)
+}
+
+// stamped tells files of one name apart.
+func stamped(file string) string {
+	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(file, suffix), time.Now().UnixNano(), suffix)
+}

@@ -1,0 +1,374 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/session"
+	"github.com/robustmq/robustmq-connect/plugins/embedded"
+)
+
+// numbered are payloads that can be told apart.
+func numbered(from, to int) []string {
+	var all []string
+	for i := from; i < to; i++ {
+		all = append(all, strconv.Itoa(i))
+	}
+	return all
+}
+
+// arrived reads a topic until it has each of the payloads, which may be there twice.
+func (r *rig) arrived(topic string, payloads []string) {
+	r.t.Helper()
+	missing := map[string]bool{}
+	for _, p := range payloads {
+		missing[p] = true
+	}
+	// Of what is repeated there may be more: it is read in growing steps.
+	for n := len(payloads); len(missing) > 0; n++ {
+		for _, record := range r.records(topic, n) {
+			var envelope struct{ Payload []byte }
+			require.NoError(r.t, json.Unmarshal(record.Value, &envelope))
+			delete(missing, string(envelope.Payload))
+		}
+	}
+}
+
+// sessionOn tells whether a broker has a session, and removes it where not.
+func (r *rig) sessionOn(broker *embedded.Broker, id string) bool {
+	r.t.Helper()
+	connect := func(clean bool) bool {
+		c := paho.NewClient(paho.NewClientOptions().AddBroker(broker.URL()).SetClientID(id).SetCleanSession(clean).SetAutoAckDisabled(true))
+		token := c.Connect()
+		require.True(r.t, token.WaitTimeout(patience))
+		require.NoError(r.t, token.Error())
+		defer c.Disconnect(50)
+		return token.(*paho.ConnectToken).SessionPresent()
+	}
+	kept := connect(false)
+	if !kept {
+		connect(true)
+	}
+	return kept
+}
+
+func (r *rig) update(c connector.Connector, how connector.UpdateOptions) []string {
+	r.t.Helper()
+	notes, err := r.Update(r.t.Context(), c, how)
+	require.NoError(r.t, err)
+	return notes
+}
+
+func urls(all ...string) string {
+	text, _ := json.Marshal(all) // strings
+	return fmt.Sprintf(`,"urls":%s`, text)
+}
+
+// The broker is the same by another spelling, or one more stands beside it.
+func TestAnUpdateOfTheURLsKeepsWhatWaits(t *testing.T) {
+	for name, change := range map[string]func(port string) []string{
+		"one more":       func(port string) []string { return []string{"tcp://127.0.0.1:" + port, "tcp://127.0.0.1:1"} },
+		"one before":     func(port string) []string { return []string{"tcp://127.0.0.1:1", "tcp://127.0.0.1:" + port} },
+		"another scheme": func(port string) []string { return []string{"mqtt://127.0.0.1:" + port} },
+		"localhost":      func(port string) []string { return []string{"tcp://localhost:" + port} },
+		"IPv6":           func(port string) []string { return []string{"tcp://[::ffff:127.0.0.1]:" + port} },
+		"in one item":    func(port string) []string { return []string{"tcp://127.0.0.1:1, mqtt://LOCALHOST:" + port} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			_, port, err := net.SplitHostPort(r.broker.Addr())
+			require.NoError(t, err)
+			r.create(r.conn("c", "in/#", "out", urls("tcp://127.0.0.1:"+port)))
+			r.ready("c")
+			require.NoError(t, r.Pause(t.Context(), "c"))
+			payloads := numbered(0, 500)
+			r.publish("in/a", payloads...)
+			assert.Empty(t, r.update(r.conn("c", "in/#", "out", urls(change(port)...)), connector.UpdateOptions{}))
+			require.NoError(t, r.Resume(t.Context(), "c"))
+			r.ready("c")
+			r.arrived("out", payloads)
+		})
+	}
+}
+
+// A connector is given another client id while messages wait, and goes on arriving:
+// none is lost on the way from the one session to the other.
+func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", numbered(0, 500)...)
+	notes := r.update(r.conn("c", "in/#", "out2", `,"client_id":"mine"`), connector.UpdateOptions{})
+	endpoint := session.EndpointOf(session.ParseURLs([]string{r.broker.URL()})[0])
+	assert.Equal(t, []string{fmt.Sprintf(`the session "robustmq_connect_default_c" at %s is given up: when the connector is resumed, `+
+		`what waits in it is delivered before the update takes effect; update with discard_waiting to discard it`, endpoint)}, notes)
+	r.publish("in/a", numbered(500, 510)...)
+
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.until("c", func(s connector.Status) bool {
+		return s.State == connector.Waiting && s.Waits[0].For == connector.NeedUpdate &&
+			strings.Contains(s.Reason, `not updated since`) &&
+			strings.Contains(s.Reason, fmt.Sprintf(`what waits in the session "robustmq_connect_default_c" at %s is delivered before it takes effect; update with discard_waiting to go on without`, endpoint))
+	})
+	stop := make(chan struct{})
+	published := make(chan int)
+	go func() {
+		n := 510
+		for {
+			select {
+			case <-stop:
+				published <- n
+				return
+			case <-time.After(20 * time.Millisecond):
+				r.publish("in/a", strconv.Itoa(n))
+				n++
+			}
+		}
+	}()
+	time.Sleep(time.Second)
+	close(stop)
+	n := <-published
+	r.ready("c")
+	r.publish("in/a", numbered(n, n+10)...)
+	r.arrived("out2", numbered(0, n+10))
+	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"), "it is removed once it is empty")
+	text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "before_start")
+}
+
+// The topic never becomes quiet: what is published until the end is there.
+func TestAnUpdateOfTheClientIDOnABusyTopicLosesNothing(t *testing.T) {
+	r := newRig(t)
+	r.settled = time.Second
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	stop, published := make(chan struct{}), make(chan int)
+	publisher := r.client("busy", true, nil)
+	go func() {
+		beat := time.NewTicker(5 * time.Millisecond)
+		defer beat.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				published <- n
+				return
+			case <-beat.C:
+				publisher.Publish("in/a", 1, false, strconv.Itoa(n)).WaitTimeout(patience)
+			}
+		}
+	}()
+	assert.Len(t, r.update(r.conn("c", "in/#", "out", `,"client_id":"mine"`), connector.UpdateOptions{}), 1)
+	r.ready("c")
+	close(stop)
+	n := <-published
+	publisher.Disconnect(50)
+	require.Greater(t, n, 100)
+	r.arrived("out", numbered(0, n))
+}
+
+// What was already delivered is not delivered anew after a restart, and what was not
+// still is.
+func TestAHandOverGoesOnAfterARestart(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", numbered(0, 100)...)
+	r.update(r.conn("c", "in/#", "out", `,"client_id":"mine"`), connector.UpdateOptions{})
+	r.stopService()
+	r.start()
+	r.redelivery = 100 * time.Millisecond
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+	r.arrived("out", numbered(0, 100))
+	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
+}
+
+// The connector moves to another broker under the same client id.
+func TestAMoveToAnotherBrokerDeliversWhatWaitsAtTheOldOne(t *testing.T) {
+	r := newRig(t)
+	other, err := embedded.StartBroker("127.0.0.1:0")
+	require.NoError(t, err)
+	defer other.Close()
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", numbered(0, 500)...)
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	notes := r.update(r.conn("c", "in/#", "out", urls(other.URL())), connector.UpdateOptions{})
+	require.Len(t, notes, 1)
+	assert.Contains(t, notes[0], "is given up: what waits in it is delivered before the update takes effect; update with discard_waiting to discard it; "+
+		"the session stays there and keeps what arrives until the connector is deleted, because the connector goes on under its client id")
+	r.ready("c")
+	r.arrived("out", numbered(0, 500))
+	require.NoError(t, other.WaitSubscribed(t.Context(), "in/#"))
+	assert.True(t, r.sessionOn(r.broker, "robustmq_connect_default_c"), "under a client id that is used nothing is removed")
+
+	note, err := r.Delete(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Empty(t, note)
+	assert.False(t, r.sessionOn(other, "robustmq_connect_default_c"))
+	assert.Eventually(t, func() bool {
+		marks, err := os.ReadDir(filepath.Join(r.dir, "released"))
+		return err == nil && len(marks) == 0
+	}, patience, 10*time.Millisecond)
+	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
+}
+
+// Two URLs reach one broker, and nobody can see that: nothing is lost.
+func TestAMoveToAnotherNameOfTheBrokerLosesNothing(t *testing.T) {
+	r := newRig(t)
+	alias := newGate(t, r.broker.Addr())
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", numbered(0, 500)...)
+	assert.Len(t, r.update(r.conn("c", "in/#", "out", urls("tcp://"+alias.addr)), connector.UpdateOptions{}), 1)
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+	r.publish("in/a", numbered(500, 600)...)
+	r.arrived("out", numbered(0, 600))
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", numbered(600, 700)...)
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.arrived("out", numbered(0, 700))
+}
+
+// The broker that is given up is away: the new one keeps what arrives meanwhile, and
+// whoever does not want to wait says so.
+func TestAnUpdateWaitsForABrokerThatIsAwayOrDiscardsWhatWaits(t *testing.T) {
+	r := newRig(t)
+	other, err := embedded.StartBroker("127.0.0.1:0")
+	require.NoError(t, err)
+	defer other.Close()
+	away := newGate(t, r.broker.Addr())
+	r.create(r.conn("c", "in/#", "out", urls("tcp://"+away.addr)))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", "waits")
+	away.close()
+	next := r.conn("c", "in/#", "out", urls(other.URL())+`,"client_id":"mine"`)
+	r.update(next, connector.UpdateOptions{})
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	require.Eventually(t, func() bool { return other.Subscribed("in/#") }, patience, 10*time.Millisecond, "%s", r.logs)
+	r.until("c", func(s connector.Status) bool {
+		return s.State == connector.Waiting && len(s.Waits) == 2 && s.Waits[0].For == connector.NeedUpdate && s.Waits[1].For == connector.NeedBroker
+	})
+	publisher := paho.NewClient(paho.NewClientOptions().AddBroker(other.URL()).SetClientID("p"))
+	require.True(t, publisher.Connect().WaitTimeout(patience))
+	defer publisher.Disconnect(50)
+	require.True(t, publisher.Publish("in/a", 1, false, "meanwhile").WaitTimeout(patience))
+
+	notes := r.update(next, connector.UpdateOptions{DiscardWaiting: true})
+	assert.Equal(t, []string{"sessions that earlier updates gave up are not delivered: what waits in it is discarded, as discard_waiting says"}, notes)
+	r.ready("c")
+	r.arrived("out", []string{"meanwhile"})
+	away.open()
+	r.sessions.Wake()
+	assert.Eventually(t, func() bool {
+		marks, err := os.ReadDir(filepath.Join(r.dir, "released"))
+		return err == nil && len(marks) == 0
+	}, patience, 10*time.Millisecond)
+	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
+}
+
+// clean_session: true removes what waits with the first connection.
+func TestAnUpdateToACleanSessionDeliversWhatWaitsFirst(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", numbered(0, 100)...)
+	notes := r.update(r.conn("c", "in/#", "out", `,"clean_session":true`), connector.UpdateOptions{})
+	require.Len(t, notes, 1)
+	assert.Contains(t, notes[0], "is given up")
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+	r.arrived("out", numbered(0, 100))
+}
+
+func TestTwoConnectorsCannotShareASessionByAnySpelling(t *testing.T) {
+	r := newRig(t)
+	_, port, err := net.SplitHostPort(r.broker.Addr())
+	require.NoError(t, err)
+	r.create(r.conn("a", "in/#", "out", `,"client_id":"mine"`+urls("tcp://127.0.0.1:"+port)))
+	for _, other := range []string{"tcp://localhost:", "mqtt://127.0.0.1:", "tcp://[::1]:", "tcp://127.0.0.1:1,mqtt://localhost:"} {
+		_, err := r.Create(t.Context(), r.conn("b", "in/#", "out", `,"client_id":"mine"`+urls(other+port)), connector.CreateOptions{})
+		var invalid *connector.InvalidError
+		require.ErrorAs(t, err, &invalid, other)
+		assert.Equal(t, "config.client_id", invalid.Field)
+		assert.Equal(t, `"mine" is that of connector "a" at the same broker, and they would throw each other off: give another one`, invalid.Why)
+	}
+	assert.Len(t, r.List(), 1)
+	r.ready("a")
+	assert.NotContains(t, r.logs.String(), "Lost the connection")
+}
+
+// Whoever reaches the API cannot have the session of somebody else removed.
+func TestASessionOfSomebodyElseOutlivesAConnectorOfItsClientID(t *testing.T) {
+	r := newRig(t)
+	theirs := r.client("theirs", false, nil)
+	require.True(t, theirs.Subscribe("theirs/#", 1, nil).WaitTimeout(patience))
+	theirs.Disconnect(50)
+
+	_, err := r.Check(t.Context(), r.conn("x", "in/#", "out", `,"client_id":"theirs"`))
+	require.NoError(t, err)
+	r.create(r.conn("clean", "in/#", "out", `,"client_id":"theirs","clean_session":true`))
+	r.until("clean", func(s connector.Status) bool {
+		return s.State == connector.Waiting && strings.Contains(s.Reason, `the broker has a session "theirs" that this service did not make`)
+	})
+	_, err = r.Delete(t.Context(), "clean")
+	require.NoError(t, err)
+
+	r.create(r.conn("c", "in/#", "out", `,"client_id":"theirs"`))
+	r.ready("c")
+	r.update(r.conn("c", "in/#", "out", `,"client_id":"ours"`), connector.UpdateOptions{DiscardWaiting: true})
+	r.ready("c")
+	note, err := r.Delete(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Empty(t, note)
+
+	r.create(r.conn("d", "in/#", "out", `,"client_id":"theirs"`))
+	r.ready("d")
+	note, err = r.Delete(t.Context(), "d")
+	require.NoError(t, err)
+	assert.Contains(t, note, `the session "theirs" at `)
+	assert.Contains(t, note, `was there before the connector, and so it stays`)
+	assert.True(t, r.sessionOn(r.broker, "theirs"))
+}
+
+// A check of client_id x must not remove a session x_check.
+func TestACheckConnectsUnderANameOfItsOwn(t *testing.T) {
+	r := newRig(t)
+	theirs := r.client("x_check", false, nil)
+	theirs.Disconnect(50)
+	probes, err := r.Check(t.Context(), r.conn("x", "in/#", "out", `,"client_id":"x"`))
+	require.NoError(t, err)
+	assert.Equal(t, []connector.Probe{{End: "mqtt"}, {End: "kafka"}}, probes)
+	assert.True(t, r.sessionOn(r.broker, "x_check"))
+}
+
+func TestAConnectorIsCreatedPaused(t *testing.T) {
+	r := newRig(t)
+	_, err := r.Create(t.Context(), r.conn("c", "in/#", "out", ""), connector.CreateOptions{Paused: true})
+	require.NoError(t, err)
+	assert.Equal(t, connector.Paused, r.List()[0].State)
+	assert.Empty(t, r.sessions.Records(), "it has not connected")
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+}

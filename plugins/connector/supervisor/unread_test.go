@@ -1,0 +1,181 @@
+package supervisor
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// unreadRig is a service with a connector c whose definition a newer version has
+// written, and one that runs.
+func unreadRig(t *testing.T) (r *rig, file, mended string) {
+	t.Helper()
+	r = newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.create(r.conn("runs", "in/#", "out2", ""))
+	r.ready("c")
+	r.stopService()
+	r.publish("in/a", "waits")
+	file = filepath.Join(r.dir, "connectors", "c.json")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	mended = string(text)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(mended, "{", `{ "of_a_newer_version": 1,`, 1)), 0o600))
+	r.start()
+	return r, file, mended
+}
+
+// An older version of the program must not empty the service.
+func TestAConnectorThatCannotBeReadHasFailedAndItsFileStays(t *testing.T) {
+	r, file, mended := unreadRig(t)
+	r.ready("runs")
+	all := r.List()
+	require.Len(t, all, 2)
+	assert.Equal(t, "c", all[0].Name)
+	assert.Equal(t, connector.Failed, all[0].State)
+	assert.Contains(t, all[0].Reason, `its definition cannot be read: unknown field "of_a_newer_version"`)
+	assert.Contains(t, all[0].Reason, file+"); mend the file and resume the connector, or update or delete it")
+	status, figures, err := r.Detail("c")
+	require.NoError(t, err)
+	assert.Equal(t, all[0].Reason, status.Reason)
+	assert.Contains(t, figures.LastError, "of_a_newer_version")
+	require.ErrorContains(t, r.ConnectorsReady(), `"c" failed since `)
+	assert.Contains(t, r.logs.String(), `level=ERROR msg="Cannot read the definition of a connector: it does not run. Its file stays where it is: mend it and resume the connector, or update or delete it" connector=c file=`+file)
+	assert.Contains(t, r.logs.String(), `level=ERROR msg="Connectors do not run because their definitions cannot be read" failed=1 of=2`)
+
+	answer := httptest.NewRecorder()
+	r.Metrics().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	assert.Contains(t, answer.Body.String(), "\nmqtt_connector_unreadable 1\n")
+	assert.Contains(t, answer.Body.String(), `mqtt_connector_up{connector_name="c",connector_type="kafka",tenant="default"} 0`)
+
+	_, err = r.Create(t.Context(), r.conn("c", "in/#", "out", ""), connector.CreateOptions{})
+	require.ErrorIs(t, err, connector.ErrExists)
+	_, err = r.Create(t.Context(), r.conn("d", "in/#", "out", `,"client_id":"robustmq_connect_default_c"`), connector.CreateOptions{})
+	require.ErrorContains(t, err, `"robustmq_connect_default_c" may be that of connector "c", whose definition cannot be read`)
+	require.ErrorContains(t, r.Pause(t.Context(), "c"), "its definition cannot be read")
+	require.ErrorContains(t, r.Resume(t.Context(), "c"), `unknown field "of_a_newer_version"`)
+	assert.FileExists(t, file)
+
+	// The newer version comes back, or somebody mends the file.
+	require.NoError(t, os.WriteFile(file, []byte(mended), 0o600))
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+	r.arrived("out", []string{"waits"})
+	answer = httptest.NewRecorder()
+	r.Metrics().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	assert.Contains(t, answer.Body.String(), "\nmqtt_connector_unreadable 0\n")
+}
+
+func TestAnUpdateTakesThePlaceOfADefinitionThatCannotBeRead(t *testing.T) {
+	r, file, _ := unreadRig(t)
+	unread, err := os.ReadFile(file)
+	require.NoError(t, err)
+	notes := r.update(r.conn("c", "in/#", "out", ""), connector.UpdateOptions{})
+	require.Len(t, notes, 1)
+	assert.Contains(t, notes[0], "the definition that could not be read is kept as ")
+	r.ready("c")
+	r.arrived("out", []string{"waits"})
+	assert.False(t, r.List()[0].CreateTime.IsZero())
+	kept, err := filepath.Glob(filepath.Join(r.dir, "set_aside", "*"))
+	require.NoError(t, err)
+	require.Len(t, kept, 1)
+	text, err := os.ReadFile(kept[0])
+	require.NoError(t, err)
+	assert.Equal(t, string(unread), string(text))
+}
+
+func TestADefinitionThatCannotBeReadIsDeleted(t *testing.T) {
+	r, file, _ := unreadRig(t)
+	note, err := r.Delete(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Contains(t, note, "the definition could not be read and is kept as ")
+	assert.NoFileExists(t, file)
+	assert.True(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
+	require.Len(t, r.List(), 1)
+	r.stopService()
+	r.start()
+	require.Len(t, r.List(), 1)
+}
+
+// A read error is no reason to give a connector up.
+func TestAFileThatCannotBeOpenedStays(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.stopService()
+	file := filepath.Join(r.dir, "connectors", "c.json")
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	// For root no mode is too strict: a link to itself cannot be opened by anybody.
+	require.NoError(t, os.Remove(file))
+	require.NoError(t, os.Symlink("c.json", file))
+	r.start()
+	status := r.List()[0]
+	assert.Equal(t, connector.Failed, status.State)
+	assert.Contains(t, status.Reason, "too many levels of symbolic links")
+	require.ErrorContains(t, r.Resume(t.Context(), "c"), "too many levels of symbolic links")
+	_, err = os.Lstat(file)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(file))
+	require.NoError(t, os.WriteFile(file, whole, 0o600))
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+}
+
+func TestAConnectorWhoseFileIsGoneIsDeleted(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, os.Remove(filepath.Join(r.dir, "connectors", "c.json")))
+	note, err := r.Delete(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Empty(t, note)
+	assert.Empty(t, r.List())
+	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
+}
+
+// The session cannot be noted on the disk: the broker is not to blame.
+func TestAFaultOfTheDiskIsNotTakenForTheBroker(t *testing.T) {
+	r := newRig(t)
+	c := r.conn("c", "in/#", "out", "")
+	side, err := r.sideOf(c)
+	require.NoError(t, err)
+	id := side.IDs()[0]
+	sum := sha256.Sum256([]byte(id.Endpoint + "\x00" + id.ClientID))
+	// Where the file is to be written stands a directory, which is not empty.
+	tmp := filepath.Join(r.dir, "sessions", fmt.Sprintf("%x.json.tmp", sum[:16]))
+	require.NoError(t, os.MkdirAll(filepath.Join(tmp, "full"), 0o700))
+	r.create(c)
+	r.until("c", func(s connector.Status) bool {
+		return s.State == connector.Waiting && len(s.Waits) > 0 && s.Waits[0].For == connector.NeedStore
+	})
+	status, figures, err := r.Detail("c")
+	require.NoError(t, err)
+	assert.Contains(t, status.Reason, `cannot write the store since `)
+	assert.Contains(t, status.Reason, `storing the session "robustmq_connect_default_c": open `)
+	assert.NotContains(t, status.Reason, "waits for the MQTT broker")
+	assert.Contains(t, figures.LastError, "the store: storing the session")
+	require.NoError(t, os.RemoveAll(tmp))
+	r.ready("c")
+}
+
+func TestTheBackOffIsResetByWhatLasts(t *testing.T) {
+	b := backOff{}
+	assert.Equal(t, 100*time.Millisecond, b.after(0))
+	assert.Equal(t, 200*time.Millisecond, b.after(time.Second))
+	for range 20 {
+		b.after(0)
+	}
+	assert.Equal(t, 30*time.Second, b.after(0))
+	assert.Equal(t, 100*time.Millisecond, b.after(steady+1), "it had run for long, and the fault is a new one")
+	assert.Equal(t, 200*time.Millisecond, b.after(0))
+}
