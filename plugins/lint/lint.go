@@ -75,7 +75,8 @@ func (f Finding) String() string {
 // disabled is how a text starts that is not to be linted. It is the engine's.
 const disabled = "# BENTHOS LINT DISABLE"
 
-// YAML judges a pipeline. An environment variable of an example need not be set.
+// YAML judges a pipeline. An environment variable of an example need not be set,
+// and a file that it names need not exist.
 func (l *Linter) YAML(text string, example bool) []Finding {
 	if strings.HasPrefix(text, disabled) {
 		return nil
@@ -105,7 +106,7 @@ func (l *Linter) YAML(text string, example bool) []Finding {
 		shape := map[yaml.Kind]string{yaml.SequenceNode: "a list", yaml.ScalarNode: "a text"}[doc.root.kind]
 		return append(all, Finding{Line: doc.root.at.line, Column: doc.root.at.column, What: "a pipeline has the fields input, pipeline and output; this is " + shape})
 	}
-	found, err := l.judge(doc.root)
+	found, err := l.judge(doc.root, l.opts.SkipFiles || example)
 	if err != nil {
 		return append(all, Finding{Line: 1, Column: 1, What: err.Error()})
 	}
@@ -113,7 +114,7 @@ func (l *Linter) YAML(text string, example bool) []Finding {
 }
 
 // judge lets the three judge a tree.
-func (l *Linter) judge(root *node) ([]Finding, error) {
+func (l *Linter) judge(root *node, skipFiles bool) ([]Finding, error) {
 	schema, err := l.readSchema()
 	if err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (l *Linter) judge(root *node) ([]Finding, error) {
 		return nil, fmt.Errorf("reading the pipeline again: %w", err)
 	}
 	f.engine(r, lints)
-	f.rules(l.opts.SkipFiles)
+	f.rules(skipFiles)
 	f.unread(r, l.read(r.text.String()))
 	if l.opts.Warnings {
 		f.promises()
