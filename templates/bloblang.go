@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -15,16 +16,17 @@ import (
 )
 
 // notice is what OnNotice set.
-var notice atomic.Pointer[func(string)]
+var notice atomic.Pointer[func(slog.Level, string)]
 
 // OnNotice sets the function that gets what a user should know of a template's
-// configuration, though it is not wrong: a derived client id, acks that can lose
-// messages. It is called while a pipeline is built, one sentence a call.
-func OnNotice(fn func(text string)) { notice.Store(&fn) }
+// configuration, though it is not wrong: a derived client id at level info, acks
+// that can lose messages at level warn. It is called while a pipeline is built,
+// one sentence a call.
+func OnNotice(fn func(level slog.Level, text string)) { notice.Store(&fn) }
 
-func notify(format string, args ...any) {
+func notify(level slog.Level, text string) {
 	if fn := notice.Load(); fn != nil {
-		(*fn)(fmt.Sprintf(format, args...))
+		(*fn)(level, text)
 	}
 }
 
@@ -75,16 +77,17 @@ func deriveClientID(conf map[string]any, label string) (string, error) {
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q", host, conf["urls"], conf["username"], conf["topic_id"], label))
 	id := "rmqc" + hex.EncodeToString(sum[:])[:19]
-	notify("The MQTT client id is %s, derived from this host's name, the broker, the user name, the filter and the label; in a container set client_id, since the host name changes there and the session left behind keeps messages back", id)
+	notify(slog.LevelInfo, "The MQTT client id is "+id+", derived from this host's name, the broker, the user name, the filter and the label; "+
+		"in a container set client_id, since the host name changes there and the session left behind keeps messages back")
 	return id, nil
 }
 
 // warn says what a legal configuration gives up.
 func warn(conf map[string]any) {
 	for _, p := range lint.Notices("robustmq_kafka", conf) {
-		notify("%s: %v %s", p.Path, conf[p.Path], p.What)
+		notify(slog.LevelWarn, fmt.Sprintf("%s: %v %s", p.Path, conf[p.Path], p.What))
 	}
 	if timeout := conf["cleanup_timeout_secs"]; timeout != nil && timeout != "" {
-		notify("cleanup_timeout_secs has no effect; shutdown_timeout says how long a stop may go on writing")
+		notify(slog.LevelWarn, "cleanup_timeout_secs has no effect; shutdown_timeout says how long a stop may go on writing")
 	}
 }

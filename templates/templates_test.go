@@ -2,6 +2,7 @@ package templates_test
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -86,8 +87,11 @@ func TestRunRefusesWithTheWordsOfLint(t *testing.T) {
 func TestDerivedClientIDIsStableAndToldWithAdvice(t *testing.T) {
 	clientID := func(label, filter string) string {
 		told := make(chan string, 1)
-		templates.OnNotice(func(text string) { told <- text })
-		defer templates.OnNotice(func(string) {})
+		templates.OnNotice(func(level slog.Level, text string) {
+			assert.Equal(t, slog.LevelInfo, level, "it is no fault: the shortest pipeline starts without a warning")
+			told <- text
+		})
+		defer templates.OnNotice(func(slog.Level, string) {})
 		builder := service.GlobalEnvironment().NewStreamBuilder()
 		require.NoError(t, builder.SetLoggerYAML("level: off"))
 		require.NoError(t, builder.AddInputYAML("label: "+label+"\nrobustmq_kafka: { topic_id: "+filter+", urls: [ \"tcp://127.0.0.1:1\" ] }"))

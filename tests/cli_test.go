@@ -2,6 +2,7 @@ package tests
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
@@ -51,6 +53,8 @@ func TestWithoutAPipelineFileHelpIsPrintedAndTheCallFails(t *testing.T) {
 	}
 }
 
+const connectorAdvice = "../config/connector.json is a connector and no pipeline; print its pipeline: robustmq-connect mqtt connector export -f ../config/connector.json"
+
 func TestBadCallsSayOneLine(t *testing.T) {
 	broken := program.WriteFile(t, "input: [")
 	for _, c := range []struct {
@@ -64,11 +68,23 @@ func TestBadCallsSayOneLine(t *testing.T) {
 		{[]string{"demo", "--rate", "fast"}, "fast"},
 		{[]string{"-c", "/nowhere/pipeline.yaml"}, "/nowhere/pipeline.yaml: no such file"},
 		{[]string{"run", "/nowhere/pipeline.yaml"}, "/nowhere/pipeline.yaml: no such file"},
-		{[]string{"-c", broken}, "line 1"},
-		{[]string{"lint", broken}, "line 1"},
+		{[]string{"-c", broken}, "(1,1) this is not YAML"},
+		{[]string{"lint", broken}, "(1,1) this is not YAML"},
 		{[]string{"lint"}, "no file was given"},
 		{[]string{"mqtt", "connector", "export", "-f", "/nowhere/connector.json"}, "/nowhere/connector.json"},
 		{[]string{"studio"}, "not part of this distribution"},
+		{[]string{"pipeline.yaml"}, "pipeline.yaml is no command; to run this file: robustmq-connect -c pipeline.yaml"},
+		{[]string{"--log.level", "debug", "some/where.YML"}, "to run this file: robustmq-connect -c some/where.YML"},
+		{[]string{"../config/connector.json"}, connectorAdvice},
+		{[]string{"-c", "../config/connector.json"}, connectorAdvice},
+		{[]string{"run", "../config/connector.json"}, connectorAdvice},
+		{[]string{"run", "--chilled", "-c", "../config/connector.json"}, connectorAdvice},
+		{[]string{"lint", "../config/connector.json"}, connectorAdvice},
+		{[]string{"create", "nope//drop"}, `"nope" is no input of this program`},
+		{[]string{"create", "stdin/nope/drop"}, `"nope" is no processor of this program`},
+		{[]string{"create", "a/b/c/d"}, "want INPUT/PROCESSORS/OUTPUT"},
+		{[]string{"create", "stdin", "--small"}, "flags stand before them"},
+		{[]string{"list", "imputs"}, `"imputs" is no kind of component; there is inputs, `},
 	} {
 		r := call(t, "", c.args...)
 		assert.NotZero(t, r.Code, "%v", c.args)
@@ -98,11 +114,77 @@ func TestARunRefusesWhatLintReports(t *testing.T) {
 	assert.Contains(t, run.Stderr, says)
 }
 
+// Upstream's pipeline without an input reads standard input.
+func TestAPipelineWithoutAnInputIsRefusedByLintAndRun(t *testing.T) {
+	path := program.WriteFile(t, "http: { enabled: false }\noutput:\n  stdout: {}\n")
+	says := path + "(2,1) input: is missing; add one, for example robustmq_kafka with its topic_id\n"
+	for _, args := range [][]string{{"lint", path}, {"-c", path}, {"run", path}, {"run", "--chilled", path}} {
+		r := call(t, "would be read\n", args...)
+		assert.Equal(t, 1, r.Code, "%v", args)
+		assert.NotContains(t, r.Stdout, "would be read", "%v", args)
+		assert.True(t, strings.HasSuffix("\n"+r.Stderr, "\n"+says), "%v says:\n%s", args, r.Stderr)
+	}
+	r := call(t, "is read\n", "-c", path, "--set", "input.stdin.auto_replay_nacks=true")
+	assert.Zero(t, r.Code, "--set gives it one: %s", r.Stderr)
+	assert.Equal(t, "is read\n", r.Stdout)
+}
+
+func TestABadFailureStrategyAtARunNamesItsLine(t *testing.T) {
+	for component, settings := range map[string]string{
+		"robustmq_kafka": "bootstrap_servers: 127.0.0.1:1", "kafka_franz": "seed_brokers: [ 127.0.0.1:1 ]",
+	} {
+		path := program.WriteFile(t, "http: { enabled: false }\ninput:\n  generate: { mapping: root = 1 }\noutput:\n  "+component+":\n    "+settings+
+			"\n    topic: t\n    failure_strategy: discrad\n")
+		r := call(t, "", "-c", path)
+		assert.Equal(t, 1, r.Code)
+		assert.Contains(t, r.Stderr, path+`(8,23) failure_strategy: value "discrad" is unknown; it takes block, discard, discard_after_retry, dead_message_queue`)
+		assert.Equal(t, 1, strings.Count(r.Stderr, "discrad"), "said once:\n%s", r.Stderr)
+	}
+}
+
+// What is wrong with a file is not told where something else keeps it from starting.
+func TestARunThatFailsForAnotherReasonSaysThatReason(t *testing.T) {
+	path := program.WriteFile(t, "http: { enabled: false }\ninput:\n  generate: { mapping: root = 1 }\noutput:\n  robustmq_kafka: { bootstrap_servers: \"127.0.0.1:1\" }\n")
+	r := call(t, "", "-c", path, "--set", "output.robustmq_kafka.topic=a b")
+	assert.Equal(t, 1, r.Code)
+	assert.Contains(t, r.Stderr, `topic: "a b"`)
+	assert.NotContains(t, r.Stderr, "required")
+}
+
+func TestTheLogTellsBothVersions(t *testing.T) {
+	path := program.WriteFile(t, "http: { enabled: false }\ninput:\n  generate: { mapping: root = 1, count: 1 }\noutput:\n  drop: {}\n")
+	r := call(t, "", "-c", path)
+	require.Zero(t, r.Code, r.Stderr)
+	upstream := regexp.MustCompile(`benthos: (v4\.\S+)`).FindStringSubmatch(call(t, "", "--version").Stdout)
+	require.NotNil(t, upstream)
+	assert.Contains(t, r.Stdout, "benthos_version="+upstream[1]+" ")
+	assert.Contains(t, r.Stdout, `msg="Starting robustmq-connect" @service=robustmq-connect version=dev`)
+}
+
+func TestTheShortestPipelineStartsWithoutAWarning(t *testing.T) {
+	broker, err := embedded.StartBroker("127.0.0.1:0")
+	require.NoError(t, err)
+	defer broker.Close()
+	kafka, err := embedded.StartKafka("127.0.0.1:0", "t")
+	require.NoError(t, err)
+	defer kafka.Close()
+	path := program.WriteFile(t, "input:\n  robustmq_kafka:\n    topic_id: a\n    urls: [ "+broker.URL()+" ]\noutput:\n  robustmq_kafka:\n    bootstrap_servers: "+
+		kafka.Addr()+"\n    topic: t\n")
+	p := program.StartPipeline(t, "-c", path)
+	p.WaitReady()
+	code, _ := p.Stop()
+	assert.Zero(t, code)
+	assert.Contains(t, p.Output(), `level=info msg="The MQTT client id is rmqc`)
+	assert.NotRegexp(t, "level=(warn|error)", p.Output())
+}
+
 func TestUpstreamsCommandsWork(t *testing.T) {
 	list := call(t, "", "list", "inputs", "outputs", "processors")
 	assert.Zero(t, list.Code)
 	assert.Equal(t, 2, strings.Count(list.Stdout, "- robustmq_kafka\n"))
 	assert.Contains(t, list.Stdout, "- robustmq_envelope\n")
+	assert.Contains(t, call(t, "", "list", "--format", "jsonschema").Stdout, `"robustmq_kafka"`)
+	assert.Contains(t, call(t, "", "list", "--format", "cue").Stdout, "robustmq_kafka")
 
 	blobl := call(t, `{"a":1}`, "blobl", "root.b = this.a + 1")
 	assert.Zero(t, blobl.Code)

@@ -19,6 +19,8 @@ import (
 	"unicode/utf8"
 
 	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
 const (
@@ -279,13 +281,14 @@ func firstLine(text []byte) string {
 	return onOneLine(line)
 }
 
-// onOneLine is text on one line, without what moves a terminal's cursor.
+// onOneLine is text on one line, without what moves a terminal's cursor or turns
+// the direction of writing.
 func onOneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError:
+		case connector.Hidden(r) || r == utf8.RuneError:
 			return '?'
 		}
 		return r

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
 const emptyList = `{"code":0,"data":{"data":[],"total_count":0},"error":null}`
@@ -92,6 +94,23 @@ func TestListTellsWhyAConnectorWaits(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, stdout, "\na?[31m: Kafka is away\n")
 	assert.NotContains(t, stdout, "\x1b", "a name must not reach the terminal's controls")
+}
+
+// What another server gives may hold what this one refuses.
+func TestWhatAServerGivesCannotTurnTheDirectionOfWriting(t *testing.T) {
+	noEnvironment(t)
+	answer := `"data":[{"connector_name":"a\u202ebc\u2066d\u200fe\u061cf\u2028g","status":"Running","reason":"h\u202ei"}],"total_count":1`
+	server := newScripted(t, map[string]http.HandlerFunc{
+		"list":   gives(`{"code":0,"data":{` + answer + `},"error":null}`),
+		"delete": gives(`{"code":100,"data":"","error":"there is no \u202egnp.j\u202c here"}`),
+	})
+	stdout, _, err := runMQTT("", "--server", server.URL, "connector", "list")
+	require.NoError(t, err)
+	assert.Contains(t, stdout, "\na?bc?d?e?f?g: h?i\n")
+	assert.Equal(t, -1, strings.IndexFunc(strings.ReplaceAll(stdout, "\n", ""), connector.Hidden), "%q", stdout)
+
+	_, _, err = runMQTT("", "--server", server.URL, "connector", "delete", "-c", "x")
+	require.ErrorContains(t, err, "there is no ?gnp.j? here")
 }
 
 func TestDetailPrintsFigures(t *testing.T) {

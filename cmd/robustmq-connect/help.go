@@ -34,6 +34,11 @@ func buildSetting(key string) string {
 	return "unknown"
 }
 
+const (
+	benthosModule = "github.com/redpanda-data/benthos/v4"
+	connectModule = "github.com/redpanda-data/connect/v4"
+)
+
 func moduleVersion(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -53,8 +58,8 @@ func printVersion(w io.Writer) {
 	fmt.Fprintf(w, "%s %s\n", binaryName, buildVersion())
 	fmt.Fprintf(w, "commit:  %s\n", id)
 	fmt.Fprintf(w, "go:      %s\n", runtime.Version())
-	fmt.Fprintf(w, "benthos: %s\n", moduleVersion("github.com/redpanda-data/benthos/v4"))
-	fmt.Fprintf(w, "connect: %s\n", moduleVersion("github.com/redpanda-data/connect/v4"))
+	fmt.Fprintf(w, "benthos: %s\n", moduleVersion(benthosModule))
+	fmt.Fprintf(w, "connect: %s\n", moduleVersion(connectModule))
 }
 
 // invocation is what main must know of the command line before upstream reads
@@ -64,10 +69,19 @@ type invocation struct {
 	args []string
 	// command is the first word that is no flag, or "".
 	command string
+	// config is the pipeline file that a run was given, or "".
+	config string
+	// sets tells that --set changes fields of it.
+	sets    bool
 	version bool
 	help    bool
 	// bare is a call that would start a pipeline without a configuration.
 	bare bool
+}
+
+// runs tells whether the command runs a pipeline.
+func (i invocation) runs() bool {
+	return !i.help && !i.bare && (i.command == "" || i.command == "run")
 }
 
 // prints tells whether the command prints a configuration.
@@ -87,17 +101,25 @@ func parseInvocation(args []string) invocation {
 		if !isFlag || name == "" {
 			if words++; words == 1 {
 				call.command = args[i]
+			} else if call.command == "run" {
+				call.config = args[i]
 			}
 			continue
 		}
-		name, _, hasValue := strings.Cut(strings.TrimPrefix(name, "-"), "=")
+		name, value, hasValue := strings.Cut(strings.TrimPrefix(name, "-"), "=")
+		if !hasValue && i+1 < len(args) {
+			value = args[i+1]
+		}
 		switch name {
 		case "version", "v":
 			call.version = call.version || call.command == ""
 		case "help", "h":
 			call.help = true
+		case "set", "s":
+			call.sets = true
 		case "config", "c":
 			complete = true
+			call.config = value
 			if call.command == "run" && !hasValue && i+1 < len(args) {
 				// Upstream's run takes the file as a word only.
 				call.args = slices.Concat(args[:i], args[i+1:])

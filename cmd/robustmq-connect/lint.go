@@ -85,7 +85,7 @@ func lintAction(c *ucli.Context, env *service.Environment) error {
 		findings := l.file(path)
 		wrong := slices.ContainsFunc(findings, func(f lint.Finding) bool { return !f.Warning })
 		for _, f := range findings {
-			fmt.Fprintf(c.App.ErrWriter, "%s(%d,%d) %s\n", path, f.Line, f.Column, oneLine(f.String()))
+			printFinding(c.App.ErrWriter, path, f)
 		}
 		if c.Bool("verbose") {
 			result := "OK"
@@ -102,6 +102,10 @@ func lintAction(c *ucli.Context, env *service.Environment) error {
 	return nil
 }
 
+func printFinding(w io.Writer, path string, f lint.Finding) {
+	fmt.Fprintf(w, "%s(%d,%d) %s\n", path, f.Line, f.Column, oneLine(f.String()))
+}
+
 // linter checks files.
 type linter struct{ rules *lint.Linter }
 
@@ -114,17 +118,20 @@ func (l *linter) file(path string) []lint.Finding {
 	if err != nil {
 		return []lint.Finding{{Line: 1, Column: 1, What: err.Error()}}
 	}
-	if filepath.Ext(path) == ".md" {
+	switch {
+	case filepath.Ext(path) == ".md":
 		return l.markdown(string(text))
+	case isConnector(text):
+		return []lint.Finding{{Line: 1, Column: 1, What: connectorAdvice(path)}}
 	}
-	return l.yaml(string(text), false)
+	return append(l.yaml(string(text), false), missingInput(string(text))...)
 }
 
 // openingFence is the first line of a fenced code block (CommonMark 4.5).
 var openingFence = regexp.MustCompile("^([ \t]*(?:[-*+]|[0-9]+[.)])?[ \t]*)(`{3,}|~{3,})[ \t]*([A-Za-z]*)")
 
 // markdown checks each yaml snippet. An environment variable of a snippet is an
-// example and need not be set.
+// example and need not be set, and a file that it names need not exist.
 func (l *linter) markdown(text string) []lint.Finding {
 	var all []lint.Finding
 	lines := strings.Split(text, "\n")

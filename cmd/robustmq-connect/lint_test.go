@@ -12,13 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 	ucli "github.com/urfave/cli/v2"
 
-	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
 func TestMain(m *testing.M) {
 	stockEnvironment = service.GlobalEnvironment().Clone()
-	if err := plugins.Register(service.GlobalEnvironment()); err != nil {
+	if err := registerComponents(service.GlobalEnvironment()); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -173,7 +172,8 @@ func TestLintReadsEveryKindOfFence(t *testing.T) {
 
 func TestLintSkipsChecksOnRequest(t *testing.T) {
 	dir := t.TempDir()
-	path := writeFile(t, dir, "p.yaml", `output:
+	path := writeFile(t, dir, "p.yaml", `input: { stdin: {} }
+output:
   robustmq_kafka:
     bootstrap_servers: ${LINT_TEST_UNSET}
     topic: t
@@ -191,7 +191,7 @@ func TestLintSkipsChecksOnRequest(t *testing.T) {
 	t.Setenv("LINT_TEST_UNSET", "") // restored after the test, since the env file sets it
 	_, stderr, err = lintFiles(t, "--skip-file-check", "--env-file", env, path)
 	require.ErrorIs(t, err, errReported)
-	assert.Contains(t, stderr, `(3,24) bootstrap_servers: "nope" has no port`)
+	assert.Contains(t, stderr, `(4,24) bootstrap_servers: "nope" has no port`)
 }
 
 func TestLintReportsLabelsAndDeprecatedFieldsOnRequest(t *testing.T) {
@@ -199,4 +199,38 @@ func TestLintReportsLabelsAndDeprecatedFieldsOnRequest(t *testing.T) {
 	assert.Empty(t, testLinter(t, lint.Options{}).yaml(text, false))
 	assert.Len(t, testLinter(t, lint.Options{Labels: true}).yaml(text, false), 2)
 	assert.Len(t, testLinter(t, lint.Options{Deprecated: true}).yaml(text, false), 1)
+}
+
+func TestLintTellsWhatIsNoPipeline(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ text, want string }{
+		"output.yaml":    {"output:\n  drop: {}\n", "(1,1) input: " + noInput + "\n"},
+		"http.yaml":      {"http: {}\noutput:\n  drop: {}\n", "(2,1) input: " + noInput + "\n"},
+		"pipeline.yml":   {"pipeline:\n  processors: [ { noop: {} } ]\n", "(1,1) input: " + noInput + "\n"},
+		"buffer.yaml":    {"buffer: { memory: {} }\n", "(1,1) input: " + noInput + "\n"},
+		"resources.yaml": {"cache_resources: [ { label: c, memory: {} } ]\n", ""},
+		"whole.yaml":     {"input: { stdin: {} }\noutput: { drop: {} }\n", ""},
+		"connector.json": {documentedConnector, "(1,1) " + filepath.Join(dir, "connector.json") +
+			" is a connector and no pipeline; print its pipeline: robustmq-connect mqtt connector export -f " + filepath.Join(dir, "connector.json") + " > pipeline.yaml\n"},
+		"pipeline.json": {`{ "input": { "stdin": {} }, "output": { "drop": {} } }`, ""},
+	} {
+		path := writeFile(t, dir, name, c.text)
+		_, stderr, err := lintFiles(t, path)
+		if c.want == "" {
+			require.NoError(t, err, stderr)
+			continue
+		}
+		require.ErrorIs(t, err, errReported, name)
+		assert.Equal(t, path+c.want, stderr)
+	}
+}
+
+// The files that an example names are on the machines of its readers.
+func TestAFileThatAMarkdownSnippetNamesNeedNotExist(t *testing.T) {
+	pipeline := "input:\n  generate: { mapping: root = 1 }\noutput:\n  robustmq_kafka:\n    bootstrap_servers: k:1\n    topic: t\n" +
+		"    tls: { enabled: true, root_cas_file: /nowhere/ca.pem }\n" +
+		"    sasl: [ { mechanism: GSSAPI, username: a@B, kerberos: { keytab_file: /nowhere/keytab, config_file: /nowhere/krb5.conf } } ]\n"
+	findings := testLinter(t, lint.Options{}).yaml(pipeline, false)
+	assert.Len(t, findings, 3, "%+v", findings)
+	assert.Empty(t, testLinter(t, lint.Options{}).markdown("```yaml\n"+pipeline+"```\n"))
 }

@@ -3,12 +3,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -50,8 +50,12 @@ func run(ctx context.Context, args []string) int {
 		printVersion(os.Stdout)
 		return 0
 	}
+	if err := checkCall(call); err != nil {
+		printError(os.Stderr, err)
+		return 1
+	}
 	env := service.GlobalEnvironment()
-	if err := plugins.Register(env); err != nil {
+	if err := registerComponents(env); err != nil {
 		printError(os.Stderr, err)
 		return 1
 	}
@@ -64,39 +68,57 @@ func run(ctx context.Context, args []string) int {
 		}
 	}
 	setHelp(call)
-	if call.command == "create" {
-		defer oneThreadInStdout()()
-	}
-	options := []service.CLIOptFunc{
-		service.CLIOptSetArgs(append([]string{name}, call.args...)...),
+	started := false
+	upstream := []service.CLIOptFunc{
 		service.CLIOptSetBinaryName(name),
 		service.CLIOptSetProductName(productName),
 		service.CLIOptSetDocumentationURL(upstreamDocs),
-		service.CLIOptSetVersion(buildVersion(), buildDate()),
+		// Upstream calls it benthos_version where it logs it.
+		service.CLIOptSetVersion(moduleVersion(benthosModule), buildDate()),
 		service.CLIOptSetDefaultConfigPaths(),
 		service.CLIOptSetEnvironment(cliEnv),
 		service.CLIOptSetMainSchemaFrom(func() *service.ConfigSchema { return mainSchema(cliEnv) }),
-		service.CLIOptOnLoggerInit(func(log *service.Logger) {
-			templates.OnNotice(func(text string) { log.Warn(text) })
+		service.CLIOptOnLoggerInit(onLogger),
+		service.CLIOptOnStreamStart(func(*service.RunningStreamSummary) error {
+			started = true
+			return nil
 		}),
+	}
+	runUpstream := func(args ...string) error {
+		_, err := service.RunCLIToCode(ctx, slices.Concat(upstream, []service.CLIOptFunc{service.CLIOptSetArgs(append([]string{name}, args...)...)})...)
+		return err
+	}
+	options := slices.Concat(upstream, []service.CLIOptFunc{
+		service.CLIOptSetArgs(append([]string{name}, call.args...)...),
 		service.CLIOptAddCommand(lintCommand(env)),
+		service.CLIOptAddCommand(createPipelineCommand(cliEnv)),
+		service.CLIOptAddCommand(listComponentsCommand(cliEnv, runUpstream)),
 		service.CLIOptAddCommand(demoCommand()),
 		service.CLIOptAddCommand(serveCommand(env)),
 		service.CLIOptAddCommand(mqttCommand(env)),
 		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),
-	}
+	})
 	if completing {
 		options = append(options, service.CLIOptAddCommand(completeCommand(words)))
 	}
 	code, err := service.RunCLIToCode(ctx, options...)
-	if err != nil && !errors.Is(err, errReported) {
+	switch {
+	case err == nil || errors.Is(err, errReported):
+	case call.runs() && !started:
+		printRunError(os.Stderr, env, call, err)
+	default:
 		printError(os.Stderr, err)
 	}
 	if call.bare {
 		return 1
 	}
 	return code
+}
+
+// registerComponents adds what a pipeline may be built of beside upstream's.
+func registerComponents(env *service.Environment) error {
+	return errors.Join(plugins.Register(env), registerNoInput(env))
 }
 
 // programName is the name that the user called, for texts that name a command.
@@ -107,15 +129,32 @@ func programName() string {
 	return binaryName
 }
 
+// onLogger is called with the log of a pipeline before anything is in it.
+func onLogger(log *service.Logger) {
+	log.With("version", buildVersion()).Info("Starting " + binaryName)
+	templates.OnNotice(func(level slog.Level, text string) {
+		if level < slog.LevelWarn {
+			log.Info(text)
+		} else {
+			log.Warn(text)
+		}
+	})
+}
+
 // mainSchema is upstream's schema of a pipeline file with the defaults that this
-// distribution changes: one thread, which keeps the order of messages, and an
-// HTTP server that only this machine reaches.
+// distribution changes: one thread, which keeps the order of messages, no input,
+// and an HTTP server that only this machine reaches.
 func mainSchema(env *service.Environment) *service.ConfigSchema {
 	schema := env.FullConfigSchema(buildVersion(), buildDate())
-	schema.SetFieldDefault(1, "pipeline", "threads")
+	setPipelineDefaults(schema)
 	schema.SetFieldDefault("127.0.0.1:4195", "http", "address")
 	schema.SetFieldDefault(map[string]any{"@service": binaryName}, "logger", "static_fields")
 	return schema
+}
+
+func setPipelineDefaults(schema *service.ConfigSchema) {
+	schema.SetFieldDefault(1, "pipeline", "threads")
+	schema.SetFieldDefault(map[string]any{noInputName: map[string]any{}}, "input")
 }
 
 // withoutStudio hides upstream's command for a web service that this
@@ -127,28 +166,5 @@ func withoutStudio() *ucli.Command {
 		Action: func(*ucli.Context) error {
 			return errors.New("studio is not part of this distribution; see robustmq-connect --help")
 		},
-	}
-}
-
-// oneThreadInStdout changes what is printed until the function that it returns
-// is called: upstream's "create --small" knows only the defaults of its own
-// schema, whose number of threads does not keep the order.
-func oneThreadInStdout() (flush func()) {
-	stdout := os.Stdout
-	r, w, err := os.Pipe()
-	if err != nil {
-		return func() {}
-	}
-	os.Stdout = w
-	printed := make(chan []byte)
-	go func() {
-		text, _ := io.ReadAll(r) // the other end is ours, and is closed below
-		printed <- text
-	}()
-	return func() {
-		os.Stdout = stdout
-		_ = w.Close() // a pipe's gives no error
-		text := bytes.Replace(<-printed, []byte("\n  threads: -1\n"), []byte("\n  threads: 1\n"), 1)
-		_, _ = stdout.Write(text) // nobody is left to tell when the terminal is gone
 	}
 }

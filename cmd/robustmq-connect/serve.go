@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -25,7 +23,11 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/supervisor"
 )
 
-const defaultListen = "127.0.0.1:58080" // RobustMQ's port
+const (
+	defaultListen = "127.0.0.1:58080" // RobustMQ's port
+	// maxPEMFile bounds what is read before it is known to be a certificate.
+	maxPEMFile = 1 << 20
+)
 
 func serveCommand(env *service.Environment) *ucli.Command {
 	return &ucli.Command{
@@ -195,9 +197,12 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 		if path == "" {
 			return "", nil
 		}
-		data, err := readLimited(path)
+		data, err := readBounded(c.App.Reader, path, maxPEMFile)
+		if err == nil && len(data) > maxPEMFile {
+			err = errors.New("over 1 MiB long: this is no certificate and no key")
+		}
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", flag, err)
+			return "", fmt.Errorf("%s: reading %s: %w", flag, path, err)
 		}
 		return string(data), nil
 	}
@@ -205,14 +210,17 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 	if user := c.String("mqtt-username"); user != "" {
 		add("username", user)
 	}
-	password, err := read("mqtt-password-file")
-	if err != nil {
-		return nil, err
+	password := c.String("mqtt-password")
+	if path := c.String("mqtt-password-file"); path != "" {
+		if password != "" {
+			return nil, errors.New("mqtt-password-file: it contradicts mqtt-password: leave one out")
+		}
+		var err error
+		if password, err = readSecretFile(path); err != nil {
+			return nil, fmt.Errorf("mqtt-password-file: reading %s: %w", path, err)
+		}
 	}
-	if password != "" && c.String("mqtt-password") != "" {
-		return nil, errors.New("mqtt-password-file: it contradicts mqtt-password: leave one out")
-	}
-	if password = cmp.Or(strings.TrimRight(password, "\r\n"), c.String("mqtt-password")); password != "" {
+	if password != "" {
 		add("password", password)
 	}
 	if qos := c.String("mqtt-qos"); qos != "0" && qos != "1" && qos != "2" {
@@ -230,6 +238,7 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 	tls := map[string]any{}
 	files := map[string]string{}
 	for _, flag := range []string{"mqtt-tls-ca-file", "mqtt-tls-cert-file", "mqtt-tls-key-file"} {
+		var err error
 		if files[flag], err = read(flag); err != nil {
 			return nil, err
 		}
@@ -248,13 +257,4 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 		add("tls", tls)
 	}
 	return all, nil
-}
-
-func readLimited(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // read only: nothing can be lost
-	return io.ReadAll(io.LimitReader(file, 1<<20))
 }
