@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
@@ -176,11 +178,15 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) error {
 	var failed *service.BatchError
 	refused := 0
+	missing := map[string]bool{}
 	for i, err := range d.errs {
 		if err == nil {
 			continue
 		}
 		refused++
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			missing[d.records[i].Topic] = true
+		}
 		o.metrics.fail(d.records[i].Topic, err)
 		err = o.conf.explain(err, &d.records[i], i, len(d.records), p.topics.limit(d.records[i].Topic))
 		if failed == nil {
@@ -191,6 +197,9 @@ func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) 
 	o.finished(d, refused)
 	if failed == nil {
 		return nil
+	}
+	if o.conf.holds() { // so that no record is under way
+		p.forgetMissing(missing)
 	}
 	return failed
 }

@@ -99,6 +99,19 @@ func (p *producer) learnFirst(ctx context.Context, name string) {
 	}
 }
 
+// forgetMissing makes the client forget those of the topics that Kafka has never
+// had. It would keep their names, and ask for them from then on. No record may be
+// under way.
+func (p *producer) forgetMissing(names map[string]bool) {
+	var missing []string
+	for name := range names {
+		if p.topics.get(name) == nil {
+			missing = append(missing, name)
+		}
+	}
+	p.client.PurgeTopicsFromProducing(missing...)
+}
+
 // maxPart bounds the bytes of a part that goes to many partitions.
 const maxPart = 16 << 20
 

@@ -53,6 +53,13 @@ func TestOnlyTopicsThatKafkaHasAreKept(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"t", "u", "v"}, kept)
 	require.Len(t, o.metrics.topics.known, 3, "labels")
+	asked := make(chan int, 100)
+	c.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		asked <- len(req.(*kmsg.MetadataRequest).Topics)
+		return nil, nil, false
+	})
+	o.producer.client.ForceMetadataRefresh()
+	require.Equal(t, 3, <-asked, "the client does not ask for the others")
 	require.NotContains(t, o.metrics.topics.known, "a/0")
 }
 
