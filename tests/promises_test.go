@@ -89,12 +89,22 @@ func (r *promiseRig) warned(pipeline, field string) {
 
 func (r *promiseRig) lint(pipeline string) []lint.Finding {
 	r.t.Helper()
-	env, err := exampleEnvironment()
+	linter, err := promiseLinter()
 	require.NoError(r.t, err)
-	standIns, err := lint.StandIns(env)
-	require.NoError(r.t, err)
-	return lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{Warnings: true}).YAML(r.fill(pipeline), false)
+	return linter.YAML(r.fill(pipeline), false)
 }
+
+var promiseLinter = sync.OnceValues(func() (*lint.Linter, error) {
+	env, err := exampleEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	standIns, err := lint.StandIns(env)
+	if err != nil {
+		return nil, err
+	}
+	return lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{Warnings: true}), nil
+})
 
 // start runs a pipeline until stop is called, which does not wait for what is in
 // flight.
@@ -220,6 +230,7 @@ func (r *promiseRig) repeats(topic, value string, n int) {
 }
 
 func TestFallbackBehindAFailureStrategyGetsNothing(t *testing.T) {
+	t.Parallel()
 	for _, strategy := range []string{"discard", "{ strategy: dead_message_queue, topic_name: dead }"} {
 		r := newPromiseRig(t, "t", "u", "dead")
 		pipeline := "input: { mqtt: { $IN } }\noutput:\n  fallback:\n    - kafka_franz: { $T, failure_strategy: " + strategy + " }\n    - kafka_franz: { $U, failure_strategy: block }\n"
@@ -243,6 +254,7 @@ func TestFallbackBehindAFailureStrategyGetsNothing(t *testing.T) {
 }
 
 func TestFallbackBehindNoFailureStrategyGetsWhatKafkaRefusesAndNothingElse(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN, max_batch_messages: 1 } }\noutput:\n  fallback:\n    - kafka_franz: { $T }\n    - kafka_franz: { $U, failure_strategy: block }\n"
 	require.Empty(t, r.lint(pipeline))
@@ -253,6 +265,7 @@ func TestFallbackBehindNoFailureStrategyGetsWhatKafkaRefusesAndNothingElse(t *te
 }
 
 func TestFallbackDoesNotGoOnWhileKafkaIsAway(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { $IN } }\noutput:\n  fallback:\n    - kafka_franz: { $T }\n    - drop: {}\n"
 	require.Empty(t, r.lint(pipeline))
@@ -265,6 +278,7 @@ func TestFallbackDoesNotGoOnWhileKafkaIsAway(t *testing.T) {
 }
 
 func TestInputsOfOneClientIDDisconnectEachOther(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { broker: { inputs: [ { mqtt: { $IN } }, { mqtt: { $IN } } ] } }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "client_id")
@@ -273,6 +287,7 @@ func TestInputsOfOneClientIDDisconnectEachOther(t *testing.T) {
 }
 
 func TestFanOutHoldsEveryOutputAndRepeatsAfterARestart(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN, max_batch_messages: 1 } }\noutput:\n  broker:\n    pattern: fan_out\n    outputs:\n      - kafka_franz: { $T, failure_strategy: block }\n      - kafka_franz: { $U, failure_strategy: block }\n"
 	require.Empty(t, r.lint(pipeline))
@@ -288,6 +303,7 @@ func TestFanOutHoldsEveryOutputAndRepeatsAfterARestart(t *testing.T) {
 }
 
 func TestFanOutWithoutFailureStrategyIsHeldUpByOneMessage(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN, max_batch_messages: 1 } }\noutput:\n  broker:\n    outputs:\n      - kafka_franz: { $T }\n      - kafka_franz: { $U, failure_strategy: block }\n"
 	r.warned(pipeline, "failure_strategy")
@@ -298,6 +314,7 @@ func TestFanOutWithoutFailureStrategyIsHeldUpByOneMessage(t *testing.T) {
 }
 
 func TestFanOutFailFastRepeatsInTheOutputThatWorks(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN } }\noutput:\n  broker:\n    pattern: fan_out_fail_fast\n    outputs:\n      - kafka_franz: { $T }\n      - kafka_franz: { $U, failure_strategy: block }\n"
 	r.warned(pipeline, "pattern")
@@ -307,6 +324,7 @@ func TestFanOutFailFastRepeatsInTheOutputThatWorks(t *testing.T) {
 }
 
 func TestRoundRobinLetsMessagesOvertake(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN, max_batch_messages: 1 } }\noutput:\n  broker:\n    pattern: round_robin\n    outputs:\n      - kafka_franz: { $T, failure_strategy: block }\n      - kafka_franz: { $T, failure_strategy: block }\n"
 	r.warned(pipeline, "pattern")
@@ -316,6 +334,7 @@ func TestRoundRobinLetsMessagesOvertake(t *testing.T) {
 }
 
 func TestBatchingWithoutFailureStrategyRepeatsTheNeighbours(t *testing.T) {
+	t.Parallel()
 	nine := "input: { batched: { child: { mqtt: { $IN } }, policy: { count: 9 } } }\n"
 	messages := []string{"1", tooLarge, "2", "3", "4", "5", "6", "7", "8"}
 	t.Run("without", func(t *testing.T) {
@@ -342,6 +361,7 @@ func TestBatchingWithoutFailureStrategyRepeatsTheNeighbours(t *testing.T) {
 }
 
 func TestThreadsLetMessagesOvertake(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { $IN, max_batch_messages: 1 } }\npipeline:\n  threads: 4\n  processors:\n    - sleep: { duration: '${! if content() == \"1\" { \"1s\" } else { \"0s\" } }' }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "pipeline.threads")
@@ -351,6 +371,7 @@ func TestThreadsLetMessagesOvertake(t *testing.T) {
 }
 
 func TestMaxInFlightLetsBatchesOvertake(t *testing.T) {
+	t.Parallel()
 	var messages []string
 	for i := range 500 {
 		messages = append(messages, fmt.Sprintf("%03d", i))
@@ -372,6 +393,7 @@ func TestMaxInFlightLetsBatchesOvertake(t *testing.T) {
 }
 
 func TestMemoryBufferLosesWhatItHolds(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { $IN } }\nbuffer: { memory: {} }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "")
@@ -385,6 +407,7 @@ func TestMemoryBufferLosesWhatItHolds(t *testing.T) {
 }
 
 func TestSwitchDropsWhatNoCaseTakes(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN } }\noutput:\n  switch:\n    cases:\n      - { check: content() == \"1\", output: { kafka_franz: { $T, failure_strategy: block } } }\n      - { check: content() == \"2\", output: { kafka_franz: { $U, failure_strategy: block } } }\n"
 	r.warned(pipeline, "cases")
@@ -400,6 +423,7 @@ func TestSwitchDropsWhatNoCaseTakes(t *testing.T) {
 }
 
 func TestDedupeDropsWhatKafkaRefused(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "cache_resources: [ { label: seen, memory: {} } ]\ninput: { mqtt: { $IN } }\npipeline: { processors: [ { dedupe: { cache: seen, key: '${! content() }' } } ] }\noutput: { kafka_franz: { $T } }\n"
 	r.warned(pipeline, "")
@@ -413,6 +437,7 @@ func TestDedupeDropsWhatKafkaRefused(t *testing.T) {
 }
 
 func TestDedupeWithACacheThatOutlivesTheProcessLosesMessages(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "cache_resources: [ { label: seen, file: { directory: " + t.TempDir() + " } } ]\ninput: { mqtt: { $IN } }\npipeline: { processors: [ { dedupe: { cache: seen, key: '${! content().length() }' } } ] }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "cache")
@@ -432,6 +457,7 @@ func TestDedupeWithACacheThatOutlivesTheProcessLosesMessages(t *testing.T) {
 }
 
 func TestCleanSessionLosesWhatArrivesMeanwhile(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { urls: [ $URL ], topics: [ a ], client_id: bridge } }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "clean_session")
@@ -453,6 +479,7 @@ func TestCleanSessionLosesWhatArrivesMeanwhile(t *testing.T) {
 }
 
 func TestSessionWithoutAClientIDIsNotFoundAgain(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { urls: [ $URL ], topics: [ a ], clean_session: false } }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "client_id")
@@ -467,6 +494,7 @@ func TestSessionWithoutAClientIDIsNotFoundAgain(t *testing.T) {
 }
 
 func TestNacksThatAreNotReplayedRepeatWhatIsBehindThem(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { $IN, auto_replay_nacks: false } }\noutput: { kafka_franz: { $T } }\n"
 	r.warned(pipeline, "auto_replay_nacks")
@@ -477,6 +505,7 @@ func TestNacksThatAreNotReplayedRepeatWhatIsBehindThem(t *testing.T) {
 }
 
 func TestGroupByChangesTheOrder(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { batched: { child: { mqtt: { $IN } }, policy: { count: 4 } } }\npipeline: { processors: [ { group_by_value: { value: '${! content().number() % 2 }' } } ] }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "")
@@ -488,6 +517,7 @@ func TestGroupByChangesTheOrder(t *testing.T) {
 
 // split is no danger, and so has no warning.
 func TestSplitKeepsTheOrder(t *testing.T) {
+	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { batched: { child: { mqtt: { $IN } }, policy: { count: 6 } } }\npipeline: { processors: [ { split: { size: 2 } } ] }\noutput: { kafka_franz: { $T, failure_strategy: discard } }\n"
 	require.Empty(t, r.lint(pipeline))

@@ -150,7 +150,11 @@ func (f *finder) kindsOf(name string) []string {
 // unknownComponent reports a mapping in which no name is one of a component of
 // the kind that belongs there.
 func (f *finder) unknownComponent(n *node) {
-	kind := f.places[n].spec.Type
+	spec := f.places[n].spec
+	if spec == nil {
+		spec = &fieldSpec{Type: "component"}
+	}
+	kind := spec.Type
 	named := n.keys
 	if explicit := n.member("type"); explicit != nil {
 		named = []*node{explicit}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func newLinter(t *testing.T, opts lint.Options) *lint.Linter {
+func newLinter(t testing.TB, opts lint.Options) *lint.Linter {
 	t.Helper()
 	standIns, err := lint.StandIns(service.GlobalEnvironment())
 	require.NoError(t, err)

@@ -97,6 +97,9 @@ func (f *fieldSpec) item() fieldSpec {
 
 // words are the values that the field takes, if it takes a few words.
 func (f *fieldSpec) words() []string {
+	if f == nil {
+		return nil
+	}
 	words := slices.Clone(f.Options)
 	for _, option := range f.Annotated {
 		words = append(words, option[0])
