@@ -125,6 +125,9 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		TLSCertFile: c.String("tls-cert-file"), TLSKeyFile: c.String("tls-key-file"), Logger: log,
 		// A delete drains, ends what did not, and tries the broker.
 		LongTimeout: 2*c.Duration("drain-timeout") + 30*time.Second,
+		// While connectors drain, so may a delete. The service ends at most five
+		// seconds after that time.
+		ShutdownTimeout: c.Duration("drain-timeout") + time.Second,
 	}
 	if err := listen.Validate(); err != nil {
 		return err

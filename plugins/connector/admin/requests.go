@@ -1,6 +1,9 @@
 package admin
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // requests counts those under way, so that a server that stops can wait for them:
 // http.Server.Close does not.
@@ -31,8 +34,9 @@ func (q *requests) end() {
 	}
 }
 
-// close lets no more begin and waits for those that have. It is called once.
-func (q *requests) close() {
+// close lets no more begin and waits for those that have, for the given time at
+// most. It tells whether all have ended, and is called once.
+func (q *requests) close(patience time.Duration) bool {
 	q.mu.Lock()
 	q.closed = true
 	q.none = make(chan struct{})
@@ -40,5 +44,12 @@ func (q *requests) close() {
 		close(q.none)
 	}
 	q.mu.Unlock()
-	<-q.none
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	select {
+	case <-q.none:
+		return true
+	case <-timeout.C:
+		return false
+	}
 }

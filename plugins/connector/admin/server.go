@@ -112,8 +112,8 @@ func (s *Server) Addr() net.Addr {
 	return s.listener.Addr()
 }
 
-// Serve answers requests until ctx ends, then lets those under way finish and
-// returns nil. It listens first where Listen was not called. It is called once.
+// Serve answers requests until ctx ends, then lets those under way finish, for
+// ShutdownTimeout and two seconds at most, and returns nil. It listens first where Listen was not called. It is called once.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.stop()
 	if s.listener == nil {
@@ -155,7 +155,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	}
 	// Handlers go on after Close, and whoever called Serve closes the manager next.
-	s.requests.close()
+	if !s.requests.close(lastTime) {
+		s.log.Error("An admin request does not end: the service ends without it")
+	}
 	<-ended
 	if err != nil {
 		return fmt.Errorf("stopping the admin API: %w", err)

@@ -134,6 +134,29 @@ func TestStoppingEndsARequestThatDoesNotFinish(t *testing.T) {
 	assert.Contains(t, <-answered, `"code":100,"data":"","error":"the service is stopping, and this may be unfinished: context canceled"`)
 }
 
+// Nothing can end a handler that does not look at its context.
+func TestStoppingIsBounded(t *testing.T) {
+	m := newMemory()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	m.during = func(context.Context) error {
+		close(entered)
+		<-leave
+		return nil
+	}
+	s, stop := serving(t, m, Options{ShutdownTimeout: time.Millisecond})
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		_, _, _ = post(newClient(t), "http://"+s.Addr().String()+PathCreate, definitionOf("c", plainConfig))
+	}()
+	<-entered
+	began := time.Now()
+	require.NoError(t, stop())
+	assert.Less(t, time.Since(began), 2*lastTime+5*time.Second)
+	close(leave)
+	<-answered
+}
+
 func errorText(err error) string {
 	if err == nil {
 		return ""
