@@ -103,7 +103,9 @@ func TestSIGTERMEndsTheServiceInTimeWhateverIsInFlight(t *testing.T) {
 	p := program.Start(t, address, "serve", "--store", t.TempDir(), "--listen", address,
 		"--mqtt-url", "tcp://"+mqtt.address, "--drain-timeout", drain.String())
 	p.WaitReady()
-	config := func(kafka, more string) string { return fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"out"%s}`, kafka, more) }
+	config := func(kafka, more string) string {
+		return fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"out"%s}`, kafka, more)
+	}
 	createConnector(t, p, "carries", config(kafka.Addr(), ""))
 	createConnector(t, p, "silent kafka", config(silent.address, ""))
 	createConnector(t, p, "silent broker", config(kafka.Addr(), fmt.Sprintf(`,"urls":["tcp://%s"]`, silent.address)))
