@@ -70,6 +70,10 @@ func serveFlags() []ucli.Flag {
 			Name: "drain-timeout", Value: 20 * time.Second, EnvVars: []string{serveVariable("drain-timeout")},
 			Usage: "let a connector that stops finish what is in flight for this `TIME`",
 		},
+		&ucli.DurationFlag{
+			Name: "trial-time", Value: 10 * time.Second, EnvVars: []string{serveVariable("trial-time")},
+			Usage: "after several ends of the process soon after its start, let connectors run for this `TIME` before others start",
+		},
 		text("memory-limit", "", "keep the process's memory below `SIZE`, 400MiB for example, as GOMEMLIMIT does; nine tenths of the cgroup's limit unless set"),
 		text("api-token-file", "", "want the token in this `FILE` of every request"),
 		&ucli.BoolFlag{
@@ -137,10 +141,14 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		return err
 	}
 	defer func() { _ = definitions.Close() }() // the process ends with it
+	trace, err := supervisor.LastCrash(definitions)
+	if err != nil {
+		log.Warn("The next start may not know how this one ended", "error", err)
+	}
 	connectors, err := supervisor.New(supervisor.Options{
 		Environment: env, Store: definitions, MQTT: settings,
 		ClientIDPrefix: c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
-		SecretsDir: c.String("secrets-dir"), Logger: log,
+		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
 	})
 	if err != nil {
 		return err

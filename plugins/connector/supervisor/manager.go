@@ -100,6 +100,9 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how conn
 	// From here on it is done, whether or not the caller waits.
 	_ = s.stopRun(e) // what goes on is told by Warnings
 	given, err := s.replace(e, c, side, how)
+	if err == nil {
+		s.logJournal(s.journal.Release(c.Name)) // the new definition may be at fault no more
+	}
 	s.mu.Lock()
 	s.startLocked(e)
 	s.mu.Unlock()
@@ -280,6 +283,9 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 	}
 	if err := s.reread(e); err != nil {
 		return fmt.Errorf("%s %q: %w", doing, name, err)
+	}
+	if status == "" {
+		s.logJournal(s.journal.Release(name))
 	}
 	s.mu.Lock()
 	failed := e.failed != nil

@@ -39,7 +39,7 @@ func (s *Supervisor) status(e *entry) connector.Status {
 		status.Reason = fmt.Sprintf("failed since %s: %s", failed.since.Format(time.DateTime), failed.why)
 	case r == nil:
 		status.State = connector.Waiting
-		status.Waits = []connector.Wait{{For: connector.NeedStart, Since: time.Now(), Why: "it is being started or stopped"}}
+		status.Waits = []connector.Wait{s.whyNotStarted()}
 	default:
 		if status.Waits = r.look(); len(status.Waits) == 0 {
 			status.State = connector.Running

@@ -19,6 +19,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/probation"
 	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
@@ -43,7 +44,12 @@ type Options struct {
 	// SecretsDir is where files that a definition names are taken from; without it
 	// a definition can name none.
 	SecretsDir string
-	Logger     *slog.Logger
+	// LastCrash is what the runtime wrote when it ended the last run on this store.
+	LastCrash string
+	// Trial is how long a connector that may end the process runs before the next
+	// does; 10 s unless set.
+	Trial  time.Duration
+	Logger *slog.Logger
 }
 
 // Supervisor is the connector.Manager of the service.
@@ -60,7 +66,8 @@ type Supervisor struct {
 	sessions   *session.Owner
 	calm       // tests are less patient
 
-	health storeHealth
+	health  storeHealth
+	journal *probation.Journal
 
 	watching sync.WaitGroup
 	halt     context.CancelFunc
@@ -68,6 +75,7 @@ type Supervisor struct {
 
 	mu      sync.Mutex
 	closed  bool
+	began   bool // Start was called
 	ids     int
 	entries map[string]*entry
 	// survivors are streams that were stopped and did not end.
@@ -134,6 +142,8 @@ func New(opts Options) (*Supervisor, error) {
 	if err := mqtt.RegisterGated(s.env, s.sessions); err != nil {
 		return nil, err
 	}
+	s.journal, err = probation.Open(s.store.Note("starts.json"), opts.Trial)
+	s.logJournal(err)
 	spec := service.NewConfigSpec().Field(service.NewIntField(exporterField))
 	err = s.env.RegisterMetricsExporter(exporterName, spec, func(conf *service.ParsedConfig, _ *service.Logger) (service.MetricsExporter, error) {
 		id, err := conf.FieldInt(exporterField)
@@ -197,11 +207,9 @@ func (s *Supervisor) Start() error {
 		e.unsettled.Store(len(d.HandOver) > 0) // nobody knows
 		// That it cannot be read is told by the sessions' owner.
 		e.side, _ = s.sideOf(d.Connector)
-		if !paused(d) {
-			e.run = s.startRun(e, d)
-		}
 	}
 	s.mu.Unlock()
+	s.begin()
 	s.watching.Go(s.watch)
 	s.watching.Go(func() { s.sessions.Sweep(s.halted) })
 	return nil
@@ -310,6 +318,12 @@ func (s *Supervisor) Close() error {
 	case <-timeout.C:
 		s.log.Error("An operation does not end: the service ends without it")
 	}
+	s.mu.Lock()
+	began := s.began
+	s.mu.Unlock()
+	if began {
+		s.logJournal(s.journal.Stop())
+	}
 	err := s.files.Close()
 	if left := s.Warnings(); len(left) > 0 {
 		err = errors.Join(err, errors.New("stopping the connectors: "+strings.Join(left, ", ")))
@@ -357,14 +371,6 @@ func (s *Supervisor) stopRun(e *entry) error {
 	e.run, e.failed = nil, nil
 	s.mu.Unlock()
 	return err
-}
-
-// startLocked starts a connector that is not paused, unless the service ends.
-func (s *Supervisor) startLocked(e *entry) {
-	if e.run == nil && e.unread == nil && !s.closed && !paused(e.definition) {
-		e.failed = nil
-		e.run = s.startRun(e, e.definition)
-	}
 }
 
 var errClosed = errors.New("the service is stopping")

@@ -1,0 +1,393 @@
+// Package probation finds the connector that ends the process.
+//
+// A panic of our own code ends one connector. What the runtime cannot recover from
+// (a stack overflow, memory that runs out, a panic in a goroutine of a library) ends
+// the process, and the next start would end the same way. So a journal on disk tells
+// the next start how the last run ended. After a few deaths within a minute of a
+// start, connectors start in groups, each on trial for some seconds. A group that the
+// process dies with is halved in the next run, until one connector is left. It is
+// convicted only by a proof: it runs alone, and the process dies; nothing runs, and
+// the process lives; it runs alone again, and the process dies again. A kill from
+// outside does not care what runs, so it fails the proof.
+package probation
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Points are what a death counts for. A death that leaves a trace was the runtime's
+// end; one without may be a kill from outside, or the kernel's for want of memory.
+const (
+	tracedDeath   = 4
+	silentDeath   = 1
+	searchFrom    = 8 // two deaths with a trace, or eight without
+	tracedStrike  = 4
+	silentStrike  = 2
+	convictFrom   = 8 // two proofs with a trace, or four without
+	firstTrial    = 10 * time.Second
+	longestTrial  = time.Minute
+	version       = 1
+	outsideCredit = -40 // a search that found a kill from outside is not begun again soon
+)
+
+// SettleAfter is how long a run must last to count as one that works.
+const SettleAfter = time.Minute
+
+// File keeps the journal. Write returns once the data outlives the process.
+type File interface {
+	Read() ([]byte, error) // nothing where there is none
+	Write(data []byte) error
+}
+
+// Verdict is why a connector is held back.
+type Verdict struct {
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
+}
+
+// Trial is what runs next. Alone means that nothing else may run.
+type Trial struct {
+	Names []string
+	Alone bool
+	For   time.Duration
+}
+
+// Journal tells the next run how this one went. Its methods may be called from any
+// goroutine.
+type Journal struct {
+	file File
+	unit time.Duration // of trials: firstTrial but for tests
+
+	mu    sync.Mutex
+	names []string // that should run and are not held back
+	state state
+}
+
+// state is the journal on disk.
+type state struct {
+	Version int `json:"version"`
+	// Running is false after a clean stop, Settled true after SettleAfter.
+	Running bool `json:"running"`
+	Settled bool `json:"settled"`
+	Score   int  `json:"score"` // of deaths in a row, soon after a start
+
+	Search      *search            `json:"search,omitempty"`
+	Quarantined map[string]Verdict `json:"quarantined,omitempty"`
+}
+
+// search looks for the connectors at fault.
+type search struct {
+	Suspects []string      `json:"suspects"` // not known to be harmless, the likeliest first
+	Within   int           `json:"within"`   // so many of the first are known to hold one at fault
+	Size     int           `json:"size"`     // how many are tried at once
+	For      time.Duration `json:"for"`      // how long
+	Trial    []string      `json:"trial"`    // what is being tried, in the order of starts
+
+	// The proof against one.
+	Accused string `json:"accused,omitempty"`
+	Strikes int    `json:"strikes,omitempty"`
+	Control bool   `json:"control,omitempty"` // nothing must run next
+	Alone   bool   `json:"alone,omitempty"`   // the trial is part of the proof
+}
+
+// Open reads the journal. unit is how long a trial takes, ten seconds unless set.
+// The error says that the journal cannot be read; it begins anew then.
+func Open(file File, unit time.Duration) (*Journal, error) {
+	if unit <= 0 {
+		unit = firstTrial
+	}
+	j := &Journal{file: file, unit: unit}
+	data, err := file.Read()
+	if err == nil && len(data) > 0 {
+		err = json.Unmarshal(data, &j.state)
+	}
+	if err == nil && len(data) > 0 && j.state.Version != version {
+		err = fmt.Errorf("it is of version %d, and this program knows version %d", j.state.Version, version)
+	}
+	if err != nil {
+		j.state = state{}
+		err = fmt.Errorf("reading the journal of starts: %w", err)
+	}
+	return j, err
+}
+
+// Begin takes note of a start of connectors that should run. trace is what the
+// runtime wrote when it ended the last run, empty where it wrote nothing. It returns
+// what a person should know.
+func (j *Journal) Begin(names []string, trace string) (note string, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := &j.state
+	died := s.Running && !s.Settled
+	maps.DeleteFunc(s.Quarantined, func(name string, _ Verdict) bool { return !slices.Contains(names, name) })
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, held := s.Quarantined[name]; return held })
+	traced := trace != "" && !strings.HasPrefix(trace, "SIG") // such a signal came from outside
+	switch {
+	case !died:
+		s.Score, s.Search = 0, nil
+	case s.Search != nil:
+		note = s.judge(names, traced, fault(trace), j.unit)
+	default:
+		s.Score += points(traced, tracedDeath, silentDeath)
+		if s.Score >= searchFrom && len(names) > 0 {
+			s.Search = &search{Suspects: names, Size: half(len(names)), For: j.unit}
+			note = fmt.Sprintf("the last runs ended within %s of their start: connectors start in groups until the one at fault is found", SettleAfter)
+		}
+	}
+	j.names = slices.DeleteFunc(names, func(name string) bool { _, held := s.Quarantined[name]; return held })
+	if s.Search != nil {
+		s.Search.keep(j.names)
+	}
+	s.Version, s.Running, s.Settled = version, true, false
+	return note, j.saveLocked()
+}
+
+func points(traced bool, with, without int) int {
+	if traced {
+		return with
+	}
+	return without
+}
+
+func half(n int) int { return max(1, (n+1)/2) }
+
+// fault names what ended the process. What the runtime writes has the text of a panic,
+// but not that of its own fatal errors: their place tells them.
+func fault(trace string) string {
+	if trace == "" {
+		return "it was killed, as the kernel does where memory runs out"
+	}
+	for line := range strings.Lines(trace) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "panic: ") {
+			if len(line) > 200 {
+				line = line[:200] + "…"
+			}
+			return line
+		}
+	}
+	for _, known := range []struct{ place, fault string }{
+		{"runtime.newstack(", "stack overflow"},
+		{"runtime.sysMap", "out of memory"},
+		{"runtime.(*mheap)", "out of memory"},
+		{"maps.fatal(", "concurrent use of a map"},
+	} {
+		if strings.Contains(trace, known.place) {
+			return "fatal error: " + known.fault
+		}
+	}
+	return "a fatal error of the runtime"
+}
+
+// judge learns from the death of a run that searched.
+func (s *state) judge(names []string, traced bool, why string, unit time.Duration) (note string) {
+	q := s.Search
+	switch {
+	case q.Accused != "" && q.Control:
+		// Nothing ran. Whatever ends the process, it is no connector.
+		if q.Alone {
+			s.Search, s.Score = nil, outsideCredit
+			return "the process ended while no connector ran, so none is at fault: look for what kills it; all connectors start"
+		}
+	case q.Accused != "" && q.Alone:
+		q.Strikes += points(traced, tracedStrike, silentStrike)
+		if q.Strikes < convictFrom {
+			q.Control, q.Alone = true, false
+			break
+		}
+		name := q.Accused
+		if s.Quarantined == nil {
+			s.Quarantined = make(map[string]Verdict)
+		}
+		s.Quarantined[name] = Verdict{Since: time.Now(), Why: why}
+		q.acquit(name)
+		q.Within, q.Size = 0, max(1, len(q.Suspects)) // there may be no other
+		note = fmt.Sprintf("connector %q ended the process whenever it ran alone, and is held back: %s", name, why)
+	case q.Accused != "": // it was about to run alone
+	case len(q.Trial) > 1:
+		// What was started last is the likeliest.
+		likely := slices.Clone(q.Trial)
+		slices.Reverse(likely)
+		q.Suspects = append(likely, slices.DeleteFunc(q.Suspects, func(name string) bool { return slices.Contains(likely, name) })...)
+		q.Within, q.Size = len(likely), half(len(likely))
+	case len(q.Trial) == 1:
+		q.Accused = q.Trial[0]
+	case len(q.Suspects) == 0:
+		q.again(names, unit) // all had passed, and it took longer
+	}
+	q.Trial = nil
+	return note
+}
+
+// keep drops suspects that are there no more.
+func (q *search) keep(names []string) {
+	q.Suspects = slices.DeleteFunc(q.Suspects, func(name string) bool { return !slices.Contains(names, name) })
+	if q.Accused != "" && !slices.Contains(names, q.Accused) {
+		q.acquit(q.Accused)
+	}
+}
+
+// again suspects all, and gives them more time to show it: somebody who had passed
+// has ended the process later. It is false where the time is the longest already.
+func (q *search) again(names []string, unit time.Duration) bool {
+	longest := longestTrial / firstTrial * unit
+	longer := q.For < longest
+	q.Suspects, q.Within, q.Size = names, 0, half(len(names))
+	q.For = min(2*q.For, longest)
+	return longer
+}
+
+// acquit ends the proof against a connector, whatever its result.
+func (q *search) acquit(name string) {
+	q.Suspects = slices.DeleteFunc(q.Suspects, func(other string) bool { return other == name })
+	if q.Accused == name {
+		q.Accused, q.Strikes, q.Control, q.Alone = "", 0, false, false
+	}
+}
+
+// Searching tells whether connectors must not simply start.
+func (j *Journal) Searching() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.Search != nil
+}
+
+// Suspected tells whether a connector may be the one at fault: it starts by a trial.
+func (j *Journal) Suspected(name string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.Search != nil && slices.Contains(j.state.Search.Suspects, name)
+}
+
+// Next is the next trial; ok is false when there is none left. Of its names, Started
+// is to be called before each is.
+func (j *Journal) Next() (next Trial, ok bool, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	q := j.state.Search
+	if q == nil {
+		return Trial{}, false, nil
+	}
+	q.Trial = nil
+	next.For = q.For
+	switch {
+	case q.Accused != "":
+		q.Alone, next.Alone = true, true
+		if !q.Control {
+			next.Names = []string{q.Accused}
+		}
+	case len(q.Suspects) > 0:
+		next.Names = slices.Clone(q.Suspects[:min(q.Size, len(q.Suspects))])
+	default:
+		return Trial{}, false, j.saveLocked()
+	}
+	return next, true, j.saveLocked()
+}
+
+// Started notes that a connector is about to start, by the trial or for another
+// reason. What runs while another is to run alone spoils the proof.
+func (j *Journal) Started(name string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	q := j.state.Search
+	if q == nil {
+		return nil
+	}
+	if q.Alone && name != q.Accused || q.Control {
+		q.Alone = false
+	}
+	if !slices.Contains(q.Trial, name) {
+		q.Trial = append(q.Trial, name)
+	}
+	return j.saveLocked()
+}
+
+// Survived notes that the trial is over and the process lives.
+func (j *Journal) Survived() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	q := j.state.Search
+	switch {
+	case q == nil:
+		return nil
+	case q.Control:
+		q.Control = false
+	case q.Accused != "":
+		// It was another that has ended the process. Most likely that one had passed.
+		name, rest := q.Accused, q.Suspects
+		q.acquit(name)
+		if !q.again(slices.Clone(j.names), j.unit) {
+			q.Suspects, q.Size = slices.DeleteFunc(rest, func(other string) bool { return other == name }), 1
+		}
+	default:
+		for _, name := range q.Trial {
+			q.acquit(name)
+		}
+		blamed := q.Within > 0
+		switch q.Within = max(0, q.Within-len(q.Trial)); {
+		case q.Within > 0:
+			q.Size = half(q.Within)
+		case !blamed:
+			q.Size *= 2
+		default:
+			// Of those that had died together, all have passed.
+			rest := q.Suspects
+			if !q.again(slices.Clone(j.names), j.unit) {
+				q.Suspects = rest
+			}
+		}
+	}
+	q.Trial, q.Alone = nil, false
+	return j.saveLocked()
+}
+
+// Settle notes that the run has lasted: a death from here on begins no search.
+func (j *Journal) Settle() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Settled, j.state.Score, j.state.Search = true, 0, nil
+	return j.saveLocked()
+}
+
+// Stop notes a clean stop.
+func (j *Journal) Stop() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Running, j.state.Score, j.state.Search = false, 0, nil
+	return j.saveLocked()
+}
+
+// Held is why a connector is held back, if it is.
+func (j *Journal) Held(name string) (Verdict, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	v, held := j.state.Quarantined[name]
+	return v, held
+}
+
+// Release lets a connector start again.
+func (j *Journal) Release(name string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, held := j.state.Quarantined[name]; !held {
+		return nil
+	}
+	delete(j.state.Quarantined, name)
+	return j.saveLocked()
+}
+
+func (j *Journal) saveLocked() error {
+	data, err := json.MarshalIndent(j.state, "", "  ")
+	if err == nil {
+		err = j.file.Write(append(data, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("writing the journal of starts: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package supervisor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/probation"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+)
+
+// What the runtime cannot recover from ends the process. These find out which
+// connector does that, over several starts, and hold it back; package probation has
+// the rules.
+
+// startGap is the time between the starts of connectors on trial: one that ends the
+// process at once is known to be the one that was started last.
+const startGap = 20 * time.Millisecond
+
+// LastCrash keeps what the runtime writes when it ends the process, and returns what
+// it wrote when it ended the last one, empty where it wrote nothing. It holds for the
+// whole process.
+func LastCrash(s *store.Store) (trace string, err error) {
+	now, last := s.Note("crash.log").Path(), s.Note("crash-last.log").Path()
+	if file, err := os.Open(now); err == nil {
+		text, err := io.ReadAll(io.LimitReader(file, 64<<10))
+		if closed := file.Close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading how the last run ended: %w", err)
+		}
+		if trace = string(text); trace != "" {
+			if err := os.Rename(now, last); err != nil {
+				return trace, fmt.Errorf("keeping how the last run ended: %w", err)
+			}
+		}
+	}
+	file, err := os.OpenFile(now, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err == nil {
+		err = debug.SetCrashOutput(file, debug.CrashOptions{})
+		if closed := file.Close(); err == nil { // the runtime has a descriptor of its own
+			err = closed
+		}
+	}
+	if err != nil {
+		return trace, fmt.Errorf("preparing to keep how this run ends: %w", err)
+	}
+	return trace, nil
+}
+
+// begin starts the connectors of the store, all at once or by trials.
+func (s *Supervisor) begin() {
+	var names []string
+	for _, e := range s.list() {
+		if s.mayRun(e) {
+			names = append(names, s.nameOf(e))
+		}
+	}
+	trace := s.opts.LastCrash
+	if trace != "" {
+		s.log.Error("The last run was ended by the runtime: report it with this trace", "trace", s.store.Note("crash-last.log").Path())
+	}
+	note, err := s.journal.Begin(names, trace)
+	s.logJournal(err)
+	if note != "" {
+		s.log.Error("Looking for the connector that ends the process: " + note)
+	}
+	s.mu.Lock()
+	s.began = true
+	s.mu.Unlock()
+	s.startWhere(func(name string) bool { _, held := s.journal.Held(name); return held }, 0) // and tell so
+	if s.journal.Searching() {
+		s.watching.Go(s.search)
+		return
+	}
+	s.startWhere(func(string) bool { return true }, 0)
+	s.watching.Go(s.settle)
+}
+
+func (s *Supervisor) mayRun(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.unread == nil && !paused(e.definition)
+}
+
+// logJournal tells that the journal could not be written: the service works without.
+func (s *Supervisor) logJournal(err error) {
+	if err != nil {
+		s.log.Warn("The next start may not know how this one went", "error", err)
+	}
+}
+
+// search starts connectors group by group, each only if the process has outlived the
+// group before.
+func (s *Supervisor) search() {
+	for {
+		trial, ok, err := s.journal.Next()
+		s.logJournal(err)
+		if !ok {
+			break
+		}
+		if !trial.Alone {
+			s.startWhere(func(name string) bool { return !s.journal.Suspected(name) }, 0)
+		}
+		s.log.Info("Connectors are on trial, for the last runs ended early", "connectors", trial.Names, "alone", trial.Alone, "for", trial.For)
+		s.startWhere(func(name string) bool { return slices.Contains(trial.Names, name) }, startGap)
+		if !s.sleep(trial.For) {
+			return
+		}
+		s.logJournal(s.journal.Survived())
+	}
+	s.startWhere(func(string) bool { return true }, 0)
+	s.settle()
+}
+
+// settle notes after a while that this run works.
+func (s *Supervisor) settle() {
+	if s.sleep(probation.SettleAfter) {
+		s.logJournal(s.journal.Settle())
+	}
+}
+
+// sleep is false when the service ends meanwhile.
+func (s *Supervisor) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.halted.Done():
+		return false
+	}
+}
+
+// startWhere starts the connectors of some names that are to run and do not yet.
+func (s *Supervisor) startWhere(is func(name string) bool, gap time.Duration) {
+	for _, e := range s.list() {
+		name := s.nameOf(e)
+		if !is(name) {
+			continue
+		}
+		unlock, err := s.operations.lock(s.halted, name)
+		if err != nil {
+			return // the service ends
+		}
+		s.mu.Lock()
+		started := false
+		if s.entries[name] == e {
+			started = s.startLocked(e)
+		}
+		s.mu.Unlock()
+		unlock()
+		if started && gap > 0 && !s.sleep(gap) {
+			return
+		}
+	}
+}
+
+// startLocked starts a connector that is to run, does not yet, and is not held back.
+func (s *Supervisor) startLocked(e *entry) (started bool) {
+	if e.run != nil || e.unread != nil || s.closed || paused(e.definition) {
+		return false
+	}
+	name := e.definition.Connector.Name
+	if v, held := s.journal.Held(name); held {
+		e.failed = &failure{v.Since, "quarantined, for it ended the process whenever it ran alone: " + v.Why + "; resume or update tries it again"}
+		return false
+	}
+	s.logJournal(s.journal.Started(name))
+	e.failed = nil
+	e.run = s.startRun(e, e.definition)
+	return true
+}
+
+// whyNotStarted is what a connector without a run waits for.
+func (s *Supervisor) whyNotStarted() connector.Wait {
+	w := connector.Wait{For: connector.NeedStart, Since: time.Now(), Why: "it is being started or stopped"}
+	if s.journal.Searching() {
+		w.Why = "the last runs of the service ended soon after their start: connectors start in groups until the one at fault is found"
+	}
+	return w
+}
