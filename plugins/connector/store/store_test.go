@@ -44,8 +44,8 @@ func TestDefinitionsOutliveTheStore(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	s := open(t, dir)
 	names := []string{
-		"plain-1_x", "Plain-1_x", "with space", "../../etc/passwd", "a/b", ".", "..", "ü", "日本語", "a.json", "x\x00y", "CON",
-		strings.Repeat("x", 128), strings.Repeat("é", 128), strings.Repeat("é", 127) + "e", "~", "a\nb",
+		"plain-1_x", "Plain-1_x", "with space", "../../etc/passwd", "a/b", ".", "..", "ü", "日本語", "a.json", "CON",
+		strings.Repeat("x", 128), strings.Repeat("é", 128), strings.Repeat("é", 127) + "e", "~",
 	}
 	for _, name := range names {
 		require.NoError(t, s.Put(Definition{Connector: conn(t, name, "before")}))
