@@ -94,7 +94,7 @@ func Parse(data []byte) (Connector, error) {
 
 	r := reader{fields: fields}
 	c := Connector{
-		Name:        r.name("connector_name", maxName),
+		Name:        r.text("connector_name", 1, maxName),
 		ClusterName: r.optionalText("cluster_name"),
 		Tenant:      r.optionalText("tenant"),
 		Status:      r.optionalText("status"),

@@ -87,7 +87,6 @@ func TestParseAccepts(t *testing.T) {
 		"the longest name":               strings.Replace(withKafka(""), `"c"`, `"`+strings.Repeat("é", 128)+`"`, 1),
 		"every setting at its least":     withKafka(`"key":"","compression_type":"none","batch_size":1,"linger_ms":0,"acks":"0","retries":1,"message_timeout_ms":1000,"cleanup_timeout_secs":0`),
 		"every setting at its most":      withKafka(`"key":"k","compression_type":"zstd","batch_size":1048576,"linger_ms":60000,"acks":"-1","retries":100,"message_timeout_ms":300000,"cleanup_timeout_secs":300`),
-		"a name of joined letters":       strings.Replace(withKafka(""), `"c"`, "\"\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f52c\"", 1),
 		"broker_id as a number":          strings.TrimSuffix(withKafka(""), "}") + `,"broker_id":1}`,
 	} {
 		_, err := Parse([]byte(given))
@@ -113,11 +112,6 @@ func TestParseRefuses(t *testing.T) {
 		{"a null name", `{"connector_name":null}`, "connector_name: missing"},
 		{"an empty name", strings.Replace(withKafka(""), `"c"`, `""`, 1), "connector_name: empty"},
 		{"a long name", strings.Replace(withKafka(""), `"c"`, `"`+strings.Repeat("é", 129)+`"`, 1), "connector_name: 129 characters long: at most 128"},
-		{"a name with a control", strings.Replace(withKafka(""), `"c"`, `"a\u001b[31m"`, 1), `connector_name: "a\x1b[31m" holds U+001B, which a terminal does not show`},
-		{"a name of two lines", strings.Replace(withKafka(""), `"c"`, `"a\u2028b"`, 1), `connector_name: "a\u2028b" holds U+2028`},
-		{"a name written backwards", strings.Replace(withKafka(""), `"c"`, `"a\u202eb"`, 1), `connector_name: "a\u202eb" holds U+202E`},
-		{"a name with an isolate", strings.Replace(withKafka(""), `"c"`, `"a\u2066b"`, 1), `connector_name: "a\u2066b" holds U+2066`},
-		{"a name that looks like another", strings.Replace(withKafka(""), `"c"`, `"c\u200b"`, 1), `connector_name: "c\u200b" holds U+200B`},
 		{"a name of another type", strings.Replace(withKafka(""), `"c"`, `7`, 1), "connector_name: a number: it must be a string"},
 		{"no type", `{"connector_name":"c"}`, "connector_type: missing"},
 		{"another type", strings.Replace(withKafka(""), `"kafka"`, `"mysql"`, 1), `connector_type: "mysql" is not supported: it must be kafka`},

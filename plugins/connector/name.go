@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Hidden tells a character that a terminal does not show, or by which it shows
@@ -13,11 +15,13 @@ func Hidden(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != nonJoiner && r != joiner
 }
 
-// name is a text that people see: two that look alike are alike.
-func (r *reader) name(field string, most int) string {
-	text := r.text(field, 1, most)
-	if i := strings.IndexFunc(text, Hidden); i >= 0 {
-		r.fail(field, "%q holds %U, which a terminal does not show: leave it out", text, []rune(text[i:])[0])
+// CheckName refuses the name of a new connector that a terminal does not show as
+// it is: two names that look alike shall be alike. A name that is stored already
+// stays, since its connector runs.
+func CheckName(name string) error {
+	if i := strings.IndexFunc(name, Hidden); i >= 0 {
+		hidden, _ := utf8.DecodeRuneInString(name[i:])
+		return fmt.Errorf("connector_name: %q holds %U, which a terminal does not show: leave it out", name, hidden)
 	}
-	return text
+	return nil
 }

@@ -4,8 +4,8 @@
 # relies on something of a developer's machine fails here.
 #
 # The room is stricter than a new machine: there is no network but loopback, no
-# IPv6, no /etc/hosts, no HOME, no name for the user, an unusual time zone, and only
-# the checkout, /tmp and Go's build cache can be written to.
+# IPv6, no HOME, no name for the user, an unusual time zone, and only the checkout,
+# /tmp and Go's build cache can be written to.
 #
 # Mounts and processes are in namespaces of their own, which the kernel removes with
 # their first process, however that ends.
@@ -19,9 +19,8 @@ SUITE=bookworm
 PACKAGES=make,git,ca-certificates,bash
 USER_ID=12345 # in no /etc/passwd
 DIR=$top/bin/cleanroom
-# Another list of packages gets another root.
-ROOT=$DIR/root-$(sha256sum <<<"$SUITE $PACKAGES" | cut -c1-12)
-RUN=$DIR/run
+# Another script gets another root.
+ROOT=$DIR/root-$(sha256sum <"${BASH_SOURCE[0]}" | cut -c1-12)
 GO_CACHE=$DIR/go-build
 # Where in the module cache Go writes what it finds out about the version of the
 # checkout that it builds.
@@ -69,7 +68,8 @@ prepare() {
     rm -rf "$new"
     die "building a Debian root failed"
   fi
-  rm -f "$new/etc/hosts"
+  # A machine has this line; tests of "localhost" need it.
+  echo 127.0.0.1 localhost >"$new/etc/hosts"
   mkdir -p "$new"/{checkout,cache/build,cache/mod,usr/local/go}
   mv -T "$new" "$ROOT"
 }
@@ -106,6 +106,9 @@ fi
 mkdir -p "$DIR"
 exec 9>"$DIR/lock"
 flock -n 9 || die "another run is at work in $DIR"
+# Not below bin/, where Go's tools look for packages.
+RUN=$(mktemp -d "${TMPDIR:-/tmp}/robustmq-connect-cleanroom.XXXXXX")
+export RUN
 cleanup() {
   local code=$?
   trap - EXIT
@@ -118,7 +121,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 start=$SECONDS
-rm -rf "$RUN"
 mkdir -p "$RUN"/{room,tmp,versions} "$GO_CACHE"
 prepare
 git clone --quiet --no-hardlinks "$top" "$RUN/checkout"

@@ -14,6 +14,9 @@ import (
 
 // Create implements connector.Manager.
 func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how connector.CreateOptions) ([]string, error) {
+	if err := connector.CheckName(c.Name); err != nil {
+		return nil, err
+	}
 	c, err := connector.KeepSecrets(c, connector.Connector{}) // refuses ***
 	if err != nil {
 		return nil, err

@@ -206,3 +206,12 @@ func TestFindingsAreErrorsOfTheDefinitionsFields(t *testing.T) {
 		require.Equal(t, &connector.InvalidError{Field: test.want, Why: "urls: is wrong"}, err)
 	}
 }
+
+func TestCreateRefusesANameThatIsNotShownAsItIs(t *testing.T) {
+	r := newRig(t)
+	c := r.conn("c", "in/#", "out", "")
+	c.Name = "c\u202e"
+	_, err := r.Create(t.Context(), c, connector.CreateOptions{})
+	require.EqualError(t, err, `connector_name: "c\u202e" holds U+202E, which a terminal does not show: leave it out`)
+	assert.Empty(t, r.List())
+}
