@@ -35,7 +35,10 @@ type broker struct {
 	// subscribed says that the session has all filters. The reading goroutine of
 	// a connection sets it.
 	subscribed atomic.Bool
-	qos2       *qos2
+	// unsure says that the broker may have begun a new session without our
+	// knowing: it got a CONNECT whose CONNACK did not arrive.
+	unsure bool
+	qos2   *qos2
 }
 
 func newConnector(conf *config, log logger) *connector {
@@ -119,15 +122,15 @@ func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
 	return s, nil
 }
 
-// resume tells whether the connection goes on with the session of an earlier one
-// at the same URL.
+// resume decides whether the connection goes on with the session of an earlier one
+// at the same URL. Where that is not sure it does not: a message is rather repeated
+// than lost.
 func (c *connector) resume(s *session) {
 	b := s.broker
-	if !s.connack.sessionPresent {
+	if !s.connack.sessionPresent || b.unsure || b.generation == 0 {
 		b.qos2.clear()
 		b.subscribed.Store(false)
-	}
-	if !s.connack.sessionPresent || b.generation == 0 {
+		b.unsure = false
 		c.generation++
 		b.generation = c.generation
 	}
@@ -190,11 +193,11 @@ func (c *connector) open(ctx context.Context, u *url.URL) (*session, error) {
 		}
 		return nil, fmt.Errorf("%w, and on MQTT 3.1.1: %w", err, old)
 	}
-	how := "on this connection"
+	how := "on this connection, without the properties of MQTT 5, and tries MQTT 5 again on the next. If the broker does not speak it, set protocol_version: 3.1.1"
 	if b.only3 {
-		how = "with it from now on"
+		how = "with it from now on, without the properties of MQTT 5"
 	}
-	c.warn("The broker at %s %s on MQTT 5: this input speaks MQTT 3.1.1 %s, without the properties of MQTT 5", u.Redacted(), other.how, how)
+	c.warn("The broker at %s %s on MQTT 5: this input speaks MQTT 3.1.1 %s", u.Redacted(), other.how, how)
 	return s, nil
 }
 
@@ -211,9 +214,21 @@ func (c *connector) openAs(ctx context.Context, u *url.URL, v5 bool, patience ti
 	ack, err := greet(ctx, conn, in, c.conf.hello(u, id, v5), v5, patience)
 	if err != nil {
 		_ = conn.Close() // the first error is the one to tell
+		if !answeredByRefusal(err) {
+			c.broker(u).unsure = true
+		}
 		return nil, err
 	}
 	return newSession(c.conf, c.log, c.broker(u), u.Redacted(), v5, conn, in, ack), nil
+}
+
+// answeredByRefusal reports whether the broker has answered a CONNECT by a refusal.
+func answeredByRefusal(err error) bool {
+	var other *otherVersionError
+	if errors.As(err, &other) {
+		return other.explicit
+	}
+	return errors.As(err, new(*reasonError)) || errors.As(err, new(*unknownCodeError))
 }
 
 // stubborn reports whether retrying soon cannot help.

@@ -117,7 +117,7 @@ func parseConnack(body []byte, v5 bool) (*connack, error) {
 		}
 		return nil, refused
 	case code != 0:
-		return nil, unknownCode(code)
+		return nil, &unknownCodeError{code}
 	case err != nil:
 		return nil, fmt.Errorf("malformed CONNACK: %w", err)
 	}
@@ -149,11 +149,14 @@ func parseOldConnack(flags, code byte, v5 bool) (*connack, error) {
 	if code >= 0x80 { // a broker of MQTT 5 that answers in its own words
 		return nil, &reasonError{code: code}
 	}
-	return nil, unknownCode(code)
+	return nil, &unknownCodeError{code}
 }
 
-func unknownCode(code byte) error {
-	return fmt.Errorf("the broker refused the connection with the unknown return code %d", code)
+// unknownCodeError is a refusal by a return code that neither version has.
+type unknownCodeError struct{ code byte }
+
+func (e *unknownCodeError) Error() string {
+	return fmt.Sprintf("the broker refused the connection with the unknown return code %d", e.code)
 }
 
 // credentials are those of the URL, or else those of the configuration.

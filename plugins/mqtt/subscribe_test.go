@@ -62,6 +62,40 @@ func TestSubscribesAgainAfterASubscriptionThatFailed(t *testing.T) {
 	}
 }
 
+// The CONNACK that says that the session is lost does not arrive. The next one
+// reports the empty session that the broker has begun.
+func TestSubscribesAgainAfterAConnackThatDidNotArrive(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), v311)
+	go func() {
+		for in.Connect(t.Context()) != nil && t.Context().Err() == nil { //nolint:revive // as the engine does
+		}
+	}()
+	p := b.accept()
+	p.welcome(false, true)
+	require.Eventually(t, func() bool { return in.current() != nil }, patience, time.Millisecond)
+	p.write(publish("a/b", 1, 1, "kept in memory"), publish("a/b", 2, 2, "kept too"))
+	require.Eventually(t, func() bool { n, _ := in.current().inflight.progress(); return n == 2 }, patience, time.Millisecond)
+	p.conn.Close()
+	p = b.accept()
+	p.version()
+	p.conn.Close()
+	p = b.accept()
+	p.welcome(true, true)
+	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
+	payloads, _ := readN(t, in, 2)
+	require.Equal(t, []string{"kept in memory", "kept too"}, payloads)
+	p.conn.Close()
+
+	// A refusal begins no session.
+	p = b.accept()
+	p.version()
+	p.write([]byte{0x20, 2, 0, 3})
+	p = b.accept()
+	p.welcome(true, false)
+	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
+}
+
 // publishAs is a PUBLISH of QoS 1 in the version that the input speaks.
 func publishAs(in *input, topic string, id uint16, payload string) []byte {
 	if in.conf.version == version5 {
