@@ -66,6 +66,8 @@ func serveFlags() []ucli.Flag {
 		text("mqtt-tls-cert-file", "", "show the MQTT broker the certificate in this `FILE`"),
 		text("mqtt-tls-key-file", "", "the key of that certificate, a `FILE`"),
 		text("secrets-dir", "", "let connectors name certificates and keys in this `DIR`, and no other files"),
+		text("allow-targets", "", "let connectors connect to these `TARGETS` alone: networks (10.0.0.0/8), addresses and HOST:PORT, divided by commas; --mqtt-url is always one"),
+		text("deny-targets", "", "let no connector connect to these `TARGETS`, whatever --allow-targets says"),
 		&ucli.DurationFlag{
 			Name: "drain-timeout", Value: 20 * time.Second, EnvVars: []string{serveVariable("drain-timeout")},
 			Usage: "let a connector that stops finish what is in flight for this `TIME`",
@@ -149,6 +151,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		Environment: env, Store: definitions, MQTT: settings,
 		ClientIDPrefix: c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
+		AllowTargets: targetList(c.String("allow-targets")), DenyTargets: targetList(c.String("deny-targets")),
 	})
 	if err != nil {
 		return err
@@ -176,6 +179,17 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	<-ctx.Done()
 	log.Info("Stopping: what is in flight is finished first", "drain_timeout", c.Duration("drain-timeout").String())
 	return errors.Join(connectors.Close(), <-served)
+}
+
+// targetList splits a list of targets. Empty items are left out, as of a comma at the
+// end.
+func targetList(text string) (all []string) {
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			all = append(all, item)
+		}
+	}
+	return all
 }
 
 func serveLogger(c *ucli.Context) (*slog.Logger, error) {

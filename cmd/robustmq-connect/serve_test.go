@@ -170,6 +170,8 @@ func TestServeRefusesToStart(t *testing.T) {
 		"long.pw: over 64 KiB long: this is no secret of one line":   {"--store", store, "--mqtt-password-file", write("long.pw", strings.Repeat("x", maxTokenFile+1))},
 		"empty.pw: it is empty":                                      {"--store", store, "--mqtt-password-file", write("empty.pw", "\n")},
 		"lines.pw: it holds more than one line":                      {"--store", store, "--mqtt-password-file", write("lines.pw", "a\nb\n")},
+		`deny-targets: "nope" is no target`:                          {"--store", store, "--deny-targets", "10.0.0.0/8, nope"},
+		`allow-targets: "h:x" is no target`:                          {"--store", store, "--allow-targets", "h:x"},
 		"opening the secrets directory: ":                            {"--store", store, "--secrets-dir", filepath.Join(dir, "none")},
 		`memory-limit: "much" is no amount of memory`:                {"--store", store, "--memory-limit", "much"},
 		`memory-limit: "1kB" is no amount of memory`:                 {"--store", store, "--memory-limit", "1kB"},

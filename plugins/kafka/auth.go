@@ -81,7 +81,7 @@ func saslField() *service.ConfigField {
 		Example([]any{map[string]any{fieldMechanism: "SCRAM-SHA-512", fieldUsername: "foo", fieldPassword: "bar"}})
 }
 
-func parseSASL(conf *service.ParsedConfig) ([]sasl.Mechanism, error) {
+func parseSASL(conf *service.ParsedConfig, opts options) ([]sasl.Mechanism, error) {
 	if !conf.Contains(fieldSASL) {
 		return nil, nil
 	}
@@ -91,7 +91,7 @@ func parseSASL(conf *service.ParsedConfig) ([]sasl.Mechanism, error) {
 	}
 	var mechanisms []sasl.Mechanism
 	for i, item := range items {
-		mechanism, err := parseMechanism(item)
+		mechanism, err := parseMechanism(item, opts)
 		if err != nil {
 			return nil, fmt.Errorf("field %s[%d]: %w", fieldSASL, i, err)
 		}
@@ -103,7 +103,7 @@ func parseSASL(conf *service.ParsedConfig) ([]sasl.Mechanism, error) {
 }
 
 // parseMechanism returns nil for none.
-func parseMechanism(conf *service.ParsedConfig) (sasl.Mechanism, error) {
+func parseMechanism(conf *service.ParsedConfig, opts options) (sasl.Mechanism, error) {
 	p := &parser{conf: conf}
 	name := read(p, conf.FieldString, fieldMechanism)
 	user, password := p.optional(fieldUsername), p.optional(fieldPassword)
@@ -128,7 +128,7 @@ func parseMechanism(conf *service.ParsedConfig) (sasl.Mechanism, error) {
 	case "AWS_MSK_IAM":
 		return parseAWS(conf)
 	case "GSSAPI":
-		return parseKerberos(conf, user, password)
+		return parseKerberos(conf, user, password, opts)
 	case "REDPANDA_CLOUD_SERVICE_ACCOUNT":
 		return nil, errors.New("mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT works inside Redpanda Cloud only: use SCRAM-SHA-256 or OAUTHBEARER")
 	default:

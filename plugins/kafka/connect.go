@@ -184,7 +184,9 @@ func (p *producer) explainSilence(ctx context.Context, topics []string) error {
 		where = fmt.Sprintf("topic %q", topics[0])
 	}
 	why := p.diagnose(ctx, topics)
-	if why == "" {
+	if refused := p.conf.refused.Load(); refused != nil {
+		why = "of the addresses that brokers advertise, " + refused.Error()
+	} else if why == "" {
 		why = "see the logs of the brokers"
 	}
 	return fmt.Errorf("writing to %s: Kafka answers, but acknowledges no record: %s", where, why)

@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/jcmturner/gokrb5/v8/client"
@@ -56,14 +61,15 @@ func kerberosField() *service.ConfigField {
 
 // ticketer logs in to the KDC of a realm.
 type ticketer struct {
+	options
 	user, realm, password  string
 	keytabFile, configFile string
 	service                string
 	fast                   bool
 }
 
-func parseKerberos(conf *service.ParsedConfig, user, password string) (sasl.Mechanism, error) {
-	t := &ticketer{password: password, configFile: "/etc/krb5.conf", service: "kafka", fast: true}
+func parseKerberos(conf *service.ParsedConfig, user, password string, opts options) (sasl.Mechanism, error) {
+	t := &ticketer{options: opts, password: password, configFile: "/etc/krb5.conf", service: "kafka", fast: true}
 	if conf.Contains(fieldKerberos) {
 		p := &parser{conf: conf.Namespace(fieldKerberos)}
 		t.keytabFile = read(p, p.conf.FieldString, fieldKeytabFile)
@@ -92,13 +98,13 @@ func parseKerberos(conf *service.ParsedConfig, user, password string) (sasl.Mech
 	if t.realm == "" {
 		t.realm = inUser
 	}
-	if _, err := t.client(); err != nil {
+	if _, _, _, err := t.read(); err != nil {
 		return nil, err
 	}
 	// Each connection has a client of its own: one that is shared would be
 	// destroyed with the first producer that is closed.
-	return ticketed{kerberos.Kerberos(func(context.Context) (kerberos.Auth, error) {
-		c, err := t.client()
+	return ticketed{kerberos.Kerberos(func(ctx context.Context) (kerberos.Auth, error) {
+		c, err := t.client(ctx)
 		if err != nil {
 			return kerberos.Auth{}, err
 		}
@@ -106,28 +112,111 @@ func parseKerberos(conf *service.ParsedConfig, user, password string) (sasl.Mech
 	}), t}, nil
 }
 
-// client reads the files and returns a client that has not logged in yet.
-func (t *ticketer) client() (*client.Client, error) {
-	conf, err := krb5.Load(t.configFile)
-	if unsupported := (krb5.UnsupportedDirective{}); err != nil && !errors.As(err, &unsupported) {
-		return nil, fmt.Errorf("kerberos.config_file: reading %q: %w", t.configFile, err)
+// client reads the files and returns a client that has not logged in yet. It will
+// dial the servers of each realm as they stand in its configuration.
+func (t *ticketer) client(ctx context.Context) (*client.Client, error) {
+	conf, realm, keys, err := t.read()
+	if err != nil {
+		return nil, err
 	}
-	realm := t.realm
-	if realm == "" {
+	if t.targets.Judges() {
+		if err := t.pinServers(ctx, conf, realm); err != nil {
+			return nil, fmt.Errorf("looking up the Kerberos servers of %s: %w", realm, err)
+		}
+	}
+	settings := []func(*client.Settings){client.DisablePAFXFAST(!t.fast)}
+	if keys == nil {
+		return client.NewWithPassword(t.user, realm, t.password, conf, settings...), nil
+	}
+	return client.NewWithKeytab(t.user, realm, keys, conf, settings...), nil
+}
+
+// read reads the files. Without a keytab there are no keys.
+func (t *ticketer) read() (conf *krb5.Config, realm string, keys *keytab.Keytab, err error) {
+	text, err := t.file(t.configFile)
+	if err == nil {
+		conf, err = krb5.NewFromString(string(text))
+		if unsupported := (krb5.UnsupportedDirective{}); errors.As(err, &unsupported) {
+			err = nil
+		}
+		if err != nil && t.files != nil {
+			// The error quotes lines, and who named the file may not read it.
+			err = errors.New("it is not a configuration of Kerberos")
+		}
+	}
+	if err != nil {
+		return nil, "", nil, fmt.Errorf("kerberos.config_file: reading %q: %w", t.configFile, err)
+	}
+	if realm = t.realm; realm == "" {
 		realm = conf.LibDefaults.DefaultRealm
 	}
 	if realm == "" {
-		return nil, fmt.Errorf("kerberos.realm: is empty, and %q has no default_realm; give the realm", t.configFile)
+		return nil, "", nil, fmt.Errorf("kerberos.realm: is empty, and %q has no default_realm; give the realm", t.configFile)
 	}
-	settings := []func(*client.Settings){client.DisablePAFXFAST(!t.fast)}
 	if t.keytabFile == "" {
-		return client.NewWithPassword(t.user, realm, t.password, conf, settings...), nil
+		return conf, realm, nil, nil
 	}
-	keys, err := keytab.Load(t.keytabFile)
+	keys = keytab.New()
+	if text, err = t.file(t.keytabFile); err == nil {
+		err = keys.Unmarshal(text)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("kerberos.keytab_file: reading %q: %w", t.keytabFile, err)
+		return nil, "", nil, fmt.Errorf("kerberos.keytab_file: reading %q: %w", t.keytabFile, err)
 	}
-	return client.NewWithKeytab(t.user, realm, keys, conf, settings...), nil
+	return conf, realm, keys, nil
+}
+
+// maxKerberosFile is ample for a configuration, and for a keytab of thousands.
+const maxKerberosFile = 1 << 20
+
+func (t *ticketer) file(name string) ([]byte, error) {
+	var file fs.File
+	var err error
+	if t.files != nil {
+		file, err = t.files.Open(name)
+	} else {
+		file, err = os.Open(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it is only read
+	text, err := io.ReadAll(io.LimitReader(file, maxKerberosFile+1))
+	if err == nil && len(text) > maxKerberosFile {
+		err = fmt.Errorf("it is longer than %d bytes", maxKerberosFile)
+	}
+	return text, err
+}
+
+// pinServers puts the addresses that the guard lets pass in the place of the names
+// of the servers, since the Kerberos library dials them itself. Servers are looked
+// up in DNS here, for the realm of the principal, and not by the library.
+func (t *ticketer) pinServers(ctx context.Context, conf *krb5.Config, realm string) error {
+	if !slices.ContainsFunc(conf.Realms, func(r krb5.Realm) bool { return r.Realm == realm && len(r.KDC) > 0 }) {
+		_, found, err := conf.GetKDCs(realm, true)
+		if err != nil {
+			return err
+		}
+		conf.Realms = append(conf.Realms, krb5.Realm{Realm: realm, KDC: slices.Collect(maps.Values(found))})
+	}
+	conf.LibDefaults.DNSLookupKDC = false
+	for i := range conf.Realms {
+		r := &conf.Realms[i]
+		var servers []string
+		var refused error
+		for _, server := range r.KDC {
+			all, err := t.targets.Resolve(ctx, server)
+			if err != nil {
+				refused = err
+			}
+			servers = append(servers, all...)
+		}
+		r.KDC = servers
+		if len(servers) == 0 && refused != nil && r.Realm == realm {
+			return refused
+		}
+	}
+	return nil
 }
 
 // ticketed tells which principal and service an error is about.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,6 +18,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/targets"
 )
 
 // metadataMinAge is how soon metadata may be fetched again.
@@ -34,7 +36,9 @@ type config struct {
 	requestOverhead time.Duration
 	connIdle        time.Duration
 	dialer          net.Dialer
-	network         DialFunc // in the place of dialer, or nil
+	targets         *targets.Guard                        // nil lets everything pass
+	refused         *atomic.Pointer[targets.RefusedError] // what it did not, last
+	network         DialFunc                              // in the place of dialer, or nil
 
 	records builder
 
@@ -96,6 +100,8 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	p := &parser{conf: conf}
 	options := optionsOf(opts)
 	c := &config{
+		targets:         options.targets,
+		refused:         new(atomic.Pointer[targets.RefusedError]),
 		clientID:        read(p, conf.FieldString, fieldClientID),
 		metadataMaxAge:  p.duration(fieldMetadataMaxAge, metadataMinAge, time.Hour),
 		requestOverhead: p.duration(fieldRequestTimeoutOverhead, 100*time.Millisecond, 15*time.Minute),
@@ -135,7 +141,7 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	if enabled {
 		c.tls = tlsConf
 	}
-	if c.sasl, err = parseSASL(conf); err != nil {
+	if c.sasl, err = parseSASL(conf, options); err != nil {
 		return nil, err
 	}
 	if conf.Contains(fieldTCP) {
@@ -269,8 +275,20 @@ func (c *config) dial(ctx context.Context, network, address string) (conn net.Co
 	if c.network != nil {
 		return c.network(ctx, network, address)
 	}
-	if c.tls == nil {
-		return c.dialer.DialContext(ctx, network, address)
+	conn, err = c.dialTarget(ctx, network, address)
+	if refused := (*targets.RefusedError)(nil); errors.As(err, &refused) {
+		c.refused.Store(refused)
 	}
-	return (&tls.Dialer{NetDialer: &c.dialer, Config: c.tls}).DialContext(ctx, network, address)
+	return conn, err
+}
+
+func (c *config) dialTarget(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer, err := c.targets.Dialer(c.dialer, address)
+	if err != nil {
+		return nil, err
+	}
+	if c.tls == nil {
+		return dialer.DialContext(ctx, network, address)
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, network, address)
 }

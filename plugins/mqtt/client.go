@@ -10,7 +10,7 @@ import (
 // Dial opens the connection that a broker's URL names, as the input does: tcp,
 // ssl, ws, wss and their other names. One goroutine may read and one write.
 func Dial(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
-	return dial(ctx, u, conf)
+	return dialer{}.dial(ctx, u, conf)
 }
 
 // ReasonError is a reason code of MQTT 5 by which a broker said no, with its own

@@ -202,7 +202,7 @@ func (c *connector) open(ctx context.Context, u *url.URL) (*session, error) {
 }
 
 func (c *connector) openAs(ctx context.Context, u *url.URL, v5 bool, patience time.Duration) (*session, error) {
-	conn, err := dial(ctx, u, c.conf.tls)
+	conn, err := c.conf.dial(ctx, u, c.conf.tls)
 	if err != nil {
 		return nil, neterror.WithoutLocalPort(err)
 	}

@@ -1,43 +1,113 @@
 package mqtt
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/net/proxy"
+
+	"github.com/robustmq/robustmq-connect/plugins/targets"
 )
 
-// dial opens the connection that a URL names, through a proxy where the
-// environment has one.
-func dial(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
+// DialFunc opens the connection that a URL names.
+type DialFunc func(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error)
+
+// DialTo is Dial to the targets that a guard lets pass.
+func DialTo(guard *targets.Guard) DialFunc { return dialer{guard}.dial }
+
+// dialer opens connections to the targets that its guard lets pass, through a
+// proxy where the environment has one. The proxy itself is not judged: it is the
+// operator's.
+type dialer struct{ targets *targets.Guard }
+
+func (d dialer) dial(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
 	switch u.Scheme {
 	case "tcp", "mqtt":
-		return proxy.Dial(ctx, "tcp", u.Host)
+		return d.dialTCP(ctx, u.Host)
 	case "ssl", "tls", "mqtts", "mqtt+ssl", "tcps":
-		return dialTLS(ctx, u, conf)
+		return d.dialTLS(ctx, u, conf)
 	case "ws", "wss":
-		return dialWebSocket(ctx, u, conf)
+		return d.dialWebSocket(ctx, u, conf)
 	case "unix":
 		// unix://name is a path relative to the working directory.
 		path := u.Host
 		if path == "" {
 			path = u.Path
 		}
+		if err := d.targets.Socket(path); err != nil {
+			return nil, err
+		}
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
 	return nil, fmt.Errorf("scheme %q is unknown", u.Scheme)
 }
 
-func dialTLS(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
-	conn, err := proxy.Dial(ctx, "tcp", u.Host)
+// dialTCP goes through the SOCKS proxy of ALL_PROXY, but for what NO_PROXY names.
+func (d dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	var via proxy.ContextDialer = direct(d)
+	if u, err := url.Parse(cmp.Or(os.Getenv("ALL_PROXY"), os.Getenv("all_proxy"))); err == nil && u.Host != "" {
+		if socks, err := proxy.FromURL(u, &net.Dialer{}); err == nil {
+			perHost := proxy.NewPerHost(judged{d.targets, socks}, direct(d))
+			perHost.AddFromString(cmp.Or(os.Getenv("NO_PROXY"), os.Getenv("no_proxy")))
+			via = perHost
+		}
+	}
+	return via.DialContext(ctx, "tcp", address)
+}
+
+// direct dials what its guard lets pass.
+type direct struct{ targets *targets.Guard }
+
+func (d direct) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return d.targets.DialContext(ctx, net.Dialer{}, network, address)
+}
+
+func (d direct) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// judged lets a proxy dial what its guard lets pass. The proxy gets the address
+// that was judged: it might find another one for the name.
+type judged struct {
+	targets *targets.Guard
+	via     proxy.Dialer
+}
+
+func (j judged) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	all, err := j.targets.Resolve(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	via, ok := j.via.(proxy.ContextDialer)
+	if !ok {
+		return nil, errors.New("dialling through the proxy of ALL_PROXY: it knows no deadlines")
+	}
+	for _, one := range all {
+		var conn net.Conn
+		if conn, err = via.DialContext(ctx, network, one); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
+}
+
+func (j judged) Dial(network, address string) (net.Conn, error) {
+	return j.DialContext(context.Background(), network, address)
+}
+
+func (d dialer) dialTLS(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
+	conn, err := d.dialTCP(ctx, u.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -52,15 +122,30 @@ func dialTLS(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error
 	return secure, nil
 }
 
-func dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
+func (d dialer) dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
 	var socket *ownDeadlines
+	bare := *u // the user info is for MQTT, not for HTTP
+	bare.User = nil
+	via, err := webProxy(&bare)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{}
+	guard := d.targets
+	if via != nil {
+		// The proxy is dialled, and gets the address that was judged.
+		guard = nil
+		if conf, err = d.pin(ctx, &bare, header, conf); err != nil {
+			return nil, err
+		}
+	}
 	dialer := websocket.Dialer{
-		Proxy:           http.ProxyFromEnvironment,
+		Proxy:           func(*http.Request) (*url.URL, error) { return via, nil },
 		TLSClientConfig: conf,
 		Subprotocols:    []string{"mqtt"},
 		ReadBufferSize:  readBuffer,
 		NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			conn, err := guard.DialContext(ctx, net.Dialer{}, network, address)
 			if err != nil {
 				return nil, err
 			}
@@ -68,9 +153,7 @@ func dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn,
 			return socket, nil
 		},
 	}
-	bare := *u // the user info is for MQTT, not for HTTP
-	bare.User = nil
-	conn, response, err := dialer.DialContext(ctx, bare.String(), nil)
+	conn, response, err := dialer.DialContext(ctx, bare.String(), header)
 	if err != nil {
 		if response != nil {
 			return nil, fmt.Errorf("%w: the server answered %s; check the path of the URL", err, response.Status)
@@ -79,6 +162,30 @@ func dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn,
 	}
 	socket.ours.Store(true)
 	return &webSocket{Conn: conn, socket: socket.Conn}, nil
+}
+
+// webProxy is the HTTP proxy that the environment has for a WebSocket's URL, or nil.
+func webProxy(u *url.URL) (*url.URL, error) {
+	asHTTP := *u
+	asHTTP.Scheme = map[string]string{"ws": "http", "wss": "https"}[u.Scheme]
+	return http.ProxyFromEnvironment(&http.Request{URL: &asHTTP})
+}
+
+// pin puts the address that the guard lets pass into a URL. The server still sees
+// the host by its name.
+func (d dialer) pin(ctx context.Context, u *url.URL, header http.Header, conf *tls.Config) (*tls.Config, error) {
+	port := cmp.Or(u.Port(), map[string]string{"ws": "80", "wss": "443"}[u.Scheme])
+	address := net.JoinHostPort(u.Hostname(), port)
+	all, err := d.targets.Resolve(ctx, address)
+	if err != nil || all[0] == address {
+		return conf, err
+	}
+	if conf = conf.Clone(); conf.ServerName == "" {
+		conf.ServerName = u.Hostname()
+	}
+	header.Set("Host", u.Host)
+	u.Host = all[0]
+	return conf, nil
 }
 
 // ownDeadlines is a connection whose deadlines are the WebSocket library's while

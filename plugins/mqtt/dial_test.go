@@ -121,7 +121,7 @@ func TestDialWebSocketWriteCanBeInterrupted(t *testing.T) {
 		}
 		u, err := url.Parse(scheme + "://" + server.Listener.Addr().String())
 		require.NoError(t, err)
-		conn, err := dial(t.Context(), u, &tls.Config{InsecureSkipVerify: true})
+		conn, err := Dial(t.Context(), u, &tls.Config{InsecureSkipVerify: true})
 		require.NoError(t, err)
 		written := make(chan error, 1)
 		begun := make(chan struct{})

@@ -3,10 +3,6 @@ package mqtt
 import (
 	"context"
 	"net/url"
-
-	"github.com/redpanda-data/benthos/v4/public/service"
-
-	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // Gate watches over the sessions of the inputs of an environment, for a program that
@@ -26,16 +22,3 @@ type open struct{}
 
 func (open) Enter(context.Context, *url.URL, string, bool) error { return nil }
 func (open) Joined(*url.URL, string, bool) error                 { return nil }
-
-// RegisterGated is Register with a gate that every connection passes.
-func RegisterGated(env *service.Environment, gate Gate) error {
-	return env.RegisterBatchInput("mqtt", Spec(),
-		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
-			c, err := parseConfig(conf)
-			if err != nil {
-				return nil, err
-			}
-			c.gate, c.guard = gate, crash.Of(mgr)
-			return crash.Input(newInput(c, mgr), c.guard, "the input mqtt"), nil
-		})
-}

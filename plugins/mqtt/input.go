@@ -7,12 +7,32 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
+
+// Option changes what the input does in one environment. A configuration cannot
+// change it.
+type Option func(*config)
+
+// DialBy lets the input open its connections by a function other than Dial.
+func DialBy(dial DialFunc) Option { return func(c *config) { c.dial = dial } }
+
+// GatedBy lets every connection of the input pass a gate.
+func GatedBy(gate Gate) Option { return func(c *config) { c.gate = gate } }
 
 // Register adds the input mqtt to the environment, in the place of one that is
 // there already.
-func Register(env *service.Environment) error {
-	return RegisterGated(env, open{})
+func Register(env *service.Environment, opts ...Option) error {
+	return env.RegisterBatchInput("mqtt", Spec(),
+		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
+			c, err := parseConfig(conf, opts...)
+			if err != nil {
+				return nil, err
+			}
+			c.guard = crash.Of(mgr)
+			return crash.Input(newInput(c, mgr), c.guard, "the input mqtt"), nil
+		})
 }
 
 // input is the shell around connections that the engine drives: Connect, then

@@ -31,6 +31,7 @@ type config struct {
 	user, password string
 	keepAlive      uint16
 	tls            *tls.Config
+	dial           DialFunc
 
 	topics            []subscription
 	noLocal           bool
@@ -129,10 +130,11 @@ func (p *parser) duration(name string) time.Duration {
 	return d
 }
 
-func parseConfig(conf *service.ParsedConfig) (*config, error) {
+func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	p := &parser{conf: conf}
 	c := &config{
 		gate:           open{},
+		dial:           dialer{}.dial,
 		urls:           read(p, conf.FieldURLList, fieldURLs),
 		connectTimeout: p.duration(fieldConnectTimeout),
 		user:           read(p, conf.FieldString, fieldUser),
@@ -182,6 +184,9 @@ func parseConfig(conf *service.ParsedConfig) (*config, error) {
 	p.fail(err, fieldTLS)
 	if c.tls = tlsConf; !enabled || tlsConf == nil {
 		c.tls = &tls.Config{}
+	}
+	for _, option := range opts {
+		option(c)
 	}
 	return c, p.err
 }

@@ -1,32 +1,72 @@
 package supervisor
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
+	"github.com/robustmq/robustmq-connect/plugins/targets"
 )
 
 // A definition may come from anybody who reaches the API. What it holds is
 // evaluated in an environment that reaches neither the process nor the files of
 // the machine, but for those of one directory.
 
-// sandbox is env for definitions that nobody vouches for.
-func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment) (*service.Environment, error) {
+// sandbox is env for definitions that nobody vouches for: their expressions are
+// limited, their files come from one directory, and their connections to Kafka go
+// to the targets that the guard lets pass. The input is not in it yet.
+func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment, guard *targets.Guard) (*service.Environment, error) {
 	safe := env.Clone()
 	safe.UseFS(service.NewFS(files))
 	// After UseFS, which lets mappings import files.
 	safe.UseBloblangEnvironment(expressions)
-	// The output holds the results of expressions to their limits.
-	return safe, kafka.Register(safe, kafka.LimitExpressions())
+	return safe, kafka.Register(safe, kafka.LimitExpressions(), kafka.OnlyTo(guard), kafka.ReadFrom(files))
+}
+
+// guardOf makes the guard of the service. Its own MQTT broker is a target whatever
+// the rules say, and its sockets are the only ones.
+func guardOf(opts Options) (*targets.Guard, error) {
+	rules := targets.Rules{Allow: opts.AllowTargets, Deny: opts.DenyTargets}
+	for _, u := range slices.Concat(urlsOf(opts.MQTT)...) {
+		if u.Scheme == "unix" {
+			rules.Sockets = append(rules.Sockets, cmp.Or(u.Host, u.Path))
+			continue
+		}
+		host, _, _ := strings.Cut(u.Hostname(), "%") // the zone of an address
+		port := cmp.Or(u.Port(), map[string]string{"ws": "80", "wss": "443"}[u.Scheme])
+		if host != "" && port != "" {
+			rules.Own = append(rules.Own, net.JoinHostPort(host, port))
+		}
+	}
+	return targets.New(rules)
+}
+
+// urlsOf are the brokers of an MQTT side, as the input reads them, by the item of
+// the list.
+func urlsOf(settings connector.Settings) (all [][]*url.URL) {
+	var items []string
+	if json.Unmarshal(settings.Get("urls"), &items) != nil {
+		return nil // lint refuses it
+	}
+	for _, item := range items {
+		all = append(all, session.ParseURLs([]string{item}))
+	}
+	return all
 }
 
 // checkExpressions judges the fields that may hold expressions. It comes before

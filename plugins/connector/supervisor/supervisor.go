@@ -48,8 +48,12 @@ type Options struct {
 	LastCrash string
 	// Trial is how long a connector that may end the process runs before the next
 	// does; 10 s unless set.
-	Trial  time.Duration
-	Logger *slog.Logger
+	Trial time.Duration
+	// AllowTargets are the only addresses that connectors may connect to, where there
+	// are any, and DenyTargets are none, whatever AllowTargets says: networks
+	// (10.0.0.0/8), addresses and HOST:PORT. The broker of MQTT is always allowed.
+	AllowTargets, DenyTargets []string
+	Logger                    *slog.Logger
 }
 
 // Supervisor is the connector.Manager of the service.
@@ -119,7 +123,11 @@ func New(opts Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := sandbox(opts.Environment, files, mappings)
+	guard, err := guardOf(opts)
+	if err != nil {
+		return nil, err
+	}
+	env, err := sandbox(opts.Environment, files, mappings, guard)
 	if err != nil {
 		return nil, err
 	}
@@ -133,13 +141,14 @@ func New(opts Options) (*Supervisor, error) {
 		entries: make(map[string]*entry),
 	}
 	s.health.probe = s.store.Probe
+	dial := mqtt.DialTo(guard)
 	s.sessions = session.New(session.Options{
-		Book: opts.Store, SideOf: s.sideOf, Dial: mqtt.Dial, Logger: opts.Logger,
+		Book: opts.Store, SideOf: s.sideOf, Dial: session.Dial(dial), Logger: opts.Logger,
 		ClientIDOf: func(name string) string {
 			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
 		},
 	})
-	if err := mqtt.RegisterGated(s.env, s.sessions); err != nil {
+	if err := mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)); err != nil {
 		return nil, err
 	}
 	s.journal, err = probation.Open(s.store.Note("starts.json"), opts.Trial)

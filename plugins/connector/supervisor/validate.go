@@ -3,6 +3,7 @@ package supervisor
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,9 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	if c.MQTT.Get("urls") != nil {
 		base = base.Without("urls", "username", "password", "tls")
 	}
-	if c.MQTT.Get("username") != nil {
+	// So is its TLS: with that of the definition, which may trust anybody, it would go
+	// to whoever answers.
+	if c.MQTT.Get("username") != nil || c.MQTT.Get("tls") != nil {
 		base = base.Without("username", "password")
 	}
 	id, _ := json.Marshal(connector.ClientID(s.opts.ClientIDPrefix, connector.DefaultTenant, c.Name)) // a string
@@ -49,6 +52,9 @@ func (s *Supervisor) validate(c connector.Connector) (session.Side, error) {
 		}
 	}
 
+	if err := s.checkTargets(c); err != nil {
+		return session.Side{}, err
+	}
 	if err := checkExpressions(c); err != nil {
 		return session.Side{}, err
 	}
@@ -96,6 +102,23 @@ func invalid(f lint.Finding) *connector.InvalidError {
 	return &connector.InvalidError{Field: field, Why: f.What}
 }
 
+// checkTargets judges the brokers of a definition by what would be dialled: each
+// item may hold several, with white space and in any case.
+func (s *Supervisor) checkTargets(c connector.Connector) error {
+	for i, item := range urlsOf(c.MQTT) {
+		at := slices.IndexFunc(item, func(u *url.URL) bool { return u.Scheme == "unix" })
+		if at >= 0 {
+			return &connector.InvalidError{Field: "config.urls." + strconv.Itoa(i), Why: fmt.Sprintf("%q is a socket of the machine that the service runs on: only the service's own --mqtt-url may be one", item[at])}
+		}
+	}
+	base := s.opts.MQTT
+	if c.MQTT.Get("tls") != nil && c.MQTT.Get("urls") == nil && c.MQTT.Get("username") == nil && base.Get("username") != nil {
+		return &connector.InvalidError{Field: "config.mqtt_tls", Why: "it stands without urls and username: the service sends its own login with its own TLS settings alone; " +
+			"give username and password beside it, or remove it"}
+	}
+	return nil
+}
+
 // contained refuses what would reach into the machine that the service runs on.
 func (s *Supervisor) contained(setting connector.Setting, prefix string) error {
 	var v any
@@ -114,8 +137,6 @@ func (s *Supervisor) containedValue(path, name string, v any) error {
 	case string:
 		switch {
 		case v == "":
-		case name == "urls" && strings.HasPrefix(v, "unix:"):
-			return &connector.InvalidError{Field: path, Why: fmt.Sprintf("%q is a socket of the machine that the service runs on: only the service's own --mqtt-url may be one", v)}
 		case isFileField(name):
 			if _, err := s.files.Stat(v); err != nil {
 				return &connector.InvalidError{Field: path, Why: err.Error()}
@@ -130,6 +151,9 @@ func (s *Supervisor) containedValue(path, name string, v any) error {
 	case map[string]any:
 		if mechanism, _ := v["mechanism"].(string); strings.EqualFold(mechanism, "AWS_MSK_IAM") && !hasAWSKeys(v) {
 			return &connector.InvalidError{Field: path + ".aws.credentials", Why: "id and secret must be given: the service's own are not for its connectors"}
+		}
+		if mechanism, _ := v["mechanism"].(string); strings.EqualFold(mechanism, "GSSAPI") && !hasKerberosFile(v) {
+			return &connector.InvalidError{Field: path + ".kerberos.config_file", Why: "it must be given, as a file in --secrets-dir: the machine's own configuration of Kerberos is not for connectors"}
 		}
 		for _, inner := range sortedKeys(v) {
 			if err := s.containedValue(path+"."+inner, inner, v[inner]); err != nil {
@@ -151,6 +175,12 @@ func hasAWSKeys(mechanism map[string]any) bool {
 	id, _ := keys["id"].(string)
 	secret, _ := keys["secret"].(string)
 	return id != "" && secret != ""
+}
+
+func hasKerberosFile(mechanism map[string]any) bool {
+	kerberos, _ := mechanism["kerberos"].(map[string]any)
+	file, _ := kerberos["config_file"].(string)
+	return file != ""
 }
 
 func sortedKeys(m map[string]any) []string {
