@@ -4,8 +4,11 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,4 +79,85 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	require.NoError(t, token.Error())
 	assert.False(t, token.(*paho.ConnectToken).SessionPresent(), "the broker has kept the session")
 	again.Disconnect(100)
+}
+
+// A connector gets another client id, and another spelling of its broker, while
+// messages wait and go on arriving: each is in Kafka, in order.
+func TestServiceHandsASessionOver(t *testing.T) {
+	topic := fmt.Sprintf("service_handover_%d", time.Now().UnixNano())
+	shared.createTopic(t, topic, 1)
+	service := startService(t, filepath.Join(t.TempDir(), "store"))
+	name := admin.Name{Tenant: "default", ConnectorName: "service-handover"}
+	call := func(path string, body any) []string {
+		t.Helper()
+		answer, err := service.call("POST", path, body)
+		require.NoError(t, err)
+		require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
+		return answer.Notes
+	}
+	changed := func(more string) admin.Definition {
+		d := definition(name.ConnectorName, "handover/#", topic)
+		config, _ := json.Marshal(fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q,"key":"k"%s}`, brokers, topic, more)) // a string
+		d.Config = config
+		return d
+	}
+	publisher := mqttClient(t, mqttURL, "service-handover-publisher")
+	published := 0
+	publish := func(n int) {
+		t.Helper()
+		for range n {
+			token := publisher.Publish("handover/a", 1, false, strconv.Itoa(published))
+			require.True(t, token.WaitTimeout(10*time.Second))
+			require.NoError(t, token.Error())
+			published++
+		}
+	}
+
+	require.Empty(t, call(admin.PathCreate, changed("")))
+	require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
+	require.Empty(t, call(admin.PathPause, name))
+	publish(500)
+	local := strings.NewReplacer("tcp://", "mqtt://", "127.0.0.1", "localhost").Replace(mqttURL)
+	require.NotEqual(t, mqttURL, local)
+	require.Empty(t, call(admin.PathUpdate, changed(fmt.Sprintf(`,"urls":[%q,"tcp://127.0.0.1:1"]`, local))), "it is the same session")
+	notes := call(admin.PathUpdate, changed(fmt.Sprintf(`,"client_id":"handed-over","urls":[%q]`, local)))
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], "is given up: when the connector is resumed, what waits in it is delivered before the update takes effect")
+	require.Empty(t, call(admin.PathResume, name))
+	require.Eventually(t, func() bool {
+		publish(1)
+		return service.ConnectorsReady()
+	}, 60*time.Second, 50*time.Millisecond)
+	publish(100)
+
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	require.NoError(t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	next, again := 0, 0
+	for next < published {
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, ctx.Err(), "message %d of %d is lost", next, published)
+		fetches.EachRecord(func(record *kgo.Record) {
+			n, err := strconv.Atoi(payloadOf(t, record))
+			require.NoError(t, err)
+			require.LessOrEqual(t, n, next, "message %d is lost or overtaken", next)
+			if n == next {
+				next++
+			} else {
+				again++
+			}
+		})
+	}
+	t.Logf("%d messages, %d of them twice", published, again)
+	require.Empty(t, call(admin.PathDelete, name))
+	for _, id := range []string{"robustmq_connect_default_service-handover", "handed-over"} {
+		c := paho.NewClient(publisherOptions(mqttURL, id).SetCleanSession(false))
+		token := c.Connect()
+		require.True(t, token.WaitTimeout(10*time.Second))
+		require.NoError(t, token.Error())
+		assert.False(t, token.(*paho.ConnectToken).SessionPresent(), "the broker has kept %s", id)
+		c.Disconnect(100)
+	}
 }
