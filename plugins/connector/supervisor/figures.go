@@ -43,6 +43,7 @@ type figures struct {
 
 	mu     sync.Mutex
 	series map[string]*series
+	topics map[string]bool // that have a label
 }
 
 func newFigures() *figures { return &figures{series: make(map[string]*series)} }
@@ -99,13 +100,42 @@ func (s *series) Timing(nanoseconds int64) {
 
 func (s *series) float() float64 { return math.Float64frombits(s.bits.Load()) }
 
+// The label topic comes from messages. A component has a bounded number of them, but
+// each start of a stream brings a component that begins with none: over all of them
+// a connector has this many, and the rest counts as another topic.
+const (
+	topicKey   = "topic"
+	otherTopic = "other"
+	maxTopics  = 100
+)
+
+func (f *figures) boundedLocked(keys, values []string) []string {
+	at := slices.Index(keys, topicKey)
+	if at < 0 || at >= len(values) {
+		return values
+	}
+	if topic := values[at]; !f.topics[topic] && topic != otherTopic {
+		if len(f.topics) >= maxTopics {
+			values = slices.Clone(values)
+			values[at] = otherTopic
+			return values
+		}
+		if f.topics == nil {
+			f.topics = make(map[string]bool)
+		}
+		f.topics[topic] = true
+	}
+	return values
+}
+
 func (f *figures) get(name string, k kind, keys, values []string) *series {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	values = f.boundedLocked(keys, values)
 	id := name
 	if len(values) > 0 {
 		id += "\x00" + strings.Join(values, "\x00")
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	s := f.series[id]
 	if s == nil {
 		s = &series{name: name, kind: k, keys: slices.Clone(keys), values: slices.Clone(values)}
