@@ -65,13 +65,14 @@ func newDelivery(batch service.MessageBatch, b *buffers, errs []error, remedy *r
 }
 
 // start writes what is left of the batch, in a goroutine that ends by closing
-// done: when nothing is left, at a fault if it holds at one, or when the
-// producer is closed.
-func (d *delivery) start(p *producer) {
+// done and calling ended: when nothing is left, at a fault if it holds at one, or
+// when the producer is closed.
+func (d *delivery) start(p *producer, ended func()) {
 	d.fault = nil
 	d.stirred = time.Now()
 	d.done = make(chan struct{})
 	go func() {
+		defer ended()
 		defer close(d.done)
 		defer p.conf.guard.Catch("the output kafka_franz, writing a batch")
 		d.run(p)

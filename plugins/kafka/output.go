@@ -133,9 +133,8 @@ func (o *output) begin(p *producer, d *delivery) bool {
 	if o.closed {
 		return false
 	}
-	d.start(p)
-	done := d.done
-	o.running.Go(func() { <-done })
+	o.running.Add(1)
+	d.start(p, o.running.Done)
 	return true
 }
 
