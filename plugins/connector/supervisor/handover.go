@@ -180,34 +180,33 @@ func (r *run) untilQuiet(ctx context.Context, st *stream, pause time.Duration, u
 }
 
 // readingDocument is the pipeline of a connector with the MQTT side of a former
-// definition, which goes on with its session and subscribes to nothing.
+// definition, which goes on with its session and subscribes to nothing. The template
+// of the input always subscribes, so that the input which it stands on is used.
 func readingDocument(now, from connector.Connector, old session.Side) ([]byte, error) {
+	now.MQTT = from.MQTT
 	text, _ := connector.Pipeline(now)
-	var pipeline map[string]any
+	var pipeline struct {
+		Input  map[string]any
+		Output map[string]any
+	}
 	if err := yaml.Unmarshal(text, &pipeline); err != nil {
 		return nil, fmt.Errorf("reading the pipeline of %q: %w", now.Name, err)
+	}
+	input, ok := pipeline.Input["robustmq_kafka"].(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("the pipeline of %q has no input robustmq_kafka", now.Name)
 	}
 	urls := make([]string, len(old.URLs))
 	for i, u := range old.URLs {
 		urls[i] = u.String()
 	}
-	input := map[string]any{"topics": []string{}}
-	for _, setting := range from.MQTT {
-		var v any
-		if err := yaml.Unmarshal(setting.Value, &v); err != nil {
-			return nil, fmt.Errorf("reading %s of %q: %w", setting.Name, from.Name, err)
-		}
-		name := setting.Name
-		if name == "username" {
-			name = "user"
-		}
-		input[name] = v
+	if user, ok := input["username"]; ok {
+		input["user"] = user
 	}
-	input["urls"], input["clean_session"] = urls, false
-	whole := map[string]any{"mqtt": input}
-	if was, ok := pipeline["input"].(map[string]any); ok {
-		whole["label"] = was["label"]
-	}
-	pipeline["input"] = whole
-	return yaml.Marshal(pipeline)
+	delete(input, "username")
+	delete(input, "topic_id")
+	input["topics"], input["urls"], input["clean_session"] = []string{}, urls, false
+	delete(pipeline.Input, "robustmq_kafka")
+	pipeline.Input["mqtt"] = input
+	return yaml.Marshal(map[string]any{"input": pipeline.Input, "output": pipeline.Output})
 }

@@ -14,6 +14,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/session"
@@ -149,6 +150,43 @@ func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "before_start")
+}
+
+// The session is read as the connector is defined now: its login, and what becomes of
+// a message that is too large.
+func TestAHandOverReadsWithTheSettingsOfTheConnector(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.MQTT = append(o.MQTT, setting("max_payload_bytes", "1KiB"), setting("username", "u"), setting("password", "hush-hush"))
+	})
+	config := func(more string) string {
+		return fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"out"%s}`, r.kafka.Addr(), more)
+	}
+	r.create(r.parse("c", "in/#", config(""), `{"strategy":"discard"}`))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	r.publish("in/a", "before", strings.Repeat("x", 2000), "after")
+	r.update(r.parse("c", "in/#", config(`,"client_id":"mine"`), `{"strategy":"discard"}`), connector.UpdateOptions{})
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+	r.arrived("out", []string{"before", "after"})
+
+	c := r.effective(r.parse("c", "in/#", config(""), `{"strategy":"discard"}`))
+	side, err := r.sideOf(c)
+	require.NoError(t, err)
+	document, err := readingDocument(c, c, side)
+	require.NoError(t, err)
+	var pipeline struct {
+		Input struct {
+			Label string
+			MQTT  map[string]any
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(document, &pipeline))
+	assert.Equal(t, map[string]any{
+		"urls": []any{r.broker.URL()}, "topics": []any{}, "client_id": "robustmq_connect_default_c", "user": "u", "password": "hush-hush",
+		"clean_session": false, "max_payload_bytes": "1KiB", "oversized_payload": "fail",
+	}, pipeline.Input.MQTT)
+	assert.Equal(t, "c", pipeline.Input.Label)
 }
 
 // The topic never becomes quiet: what is published until the end is there.
