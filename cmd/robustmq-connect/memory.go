@@ -59,15 +59,23 @@ func setMemoryLimit(text string) error {
 	if text == "" {
 		return nil
 	}
-	limit, err := humanize.ParseBytes(text)
-	if err == nil && (limit < 1<<20 || limit > math.MaxInt64) {
+	limit, err := parseMemory("memory-limit", text)
+	if err == nil {
+		debug.SetMemoryLimit(limit)
+	}
+	return err
+}
+
+// parseMemory reads an amount of memory of a flag.
+func parseMemory(flag, text string) (int64, error) {
+	size, err := humanize.ParseBytes(text)
+	if err == nil && (size < 1<<20 || size > math.MaxInt64) {
 		err = errors.New("it is too small or too large")
 	}
 	if err != nil {
-		return fmt.Errorf("memory-limit: %q is no amount of memory: it takes, for example, 400MiB: %w", text, err)
+		return 0, fmt.Errorf("%s: %q is no amount of memory: it takes, for example, 400MiB: %w", flag, text, err)
 	}
-	debug.SetMemoryLimit(int64(limit))
-	return nil
+	return int64(size), nil
 }
 
 // gcPercent is what GOGC is to be for a live heap of this size.

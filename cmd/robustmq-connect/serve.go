@@ -76,6 +76,7 @@ func serveFlags() []ucli.Flag {
 			Name: "trial-time", Value: 10 * time.Second, EnvVars: []string{serveVariable("trial-time")},
 			Usage: "after several ends of the process soon after its start, let connectors run for this `TIME` before others start",
 		},
+		text("max-pending-bytes", "256MiB", "let all connectors together hold `SIZE` of messages that are read and not yet acknowledged; half of it is divided among them"),
 		text("memory-limit", "", "keep the process's memory below `SIZE`, 400MiB for example, as GOMEMLIMIT does; nine tenths of the cgroup's limit unless set"),
 		text("api-token-file", "", "want the token in this `FILE` of every request"),
 		&ucli.BoolFlag{
@@ -112,6 +113,10 @@ func serve(c *ucli.Context, env *service.Environment) error {
 
 func runService(ctx context.Context, c *ucli.Context, env *service.Environment) error {
 	log, err := serveLogger(c)
+	if err != nil {
+		return err
+	}
+	pending, err := parseMemory("max-pending-bytes", c.String("max-pending-bytes"))
 	if err != nil {
 		return err
 	}
@@ -152,6 +157,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		ClientIDPrefix: c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
 		AllowTargets: targetList(c.String("allow-targets")), DenyTargets: targetList(c.String("deny-targets")),
+		MaxPendingBytes: pending,
 	})
 	if err != nil {
 		return err

@@ -174,6 +174,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		`allow-targets: "h:x" is no target`:                          {"--store", store, "--allow-targets", "h:x"},
 		"opening the secrets directory: ":                            {"--store", store, "--secrets-dir", filepath.Join(dir, "none")},
 		`memory-limit: "much" is no amount of memory`:                {"--store", store, "--memory-limit", "much"},
+		`max-pending-bytes: "0" is no amount of memory`:              {"--store", store, "--max-pending-bytes", "0"},
 		`memory-limit: "1kB" is no amount of memory`:                 {"--store", store, "--memory-limit", "1kB"},
 		`log-level: "loud" is unknown`:                               {"--store", store, "--log-level", "loud"},
 		`log-format: "xml" is unknown`:                               {"--store", store, "--log-format", "xml"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -16,16 +17,21 @@ type owed struct {
 	in       *input
 	session  *session // by which they came; nil for those that are ours alone
 	messages []message
-	attempts int // how often they were handed over
+	attempts int          // how often they were handed over
+	size     atomic.Int64 // of the messages, until they are answered for
 }
 
 // batch makes a batch of messages, which it keeps, and the function that
 // acknowledges it.
 func (i *input) batch(s *session, messages []message, attempts int) (service.MessageBatch, service.AckFunc, error) {
 	o := &owed{in: i, session: s, messages: messages, attempts: attempts + 1}
+	size := 0
 	for k := range messages {
 		messages[k].owed = o
+		size += messages[k].size
 	}
+	o.size.Store(int64(size))
+	i.handed.Add(int64(size))
 	return batchOf(messages), o.answer, nil
 }
 
@@ -40,6 +46,10 @@ func deliveries(messages []message) (all []*delivery) {
 
 // answer is the batch's acknowledgement function.
 func (o *owed) answer(_ context.Context, err error) error {
+	defer func() {
+		o.in.handed.Add(-o.size.Swap(0)) // once
+		o.in.conf.share.Released()
+	}()
 	o.in.monitor.note(err)
 	if err == nil {
 		o.ack(o.messages)

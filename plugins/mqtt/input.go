@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
@@ -48,6 +50,7 @@ type input struct {
 	keeper  keeper
 	monitor *monitor
 	replays *replays
+	handed  atomic.Int64 // bytes that the pipeline has and has not answered for
 
 	mu      sync.Mutex
 	session *session    // the newest, which may be dead
@@ -71,9 +74,21 @@ func newInput(conf *config, mgr *service.Resources) *input {
 		asked:   true,
 		changed: make(chan signal),
 	}
+	conf.share = budget.Of(mgr).Join(in.held)
 	in.monitor = newMonitor(conf.stallWarning, mgr, in.current)
 	in.monitor.guard = conf.guard
 	return in
+}
+
+// held is what the input has read and not yet acknowledged, in bytes.
+func (i *input) held() int64 {
+	i.mu.Lock()
+	s, size := i.session, i.unreadSizeLocked()
+	i.mu.Unlock()
+	if s != nil {
+		size += s.mailbox.size()
+	}
+	return int64(size) + i.handed.Load()
 }
 
 // current is the newest session, or nil.
@@ -213,6 +228,7 @@ func (i *input) Close(context.Context) error {
 	i.keeper.stop()
 	i.running.Wait()
 	i.monitor.stop()
+	i.conf.share.Leave()
 	return nil
 }
 

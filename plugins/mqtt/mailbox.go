@@ -125,6 +125,13 @@ func fit(messages []message, most, bytes int) (n, size int) {
 	return n, size
 }
 
+// size is what waits, in bytes.
+func (m *mailbox) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bytes
+}
+
 // close ends the mailbox: nothing is taken any more.
 func (m *mailbox) close() {
 	m.mu.Lock()

@@ -16,12 +16,14 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // config is the parsed configuration.
 type config struct {
-	guard *crash.Guard // of the stream's panics, nil without
+	guard *crash.Guard   // of the stream's panics, nil without
+	share *budget.Member // of what all inputs may hold, nil without a bound
 
 	urls           []*url.URL
 	clientID       string

@@ -232,23 +232,25 @@ func (s *session) deliver() {
 		r.flowing = true
 		close(s.flowing)
 	}
-	if !room {
-		s.suspend()
+	if !room || !s.conf.share.Room() {
+		s.suspend(!room)
 	}
 }
 
-// suspend waits until the pipeline has taken enough of what has arrived. Nothing
-// is read meanwhile, so that the end of the connection has to be looked for.
-func (s *session) suspend() {
+// suspend waits until the pipeline has taken enough of what has arrived, where full
+// says that this is too much, and until all inputs together hold little enough.
+// Nothing is read meanwhile, so that the end of the connection has to be looked for.
+func (s *session) suspend(full bool) {
 	s.suspended.Store(true)
 	look := time.NewTicker(hangUpCheck)
 	defer look.Stop()
-	for waiting := true; waiting; {
+	for over := false; !over && (full || !s.closing.Load() && !s.conf.share.Room()); {
 		select {
 		case <-s.mailbox.room:
-			waiting = false
+			full = false
+		case <-s.conf.share.Changed():
 		case <-s.dead:
-			waiting = false
+			over = true
 		case <-look.C:
 			if hungUp(s.conn) {
 				s.fail(errors.New("the broker closed the connection"))

@@ -13,6 +13,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
@@ -71,6 +72,7 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 		return nil, err
 	}
 	crash.Watch(st.engine.Resources(), st.guard)
+	budget.Put(st.engine.Resources(), s.pending)
 	go func() {
 		defer close(st.ended)
 		defer st.guard.Catch("a constructor")

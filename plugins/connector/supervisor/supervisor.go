@@ -23,6 +23,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
+	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
@@ -46,6 +47,9 @@ type Options struct {
 	SecretsDir string
 	// LastCrash is what the runtime wrote when it ended the last run on this store.
 	LastCrash string
+	// MaxPendingBytes bounds what all connectors together have read and not yet
+	// acknowledged; 256 MiB unless set. Each has a share of half of it for sure.
+	MaxPendingBytes int64
 	// Trial is how long a connector that may end the process runs before the next
 	// does; 10 s unless set.
 	Trial time.Duration
@@ -71,6 +75,7 @@ type Supervisor struct {
 	calm       // tests are less patient
 
 	health  storeHealth
+	pending *budget.Budget
 	journal *probation.Journal
 
 	watching sync.WaitGroup
@@ -141,6 +146,7 @@ func New(opts Options) (*Supervisor, error) {
 		entries: make(map[string]*entry),
 	}
 	s.health.probe = s.store.Probe
+	s.pending = budget.New(cmp.Or(opts.MaxPendingBytes, 256<<20))
 	dial := mqtt.DialTo(guard)
 	s.sessions = session.New(session.Options{
 		Book: opts.Store, SideOf: s.sideOf, Dial: session.Dial(dial), Logger: opts.Logger,
