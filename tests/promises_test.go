@@ -164,7 +164,7 @@ func (r *promiseRig) values(topic string) []string {
 // eventually waits until a topic holds these values.
 func (r *promiseRig) eventually(topic string, want ...string) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return slices.Equal(want, r.values(topic)) }, exampleTimeout, 20*time.Millisecond)
+	require.Eventually(r.t, func() bool { return slices.Equal(want, r.values(topic)) }, exampleTimeout, 20*time.Millisecond, "%s", &found{r, topic})
 }
 
 func name(value string) string {
@@ -344,7 +344,8 @@ func TestRoundRobinLetsMessagesOvertake(t *testing.T) {
 
 func TestBatchingWithoutFailureStrategyRepeatsTheNeighbours(t *testing.T) {
 	t.Parallel()
-	nine := "input: { batched: { child: { mqtt: { $IN } }, policy: { count: 9 } } }\n"
+	// One by one from the child: a batch of the child is repeated as a whole.
+	nine := "input: { batched: { child: { mqtt: { $IN, max_batch_messages: 1 } }, policy: { count: 9 } } }\n"
 	messages := []string{"1", tooLarge, "2", "3", "4", "5", "6", "7", "8"}
 	t.Run("without", func(t *testing.T) {
 		r := newPromiseRig(t, "t")
@@ -536,4 +537,14 @@ func TestSplitKeepsTheOrder(t *testing.T) {
 	r.acknowledged()
 	stop()
 	require.Empty(t, r.kept())
+}
+
+// found tells what a topic holds once a message is printed.
+type found struct {
+	rig   *promiseRig
+	topic string
+}
+
+func (f *found) String() string {
+	return fmt.Sprintf("topic %s holds %q", f.topic, f.rig.values(f.topic))
 }
