@@ -111,6 +111,8 @@ const (
 	SubackNever
 	// SubackRefused refuses every filter. Nothing is subscribed.
 	SubackRefused
+	// SubackRefusedPart refuses every filter but the first.
+	SubackRefusedPart
 	// SubackAfterAck comes after the first acknowledgement of a message, if there
 	// is a message in flight: rumqttd.
 	SubackAfterAck

@@ -30,6 +30,7 @@ type Broker struct {
 	open     map[*conn]bool
 	accepted int
 	welcomed int
+	answered int
 	last     int      // the number of the connection that was welcomed last
 	current  *conn    // the one that has the session, or nil
 	session  *session // nil without
@@ -111,6 +112,13 @@ func (b *Broker) Extend(more ...Behaviour) {
 	b.opts.Script = append(b.opts.Script, more...)
 }
 
+// Calm ends the script: connections that are made from now on are treated well.
+func (b *Broker) Calm() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.opts.Script = nil
+}
+
 // Left is how much of the script no connection has met.
 func (b *Broker) Left() int {
 	b.mu.Lock()
@@ -124,6 +132,14 @@ func (b *Broker) Connections() (made, welcomed int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.accepted, b.welcomed
+}
+
+// Unanswered is how many connections were made that got no whole CONNACK: their
+// clients do not know what became of their session.
+func (b *Broker) Unanswered() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.accepted - b.answered
 }
 
 // Subscribed says whether the session has a filter that wants the topic.

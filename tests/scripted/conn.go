@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -14,6 +13,7 @@ import (
 type segment struct {
 	bytes   []byte
 	entries []*entry // whose PUBLISH it has
+	connack bool     // whether it has a CONNACK
 	then    func()   // ends the connection, or nil
 }
 
@@ -108,7 +108,7 @@ func (c *conn) greet(f frame) error {
 		refusal = b.opts.Only311
 	}
 	if refusal != nil {
-		answer := segment{bytes: refusal.Answer}
+		answer := segment{bytes: refusal.Answer, connack: len(refusal.Answer) >= 4}
 		if !refusal.Hold {
 			answer.then = c.hangUp
 		}
@@ -143,7 +143,7 @@ func (c *conn) greet(f frame) error {
 		connack[2] = 1
 	}
 	first := len(c.out)
-	c.sendLocked(segment{bytes: connack})
+	c.sendLocked(segment{bytes: connack, connack: true})
 	for _, e := range b.session.inflight { // those that were received
 		c.sendLocked(segment{bytes: encode(typePubrel<<4|2, u16(e.id))})
 	}
@@ -153,7 +153,7 @@ func (c *conn) greet(f frame) error {
 	}
 	c.pumpLocked()
 	if c.how.Together {
-		var all segment
+		all := segment{connack: true}
 		for _, s := range c.out[first:] {
 			all.bytes, all.entries = append(all.bytes, s.bytes...), append(all.entries, s.entries...)
 		}
@@ -255,24 +255,30 @@ func (c *conn) subscribeLocked(f frame) error {
 	if err != nil {
 		return err
 	}
+	granted := filters
+	switch c.how.Suback {
+	case SubackRefused:
+		granted = nil
+	case SubackRefusedPart:
+		granted = filters[:1]
+	}
 	codes := make([]byte, len(filters))
 	for i, f := range filters {
-		codes[i] = f.qos
-		if c.how.Suback == SubackRefused {
+		switch {
+		case i < len(granted):
+			codes[i] = f.qos
+		case c.hello.v5:
+			codes[i] = 0x87
+		default:
 			codes[i] = 0x80
-			if c.hello.v5 {
-				codes[i] = 0x87
-			}
 		}
 	}
+	c.b.session.subscribe(granted)
 	parts := [][]byte{u16(id), codes}
 	if c.hello.v5 {
 		parts = slices.Insert(parts, 1, []byte{0})
 	}
 	suback := encode(0x90, parts...)
-	if c.how.Suback != SubackRefused {
-		c.b.session.subscribe(filters)
-	}
 	switch c.how.Suback {
 	case SubackNever:
 	case SubackLate:
@@ -309,6 +315,9 @@ func (c *conn) writeLoop() {
 				return
 			}
 			c.b.mu.Lock()
+			if whole && s.connack {
+				c.b.answered++
+			}
 			if whole && c.b.current == c {
 				for _, e := range s.entries {
 					e.on, e.written = c.number, time.Now()
@@ -320,108 +329,4 @@ func (c *conn) writeLoop() {
 			}
 		}
 	}
-}
-
-// wire counts what passes, and ends the connection where it is told to.
-type wire struct {
-	conn   net.Conn
-	how    Behaviour
-	once   sync.Once
-	closed chan struct{}
-
-	mu             sync.Mutex
-	sent, received int
-	over           bool // the end has come, of a connection that stays open
-}
-
-func (w *wire) hangUp() {
-	w.once.Do(func() {
-		close(w.closed)
-		w.conn.Close()
-	})
-}
-
-// finish is the end of the connection.
-func (w *wire) finish() {
-	if w.how.End == Cut {
-		w.hangUp()
-		return
-	}
-	w.mu.Lock()
-	w.over = true
-	w.mu.Unlock()
-}
-
-// room is how many of n bytes may pass when some have passed before.
-func room(limit, passed, n int) (may int, last bool) {
-	switch {
-	case limit == 0 || passed+n < limit:
-		return n, false
-	case limit < 0:
-		return 0, true
-	}
-	return limit - passed, true
-}
-
-// Read returns what the broker is to see.
-func (w *wire) Read(p []byte) (int, error) {
-	for {
-		w.mu.Lock()
-		over := w.over
-		w.mu.Unlock()
-		if over && w.how.End == Freeze {
-			<-w.closed
-			return 0, net.ErrClosed
-		}
-		n, err := w.conn.Read(p)
-		w.mu.Lock()
-		over = w.over
-		may, last := room(w.how.AfterReceived, w.received, n)
-		w.received += may
-		w.mu.Unlock()
-		if last && !over {
-			w.finish()
-		}
-		switch {
-		case over && err != nil:
-			return 0, err
-		case over:
-			continue
-		case may > 0:
-			return may, nil
-		case err != nil:
-			return 0, err
-		}
-	}
-}
-
-// write sends a segment, or the part of it that is due.
-func (w *wire) write(p []byte) (whole bool, err error) {
-	w.mu.Lock()
-	over, sent := w.over, w.sent
-	w.mu.Unlock()
-	if over {
-		return false, nil
-	}
-	may, last := room(w.how.AfterSent, sent, len(p))
-	whole = may == len(p)
-	for p = p[:may]; len(p) > 0; {
-		n := len(p)
-		if sent < w.how.BytewiseUpTo {
-			n = 1
-		}
-		n, err := w.conn.Write(p[:n])
-		sent += n
-		p = p[n:]
-		if err != nil {
-			return false, err
-		}
-	}
-	w.mu.Lock()
-	w.sent = sent
-	w.mu.Unlock()
-	if last {
-		w.finish()
-	}
-	return whole, nil
 }

@@ -260,6 +260,15 @@ func TestSubacks(t *testing.T) {
 		c.want(denied)
 		require.False(t, b.Subscribed("a/b"))
 	})
+	t.Run("refused in part", func(t *testing.T) {
+		b := start(t, Options{Script: []Behaviour{{Suback: SubackRefusedPart}}})
+		c := connect(t, b, false, false)
+		c.want(welcomeNew)
+		c.write(encode(0x82, u16(9), text("a/#"), []byte{1}, text("b/#"), []byte{1}))
+		c.want(`90 "\x00\t\x01\x80"`)
+		require.True(t, b.Subscribed("a/b"))
+		require.False(t, b.Subscribed("b/b"))
+	})
 	t.Run("after the first acknowledgement", func(t *testing.T) {
 		_, c := resumed(t, Behaviour{Suback: SubackAfterAck})
 		c.want(x, z)
@@ -293,6 +302,11 @@ func TestRefusals(t *testing.T) {
 			connect(t, b, false, false).want(welcomeNew)
 			made, welcomed := b.Connections()
 			require.Equal(t, []int{2, 1}, []int{made, welcomed})
+			unanswered := 1
+			if test.refusal.Answer != nil && test.refusal.Answer[0] == 0x20 && len(test.refusal.Answer) > 3 {
+				unanswered = 0
+			}
+			require.Eventually(t, func() bool { return b.Unanswered() == unanswered }, patience, time.Millisecond)
 		})
 	}
 }

@@ -19,9 +19,9 @@ type Message struct {
 // acknowledged.
 type LostMessage struct {
 	Message
-	// Held is how long the client had it on the last connection before the loss:
-	// from when it was written to the end of that connection. Zero means that it
-	// was not written there, or not in full.
+	// Held is how long the client had it on the last connection that was welcomed
+	// before the loss: from when it was written there to the end. Zero means that
+	// it was not written, or not whole.
 	Held time.Duration
 }
 
