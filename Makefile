@@ -40,8 +40,16 @@ integration: ## Run the tests against a real mosquitto and Apache Kafka
 integration-tests:
 	go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
 
+# The model holds no server and no clock: it finds by the number of its seeds.
+MODEL_FOR ?= 60s
+
+.PHONY: model
+model: ## Drive the pipeline with random faults of both ends (MODEL_FOR=60s)
+	go test -race -json -count=1 -timeout 3h ./tests/model -for $(MODEL_FOR) $(ARGS) | go run ./tests/cmd/testcount
+
 .PHONY: soak
-soak: ## The same with the full counts, which takes about 45 minutes
+soak: ## An hour of the model, then the integration tests with the full counts (45 minutes)
+	$(MAKE) --no-print-directory model MODEL_FOR=1h
 	SOAK=1 tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
 
 .PHONY: cleanroom
