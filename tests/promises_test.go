@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -292,7 +293,8 @@ func TestInputsOfOneClientIDDisconnectEachOther(t *testing.T) {
 	pipeline := "input: { broker: { inputs: [ { mqtt: { $IN } }, { mqtt: { $IN } } ] } }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "client_id")
 	r.start(pipeline)
-	require.Eventually(t, func() bool { return strings.Count(r.logs.String(), "taken over") >= 3 }, exampleTimeout, 20*time.Millisecond)
+	// Each says so once, and again only when its connection has lasted.
+	require.Eventually(t, func() bool { return strings.Count(r.logs.String(), "taken over") >= 2 }, exampleTimeout, 20*time.Millisecond)
 }
 
 func TestFanOutHoldsEveryOutputAndRepeatsAfterARestart(t *testing.T) {
@@ -510,8 +512,17 @@ func TestNacksThatAreNotReplayedRepeatWhatIsBehindThem(t *testing.T) {
 	r.warned(pipeline, "auto_replay_nacks")
 	require.Empty(t, r.lint(strings.Replace(pipeline, "$T", "$T, failure_strategy: block", 1)))
 	r.start(pipeline)
-	r.publish(tooLarge, "2")
-	r.repeats("t", "2", 3)
+	// The embedded broker delivers again in random order: what comes before the
+	// message that Kafka refuses is acknowledged.
+	messages := []string{tooLarge}
+	for n := range 40 {
+		messages = append(messages, strconv.Itoa(n))
+	}
+	r.publish(messages...)
+	require.Eventually(t, func() bool {
+		values := r.values("t")
+		return slices.ContainsFunc(messages, func(m string) bool { return count(values, m) >= 3 })
+	}, exampleTimeout, 20*time.Millisecond)
 }
 
 func TestGroupByChangesTheOrder(t *testing.T) {
