@@ -42,6 +42,14 @@ var exampleEnvironment = sync.OnceValues(func() (*service.Environment, error) {
 	return env, nil
 })
 
+// exampleSchema has the program's defaults: one thread, which keeps the order.
+// SetThreads before SetYAML would not do, since SetYAML sets another number.
+func exampleSchema(env *service.Environment) *service.ConfigSchema {
+	schema := env.FullConfigSchema("", "")
+	schema.SetFieldDefault(1, "pipeline", "threads")
+	return schema
+}
+
 func readExample(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(examplesFolder, name))
@@ -99,7 +107,7 @@ func (r *exampleRig) start(document string) *logBuffer {
 	require.NoError(r.t, err)
 	logs := &logBuffer{}
 	builder := env.NewStreamBuilder()
-	builder.SetThreads(1)
+	builder.SetSchema(exampleSchema(env))
 	require.NoError(r.t, builder.SetYAML(r.redirect(document)))
 	builder.SetLogger(slog.New(slog.NewTextHandler(logs, nil)))
 	stream, err := builder.Build()

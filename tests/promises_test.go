@@ -114,7 +114,7 @@ func (r *promiseRig) start(pipeline string) (stop func()) {
 	env, err := exampleEnvironment()
 	require.NoError(r.t, err)
 	builder := env.NewStreamBuilder()
-	builder.SetThreads(1)
+	builder.SetSchema(exampleSchema(env))
 	require.NoError(r.t, builder.SetYAML(r.fill(pipeline)))
 	builder.SetLogger(slog.New(slog.NewTextHandler(&r.logs, nil)))
 	stream, err := builder.Build()
@@ -145,19 +145,18 @@ func (r *promiseRig) never(happens func() bool, while time.Duration) {
 	}
 }
 
-// values are those that a Kafka topic holds now.
+// values are those that a Kafka topic holds now, as far as they can be read.
 func (r *promiseRig) values(topic string) []string {
-	r.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.addr), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
-	require.NoError(r.t, err)
+	if err != nil {
+		return nil
+	}
 	defer client.Close()
-	ctx, done := context.WithTimeout(r.t.Context(), exampleTimeout)
+	ctx, done := context.WithTimeout(context.Background(), exampleTimeout)
 	defer done()
 	var all []string
-	for int64(len(all)) < r.kafka.PartitionInfo(topic, 0).HighWatermark {
-		fetches := client.PollFetches(ctx)
-		require.NoError(r.t, fetches.Err())
-		fetches.EachRecord(func(record *kgo.Record) { all = append(all, name(string(record.Value))) })
+	for ctx.Err() == nil && int64(len(all)) < r.kafka.PartitionInfo(topic, 0).HighWatermark {
+		client.PollFetches(ctx).EachRecord(func(record *kgo.Record) { all = append(all, name(string(record.Value))) })
 	}
 	return all
 }
