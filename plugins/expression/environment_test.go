@@ -181,10 +181,6 @@ var hostile = []string{
 	`json().index(9223372036854775807)`, `json().index(-9223372036854775807)`,
 }
 
-// maxWork is how much one evaluation may allocate in all, of which little is held
-// at a time.
-const maxWork = 96 << 20
-
 func TestHostileExpressionsTakeBoundedMemoryAndTime(t *testing.T) {
 	env := environment(t)
 	payloads := hostilePayloads()

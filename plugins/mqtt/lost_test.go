@@ -185,3 +185,25 @@ func TestPacketsThatNobodyMaySend(t *testing.T) {
 		})
 	}
 }
+
+// What a kept session sends first may be what nobody may send.
+func TestPacketThatNobodyMaySendBeforeTheSuback(t *testing.T) {
+	b := newScripted(t)
+	in, _ := started(t, b.url(), v311)
+	in.keeper.refusals = pace{first: 20 * time.Millisecond, limit: time.Minute}
+	done := background(in)
+	p := b.accept()
+	p.version()
+	p.write([]byte{0x20, 2, 1, 0}, publish("a/#", 1, 1, "x"))
+	err := wait(t, done)
+	require.ErrorContains(t, err, `a PUBLISH to the topic "a/#", which has a wildcard: the broker sends it again on every connection`)
+	p.conn.Close()
+	began := time.Now()
+	for range 4 { // the pauses grow: 20, 40, 80, 160 ms, random by a half
+		p = b.accept()
+		p.version()
+		p.write([]byte{0x20, 2, 1, 0}, publish("a/#", 1, 1, "x"))
+		p.gone()
+	}
+	require.Greater(t, time.Since(began), 100*time.Millisecond)
+}

@@ -123,8 +123,12 @@ func (i *input) establish(ctx context.Context) *session {
 			return nil
 		}
 		wait := k.retries.next()
-		if stubborn(err) {
+		switch {
+		case stubborn(err):
 			wait = k.stubbornWait
+		case recurs(err): // before the broker has granted anything
+			wait = k.refusals.next()
+			err = fmt.Errorf("%w%s", err, i.wayOut(err))
 		}
 		if k.failed.due(err.Error()) {
 			i.fail(err, wait)

@@ -133,8 +133,13 @@ func (s *session) start(ctx context.Context, subscribe bool) error {
 	case <-ctx.Done():
 	}
 	select {
+	case <-s.subscribed: // and over at once, for a reason that the input is told
+		return nil
 	case <-s.flowing: // what has arrived is for the input to hand over
 		return nil
+	default:
+	}
+	select {
 	case <-s.over:
 		return s.reason()
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -93,10 +94,18 @@ func (r *received) take(batch service.MessageBatch) {
 	}
 }
 
-func (r *received) len() int {
+func (r *received) payloads() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.all)
+	return slices.Clone(r.all)
+}
+
+func (r *received) len() int { return len(r.payloads()) }
+
+func (r *received) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = nil
 }
 
 func TestStreamThroughTheEmbeddedBroker(t *testing.T) {
@@ -116,7 +125,7 @@ func TestStreamThroughTheEmbeddedBroker(t *testing.T) {
 				c := publisher(t, b)
 				send(t, c, qos, 0, 200)
 				require.Eventually(t, func() bool { return r.len() >= 200 }, patience, time.Millisecond)
-				for i, payload := range r.all {
+				for i, payload := range r.payloads() {
 					require.Equal(t, strconv.Itoa(i), payload)
 				}
 				stop()
@@ -129,7 +138,7 @@ func TestStreamThroughTheEmbeddedBroker(t *testing.T) {
 				if qos > 0 {
 					want = 50
 				}
-				r.all = nil
+				r.forget()
 				stream(t, fmt.Sprintf("  urls: [%s]\n  topics: [a/#]\n  client_id: s\n  qos: %d\n  clean_session: false\n  protocol_version: '%s'", b.URL(), qos, version), "",
 					func(_ context.Context, batch service.MessageBatch) error {
 						r.take(batch)
@@ -174,7 +183,7 @@ func TestStreamAcksWhatAProcessorDrops(t *testing.T) {
 	p.write(publish("a", 1, 2, "keep"), publish("a", 1, 3, "drop"))
 	require.Equal(t, ackOf(typePuback, 2), p.read().String())
 	require.Equal(t, ackOf(typePuback, 3), p.read().String())
-	require.Equal(t, []string{"keep"}, r.all)
+	require.Equal(t, []string{"keep"}, r.payloads())
 }
 
 func TestStreamWithoutReplayIsRedelivered(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,8 +102,8 @@ func TestTheStoreIsReadyWhileItTakesChanges(t *testing.T) {
 func TestADiskThatHangsIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answer := make(chan error)
-		asked := 0
-		h := storeHealth{probe: func() error { asked++; return <-answer }}
+		var asked atomic.Int64
+		h := storeHealth{probe: func() error { asked.Add(1); return <-answer }}
 		began := time.Now()
 		var both sync.WaitGroup
 		for range 2 {
@@ -110,15 +111,15 @@ func TestADiskThatHangsIsNotReady(t *testing.T) {
 		}
 		both.Wait()
 		assert.Equal(t, probeTimeout, time.Since(began))
-		assert.Equal(t, 1, asked, "one goroutine hangs, however many ask")
+		assert.EqualValues(t, 1, asked.Load(), "one goroutine hangs, however many ask")
 		answer <- errors.New("no space left on device")
 		synctest.Wait()
 		require.EqualError(t, h.check(), "no space left on device")
-		assert.Equal(t, 1, asked)
+		assert.EqualValues(t, 1, asked.Load())
 		time.Sleep(probeEvery)
 		go func() { answer <- nil }()
 		require.NoError(t, h.check())
-		assert.Equal(t, 2, asked)
+		assert.EqualValues(t, 2, asked.Load())
 	})
 }
 
