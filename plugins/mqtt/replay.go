@@ -59,18 +59,20 @@ func (r *replays) drop() {
 // over is what is left to do about rejected messages when another connection
 // has taken the place of theirs. Where the broker has kept the session, it sends
 // those of QoS 1 again; those of QoS 2 as well, but they are known by then.
+//
+// Messages of another session stay with theirs. Its broker may be turned to again,
+// and asks then for the acknowledgement of those of QoS 2.
 func (r replay) over(current *session) replay {
 	if r.session == nil || r.session == current {
 		return r
 	}
-	next := replay{attempts: r.attempts}
-	if r.session.generation == current.generation {
+	next := replay{session: r.session, attempts: r.attempts}
+	sentAgain := r.session.generation == current.generation
+	if sentAgain {
 		next.session = current
 	}
 	for _, m := range r.messages {
-		if next.session == nil {
-			m.delivery = nil
-		} else if m.qos == 1 {
+		if sentAgain && m.qos == 1 {
 			continue
 		}
 		m.ticket = 0

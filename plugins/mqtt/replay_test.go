@@ -115,6 +115,42 @@ func TestReplayOverAReconnect(t *testing.T) {
 	}
 }
 
+// A message of QoS 2 is rejected while the input is at another broker, and written
+// there. The first broker asks for its acknowledgement when the input is back.
+func TestReplayAtAnotherBrokerIsAcknowledgedToTheFirst(t *testing.T) {
+	one, other := newScripted(t), newScripted(t)
+	in, _ := started(t, "'"+one.url()+","+other.url()+"'", v311)
+	done := background(in)
+	p := one.accept()
+	p.welcome(false, true)
+	require.NoError(t, wait(t, done))
+	p.write(publish("a/b", 2, 7, "twice"), publish("a/b", 1, 8, "once"))
+	_, acks := readN(t, in, 2)
+	address := one.ln.Addr().String()
+	one.ln.Close()
+	p.conn.Close()
+	p = other.accept()
+	p.welcome(false, true)
+	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
+	ackAll(t, acks, errRefused)
+	payloads, acks := readN(t, in, 2)
+	require.Equal(t, []string{"twice", "once"}, payloads)
+	ackAll(t, acks, nil)
+	p.silent(20 * time.Millisecond)
+
+	one = listenAt(t, address)
+	p.conn.Close()
+	p = one.accept()
+	p.welcome(true, false)
+	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
+	p.write(publish("a/b", 2, 7, "twice"), publish("a/b", 1, 8, "once"))
+	require.Equal(t, ackOf(typePubrec, 7), p.read().String())
+	payloads, acks = readN(t, in, 1)
+	require.Equal(t, []string{"once"}, payloads, "at least once")
+	ackAll(t, acks, nil)
+	require.Equal(t, ackOf(typePuback, 8), p.read().String())
+}
+
 // Twice gone, kept in between: the broker has the messages of the second session
 // only.
 func TestReplayKnowsWhichSessionTheBrokerKept(t *testing.T) {
