@@ -26,7 +26,7 @@ var (
 )
 
 // defaultSeeds run where nothing else is said, as many as take some seconds.
-const defaultSeeds = 150
+const defaultSeeds = 400
 
 // failedOnce are seeds that failed, and what they found. They are run always. A
 // change to newPlan or to the steps makes other scenarios of them: then look for
@@ -35,6 +35,7 @@ var failedOnce = []uint64{
 	7, 16, 20, 51, 55, // the session rewrite: deaf after a subscription that failed, or half a session
 	44, 93, 222, // the same: no time of receipt for what came with CONNACK
 	36, 6831, 9743, // a CONNACK that told of a new session did not arrive: deaf, or copies dropped
+	301754775401562129,          // QoS 2 that was rejected at another broker than its own was waited for
 	480, 2746, 3383, 3726, 5725, // QoS 2 that came again was acknowledged on the connection before
 }
 

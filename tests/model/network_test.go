@@ -16,7 +16,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // seeds leave little behind
+	debug.SetGCPercent(400)   // seeds leave little behind
+	debug.SetTraceback("all") // of a seed that does not end
 	os.Exit(m.Run())
 }
 

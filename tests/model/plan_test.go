@@ -38,6 +38,8 @@ type plan struct {
 	restarts  bool
 	faults    bool // of Kafka
 	latency   bool
+	replay    bool // by the input, of what is rejected
+	rejects   bool // Kafka refuses records without a strategy
 	keepAlive time.Duration
 }
 
@@ -46,7 +48,9 @@ func pick[T any](r *rand.Rand, options ...T) T { return options[r.IntN(len(optio
 // chance is true in so many of a hundred cases.
 func chance(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
 
-func newPlan(r *rand.Rand) plan {
+// newPlan makes the plan. What was added later comes from more, so that seeds stay
+// what they were.
+func newPlan(r, more *rand.Rand) plan {
 	p := plan{
 		version:   pick(r, "auto", "5", "3.1.1"),
 		window:    pick(r, 1, 10, 65535),
@@ -80,6 +84,8 @@ func newPlan(r *rand.Rand) plan {
 	}
 	// Under MQTT 3.1.1 nobody can tell that a session has lost its filters.
 	p.halfKept = p.version == "5" && chance(r, 20)
+	p.rejects = p.strategy == "" && chance(more, 60)
+	p.replay = !p.rejects || chance(more, 60)
 	return p
 }
 
@@ -111,7 +117,8 @@ func (p *plan) input(sites []*site) string {
   receive_maximum: %d
   max_batch_messages: %d
   max_pending_bytes: %s
-`, strings.Join(urls, ", "), p.filters, p.version, int(p.keepAlive.Seconds()), p.receive, p.batch, p.pending)
+  auto_replay_nacks: %t
+`, strings.Join(urls, ", "), p.filters, p.version, int(p.keepAlive.Seconds()), p.receive, p.batch, p.pending, p.replay)
 }
 
 func (p *plan) output(kafka *link) string {

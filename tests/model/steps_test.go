@@ -65,6 +65,10 @@ func (w *world) step() error {
 	case what < 75:
 		// Messages pile up in the input, and then it loses its connection.
 		if w.plan.faults {
+			if w.plan.rejects && chance(w.more, 60) {
+				w.refused = true
+				w.answer(1+w.more.IntN(3), kmsg.Produce, pick(w.more, refusals...))
+			}
 			w.stall(time.Second + duration(r, 10*time.Second))
 			w.publishSome(i)
 			time.Sleep(10 * time.Millisecond)
@@ -158,7 +162,11 @@ func (w *world) fault() {
 		w.answer(times, kmsg.Produce, pick(r, passing...))
 	case 2:
 		if w.plan.strategy == "" {
-			return // it would be rejected, and overtaken
+			if w.plan.rejects {
+				w.refused = true
+				w.answer(times, kmsg.Produce, pick(w.more, refusals...))
+			}
+			return
 		}
 		w.refused = true
 		w.answer(times, kmsg.Produce, pick(r, refusals...))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // the parts of a pipeline
 
@@ -66,6 +67,7 @@ type site struct {
 type world struct {
 	plan    plan
 	rand    *rand.Rand
+	more    *rand.Rand // for what was added later
 	log     *journal
 	sites   []*site
 	cluster *kfake.Cluster
@@ -90,7 +92,8 @@ var worlds atomic.Int64
 
 func newWorld(seed uint64, log *journal) (*world, error) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	w := &world{plan: newPlan(r), rand: r, log: log, sent: map[string]published{}, counts: map[string]int{}, calmed: make(chan struct{})}
+	more := rand.New(rand.NewPCG(seed, 2))
+	w := &world{plan: newPlan(r, more), rand: r, more: more, log: log, sent: map[string]published{}, counts: map[string]int{}, calmed: make(chan struct{})}
 	log.add("%s", w.plan)
 	n := worlds.Add(1)
 	delay := w.latency(seed)
@@ -100,6 +103,7 @@ func newWorld(seed uint64, log *journal) (*world, error) {
 	// mutex, and in a bubble time stands still meanwhile.
 	var err error
 	w.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(w.plan.parts, kafkaTopic),
+		kfake.MaxVersions(kversion.V3_6_0()), // which asks for no telemetry, whose gzip takes the most memory
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return w.kafka, nil }))
 	if err != nil {
 		return nil, err
