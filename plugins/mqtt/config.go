@@ -188,7 +188,7 @@ func sessionFields() []*service.ConfigField {
 			Description("Whether each connection starts anew. With `false` the broker keeps the subscriptions, and the messages of QoS 1 and 2, while this client is away.").
 			Default(true).Advanced(),
 		service.NewStringAnnotatedEnumField(fieldProtocolVersion, map[string]string{
-			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that refuses it; one that hangs up or stays silent instead gets MQTT 3.1.1 on this connection, and is asked for MQTT 5 again on the next",
+			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that refuses it; one that hangs up or stays silent instead gets MQTT 3.1.1 on this connection, and is asked for MQTT 5 again on the next; it may then be sent again what was received already, so set `3.1.1` for such a broker",
 			version5:    "MQTT 5 only",
 			version311:  "MQTT 3.1.1 only",
 		}).
