@@ -1,8 +1,6 @@
 package mqtt
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // exceeds reports whether a payload is larger than max_payload_bytes.
 func (c *config) exceeds(size int) bool {
@@ -32,16 +30,17 @@ func (s *session) tooLarge(first byte, length int) (bool, error) {
 // limit. Where it is kept, it goes on without its payload and with an error.
 func (s *session) oversized(m *message, size int) (kept bool, err error) {
 	m.payload = nil
-	if s.conf.oversized == oversizedFail {
-		m.notKept = &oversizedError{topic: m.topic.name, size: size, limit: s.conf.maxPayloadBytes}
+	large := &oversizedError{topic: m.topic.name, size: size, limit: s.conf.maxPayloadBytes}
+	switch {
+	case s.conf.oversized == oversizedFail:
+		m.notKept = large
 		return true, nil
-	}
-	if m.qos == 0 {
-		// No broker sends it again.
-		s.log.Warnf("Dropped a message of QoS 0: %s", (&oversizedError{m.topic.name, size, s.conf.maxPayloadBytes}).Error())
+	case m.qos == 0: // no broker sends it again
+		s.log.Warnf("Dropped a message of QoS 0: %s", large.Error())
 		return false, nil
+	default:
+		return false, large
 	}
-	return false, &oversizedError{m.topic.name, size, s.conf.maxPayloadBytes}
 }
 
 // oversizedError says that a payload exceeds max_payload_bytes.
