@@ -32,6 +32,7 @@ const (
 
 func main() {
 	tuneMemory()
+	go followLoad()
 	os.Exit(run(context.Background(), os.Args[1:]))
 }
 
