@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
 // completionFlag ends a command line that a shell wants completed; the name is
@@ -29,7 +31,7 @@ var fishCompletion string
 // command lines, and those of its link robust-ctl.
 func completionCommand() *ucli.Command {
 	script := func(shell, description, text string) *ucli.Command {
-		return action(&ucli.Command{
+		return cli.Action(&ucli.Command{
 			Name:        shell,
 			Usage:       "Print the completion for " + shell,
 			Description: description,
@@ -53,8 +55,8 @@ To keep it, put that line into ~/.bashrc; for zsh and fish see their --help.`,
 			script("fish", "For this shell, and for each:\n\n  robustmq-connect completion fish | source\n"+
 				"  robustmq-connect completion fish > ~/.config/fish/completions/robustmq-connect.fish", fishCompletion),
 		},
-		Action:       needsSubcommand,
-		OnUsageError: usageError("completion"),
+		Action:       cli.NeedsSubcommand,
+		OnUsageError: cli.UsageError("completion"),
 	}
 }
 
@@ -94,7 +96,7 @@ func completeCommand(words []string) *ucli.Command {
 				line = before // the library takes it for the end of the flags
 			}
 			c.App.EnableBashCompletion = true
-			return c.App.RunContext(c.Context, slices.Concat([]string{binaryName}, line, []string{completionFlag}))
+			return c.App.RunContext(c.Context, slices.Concat([]string{cli.BinaryName}, line, []string{completionFlag}))
 		},
 	}
 }

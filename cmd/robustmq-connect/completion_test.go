@@ -11,12 +11,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
 )
 
 // completions gives what may follow words, as a shell asks for it.
 func completions(t *testing.T, words ...string) []string {
 	t.Helper()
-	line := append([]string{binaryName}, append(words, completionFlag)...)
+	line := append([]string{cli.BinaryName}, append(words, completionFlag)...)
 	args := os.Args
 	os.Args = line // the library reads it
 	defer func() { os.Args = args }()
@@ -24,10 +27,10 @@ func completions(t *testing.T, words ...string) []string {
 	require.True(t, completing)
 	var out bytes.Buffer
 	app := &ucli.App{
-		Name: binaryName, Writer: &out, ErrWriter: &out,
-		Commands: []*ucli.Command{mqttCommand(service.GlobalEnvironment()), completionCommand(), completeCommand(given)},
+		Name: cli.BinaryName, Writer: &out, ErrWriter: &out,
+		Commands: []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand(), completeCommand(given)},
 	}
-	require.NoError(t, app.Run([]string{binaryName, completeCommandName}))
+	require.NoError(t, app.Run([]string{cli.BinaryName, completeCommandName}))
 	return strings.Fields(out.String())
 }
 
@@ -73,8 +76,8 @@ func TestTheShellsTakeTheirCompletion(t *testing.T) {
 				t.Skip(err)
 			}
 			var out bytes.Buffer
-			app := &ucli.App{Name: binaryName, Writer: &out, Commands: []*ucli.Command{completionCommand()}}
-			require.NoError(t, app.Run([]string{binaryName, "completion", shell}))
+			app := &ucli.App{Name: cli.BinaryName, Writer: &out, Commands: []*ucli.Command{completionCommand()}}
+			require.NoError(t, app.Run([]string{cli.BinaryName, "completion", shell}))
 			assert.Equal(t, text, out.String())
 			path := writeFile(t, t.TempDir(), "script", text)
 			complaint, err := exec.CommandContext(t.Context(), shell, "-n", path).CombinedOutput()

@@ -9,6 +9,8 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
 // createPipelineCommand replaces upstream's command of that name: what upstream's prints
@@ -94,7 +96,7 @@ func parseExpression(env *service.Environment, expression string) (map[string]an
 				continue
 			}
 			if !hasComponent(env, kind, name) {
-				return nil, fmt.Errorf("%q is no %s of this program; \"%s list %ss\" names them", name, kind, binaryName, kind)
+				return nil, fmt.Errorf("%q is no %s of this program; \"%s list %ss\" names them", name, kind, cli.BinaryName, kind)
 			}
 			components = append(components, map[string]any{"type": name})
 		}

@@ -14,11 +14,10 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
-
-// errReported ends a command whose output has said everything already.
-var errReported = errors.New("")
 
 // lintCommand replaces upstream's command of that name. It keeps its flags, and
 // judges values where upstream's looks at names.
@@ -97,13 +96,25 @@ func lintAction(c *ucli.Context, env *service.Environment) error {
 		failed = failed || wrong
 	}
 	if failed {
-		return errReported
+		return cli.ErrReported
 	}
 	return nil
 }
 
 func printFinding(w io.Writer, path string, f lint.Finding) {
 	fmt.Fprintf(w, "%s(%d,%d) %s\n", path, f.Line, f.Column, oneLine(f.String()))
+}
+
+// documentLinter judges a pipeline that is not in a file of this machine: the
+// variables that it names need not be set here.
+func documentLinter(env *service.Environment) control.Linter {
+	return func(document []byte) ([]lint.Finding, error) {
+		standIns, err := lint.StandIns(env)
+		if err != nil {
+			return nil, err
+		}
+		return newLinter(standIns, lint.Options{SkipEnvCheck: true}).yaml(string(document), false), nil
+	}
 }
 
 // linter checks files.
@@ -265,6 +276,6 @@ func printError(w io.Writer, err error) {
 	if text := strings.TrimSpace(err.Error()); text != "" {
 		// Upstream forgets to fill in its own name in one place.
 		text = strings.ReplaceAll(text, "{{.ProductName}}", productName)
-		fmt.Fprintln(w, binaryName+": "+oneLine(text))
+		fmt.Fprintln(w, cli.BinaryName+": "+oneLine(text))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
@@ -86,11 +87,11 @@ func lintFiles(t *testing.T, args ...string) (stdout, stderr string, err error) 
 	t.Helper()
 	var out, errOut bytes.Buffer
 	app := &ucli.App{
-		Name: binaryName, Writer: &out, ErrWriter: &errOut,
+		Name: cli.BinaryName, Writer: &out, ErrWriter: &errOut,
 		Commands:       []*ucli.Command{lintCommand(service.GlobalEnvironment())},
 		ExitErrHandler: func(*ucli.Context, error) {},
 	}
-	err = app.Run(append([]string{binaryName, "lint"}, args...))
+	err = app.Run(append([]string{cli.BinaryName, "lint"}, args...))
 	return out.String(), errOut.String(), err
 }
 
@@ -108,7 +109,7 @@ func TestLintReadsFilesGlobsAndFolders(t *testing.T) {
 
 	for _, target := range []string{wrong, filepath.Join(dir, "*.yaml"), dir + "/..."} {
 		_, stderr, err := lintFiles(t, target)
-		require.ErrorIs(t, err, errReported)
+		require.ErrorIs(t, err, cli.ErrReported)
 		assert.Equal(t, wrong+"(3,15) topic_id: \"a/#/b\": '#' must be the last level; use '+' for one level in the middle\n", stderr)
 	}
 	stdout, _, err := lintFiles(t, "--verbose", filepath.Join(dir, "right.yaml"))
@@ -126,7 +127,7 @@ func TestLintWarnsOfPromisesThatAPipelineUndoes(t *testing.T) {
 
 	wrong := writeFile(t, t.TempDir(), "q.yaml", "input:\n  robustmq_kafka: { topic_id: a, clean_session: true, qos: 3 }\noutput:\n  robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t }\n")
 	stdout, stderr, err = lintFiles(t, "--verbose", wrong)
-	require.ErrorIs(t, err, errReported)
+	require.ErrorIs(t, err, cli.ErrReported)
 	assert.Equal(t, wrong+": FAILED\n", stdout)
 	assert.Equal(t, 2, strings.Count(stderr, "\n"), stderr)
 }
@@ -137,7 +138,7 @@ func TestLintOfNothingFails(t *testing.T) {
 	_, _, err = lintFiles(t, filepath.Join(t.TempDir(), "*.yaml"))
 	require.ErrorContains(t, err, "it stands for no file")
 	_, stderr, err := lintFiles(t, "nowhere.yaml")
-	require.ErrorIs(t, err, errReported)
+	require.ErrorIs(t, err, cli.ErrReported)
 	assert.Contains(t, stderr, "nowhere.yaml")
 }
 
@@ -145,7 +146,7 @@ func TestLintReportsLinesOfMarkdownSnippets(t *testing.T) {
 	path := writeFile(t, t.TempDir(), "README.md",
 		"# Title\n\n```yaml\ninput:\n  robustmq_kafka:\n    topic_id: ${FILTER}\n    qos: 5\n```\n\n```sh\nqos: 7\n```\n")
 	_, stderr, err := lintFiles(t, path)
-	require.ErrorIs(t, err, errReported)
+	require.ErrorIs(t, err, cli.ErrReported)
 	assert.Equal(t, path+"(7,10) qos: 5 is out of range; it takes 0 to 2\n", stderr)
 }
 
@@ -180,7 +181,7 @@ output:
     tls: { enabled: true, root_cas_file: /nowhere/ca.pem }
 `)
 	_, stderr, err := lintFiles(t, path)
-	require.ErrorIs(t, err, errReported)
+	require.ErrorIs(t, err, cli.ErrReported)
 	assert.Equal(t, 2, strings.Count(stderr, "\n"), stderr)
 
 	_, stderr, err = lintFiles(t, "--skip-file-check", "--skip-env-var-check", path)
@@ -190,7 +191,7 @@ output:
 	env := writeFile(t, dir, ".env", "LINT_TEST_UNSET=nope\n")
 	t.Setenv("LINT_TEST_UNSET", "") // restored after the test, since the env file sets it
 	_, stderr, err = lintFiles(t, "--skip-file-check", "--env-file", env, path)
-	require.ErrorIs(t, err, errReported)
+	require.ErrorIs(t, err, cli.ErrReported)
 	assert.Contains(t, stderr, `(4,24) bootstrap_servers: "nope" has no port`)
 }
 
@@ -210,7 +211,7 @@ func TestLintTellsWhatIsNoPipeline(t *testing.T) {
 		"buffer.yaml":    {"buffer: { memory: {} }\n", "(1,1) input: " + noInput + "\n"},
 		"resources.yaml": {"cache_resources: [ { label: c, memory: {} } ]\n", ""},
 		"whole.yaml":     {"input: { stdin: {} }\noutput: { drop: {} }\n", ""},
-		"connector.json": {documentedConnector, "(1,1) " + filepath.Join(dir, "connector.json") +
+		"connector.json": {`{"connector_name":"c1","connector_type":"Kafka"}`, "(1,1) " + filepath.Join(dir, "connector.json") +
 			" is a connector and no pipeline; print its pipeline: robustmq-connect mqtt connector export -f " + filepath.Join(dir, "connector.json") + " > pipeline.yaml\n"},
 		"pipeline.json": {`{ "input": { "stdin": {} }, "output": { "drop": {} } }`, ""},
 	} {
@@ -220,7 +221,7 @@ func TestLintTellsWhatIsNoPipeline(t *testing.T) {
 			require.NoError(t, err, stderr)
 			continue
 		}
-		require.ErrorIs(t, err, errReported, name)
+		require.ErrorIs(t, err, cli.ErrReported, name)
 		assert.Equal(t, path+c.want, stderr)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
 // componentLists walk what pipelines are built of, kind by kind.
@@ -179,5 +181,5 @@ func printKindsJSON(w io.Writer, kinds []componentKind) error {
 			names[kind.kind] = append(names[kind.kind], c.name)
 		}
 	}
-	return printJSON(w, names)
+	return cli.PrintJSON(w, names)
 }

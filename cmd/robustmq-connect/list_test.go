@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
@@ -23,8 +24,8 @@ func listed(t *testing.T, args ...string) map[string][]string {
 	env, err := lint.StandIns(service.GlobalEnvironment())
 	require.NoError(t, err)
 	var out bytes.Buffer
-	app := &ucli.App{Name: binaryName, Writer: &out, Commands: []*ucli.Command{listComponentsCommand(env, nil)}}
-	require.NoError(t, app.Run(append([]string{binaryName, "list"}, args...)))
+	app := &ucli.App{Name: cli.BinaryName, Writer: &out, Commands: []*ucli.Command{listComponentsCommand(env, nil)}}
+	require.NoError(t, app.Run(append([]string{cli.BinaryName, "list"}, args...)))
 	names := map[string][]string{}
 	title := ""
 	for line := range strings.Lines(out.String()) {

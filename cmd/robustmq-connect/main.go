@@ -14,13 +14,15 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/demo"
 	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
 const (
-	binaryName  = "robustmq-connect"
 	productName = "RobustMQ Connect"
 	// controlName is RobustMQ's own command line. A link of that name takes the
 	// lines of RobustMQ's documentation.
@@ -94,9 +96,9 @@ func run(ctx context.Context, args []string) int {
 		service.CLIOptAddCommand(lintCommand(env)),
 		service.CLIOptAddCommand(createPipelineCommand(cliEnv)),
 		service.CLIOptAddCommand(listComponentsCommand(cliEnv, runUpstream)),
-		service.CLIOptAddCommand(demoCommand()),
+		service.CLIOptAddCommand(demo.Command()),
 		service.CLIOptAddCommand(serveCommand(env)),
-		service.CLIOptAddCommand(mqttCommand(env)),
+		service.CLIOptAddCommand(control.Command(documentLinter(env))),
 		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),
 	})
@@ -105,7 +107,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	code, err := service.RunCLIToCode(ctx, options...)
 	switch {
-	case err == nil || errors.Is(err, errReported):
+	case err == nil || errors.Is(err, cli.ErrReported):
 	case call.runs() && !started:
 		printRunError(os.Stderr, env, call, err)
 	default:
@@ -127,12 +129,12 @@ func programName() string {
 	if name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"); name == controlName {
 		return name
 	}
-	return binaryName
+	return cli.BinaryName
 }
 
 // onLogger is called with the log of a pipeline before anything is in it.
 func onLogger(log *service.Logger) {
-	log.With("version", buildVersion()).Info("Starting " + binaryName)
+	log.With("version", buildVersion()).Info("Starting " + cli.BinaryName)
 	templates.OnNotice(func(level slog.Level, text string) {
 		if level < slog.LevelWarn {
 			log.Info(text)
@@ -149,7 +151,7 @@ func mainSchema(env *service.Environment) *service.ConfigSchema {
 	schema := env.FullConfigSchema(buildVersion(), buildDate())
 	setPipelineDefaults(schema)
 	schema.SetFieldDefault("127.0.0.1:4195", "http", "address")
-	schema.SetFieldDefault(map[string]any{"@service": binaryName}, "logger", "static_fields")
+	schema.SetFieldDefault(map[string]any{"@service": cli.BinaryName}, "logger", "static_fields")
 	return schema
 }
 

@@ -16,6 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/demo"
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
@@ -112,7 +115,7 @@ func TestREADMECommandsExist(t *testing.T) {
 	require.NoError(t, err)
 	makefile, err := os.ReadFile("../../Makefile")
 	require.NoError(t, err)
-	own := []*ucli.Command{serveCommand(service.GlobalEnvironment()), mqttCommand(service.GlobalEnvironment()), demoCommand(), completionCommand()}
+	own := []*ucli.Command{serveCommand(service.GlobalEnvironment()), control.Command(documentLinter(service.GlobalEnvironment())), demo.Command(), completionCommand()}
 	upstream := []string{"lint", "run", "streams", "test", "echo", "create", "list"}
 	targets, commands := 0, 0
 	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)\n```").FindAllSubmatch(readme, -1) {
@@ -123,7 +126,7 @@ func TestREADMECommandsExist(t *testing.T) {
 			case words[0] == "make":
 				targets++
 				assert.Regexp(t, `(?m)^`+words[1]+`:`, string(makefile))
-			case words[0] == binaryName:
+			case words[0] == cli.BinaryName:
 				commands++
 				call := parseInvocation(words[1:])
 				assert.False(t, call.bare, line)

@@ -17,6 +17,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
@@ -228,7 +229,7 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 		if path == "" {
 			return "", nil
 		}
-		data, err := readBounded(c.App.Reader, path, maxPEMFile)
+		data, err := cli.ReadBounded(c.App.Reader, path, maxPEMFile)
 		if err == nil && len(data) > maxPEMFile {
 			err = errors.New("over 1 MiB long: this is no certificate and no key")
 		}
@@ -247,7 +248,7 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 			return nil, errors.New("mqtt-password-file: it contradicts mqtt-password: leave one out")
 		}
 		var err error
-		if password, err = readSecretFile(path); err != nil {
+		if password, err = cli.ReadSecretFile(path); err != nil {
 			return nil, fmt.Errorf("mqtt-password-file: reading %s: %w", path, err)
 		}
 	}

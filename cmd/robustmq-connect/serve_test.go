@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 )
 
@@ -54,10 +55,10 @@ func (b *sharedBuffer) String() string {
 
 func runServe(ctx context.Context, stderr io.Writer, args ...string) error {
 	app := &ucli.App{
-		Name: binaryName, ErrWriter: stderr, Writer: io.Discard, Commands: []*ucli.Command{serveCommand(service.GlobalEnvironment())},
+		Name: cli.BinaryName, ErrWriter: stderr, Writer: io.Discard, Commands: []*ucli.Command{serveCommand(service.GlobalEnvironment())},
 		ExitErrHandler: func(*ucli.Context, error) {},
 	}
-	return app.RunContext(ctx, append([]string{binaryName, "serve"}, args...))
+	return app.RunContext(ctx, append([]string{cli.BinaryName, "serve"}, args...))
 }
 
 var servedAt = regexp.MustCompile(`msg=Serving address=(\S+)`)
@@ -167,7 +168,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		"mqtt-tls-ca-file: reading " + filepath.Join(dir, "none"):    {"--store", store, "--mqtt-tls-ca-file", filepath.Join(dir, "none")},
 		"over 1 MiB long: this is no certificate and no key":         {"--store", store, "--mqtt-tls-ca-file", write("long.pem", strings.Repeat("x", maxPEMFile+1))},
 		"long.key: over 1 MiB long":                                  {"--store", store, "--mqtt-tls-cert-file", write("cert", "x"), "--mqtt-tls-key-file", write("long.key", strings.Repeat("x", maxPEMFile+1))},
-		"long.pw: over 64 KiB long: this is no secret of one line":   {"--store", store, "--mqtt-password-file", write("long.pw", strings.Repeat("x", maxTokenFile+1))},
+		"long.pw: over 64 KiB long: this is no secret of one line":   {"--store", store, "--mqtt-password-file", write("long.pw", strings.Repeat("x", cli.MaxSecretFile+1))},
 		"empty.pw: it is empty":                                      {"--store", store, "--mqtt-password-file", write("empty.pw", "\n")},
 		"lines.pw: it holds more than one line":                      {"--store", store, "--mqtt-password-file", write("lines.pw", "a\nb\n")},
 		`deny-targets: "nope" is no target`:                          {"--store", store, "--deny-targets", "10.0.0.0/8, nope"},

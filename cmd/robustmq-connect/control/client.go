@@ -1,0 +1,247 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+)
+
+const (
+	defaultServer  = "127.0.0.1:58080" // RobustMQ's own
+	serverVariable = "ROBUSTMQ_API_URL"
+	tokenVariable  = "ROBUSTMQ_API_TOKEN"
+
+	// adminTimeout is for a whole call. A delete may drain for a while, and a check
+	// waits for two servers.
+	adminTimeout = 2 * time.Minute
+	// maxAnswer bounds what is kept in memory of an answer.
+	maxAnswer = 64 << 20
+)
+
+// adminClient calls the admin API of this program or of RobustMQ.
+type adminClient struct {
+	base  string // scheme, host and path, without a slash at the end
+	token string
+	http  *http.Client
+}
+
+// adminAnswer is admin.Answer with a code that can be missing, which tells the
+// answer of another server.
+type adminAnswer struct {
+	Code  *int            `json:"code"`
+	Data  json.RawMessage `json:"data"`
+	Error *string         `json:"error"`
+	Notes []string        `json:"notes"`
+}
+
+// refusedError is a server's no, in its own words.
+type refusedError struct{ reason string }
+
+func (e *refusedError) Error() string { return e.reason }
+
+// newAdminClient takes the server and how to reach it from the flags, which may
+// stand behind any command of the line, and from the environment.
+func newAdminClient(c *ucli.Context) (*adminClient, error) {
+	server, given := inherited(c, "server")
+	if !given || server == "" {
+		server = os.Getenv(serverVariable)
+	}
+	if server == "" {
+		server = defaultServer
+	}
+	base, err := parseServer(server)
+	if err != nil {
+		return nil, err
+	}
+	token := strings.TrimSpace(os.Getenv(tokenVariable))
+	if path, ok := inherited(c, "api-token-file"); ok {
+		if token, err = cli.ReadSecretFile(path); err != nil {
+			return nil, fmt.Errorf("reading --api-token-file %s: %w", path, err)
+		}
+	}
+	return dialAdmin(c, base, token)
+}
+
+func dialAdmin(c *ucli.Context, base, token string) (*adminClient, error) {
+	settings, err := tlsSettings(c)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 5 * time.Second,
+		TLSClientConfig:     settings,
+	}
+	return &adminClient{base: base, token: token, http: &http.Client{
+		Transport: transport,
+		Timeout:   adminTimeout,
+		// A token goes nowhere but where the user said.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// parseServer takes host:port, as RobustMQ does, or an http or https URL.
+func parseServer(server string) (string, error) {
+	text := server
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return "", fmt.Errorf("reading the server %q: want host:port or a URL, %s for example", server, defaultServer)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("reading the server %q: the admin API is reached by http or https, not by %s", server, u.Scheme)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("reading the server %q: want scheme, host and port only; a token is given by --api-token-file", u.Redacted())
+	case u.Port() == "" && !strings.Contains(server, "://"):
+		return "", fmt.Errorf("reading the server %q: the port is missing: %s:58080 for example", server, server)
+	}
+	return u.Scheme + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/"), nil
+}
+
+// tlsSettings are nil where the system's authorities are to be trusted.
+func tlsSettings(c *ucli.Context) (*tls.Config, error) {
+	path, ok := inherited(c, "ca-file")
+	if !ok {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading --ca-file %s: %w", path, cli.PlainPathError(err))
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("reading --ca-file %s: it holds no certificate in PEM form", path)
+	}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
+// get and post give the notes of the answer. A *refusedError is the server's own
+// reason; any other error is about reaching it.
+func (a *adminClient) get(ctx context.Context, path string, query url.Values, into any) ([]string, error) {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return a.call(ctx, http.MethodGet, path, nil, into)
+}
+
+func (a *adminClient) post(ctx context.Context, path string, body, into any) ([]string, error) {
+	return a.call(ctx, http.MethodPost, path, body, into)
+}
+
+func (a *adminClient) call(ctx context.Context, method, path string, body, into any) ([]string, error) {
+	var content io.Reader
+	if body != nil {
+		text, err := cli.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("encoding the request: %w", err)
+		}
+		content = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, a.base+path, content)
+	if err != nil {
+		return nil, fmt.Errorf("calling the admin API: %w", err)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	response, err := a.http.Do(request)
+	if err != nil {
+		return nil, a.unreachable(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", a.base, err)
+	}
+	if len(text) > maxAnswer {
+		return nil, fmt.Errorf("reading the answer of %s: it is over %d MiB long: ask for less with --limit", a.base, maxAnswer>>20)
+	}
+	return a.read(response, text, into)
+}
+
+func (a *adminClient) read(response *http.Response, text []byte, into any) ([]string, error) {
+	var answer adminAnswer
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Code == nil {
+		return nil, a.noAnswer(response, text)
+	}
+	if *answer.Code != 0 || response.StatusCode >= http.StatusBadRequest {
+		reason := fmt.Sprintf("the server answered code %d and gave no reason", *answer.Code)
+		if answer.Error != nil && *answer.Error != "" {
+			reason = cli.OneLine(*answer.Error)
+		}
+		return nil, &refusedError{reason}
+	}
+	if into == nil {
+		return answer.Notes, nil
+	}
+	if err := json.Unmarshal(answer.Data, into); err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", a.base, err)
+	}
+	return answer.Notes, nil
+}
+
+// noAnswer tells an answer that is not in the API's form: it is text, or comes
+// from another server.
+func (a *adminClient) noAnswer(response *http.Response, text []byte) error {
+	switch response.StatusCode {
+	case http.StatusBadRequest:
+		if first := firstLine(text); first != "" {
+			return &refusedError{first}
+		}
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return &refusedError{fmt.Sprintf("%s answered %s: give the server's token by --api-token-file or %s",
+			a.base, response.Status, tokenVariable)}
+	case http.StatusNotFound:
+		return &refusedError{fmt.Sprintf("%s answered %s: its admin API, if it is one, does not have this command", a.base, response.Status)}
+	}
+	return fmt.Errorf("%s answered %s: %q: check that --server leads to an admin API", a.base, response.Status, firstLine(text))
+}
+
+func (a *adminClient) unreachable(err error) error {
+	var at *url.Error
+	if errors.As(err, &at) {
+		err = at.Err // without the address, which is told here
+	}
+	hint := "check --server"
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		hint = "start the server with " + cli.BinaryName + " serve, or name another by --server"
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		hint = "write http:// in --server"
+	case strings.Contains(err.Error(), "certificate"):
+		hint = "name the authority that signed it by --ca-file"
+	case strings.Contains(err.Error(), "malformed HTTP response"), errors.Is(err, io.EOF):
+		hint = "check that --server leads to an admin API, and by http or https as it does"
+	}
+	return fmt.Errorf("calling the admin API at %s: %w: %s", a.base, err, hint)
+}
+
+func firstLine(text []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	if len(line) > 300 {
+		line = line[:300] + "…"
+	}
+	return cli.OneLine(line)
+}

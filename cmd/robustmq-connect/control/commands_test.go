@@ -1,0 +1,72 @@
+package control
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
+	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
+	_ "github.com/redpanda-data/connect/v4/public/components/pure"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
+)
+
+func TestMain(m *testing.M) {
+	if err := plugins.Register(service.GlobalEnvironment()); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// lintDocument judges a pipeline as main does.
+func lintDocument(document []byte) ([]lint.Finding, error) {
+	env, err := lint.StandIns(service.GlobalEnvironment())
+	if err != nil {
+		return nil, err
+	}
+	return lint.New(env, env.FullConfigSchema("", ""), lint.Options{SkipEnvCheck: true}).YAML(string(document), false), nil
+}
+
+func writeFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// runMQTT runs the mqtt command as the command line does.
+func runMQTT(stdin string, args ...string) (stdout, stderr string, err error) {
+	var out, errOut bytes.Buffer
+	app := &ucli.App{
+		Name: cli.BinaryName, Reader: strings.NewReader(stdin), Writer: &out, ErrWriter: &errOut,
+		Commands:       []*ucli.Command{Command(lintDocument)},
+		ExitErrHandler: func(*ucli.Context, error) {},
+	}
+	err = app.Run(append([]string{cli.BinaryName, "mqtt"}, args...))
+	return out.String(), errOut.String(), err
+}
+
+func TestAGroupNeedsASubcommand(t *testing.T) {
+	for want, args := range map[string][]string{
+		"robustmq-connect mqtt needs a subcommand: connector, publish; see robustmq-connect mqtt --help": nil,
+		`"topic" is no subcommand of robustmq-connect mqtt; there is connector, publish`:                 {"topic"},
+		"robustmq-connect mqtt connector needs a subcommand: create, list, detail, update, pause, resume, " +
+			"delete, check, export, import; see robustmq-connect mqtt connector --help": {"connector"},
+		`"remove" is no subcommand of robustmq-connect mqtt connector; there is create`: {"connector", "remove"},
+		"reading the flags of mqtt connector: flag provided but not defined: -nope":     {"connector", "--nope"},
+		"reading the flags of mqtt: flag provided but not defined: -nope":               {"--nope"},
+	} {
+		stdout, _, err := runMQTT("", args...)
+		require.ErrorContains(t, err, want)
+		assert.Empty(t, stdout)
+	}
+}

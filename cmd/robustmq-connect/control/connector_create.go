@@ -1,0 +1,75 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+func createCommand() *ucli.Command {
+	return &ucli.Command{
+		Name:  "create",
+		Usage: "Create a connector, which runs until it is deleted",
+		Description: `It is kept by the server over a restart, and waits where Kafka or the MQTT broker is
+away; "check" with the same flags tries both:
+
+  robustmq-connect mqtt connector create --connector-name "iot_sensor_kafka" --connector-type "Kafka" \
+    --config '{"bootstrap_servers": "kafka1:9092,kafka2:9092", "topic": "iot_sensors", "key": "sensor_key"}' \
+    --topic-id "iot/sensors/+/data"
+  robustmq-connect mqtt connector create -f connector.json
+  robustmq-connect mqtt connector create -f connector.json --failure-strategy dead_message_queue \
+    --dead-letter-topic dead_letters --retry-total-times 3
+
+Without --failure-strategy it is block: a record that Kafka refuses is kept and tried
+again, and nothing overtakes it. A password in --config can be read by every user of this
+machine while the command runs: in a file, or by -f - from standard input, it cannot.`,
+		Flags: append(append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"),
+			&ucli.BoolFlag{Name: "paused", Usage: "create it paused: it runs once it is resumed"}), adminFlags()...),
+		Action: func(c *ucli.Context) error {
+			d, err := completeDefinition(c)
+			if err != nil {
+				return fmt.Errorf("creating a connector: %w", err)
+			}
+			if c.Bool("paused") {
+				d["paused"] = json.RawMessage("true")
+			}
+			return change(c, "creating", admin.PathCreate, d.name(), d, "Created successfully!")
+		},
+	}
+}
+
+// change sends one request that changes a connector, and tells how it went.
+func change(c *ucli.Context, doing, path, name string, body any, success string) error {
+	fail := func(err error) error { return fmt.Errorf("%s connector %q: %w", doing, name, err) }
+	inJSON, err := jsonOutput(c)
+	if err != nil {
+		return fail(err)
+	}
+	client, err := newAdminClient(c)
+	if err != nil {
+		return fail(err)
+	}
+	notes, err := client.post(c.Context, path, body, nil)
+	if err != nil {
+		return fail(err)
+	}
+	if inJSON {
+		return cli.PrintJSON(c.App.Writer, changeResult{Name: name, Result: admin.Success, Notes: notes})
+	}
+	for _, text := range notes {
+		note(c, "%s", text)
+	}
+	fmt.Fprintln(c.App.Writer, success)
+	return nil
+}
+
+// changeResult is what --output json prints of a change.
+type changeResult struct {
+	Name   string   `json:"connector_name"`
+	Result string   `json:"result"`
+	Notes  []string `json:"notes,omitempty"`
+}

@@ -1,0 +1,54 @@
+package control
+
+import (
+	"fmt"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+func deleteCommand() *ucli.Command {
+	return nameCommand("deleting", admin.PathDelete, "Deleted successfully!", &ucli.Command{
+		Name:  "delete",
+		Usage: "Stop a connector and remove it",
+		Description: `What is under way reaches Kafka first, and the MQTT broker forgets the connector's
+session, so that no queue grows there:
+
+  robustmq-connect mqtt connector delete --connector-name "iot_sensor_kafka"`,
+	})
+}
+
+func pauseCommand() *ucli.Command {
+	return nameCommand("pausing", admin.PathPause, "Paused successfully!", &ucli.Command{
+		Name:  "pause",
+		Usage: "Stop a connector until it is resumed",
+		Description: `Its state becomes Stop, over a restart too. The MQTT broker keeps its session, and the
+messages in it as far as the broker's own limits go:
+
+  robustmq-connect mqtt connector pause --connector-name c1`,
+	})
+}
+
+func resumeCommand() *ucli.Command {
+	return nameCommand("resuming", admin.PathResume, "Resumed successfully!", &ucli.Command{
+		Name:  "resume",
+		Usage: "Let a paused connector run again",
+		Description: `It goes on where it stopped:
+
+  robustmq-connect mqtt connector resume --connector-name c1`,
+	})
+}
+
+// nameCommand is a command that needs no more than a connector's name.
+func nameCommand(doing, path, success string, command *ucli.Command) *ucli.Command {
+	command.Flags = append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, adminFlags()...)
+	command.Action = func(c *ucli.Context) error {
+		name, err := connectorName(c)
+		if err != nil {
+			return fmt.Errorf("%s a connector: %w", doing, err)
+		}
+		return change(c, doing, path, name, admin.Name{Tenant: c.String("tenant"), ConnectorName: name}, success)
+	}
+	return command
+}

@@ -1,0 +1,115 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+func detailCommand() *ucli.Command {
+	return &ucli.Command{
+		Name:  "detail",
+		Usage: "Print what a connector has done, and how it stands",
+		Description: `The figures count from the start of the server:
+
+  robustmq-connect mqtt connector detail --connector-name c1
+  robustmq-connect mqtt connector detail --connector-name c1 --output json`,
+		Flags: append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, adminFlags()...),
+		Action: func(c *ucli.Context) error {
+			name, err := connectorName(c)
+			if err != nil {
+				return fmt.Errorf("reading a connector's detail: %w", err)
+			}
+			if err := printDetail(c, name); err != nil {
+				return fmt.Errorf("reading the detail of connector %q: %w", name, err)
+			}
+			return nil
+		},
+	}
+}
+
+func printDetail(c *ucli.Context, name string) error {
+	inJSON, err := jsonOutput(c)
+	if err != nil {
+		return err
+	}
+	client, err := newAdminClient(c)
+	if err != nil {
+		return err
+	}
+	var text json.RawMessage
+	notes, err := client.get(c.Context, admin.PathDetail, nameQuery(c, name), &text)
+	if err != nil {
+		return err
+	}
+	for _, warning := range notes {
+		note(c, "%s", warning)
+	}
+	if inJSON {
+		return cli.PrintJSON(c.App.Writer, text)
+	}
+	rows, err := detailRows(text)
+	if err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	}
+	fmt.Fprintln(c.App.Writer, "connector detail result:")
+	printTable(c.App.Writer, []string{"what", "value"}, rows)
+	return nil
+}
+
+// detailRows gives the members of an object in their order: RobustMQ has four of
+// them, and a later version may have more.
+func detailRows(object []byte) ([][]string, error) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	var rows [][]string
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		label, _ := name.(string)
+		rows = append(rows, []string{strings.ReplaceAll(label, "_", " "), detailValue(label, value)})
+	}
+	return rows, nil
+}
+
+// detailValue writes a time as RobustMQ's list does, and nothing for what is not
+// there.
+func detailValue(name string, value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil { // null leaves it empty
+		return orDash(text)
+	}
+	var seconds int64
+	if strings.HasSuffix(name, "_time") && json.Unmarshal(value, &seconds) == nil {
+		if seconds == 0 {
+			return "-"
+		}
+		return time.Unix(seconds, 0).Format(time.DateTime)
+	}
+	if string(value) == "[]" {
+		return "-"
+	}
+	return string(value)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,102 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+func updateCommand() *ucli.Command {
+	return &ucli.Command{
+		Name:  "update",
+		Usage: "Change a connector",
+		Description: `What no flag says stays as it is; --config and --failure-strategy replace theirs whole.
+A secret that is given as *** stays as it is, too:
+
+  robustmq-connect mqtt connector update --connector-name c1 --topic-id "sensors/#"
+  robustmq-connect mqtt connector update --connector-name c1 --failure-strategy block
+  robustmq-connect mqtt connector update -f connector.json
+
+With -f the file is the complete connector, and what it leaves out has its default.
+
+Another broker or client_id gives up the session at the old one: what waits in it is
+delivered before the update takes effect, unless --discard-waiting says otherwise.`,
+		Flags: append(append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"),
+			&ucli.BoolFlag{Name: "discard-waiting", Usage: "discard what waits in a session that the update gives up"}), adminFlags()...),
+		Action: func(c *ucli.Context) error {
+			d, err := readDefinition(c)
+			if err == nil && c.String("file") == "" {
+				err = completeFromServer(c, d)
+			}
+			if err == nil {
+				err = d.require()
+			}
+			if err != nil {
+				return fmt.Errorf("updating a connector: %w", err)
+			}
+			d.normalize()
+			if c.Bool("discard-waiting") {
+				d["discard_waiting"] = json.RawMessage("true")
+			}
+			return change(c, "updating", admin.PathUpdate, d.name(), d, "Updated successfully!")
+		},
+	}
+}
+
+// completeFromServer fills in what the flags do not say.
+func completeFromServer(c *ucli.Context, d definition) error {
+	name, err := connectorName(c)
+	if err != nil {
+		return err
+	}
+	var changes int
+	for _, flag := range []string{"config", "topic-name", "connector-type", "failure-strategy"} {
+		if c.IsSet(flag) {
+			changes++
+		}
+	}
+	if changes == 0 {
+		return fmt.Errorf("nothing is to change: give %q a --config, a --topic-id or a --failure-strategy", name)
+	}
+	existing, err := fetchDetail(c, name)
+	if err != nil {
+		return err
+	}
+	for _, field := range []string{"connector_type", "config", "topic_name", "failure_strategy"} {
+		if !d.given(field) {
+			d[field] = existing[field]
+		}
+	}
+	return nil
+}
+
+// fetchDetail asks the server for a connector as its user gave it, with its
+// figures beside.
+func fetchDetail(c *ucli.Context, name string) (definition, error) {
+	client, err := newAdminClient(c)
+	if err != nil {
+		return nil, err
+	}
+	var text json.RawMessage
+	if _, err := client.get(c.Context, admin.PathDetail, nameQuery(c, name), &text); err != nil {
+		return nil, err
+	}
+	var d definition
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	}
+	if !d.given("config") {
+		return nil, fmt.Errorf("the server at %s does not tell a connector's settings: it is no %s; give the complete connector by --file",
+			client.base, cli.BinaryName)
+	}
+	return d, nil
+}
+
+func nameQuery(c *ucli.Context, name string) url.Values {
+	return url.Values{"tenant": {c.String("tenant")}, "connector_name": {name}}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"gopkg.in/yaml.v3"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/lint"
+)
+
+// fileExtensions are those of pipeline files, in any case.
+var fileExtensions = []string{".yaml", ".yml", ".json"}
+
+// checkCall refuses a call that upstream would answer with words that do not
+// help: a file where a command should stand, a connector in place of a pipeline.
+func checkCall(call invocation) error {
+	if slices.Contains(fileExtensions, strings.ToLower(filepath.Ext(call.command))) {
+		if text, err := os.ReadFile(call.command); err == nil && isConnector(text) {
+			return errors.New(connectorAdvice(call.command))
+		}
+		return fmt.Errorf("%s is no command; to run this file: %s -c %s", call.command, cli.BinaryName, call.command)
+	}
+	if call.runs() && call.config != "" {
+		if text, err := os.ReadFile(call.config); err == nil && isConnector(text) {
+			return errors.New(connectorAdvice(call.config))
+		}
+	}
+	return nil
+}
+
+// isConnector tells a connector's JSON from a pipeline.
+func isConnector(text []byte) bool {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(text, &fields) != nil {
+		return false
+	}
+	_, name := fields["connector_name"]
+	_, kind := fields["connector_type"]
+	return name || kind
+}
+
+func connectorAdvice(path string) string {
+	return fmt.Sprintf("%s is a connector and no pipeline; print its pipeline: %s mqtt connector export -f %s > pipeline.yaml",
+		path, cli.BinaryName, path)
+}
+
+// noInput is said of a pipeline without an input, by lint and at a run.
+const noInput = "is missing; add one, for example robustmq_kafka with its topic_id"
+
+// missingInput finds what makes a file a pipeline, but no input beside it. A file
+// of resources or of tests is none.
+func missingInput(text string) []lint.Finding {
+	var root yaml.Node
+	if yaml.Unmarshal([]byte(text), &root) != nil || len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
+		return nil
+	}
+	var first *yaml.Node
+	for i, members := 0, root.Content[0].Content; i+1 < len(members); i += 2 {
+		switch key := members[i]; key.Value {
+		case "input":
+			return nil
+		case "output", "pipeline", "buffer":
+			if first == nil {
+				first = key
+			}
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return []lint.Finding{{Line: first.Line, Column: first.Column, Path: []string{"input"}, Field: "input", What: noInput}}
+}
+
+// noInputName is the input of a pipeline that names none. Upstream's is stdin: a
+// service without a terminal would start, read nothing and end.
+const noInputName = "robustmq_no_input"
+
+func registerNoInput(env *service.Environment) error {
+	spec := service.NewConfigSpec().Deprecated().Summary("Fails, for a pipeline that names no input.").
+		Field(service.NewObjectField("").Default(map[string]any{}))
+	return env.RegisterInput(noInputName, spec,
+		func(*service.ParsedConfig, *service.Resources) (service.Input, error) {
+			return nil, errors.New("input: " + noInput)
+		})
+}
+
+// printRunError tells why a pipeline did not start. What lint finds in the file as
+// well is told in its words, which name the line.
+func printRunError(w io.Writer, env *service.Environment, call invocation, err error) {
+	standIns, lintErr := lint.StandIns(env)
+	if lintErr != nil || call.config == "" {
+		printError(w, err)
+		return
+	}
+	// With --set the file alone is not what was to be run.
+	ofFile := !call.sets && (strings.Contains(err.Error(), "linter errors") || strings.Contains(err.Error(), "configuration file read error"))
+	located := false
+	for _, f := range newLinter(standIns, lint.Options{}).file(call.config) {
+		if ofFile || strings.Contains(oneLine(err.Error()), oneLine(f.String())) {
+			located = true
+			printFinding(w, call.config, f)
+		}
+	}
+	if !located {
+		printError(w, err)
+	}
+}
