@@ -47,6 +47,10 @@ MODEL_FOR ?= 60s
 model: ## Drive the pipeline with random faults of both ends (MODEL_FOR=60s)
 	go test -race -json -count=1 -timeout 3h ./tests/model -for $(MODEL_FOR) $(ARGS) | go run ./tests/cmd/testcount
 
+.PHONY: attack
+attack: ## Attack a service that runs, traced by strace, which is installed where missing
+	tests/attack/with_strace.sh go test -json -tags integration -count=1 -timeout 15m ./tests/attack $(ARGS) | go run ./tests/cmd/testcount -noskip
+
 .PHONY: soak
 soak: ## An hour of the model, then the integration tests with the full counts (45 minutes)
 	$(MAKE) --no-print-directory model MODEL_FOR=1h

@@ -117,8 +117,14 @@ func StartPipeline(t *testing.T, args ...string) *Process {
 // address, until the test ends or the process is stopped.
 func Start(t *testing.T, address string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, HTTP: address, exited: make(chan struct{})}
-	p.cmd = exec.Command(Path(t), args...)
+	return StartCommand(t, address, exec.Command(Path(t), args...))
+}
+
+// StartCommand does so with a command that becomes the binary, or has an
+// environment of its own.
+func StartCommand(t *testing.T, address string, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{t: t, HTTP: address, exited: make(chan struct{}), cmd: cmd}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	require.NoError(t, p.cmd.Start())
 	go func() {
@@ -128,7 +134,7 @@ func Start(t *testing.T, address string, args ...string) *Process {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("output of %v:\n%s", args, p.Output())
+			t.Logf("output of %v:\n%s", cmd.Args, p.Output())
 		}
 	})
 	return p
@@ -203,6 +209,16 @@ func (p *Process) Stop() (code int, took time.Duration) {
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended already
 	<-p.exited
+}
+
+// Running says whether the process has not ended yet.
+func (p *Process) Running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // PeakMemory is the most memory that the process has had resident, in MB, as

@@ -24,7 +24,11 @@ const checkTimeout = 15 * time.Second
 // can have that name: a session under it is removed by the check.
 func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connector.Probe, error) {
 	stored := connector.Connector{}
-	if e := s.find(c.Name); e != nil {
+	if e := s.find(c.Name); e == nil {
+		if err := connector.CheckName(c.Name); err != nil {
+			return nil, err
+		}
+	} else {
 		s.mu.Lock()
 		stored = e.definition.Connector
 		s.mu.Unlock()

@@ -207,11 +207,14 @@ func TestFindingsAreErrorsOfTheDefinitionsFields(t *testing.T) {
 	}
 }
 
-func TestCreateRefusesANameThatIsNotShownAsItIs(t *testing.T) {
+func TestCreateAndCheckRefuseANameThatIsNotShownAsItIs(t *testing.T) {
 	r := newRig(t)
 	c := r.conn("c", "in/#", "out", "")
 	c.Name = "c\u202e"
 	_, err := r.Create(t.Context(), c, connector.CreateOptions{})
-	require.EqualError(t, err, `connector_name: "c\u202e" holds U+202E, which a terminal does not show: leave it out`)
+	const want = `connector_name: "c\u202e" holds U+202E, which a terminal does not show: leave it out`
+	require.EqualError(t, err, want)
+	_, err = r.Check(t.Context(), c)
+	require.EqualError(t, err, want)
 	assert.Empty(t, r.List())
 }
