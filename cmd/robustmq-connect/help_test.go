@@ -26,13 +26,16 @@ func commandPaths(commands []*ucli.Command, above ...string) (paths [][]string) 
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
-	paths := commandPaths([]*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand()})
-	require.Len(t, paths, 17)
+	commands := func() []*ucli.Command {
+		return []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand(), healthCommand()}
+	}
+	paths := commandPaths(commands())
+	require.Len(t, paths, 18)
 	for _, path := range paths {
 		var out bytes.Buffer
 		app := &ucli.App{
 			Name: cli.BinaryName, Writer: &out, ErrWriter: &out,
-			Commands: []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand()},
+			Commands: commands(),
 		}
 		require.NoError(t, app.Run(append(append([]string{cli.BinaryName}, path...), "--help")))
 		words := strings.Join(path, " ")

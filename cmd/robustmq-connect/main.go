@@ -30,6 +30,8 @@ const (
 	// upstreamDocs is where upstream's help texts lead: what they describe is
 	// upstream's.
 	upstreamDocs = "https://docs.redpanda.com/redpanda-connect"
+	// defaultPipelineHTTP is where a pipeline serves /ping, /ready and /metrics.
+	defaultPipelineHTTP = "127.0.0.1:4195"
 )
 
 func main() {
@@ -98,6 +100,7 @@ func run(ctx context.Context, args []string) int {
 		service.CLIOptAddCommand(listComponentsCommand(cliEnv, runUpstream)),
 		service.CLIOptAddCommand(demo.Command()),
 		service.CLIOptAddCommand(serveCommand(env)),
+		service.CLIOptAddCommand(cli.Action(healthCommand())),
 		service.CLIOptAddCommand(control.Command(documentLinter(env))),
 		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),
@@ -150,7 +153,7 @@ func onLogger(log *service.Logger) {
 func mainSchema(env *service.Environment) *service.ConfigSchema {
 	schema := env.FullConfigSchema(buildVersion(), buildDate())
 	setPipelineDefaults(schema)
-	schema.SetFieldDefault("127.0.0.1:4195", "http", "address")
+	schema.SetFieldDefault(defaultPipelineHTTP, "http", "address")
 	schema.SetFieldDefault(map[string]any{"@service": cli.BinaryName}, "logger", "static_fields")
 	return schema
 }

@@ -115,7 +115,7 @@ func TestREADMECommandsExist(t *testing.T) {
 	require.NoError(t, err)
 	makefile, err := os.ReadFile("../../Makefile")
 	require.NoError(t, err)
-	own := []*ucli.Command{serveCommand(service.GlobalEnvironment()), control.Command(documentLinter(service.GlobalEnvironment())), demo.Command(), completionCommand()}
+	own := []*ucli.Command{serveCommand(service.GlobalEnvironment()), control.Command(documentLinter(service.GlobalEnvironment())), demo.Command(), completionCommand(), healthCommand()}
 	upstream := []string{"lint", "run", "streams", "test", "echo", "create", "list"}
 	targets, commands := 0, 0
 	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)\n```").FindAllSubmatch(readme, -1) {
