@@ -85,7 +85,8 @@ type Manager interface {
 	// Create returns once the definition is on disk; Kafka and the MQTT broker may
 	// be away. The notes say what of the description does not apply, a sentence each.
 	Create(ctx context.Context, c Connector, how CreateOptions) (notes []string, err error)
-	// Update replaces a definition. A secret that comes back as *** stays as it was.
+	// Update replaces a definition. A secret that comes back as *** stays as it was,
+	// while it is sent where it was sent before.
 	// Where the connector gives up a session on a broker, the notes say so.
 	Update(ctx context.Context, c Connector, how UpdateOptions) (notes []string, err error)
 	// Delete drains and removes a connector. The note is not empty where its stream

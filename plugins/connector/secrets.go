@@ -2,7 +2,6 @@ package connector
 
 import (
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,52 +27,6 @@ func RedactConfig(config json.RawMessage) json.RawMessage {
 	// It was read as JSON.
 	out, _ := v.MarshalJSON()
 	return out
-}
-
-// KeepSecrets is c with the secrets of stored in the place of each *** that c's
-// config has. The error is an *InvalidError that names the field where stored
-// has none, as for a definition that is new.
-func KeepSecrets(c, stored Connector) (Connector, error) {
-	given, err := readValue(c.Config)
-	if err != nil {
-		return Connector{}, fmt.Errorf("config: %w", err)
-	}
-	before := &value{}
-	if stored.Config != nil {
-		if before, err = readValue(stored.Config); err != nil {
-			return Connector{}, fmt.Errorf("reading the stored config: %w", err)
-		}
-	}
-	kept := false
-	err = unwrapped(given).walk(nil, func(path []string, scalar *value) error {
-		if s, _ := scalar.text(); s != secret.Redacted || !secret.Is(path) {
-			return nil
-		}
-		old := unwrapped(before).at(path)
-		if old == nil || old.open != 0 {
-			return &InvalidError{"config." + strings.Join(path, "."), "*** stands for a secret that is stored, and none is: give the secret itself"}
-		}
-		scalar.raw = old.raw
-		kept = true
-		return nil
-	})
-	if err != nil || !kept {
-		return c, err
-	}
-	config, err := given.MarshalJSON()
-	if err != nil {
-		return Connector{}, err
-	}
-	c.Config = config
-	return c, c.readConfig()
-}
-
-// unwrapped is the object inside of {"Kafka":{…}}, or v.
-func unwrapped(v *value) *value {
-	if len(v.names) == 1 && strings.EqualFold(v.names[0], "kafka") {
-		return v.items[0]
-	}
-	return v
 }
 
 // Variable is an environment variable that an exported pipeline takes a secret

@@ -110,34 +110,6 @@ func TestRedactConfigShowsNoSecret(t *testing.T) {
 	assert.Equal(t, `"***"`, string(RedactConfig(json.RawMessage(`{"password":"x`))))
 }
 
-func TestKeepSecretsTakesWhatComesBackRedacted(t *testing.T) {
-	stored := parsed(t, withKafka(withSecrets))
-	shown := stored
-	shown.Config = RedactConfig(stored.Config)
-	for _, form := range []json.RawMessage{shown.Config, json.RawMessage(`{"Kafka":` + string(shown.Config) + `}`)} {
-		given := shown
-		given.Config = form
-		again := parsed(t, string(given.JSON()))
-		kept, err := KeepSecrets(again, stored)
-		require.NoError(t, err)
-		assert.Equal(t, stored.MQTT, kept.MQTT)
-		assert.Equal(t, stored.Kafka.More, kept.Kafka.More)
-	}
-}
-
-func TestKeepSecretsRefusesWhatIsNotStored(t *testing.T) {
-	given := parsed(t, withKafka(`"username":"ada","password":"***"`))
-	for _, stored := range []Connector{{}, parsed(t, withKafka(""))} {
-		_, err := KeepSecrets(given, stored)
-		var invalid *InvalidError
-		require.ErrorAs(t, err, &invalid)
-		assert.Equal(t, "config.password", invalid.Field)
-	}
-	// A key of Kafka's that looks like it is no secret.
-	_, err := KeepSecrets(parsed(t, withKafka(`"key":"***"`)), Connector{})
-	assert.NoError(t, err)
-}
-
 func TestExportTakesSecretsFromTheEnvironment(t *testing.T) {
 	document, _, variables := Export(parsed(t, withKafka(withSecrets)))
 	for _, secret := range allSecrets {

@@ -1,0 +1,48 @@
+package supervisor
+
+import (
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// Whoever reaches the API does not learn the password of a connector by an update or
+// a check that sends it to a server of their own.
+func TestAStoredSecretIsNotSentToAnotherServer(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", urls(r.broker.URL())+`,"username":"ada","password":"hush-hush"`))
+	r.ready("c")
+	before := r.List()
+
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	var reached atomic.Bool
+	go func() {
+		if conn, err := ln.Accept(); err == nil {
+			reached.Store(true)
+			conn.Close()
+		}
+	}()
+	moved := r.conn("c", "in/#", "out", urls("tcp://"+ln.Addr().String())+`,"username":"ada","password":"***"`)
+	_, updating := r.Update(t.Context(), moved, connector.UpdateOptions{})
+	_, checking := r.Check(t.Context(), moved)
+	for _, err := range []error{updating, checking} {
+		var invalid *connector.InvalidError
+		require.ErrorAs(t, err, &invalid)
+		assert.Equal(t, "config.password", invalid.Field)
+		assert.True(t, strings.HasSuffix(invalid.Why, "and config.urls changes that: give the secret itself"), invalid.Why)
+	}
+	assert.False(t, reached.Load())
+	assert.Equal(t, before, r.List(), "it runs as before")
+
+	r.update(r.conn("c", "in/#", "out2", urls(r.broker.URL())+`,"username":"ada","password":"***"`), connector.UpdateOptions{})
+	r.ready("c")
+	assert.Equal(t, "hush-hush", r.find("c").stored(r.Supervisor).Connector.MQTT.Text("password"))
+}
