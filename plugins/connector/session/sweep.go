@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
 // sweepEvery is how often the removal of a session is tried again.
@@ -87,6 +88,7 @@ func (o *Owner) Clear(ctx context.Context, r store.Released) (Remains, error) {
 	var removing sync.WaitGroup
 	for id, side := range left {
 		removing.Go(func() {
+			defer o.guard(side).Catch(removal)
 			foreign, err := o.clear(ctx, id, side)
 			mu.Lock()
 			defer mu.Unlock()
@@ -146,8 +148,10 @@ func (o *Owner) forget(m *mark) {
 	}
 }
 
-// clear removes one session, unless it is not ours to remove.
+// clear removes one session, unless it is not ours to remove. A panic on the way is an
+// error: the removal is tried again, and the process goes on.
 func (o *Owner) clear(ctx context.Context, id ID, side Side) (foreign bool, err error) {
+	defer o.guard(side).Catch(removal, func(panicked error) { err = panicked })
 	foreign, done, err := o.beginClearing(ctx, id, side)
 	if done == nil {
 		return foreign, err
@@ -220,6 +224,7 @@ func (o *Owner) Sweep(ctx context.Context) {
 			busy[endpoint] = done
 			sweeping.Go(func() {
 				defer close(done)
+				defer o.guard(Side{}).Catch(removal)
 				o.sweepEndpoint(ctx, ids, told)
 			})
 		}
@@ -277,6 +282,17 @@ func (o *Owner) sweepEndpoint(ctx context.Context, ids []ID, told *warned) {
 				"connector", m.released.Connector.Name, "client_id", id.ClientID, "error", text)
 		}
 	}
+}
+
+// removal is where a panic is said to be.
+const removal = "the removal of a session"
+
+// guard keeps a panic about the sessions of a side from ending the process.
+func (o *Owner) guard(side Side) *crash.Guard {
+	return crash.New(func(err *crash.Error) {
+		o.log.Error("A panic in the service's own code: report it with this stack", "client_id", side.ClientID,
+			"error", strings.NewReplacer(hidden(side.Password)...).Replace(err.Error()), "stack", string(err.Stack))
+	})
 }
 
 // hidden keeps a password out of the text of an error.

@@ -32,7 +32,9 @@ func (o *Owner) visit(ctx context.Context, side Side, clean bool, do func(paho.C
 		SetAutoAckDisabled(true).
 		SetConnectTimeout(visitTimeout)
 	opts.Servers = []*url.URL{u}
-	opts.SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
+	opts.SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (conn net.Conn, err error) {
+		// Paho calls this in a goroutine of its own.
+		defer o.guard(side).Catch("the dialer", func(panicked error) { err = panicked })
 		ctx, cancel := context.WithTimeout(ctx, visitTimeout)
 		defer cancel()
 		conf := side.TLS
