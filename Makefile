@@ -103,8 +103,8 @@ bench-codec: ## Measure the envelope codec against encoding/json
 	go test -run '^$$' -bench . -benchmem ./plugins/envelope $(ARGS)
 
 .PHONY: docs
-docs: ## Write the tables of the README from the specs
-	go test ./cmd/robustmq-connect -run TestREADMETables -update
+docs: ## Write the tables of resources/docs from the specs
+	go test ./cmd/robustmq-connect -run TestDocumentTables -update
 
 .PHONY: clean
 clean: ## Remove bin/

@@ -24,7 +24,7 @@ const (
 )
 
 // communityLicensed names, package by package, what is compiled in under the
-// Redpanda Community License, and why. The README says the same to users.
+// Redpanda Community License, and why. resources/docs/fields.md says the same to users.
 var communityLicensed = map[string]string{
 	"github.com/redpanda-data/connect/v4/internal/serviceaccount": "internal/impl/kafka imports it for the SASL mechanism REDPANDA_CLOUD_SERVICE_ACCOUNT",
 }
@@ -137,7 +137,7 @@ func TestLicencesOfCompiledPackages(t *testing.T) {
 		}
 	}
 	for path := range communityLicensed {
-		assert.Contains(t, found, path, "no longer compiled in, or no longer under the Redpanda Community License: take it off the list and out of the README")
+		assert.Contains(t, found, path, "no longer compiled in, or no longer under the Redpanda Community License: take it off the list and out of resources/docs/fields.md")
 	}
 	// Fewer would mean that the list came out wrong, not that upstream shrank.
 	assert.Greater(t, files, 400)

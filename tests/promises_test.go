@@ -20,8 +20,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// The tests of this file run the pipelines that README says undo a promise, so
-// that it stays true what README says of them.
+// The tests of this file run the pipelines that resources/docs/delivery.md says undo a promise, so
+// that it stays true what it says of them.
 
 // promiseRig is an MQTT broker and a Kafka with topics of one partition.
 type promiseRig struct {

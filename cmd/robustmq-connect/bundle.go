@@ -2,7 +2,7 @@ package main
 
 // The upstream components that this distribution ships, one by one. Nothing
 // under the Redpanda Community License is imported here; what upstream compiles
-// in through these packages is listed in the README and held by
+// in through these packages is listed in resources/docs/fields.md and held by
 // TestLicencesOfCompiledPackages.
 import (
 	// Processors, buffers, caches (memory, lru, ttlru, multilevel), broker,

@@ -39,7 +39,7 @@ func TestEveryFunctionAndMethodOfThisBinaryIsAllowedOrRefusedByName(t *testing.T
 	}
 }
 
-// expressionTables are the allowed functions and methods as the README lists them.
+// expressionTables are the allowed functions and methods as resources/docs/fields.md lists them.
 func expressionTables() string {
 	var b strings.Builder
 	for _, table := range []struct {

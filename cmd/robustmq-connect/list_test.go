@@ -39,14 +39,13 @@ func listed(t *testing.T, args ...string) map[string][]string {
 	return names
 }
 
-// What the README tells to be listed is there, with all that it and the examples
+// What the documents say is listed is there, with all that they and the examples
 // are written with.
 func TestListNamesEveryComponentOfTheExamples(t *testing.T) {
-	readme, err := os.ReadFile(readmePath)
-	require.NoError(t, err)
 	var pipelines []string
-	for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)\n```").FindAllSubmatch(readme, -1) {
-		pipelines = append(pipelines, string(block[1]))
+	texts := documents(t)
+	for _, text := range texts {
+		pipelines = append(pipelines, fenced(text, "yaml")...)
 	}
 	files, err := filepath.Glob("../../config/*.yaml")
 	require.NoError(t, err)
@@ -73,11 +72,13 @@ func TestListNamesEveryComponentOfTheExamples(t *testing.T) {
 	for _, name := range []string{"Inputs kafka_franz", "Inputs robustmq_kafka", "Outputs mqtt", "Processors robustmq_envelope"} {
 		assert.True(t, used[name], "the examples use %s", name)
 	}
-	for _, name := range regexp.MustCompile("for example\n\\s*((?:`\\w+`,?\\s*)+)").FindAllStringSubmatch(string(readme), -1) {
+	examples := regexp.MustCompile("for example\n\\s*((?:`\\w+`,?\\s*)+)").FindAllStringSubmatch(texts["resources/docs/fields.md"], -1)
+	require.Len(t, examples, 1)
+	for _, name := range examples {
 		for _, word := range strings.FieldsFunc(name[1], func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz_", r) }) {
 			assert.True(t, slices.ContainsFunc([]string{"Inputs", "Outputs", "Processors", "Caches"}, func(kind string) bool {
 				return slices.Contains(names[kind], word)
-			}), "the README says that list prints %s", word)
+			}), "fields.md says that list prints %s", word)
 		}
 	}
 }

@@ -281,7 +281,7 @@ func (p *parser) call(kind Kind, name string) {
 			why = "there is none of that name"
 		}
 		p.token = ""
-		p.fail("the %s %s is not allowed here: %s; the README lists what is", kind, name, why)
+		p.fail("the %s %s is not allowed here: %s; resources/docs/fields.md lists what is", kind, name, why)
 		return
 	}
 	if kind == Function && (name == "content" || name == "json") {

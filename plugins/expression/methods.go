@@ -191,7 +191,7 @@ func format(args []any) (bloblang.Method, error) {
 	return bloblang.StringMethod(func(s string) (any, error) {
 		plain := verbs.ReplaceAllLiteralString(s, "")
 		if strings.Contains(plain, "%") {
-			return nil, fmt.Errorf("%q has a verb that is not allowed: the README lists those that are", s)
+			return nil, fmt.Errorf("%q has a verb that is not allowed: resources/docs/fields.md lists those that are", s)
 		}
 		// Of bytes, %v writes up to 4 characters each, and %q up to 10.
 		size := len(s)

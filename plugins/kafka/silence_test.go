@@ -199,7 +199,7 @@ func (s *silenced) written(t *testing.T) []string {
 	return values(t, s.cluster, "t", kgo.Dialer(s.net.DialContext))
 }
 
-// Kafka is there, and then it is not. By the times of the README the log, the
+// Kafka is there, and then it is not. By the times of resources/docs/delivery.md the log, the
 // gauge and /ready say so.
 func TestSilenceIsTold(t *testing.T) {
 	for strategy, fields := range map[string]string{

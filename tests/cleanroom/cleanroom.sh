@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# cleanroom.sh runs the README's first commands on HEAD in a minimal Debian that
-# has make, git and Go and nothing else, as a new user's machine has. A test that
-# relies on something of a developer's machine fails here.
+# cleanroom.sh runs the first commands of README and CONTRIBUTING on HEAD in a minimal
+# Debian that has make, git and Go and nothing else, as a new user's machine has. A
+# test that relies on something of a developer's machine fails here.
 #
 # The room is stricter than a new machine: there is no network but loopback, no
 # IPv6, no HOME, no name for the user, an unusual time zone, and only the checkout,
