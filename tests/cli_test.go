@@ -2,6 +2,7 @@ package tests
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -224,6 +225,37 @@ output:
 	assert.Equal(t, 2, strings.Count(r.Stdout, "!!!SECRET_SCRUBBED!!!"))
 	assert.Contains(t, r.Stdout, "address: 127.0.0.1:4195")
 	assert.Contains(t, r.Stdout, "threads: 1")
+}
+
+// Upstream's stream without an input reads standard input.
+func TestAStreamWithoutAnInputIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	right := write("right.yaml", "input: { generate: { mapping: root = 1, count: 1 } }\noutput: { drop: {} }\n")
+	write("right_benthos_test.yaml", "tests: []\n")
+	wrong := write("wrong.yaml", "\npipeline: { processors: [ { noop: {} } ] }\noutput: { stdout: {} }\n")
+	observability := program.WriteFile(t, "http: { enabled: false }\n")
+	says := wrong + "(2,1) input: is missing; add one, for example robustmq_kafka with its topic_id\n"
+	for _, paths := range [][]string{
+		{wrong}, {right, wrong}, {dir}, {filepath.Join(dir, "w*.yaml")},
+		{"-o", observability, wrong}, {"--observability=" + observability, wrong}, {"--no-api", "-w", wrong},
+	} {
+		r := call(t, "would be read\n", append([]string{"streams"}, paths...)...)
+		assert.Equal(t, 1, r.Code, "%v", paths)
+		assert.Empty(t, r.Stdout)
+		assert.Contains(t, r.Stderr, says)
+		assert.Equal(t, 1, strings.Count(r.Stderr, "\n"), r.Stderr)
+	}
+	r := call(t, "", "streams", write("empty.yaml", "logger: { level: INFO }\n"))
+	assert.Equal(t, 1, r.Code)
+	assert.Contains(t, r.Stderr, "empty.yaml(1,1) input: is missing")
+	r = call(t, "", "streams", "../config/connector.json")
+	assert.Equal(t, 1, r.Code)
+	assert.Contains(t, r.Stderr, connectorAdvice)
 }
 
 // TestStreamsModeRunsAndStops starts a stream, asks for it, and ends with

@@ -14,6 +14,8 @@ type invocation struct {
 	command string
 	// config is the pipeline file that a run was given, or "".
 	config string
+	// streams are the files and folders that the streams command was given.
+	streams []string
 	// sets tells that --set changes fields of it.
 	sets    bool
 	version bool
@@ -46,6 +48,8 @@ func parseInvocation(args []string) invocation {
 				call.command = args[i]
 			} else if call.command == "run" {
 				call.config = args[i]
+			} else if call.command == "streams" {
+				call.streams = append(call.streams, args[i])
 			}
 			continue
 		}
@@ -66,6 +70,11 @@ func parseInvocation(args []string) invocation {
 			if call.command == "run" && !hasValue && i+1 < len(args) {
 				// Upstream's run takes the file as a word only.
 				call.args = slices.Concat(args[:i], args[i+1:])
+			}
+		case "observability", "o": // of the streams command
+			complete = true
+			if !hasValue {
+				i++
 			}
 		case "chilled", "watcher", "w":
 		default:

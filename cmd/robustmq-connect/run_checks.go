@@ -34,7 +34,44 @@ func checkCall(call invocation) error {
 			return errors.New(connectorAdvice(call.config))
 		}
 	}
+	if call.help {
+		return nil
+	}
+	return checkStreams(call.streams)
+}
+
+// checkStreams refuses streams without an input, for which upstream reads standard
+// input. What else is wrong with a file is upstream's to say.
+func checkStreams(paths []string) error {
+	for _, path := range paths {
+		files := []string{path}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			if files, err = yamlBelow(path); err != nil {
+				return nil
+			}
+		} else if err != nil {
+			files, _ = filepath.Glob(path) // a pattern that is wrong stands for no file
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil || isTestFile(file) {
+				continue
+			}
+			if isConnector(text) {
+				return errors.New(connectorAdvice(file))
+			}
+			if root := mappingOf(text); root != nil && !hasMember(root, "input") {
+				return fmt.Errorf("%s(%d,%d) input: %s", file, root.Line, root.Column, noInput)
+			}
+		}
+	}
 	return nil
+}
+
+// isTestFile tells a file of upstream's test command, which a folder of pipelines may
+// hold.
+func isTestFile(path string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(path, filepath.Ext(path)), "_benthos_test")
 }
 
 // isConnector tells a connector's JSON from a pipeline.
@@ -59,25 +96,39 @@ const noInput = "is missing; add one, for example robustmq_kafka with its topic_
 // missingInput finds what makes a file a pipeline, but no input beside it. A file
 // of resources or of tests is none.
 func missingInput(text string) []lint.Finding {
-	var root yaml.Node
-	if yaml.Unmarshal([]byte(text), &root) != nil || len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
+	root := mappingOf([]byte(text))
+	if root == nil || hasMember(root, "input") {
 		return nil
 	}
 	var first *yaml.Node
-	for i, members := 0, root.Content[0].Content; i+1 < len(members); i += 2 {
-		switch key := members[i]; key.Value {
-		case "input":
-			return nil
+	for i := 0; i < len(root.Content) && first == nil; i += 2 {
+		switch key := root.Content[i]; key.Value {
 		case "output", "pipeline", "buffer":
-			if first == nil {
-				first = key
-			}
+			first = key
 		}
 	}
 	if first == nil {
 		return nil
 	}
 	return []lint.Finding{{Line: first.Line, Column: first.Column, Path: []string{"input"}, Field: "input", What: noInput}}
+}
+
+// mappingOf gives the mapping that a YAML text is, or nil.
+func mappingOf(text []byte) *yaml.Node {
+	var root yaml.Node
+	if yaml.Unmarshal(text, &root) != nil || len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
+		return nil
+	}
+	return root.Content[0]
+}
+
+func hasMember(mapping *yaml.Node, name string) bool {
+	for i := 0; i < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name {
+			return true
+		}
+	}
+	return false
 }
 
 // noInputName is the input of a pipeline that names none. Upstream's is stdin: a

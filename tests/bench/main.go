@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -129,6 +130,10 @@ func run(quick bool, out, only string, names []string) error {
 	if err != nil {
 		return fmt.Errorf("reading -only: %w", err)
 	}
+	earlier, err := prepareOut(out)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "robustmq-connect-bench")
 	if err != nil {
 		return err
@@ -143,16 +148,16 @@ func run(quick bool, out, only string, names []string) error {
 		rounds = 3
 	}
 	r := report{Machine: machine(), Rounds: rounds}
-	earlier := map[string]cellReport{}
-	if before, err := read(out); err == nil && only != "" && before.Machine == r.Machine && before.Rounds == rounds {
-		r.Connectors = before.Connectors
-		for _, c := range before.Cells {
-			earlier[c.Name] = c
+	kept := map[string]cellReport{}
+	if only != "" && earlier.Machine == r.Machine && earlier.Rounds == rounds {
+		r.Connectors = earlier.Connectors
+		for _, c := range earlier.Cells {
+			kept[c.Name] = c
 		}
 	}
 	for _, c := range cells(quick) {
 		if !wanted.MatchString(c.Name) {
-			if before, ok := earlier[c.Name]; ok {
+			if before, ok := kept[c.Name]; ok {
 				r.Cells = append(r.Cells, before)
 			}
 			continue
@@ -287,12 +292,23 @@ output:
 
 func jsonPath(out string) string { return strings.TrimSuffix(out, ".md") + ".json" }
 
-func read(out string) (r report, err error) {
-	text, err := os.ReadFile(jsonPath(out))
-	if err != nil {
-		return r, err
+// prepareOut makes the folder of the table, before anything is measured, and reads what
+// an earlier run left in it. Without an earlier run the report is empty.
+func prepareOut(out string) (r report, err error) {
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return r, fmt.Errorf("making the folder of -out: %w", err)
 	}
-	return r, json.Unmarshal(text, &r)
+	text, err := os.ReadFile(jsonPath(out))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading the earlier results %s: %w: remove the file to begin anew", jsonPath(out), err)
+	}
+	return r, nil
 }
 
 func write(r report, out string) error {
