@@ -205,6 +205,16 @@ func (p *Process) Stop() (code int, took time.Duration) {
 	return p.cmd.ProcessState.ExitCode(), time.Since(start)
 }
 
+// Ended tells whether the process has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
 // Kill ends the process with SIGKILL, unless it has ended.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended already
