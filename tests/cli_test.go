@@ -241,8 +241,13 @@ func TestAStreamWithoutAnInputIsRefused(t *testing.T) {
 	observability := program.WriteFile(t, "http: { enabled: false }\n")
 	says := wrong + "(2,1) input: is missing; add one, for example robustmq_kafka with its topic_id\n"
 	for _, paths := range [][]string{
-		{wrong}, {right, wrong}, {dir}, {filepath.Join(dir, "w*.yaml")},
-		{"-o", observability, wrong}, {"--observability=" + observability, wrong}, {"--no-api", "-w", wrong},
+		{wrong},
+		{right, wrong},
+		{dir},
+		{filepath.Join(dir, "w*.yaml")},
+		{"-o", observability, wrong},
+		{"--observability=" + observability, wrong},
+		{"--no-api", "-w", wrong},
 	} {
 		r := call(t, "would be read\n", append([]string{"streams"}, paths...)...)
 		assert.Equal(t, 1, r.Code, "%v", paths)
