@@ -11,7 +11,7 @@ import (
 // promises warns of what undoes a promise of this program's: that a message of
 // the MQTT broker's is in Kafka, in order and without repetition but after a
 // crash. It judges pipelines that lead from MQTT to Kafka. Whatever it says was
-// seen to happen, by the tests of tests/promises_test.go.
+// seen to happen, by the tests of tests/promises_*_test.go.
 func (f *finder) promises() {
 	p := promises{finder: f}
 	for _, c := range f.components {
