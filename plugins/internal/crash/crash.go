@@ -108,27 +108,41 @@ func (g *Guard) over(err error) error {
 	return err
 }
 
+// connection is the part that an input and an output share.
+type connection struct {
+	end interface {
+		Connect(ctx context.Context) error
+		Close(ctx context.Context) error
+	}
+	guard *Guard
+	where string
+}
+
+func (c *connection) Connect(ctx context.Context) (err error) {
+	defer func() { err = c.guard.over(err) }()
+	defer c.guard.Catch(c.where)
+	if c.guard.Err() != nil {
+		return service.ErrEndOfInput
+	}
+	return c.end.Connect(ctx)
+}
+
+func (c *connection) Close(ctx context.Context) error {
+	defer c.guard.Catch(c.where)
+	return c.end.Close(ctx)
+}
+
 // Input guards an input. It returns it as it is without a guard.
 func Input(in service.BatchInput, g *Guard, where string) service.BatchInput {
 	if g == nil {
 		return in
 	}
-	return &input{in, g, where}
+	return &input{connection{in, g, where}, in}
 }
 
 type input struct {
-	service.BatchInput
-	guard *Guard
-	where string
-}
-
-func (i *input) Connect(ctx context.Context) (err error) {
-	defer func() { err = i.guard.over(err) }()
-	defer i.guard.Catch(i.where)
-	if i.guard.Err() != nil {
-		return service.ErrEndOfInput
-	}
-	return i.BatchInput.Connect(ctx)
+	connection
+	inner service.BatchInput
 }
 
 func (i *input) ReadBatch(ctx context.Context) (batch service.MessageBatch, ack service.AckFunc, err error) {
@@ -137,7 +151,7 @@ func (i *input) ReadBatch(ctx context.Context) (batch service.MessageBatch, ack 
 	if i.guard.Err() != nil {
 		return nil, nil, service.ErrEndOfInput
 	}
-	batch, inner, err := i.BatchInput.ReadBatch(ctx)
+	batch, answer, err := i.inner.ReadBatch(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -146,13 +160,8 @@ func (i *input) ReadBatch(ctx context.Context) (batch service.MessageBatch, ack 
 		if i.guard.Err() != nil {
 			return nil
 		}
-		return inner(ctx, result)
+		return answer(ctx, result)
 	}, nil
-}
-
-func (i *input) Close(ctx context.Context) error {
-	defer i.guard.Catch(i.where)
-	return i.BatchInput.Close(ctx)
 }
 
 // Output guards an output. It returns it as it is without a guard.
@@ -160,22 +169,12 @@ func Output(out service.BatchOutput, g *Guard, where string) service.BatchOutput
 	if g == nil {
 		return out
 	}
-	return &output{out, g, where}
+	return &output{connection{out, g, where}, out}
 }
 
 type output struct {
-	service.BatchOutput
-	guard *Guard
-	where string
-}
-
-func (o *output) Connect(ctx context.Context) (err error) {
-	defer func() { err = o.guard.over(err) }()
-	defer o.guard.Catch(o.where)
-	if o.guard.Err() != nil {
-		return service.ErrEndOfInput
-	}
-	return o.BatchOutput.Connect(ctx)
+	connection
+	inner service.BatchOutput
 }
 
 func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) (err error) {
@@ -184,12 +183,7 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) (er
 	if o.guard.Err() != nil {
 		return service.ErrEndOfInput
 	}
-	return o.BatchOutput.WriteBatch(ctx, batch)
-}
-
-func (o *output) Close(ctx context.Context) error {
-	defer o.guard.Catch(o.where)
-	return o.BatchOutput.Close(ctx)
+	return o.inner.WriteBatch(ctx, batch)
 }
 
 // Processor guards a processor. It returns it as it is without a guard. After a
