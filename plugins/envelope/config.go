@@ -41,8 +41,8 @@ var Constraints = constraint.New(constraints()...)
 
 func constraints() []constraint.Constraint {
 	const (
-		encodeOnly = "has an effect with operator: encode only; remove it, or set operator to encode"
-		decodeOnly = "has an effect with operator: decode only; remove it, or set operator to decode"
+		encodeOnly = "is ignored unless operator is encode; remove it, or set operator to encode"
+		decodeOnly = "is ignored unless operator is decode; remove it, or set operator to decode"
 	)
 	all := []constraint.Constraint{
 		{
@@ -93,16 +93,16 @@ func Spec() *service.ConfigSpec {
 		Stable().
 		Categories("Mapping", "Parsing").
 		Summary("Puts an MQTT message into a RobustMQ JSON envelope, or takes it out of one.").
-		Description("\nEncoding makes the content of each message one JSON object with the names `topic`, `qos`, `retain`, `payload` (standard base64 with padding), `client_id`, `username`, `timestamp` (Unix seconds), `message_id`, `header` (a list of objects with `key` and `value`), `key`, `data` (the same base64 as `payload`), `tags` and `crc_num` (the CRC-32, IEEE polynomial, of the payload), in this order. Metadata stays as it is. Each name but `data` and `crc_num` is a field here; a field that is left out takes its value from the metadata of the message, as its description says.\n\n"+
-			"Decoding is the way back: the content becomes the payload, and the metadata `mqtt_topic`, `mqtt_qos`, `mqtt_retained`, `mqtt_message_id`, `mqtt_timestamp_ms` (Unix milliseconds), the MQTT 5 properties and, where they are not empty, `kafka_key`, `mqtt_client_id` and `mqtt_username` are set. It takes the names in any order, skips unknown names, and takes `payload` or `data` alone, header entries with `key` or `name`, byte strings as arrays of numbers, and `timestamp` twice.\n\n"+
-			"MQTT 5 properties stand in the header under the names `content-type`, `response-topic`, `correlation-data` (base64), `payload-format-indicator` (0 or 1) and `message-expiry-interval` (seconds), followed by the user properties in order. They are the metadata `mqtt_content_type`, `mqtt_response_topic`, `mqtt_correlation_data`, `mqtt_payload_format_indicator`, `mqtt_message_expiry_interval` and `mqtt_user_properties` (a list of objects with `key` and `value`).\n\n"+
-			"A message that fails keeps its content and is flagged with an error that names the field and the reason, and in a record the byte offset; the rest of its batch goes through.").
+		Description("\nEncoding makes the content of each message one JSON object with the names `topic`, `qos`, `retain`, `payload` (standard base64 with padding), `client_id`, `username`, `timestamp` (Unix seconds), `message_id`, `header` (a list of objects with `key` and `value`), `key`, `data` (the same base64 as `payload`), `tags` and `crc_num` (the CRC-32, IEEE polynomial, of the payload), in this order. Metadata stays as it is. Each name except `data` and `crc_num` is a field here. A field that is not set takes its value from the metadata of the message, as its description says.\n\n"+
+			"Decoding does the opposite: the content becomes the payload, and the metadata `mqtt_topic`, `mqtt_qos`, `mqtt_retained`, `mqtt_message_id`, `mqtt_timestamp_ms` (Unix milliseconds), the MQTT 5 properties and, if they are not empty, `kafka_key`, `mqtt_client_id` and `mqtt_username` are set. It accepts the names in any order, ignores unknown names, and accepts `payload` or `data` alone, header entries with `key` or `name`, byte strings as arrays of numbers, and `timestamp` twice.\n\n"+
+			"The header holds the MQTT 5 properties under the names `content-type`, `response-topic`, `correlation-data` (base64), `payload-format-indicator` (0 or 1) and `message-expiry-interval` (seconds), followed by the user properties in order. They are the metadata `mqtt_content_type`, `mqtt_response_topic`, `mqtt_correlation_data`, `mqtt_payload_format_indicator`, `mqtt_message_expiry_interval` and `mqtt_user_properties` (a list of objects with `key` and `value`).\n\n"+
+			"A message that fails keeps its content and gets an error that names the field and the reason, and in a record the byte offset. The rest of its batch is not affected.").
 		Field(service.NewStringEnumField(fieldOperator, operatorEncode, operatorDecode).
-			Description("Whether to make envelopes out of messages (`encode`) or messages out of envelopes (`decode`).")).
+			Description("Whether to turn messages into envelopes (`encode`) or envelopes into messages (`decode`).")).
 		Fields(EncoderFields()...).
-		Field(interpolated(fieldKey, "The key of the Kafka record. Set, it becomes the metadata `kafka_key` as well, so that the output can use it though the content is an envelope by then. Left out, it is the metadata `kafka_key`, or empty without it.", `${! @mqtt_topic }`)).
+		Field(interpolated(fieldKey, "The key of the Kafka record. If set, it also becomes the metadata `kafka_key`, so that the output can use it when the content is an envelope. Default: the metadata `kafka_key`, else empty.", `${! @mqtt_topic }`)).
 		Field(service.NewBoolField(fieldVerifyCRC).Default(true).Advanced().
-			Description("Whether `decode` fails a message whose `crc_num` is not the CRC-32 of its payload. A record without `crc_num` passes either way.")).
+			Description("Whether `decode` fails a message whose `crc_num` is not the CRC-32 of its payload. A record without `crc_num` always passes.")).
 		LintRule(Constraints.LintRule()).
 		Example("MQTT to Kafka", "Each message becomes an envelope. The client id comes from the second level of the topic.", `
 pipeline:
@@ -112,7 +112,7 @@ pipeline:
         client_id: ${! @mqtt_topic.split("/").index(1) }
         key: ${! @mqtt_topic }
 `).
-		Example("Kafka to MQTT", "Each record becomes the message it was made of; an output can publish it to `${! @mqtt_topic }`. A record that is no envelope is logged and dropped.", `
+		Example("Kafka to MQTT", "Each record becomes the message it was made of; an output can publish it to `${! @mqtt_topic }`. A record that is not an envelope is logged and dropped.", `
 pipeline:
   processors:
     - robustmq_envelope:
@@ -120,7 +120,7 @@ pipeline:
     - catch:
         - log:
             level: ERROR
-            message: "Dropping a record that is no envelope: ${! error() }"
+            message: "Dropping a record that is not an envelope: ${! error() }"
         - mapping: root = deleted()
 `)
 }

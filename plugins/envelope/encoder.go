@@ -25,16 +25,16 @@ func interpolated(name, description string, examples ...any) *service.ConfigFiel
 // for the component to say that they belong to.
 func EncoderFields() []*service.ConfigField {
 	return []*service.ConfigField{
-		interpolated(fieldTopic, "The MQTT topic. Left out, it is the metadata `mqtt_topic`, or empty without it."),
-		interpolated(fieldQoS, "The quality of service: 0, 1 or 2. Left out, it is the metadata `mqtt_qos`, or 0 without it."),
-		interpolated(fieldRetain, "The retain flag: true or false. Left out, it is the metadata `mqtt_retained`, or false without it."),
-		interpolated(fieldPayload, "The payload; any bytes are legal, none included. Left out, it is the content of the message.", `${! json("reading") }`),
-		interpolated(fieldClientID, "The client id of the publisher, which MQTT does not tell a subscriber. Left out, it is the metadata `mqtt_client_id`, else the MQTT 5 user property `client_id`, else empty.", `${! @mqtt_topic.split("/").index(1) }`),
-		interpolated(fieldUsername, "The user name of the publisher, which MQTT does not tell a subscriber. Left out, it is the metadata `mqtt_username`, else the MQTT 5 user property `username`, else empty."),
-		interpolated(fieldTimestamp, "The time of receipt in Unix seconds, an integer. Left out, it is the metadata `mqtt_timestamp_ms` (Unix milliseconds) rounded down to seconds, or the time of encoding without it.", `${! json("measured_at").ts_parse("2006-01-02T15:04:05Z07:00").ts_unix() }`),
-		interpolated(fieldMessageID, "The MQTT packet identifier, an integer from 0 to 65535. Left out, it is the metadata `mqtt_message_id`, or 0 without it."),
-		interpolated(fieldHeader, "The header, a JSON array of objects with the strings `key` and `value`. Left out, it is made of the MQTT 5 properties in the metadata.", `${! [{"key": "content-type", "value": "application/json"}] }`),
-		interpolated(fieldTags, "The tags, a JSON array of strings. Left out, they are the levels of `topic`, which is `[\"sensor\",\"temperature\"]` for `sensor/temperature`; an empty topic has none.", `${! ["plant-1", @mqtt_topic] }`),
+		interpolated(fieldTopic, "The MQTT topic. Default: the metadata `mqtt_topic`, else empty."),
+		interpolated(fieldQoS, "The quality of service: 0, 1 or 2. Default: the metadata `mqtt_qos`, else 0."),
+		interpolated(fieldRetain, "The retain flag: true or false. Default: the metadata `mqtt_retained`, else false."),
+		interpolated(fieldPayload, "The payload: any bytes, or none. Default: the content of the message.", `${! json("reading") }`),
+		interpolated(fieldClientID, "The client id of the publisher, which MQTT does not tell a subscriber. Default: the metadata `mqtt_client_id`, else the MQTT 5 user property `client_id`, else empty.", `${! @mqtt_topic.split("/").index(1) }`),
+		interpolated(fieldUsername, "The user name of the publisher, which MQTT does not tell a subscriber. Default: the metadata `mqtt_username`, else the MQTT 5 user property `username`, else empty."),
+		interpolated(fieldTimestamp, "The time of receipt in Unix seconds, an integer. Default: the metadata `mqtt_timestamp_ms` (Unix milliseconds) rounded down to seconds, else the time of encoding.", `${! json("measured_at").ts_parse("2006-01-02T15:04:05Z07:00").ts_unix() }`),
+		interpolated(fieldMessageID, "The MQTT packet identifier, an integer from 0 to 65535. Default: the metadata `mqtt_message_id`, else 0."),
+		interpolated(fieldHeader, "The header, a JSON array of objects with the strings `key` and `value`. Default: the MQTT 5 properties in the metadata.", `${! [{"key": "content-type", "value": "application/json"}] }`),
+		interpolated(fieldTags, "The tags, a JSON array of strings. Default: the levels of `topic`, for example `[\"sensor\",\"temperature\"]` for `sensor/temperature`; an empty topic has none.", `${! ["plant-1", @mqtt_topic] }`),
 		service.NewBoolField(fieldRepeatTimestamp).Default(false).Advanced().
 			Description("Whether `encode` writes `timestamp` a second time before `crc_num`, as RobustMQ's own documentation shows it. Strict JSON readers reject a name that comes twice."),
 	}

@@ -58,9 +58,9 @@ func saslField() *service.ConfigField {
 		service.NewStringField(fieldToken).
 			Description("The token for OAUTHBEARER.").Default(""),
 		service.NewStringMapField(fieldExtensions).
-			Description("Keys and values to send along with OAUTHBEARER.").Optional(),
+			Description("Keys and values to send with OAUTHBEARER.").Optional(),
 		service.NewObjectField(fieldAWS,
-			service.NewStringField("region").Description("Has no effect: the region is part of the broker's address.").Optional().Advanced(),
+			service.NewStringField("region").Description("Ignored: the region is part of the broker's address.").Optional().Advanced(),
 			service.NewStringField("endpoint").Description("Refused: no API of AWS is called.").Optional().Advanced(),
 			netutil.DialerConfigSpec(),
 			service.NewObjectField(fieldCredentials,

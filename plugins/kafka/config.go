@@ -62,7 +62,7 @@ const (
 var Constraints = constraint.New(
 	constraint.Constraint{
 		Field: fieldPartitioner, Broken: `this.partitioner.or("") == "manual" && this.partition.or("") == ""`,
-		What: "manual needs partition beside it, which tells the partition of each record",
+		What: "manual needs the field partition, the partition of each record",
 	},
 	constraint.Constraint{
 		Field: fieldPartition, Broken: `this.partitioner.or("") != "manual" && this.partition.or("") != ""`,
@@ -70,7 +70,7 @@ var Constraints = constraint.New(
 	},
 	constraint.Constraint{
 		Field: fieldTimestamp, Broken: `this.timestamp.or("") != "" && this.timestamp_ms.or("") != ""`,
-		What: "stands beside timestamp_ms; keep one of the two",
+		What: "contradicts timestamp_ms; keep one of the two",
 	},
 	constraint.Constraint{
 		Field: fieldAcks, Broken: `this.idempotent_write.or(true) == true && this.acks.or("all") != "all"`,
@@ -82,7 +82,7 @@ var Constraints = constraint.New(
 	},
 	constraint.Constraint{
 		Field: fieldMaxInFlight, Broken: `this.failure_strategy.or("") != "" && this.max_in_flight.or(1) != 1`,
-		What: "must be 1 with failure_strategy: a batch that is held back must hold every later one back",
+		What: "must be 1 with failure_strategy: a batch that is held must hold every later one",
 	},
 )
 
@@ -95,9 +95,9 @@ func Spec() *service.ConfigSpec {
 		Description(`
 All messages of a batch are given to the producer at once and written without waiting for a timer. The batch is acknowledged once Kafka has acknowledged every record of it.
 
-A fault that passes (a broker that restarts, a leader that moves, too few replicas in sync) is retried without end inside the producer, so that it never changes the order of records. What becomes of a fault that does not pass is for ` + "`failure_strategy`" + ` to say.
+A fault that passes (a broker that restarts, a leader that moves, too few replicas in sync) is retried without end inside the producer, so that it never changes the order of records. ` + "`failure_strategy`" + ` decides about a fault that does not pass.
 
-When Kafka acknowledges nothing of a batch for 5 seconds, or for 1 second where it refuses the connection, the output logs a warning and sets the gauge ` + "`kafka_output_blocked`" + `. It keeps the batch and is not ready; at most 5 seconds later it reports the reason. It goes on by itself. With ` + "`max_in_flight`" + ` above 1 it stays ready. Warnings of the Kafka client are logged; the same warning is logged again after 1 minute, and then ever more seldom.
+When Kafka acknowledges nothing of a batch for 5 seconds, or for 1 second if it refuses the connection, the output logs a warning and sets the gauge ` + "`kafka_output_blocked`" + `. It keeps the batch and is not ready; at most 5 seconds later it reports the reason. It continues by itself. With ` + "`max_in_flight`" + ` above 1 it stays ready. Warnings of the Kafka client are logged; the same warning is logged again after 1 minute, and then at growing intervals.
 
 Every field of the stock output of this name has the same meaning here. One default differs: ` + "`max_in_flight`" + ` is 1.`).
 		LintRule(Constraints.LintRule())
@@ -113,15 +113,15 @@ func connectionFields() []*service.ConfigField {
 			Description("The addresses of brokers to connect to first, as `host:port`. The others of the cluster are learned from them. An item with commas counts as several addresses.").
 			Examples([]string{"localhost:9092"}, []string{"foo:9092", "bar:9092"}, []string{"foo:9092,bar:9092"}),
 		service.NewStringField(fieldClientID).
-			Description("The name by which brokers know this client in their logs and quotas.").
+			Description("The name of this client in the logs and quotas of the brokers.").
 			Default("redpanda-connect").Advanced(),
 		service.NewTLSToggledField(fieldTLS),
 		saslField(),
 		service.NewDurationField(fieldMetadataMaxAge).
-			Description("The age at which knowledge of topics and leaders is fetched again, without a cause. The largest record batch that a topic takes (`max.message.bytes`) is read again at that age too, in the background.").
+			Description("The age at which the metadata of topics and leaders is fetched again even without a fault. The largest record batch that a topic takes (`max.message.bytes`) is also read again at that age, in the background.").
 			Default("1m").Advanced(),
 		service.NewDurationField(fieldRequestTimeoutOverhead).
-			Description("The time that a request may take on top of the timeout it carries for the broker.").
+			Description("The time that a request may take in addition to the timeout that it carries for the broker.").
 			Default("10s").Advanced(),
 		service.NewDurationField(fieldConnIdleTimeout).
 			Description("The time after which an unused connection is closed, roughly.").
@@ -133,29 +133,29 @@ func connectionFields() []*service.ConfigField {
 func recordFields() []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewInterpolatedStringField(fieldTopic).
-			Description("The topic that messages are written to. A constant, or a plain look-up such as `${! @kafka_topic }`, costs least."),
+			Description("The topic that messages are written to. A constant, or a plain look-up such as `${! @kafka_topic }`, is fastest."),
 		service.NewInterpolatedStringField(fieldKey).
-			Description("The key of each record. Records of one key go to one partition, and so keep their order.").
+			Description("The key of each record. Records of one key go to one partition, which keeps their order.").
 			Example(`${! @kafka_key }`).Optional(),
 		service.NewInterpolatedStringField(fieldPartition).
-			Description("The partition of each record, a number. It takes effect with `partitioner: manual` only.").
+			Description("The partition of each record, a number. It needs `partitioner: manual`.").
 			Example(`${! meta("partition") }`).Optional(),
 		service.NewMetadataFilterField(fieldMetadata).
-			Description("Which metadata of a message becomes headers of its record. Without it, none does.").
+			Description("Which metadata of a message becomes headers of its record. Default: none.").
 			Optional(),
 		service.NewInterpolatedStringField(fieldTimestamp).
-			Description("The timestamp of each record, in Unix seconds. Without it, the time of writing.").
+			Description("The timestamp of each record, in Unix seconds. Default: the time of writing.").
 			Examples(`${! timestamp_unix() }`, `${! metadata("kafka_timestamp_unix") }`).
 			Optional().Advanced().Deprecated(),
 		service.NewInterpolatedStringField(fieldTimestampMs).
-			Description("The timestamp of each record, in Unix milliseconds. Without it, the time of writing.").
+			Description("The timestamp of each record, in Unix milliseconds. Default: the time of writing.").
 			Examples(`${! timestamp_unix_milli() }`, `${! metadata("kafka_timestamp_ms") }`).
 			Optional().Advanced(),
 		service.NewObjectField(fieldEnvelope, append([]*service.ConfigField{
 			service.NewBoolField(fieldEnabled).Default(false).
 				Description("Whether each message is written as an envelope. Otherwise its content is the value of its record."),
 		}, envelope.EncoderFields()...)...).
-			Description("Writes each message as a RobustMQ JSON envelope, as `robustmq_envelope` with `operator: encode` does, but at less than half of the price: without a copy of the message, and with `topic` and `key` evaluated on the message itself. The envelope's `key` is that of the record. A message that a processor has failed on is refused, and so is one that no envelope can be made of.").
+			Description("Writes each message as a RobustMQ JSON envelope, as `robustmq_envelope` with `operator: encode` does, but at less than half of the CPU: without a copy of the message, and with `topic` and `key` evaluated on the message itself. The envelope's `key` is that of the record. A message on which a processor has failed is refused, and so is one that does not fit into an envelope.").
 			Advanced(),
 	}
 }
@@ -171,9 +171,9 @@ func deliveryFields() []*service.ConfigField {
 			Default("0s").Advanced(),
 		strategyField(),
 		service.NewIntField(fieldMetricTopics).
-			Description("The number of topics that the metric `kafka_output_records_failed` tells apart by its label `topic`. The first topics that are refused a record get a label of their own. The others count as `other`, and so do names that are illegal.").
+			Description("The number of topics that the metric `kafka_output_records_failed` tells apart by its label `topic`. The first topics with a refused record get a label of their own. The others, and illegal names, count as `other`.").
 			Default(100).Advanced(),
-		service.NewStringField(fieldRackID).Description("Has no effect.").Deprecated(),
+		service.NewStringField(fieldRackID).Description("Ignored.").Deprecated(),
 	}
 }
 
@@ -181,24 +181,24 @@ func producerFields() []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewStringAnnotatedEnumField(fieldPartitioner, map[string]string{
 			"murmur2_hash": "The hash of the key, as Kafka's own clients compute it. Records without a key stay on one partition for a batch.",
-			"round_robin":  "Each record goes to the next partition. Spreads evenly, costs brokers most.",
+			"round_robin":  "Each record goes to the next partition. Spreads evenly, and costs the brokers most.",
 			"least_backup": "The partition with the fewest records waiting, for a batch at a time.",
-			"manual":       "The partition that the field `partition` tells.",
+			"manual":       "The partition in the field `partition`.",
 		}).
-			Description("How the partition of a record is chosen. Without it, `murmur2_hash`.").
+			Description("How the partition of a record is chosen. Default: `murmur2_hash`.").
 			Advanced().Optional(),
 		service.NewBoolField(fieldIdempotentWrite).
-			Description("Lets brokers recognise a record that is sent again, so that retries neither repeat nor reorder. Old clusters want the permission IDEMPOTENT_WRITE on the cluster for it. Without it, a retry may repeat records.").
+			Description("Lets brokers recognise a record that is sent again, so that retries neither repeat nor reorder. Clusters older than Kafka 3.0 need the permission IDEMPOTENT_WRITE on the cluster for it. With `false`, a retry may repeat records.").
 			Default(true).Advanced(),
 		service.NewStringAnnotatedEnumField(fieldAcks, map[string]string{
 			"all":    "All replicas in sync have the record. Needed for `idempotent_write`.",
-			"leader": "The leader has the record, which is lost if the leader is lost before a replica has it.",
-			"none":   "Nobody acknowledges. Records may be lost, and a refusal goes unseen.",
+			"leader": "The leader has the record. It is lost if the leader fails before a replica has it.",
+			"none":   "No broker acknowledges. Records may be lost, and a refusal is not noticed.",
 		}).
-			Description("Whose acknowledgement is waited for.").
+			Description("Which acknowledgement to wait for.").
 			Default("all").Advanced(),
 		service.NewStringEnumField(fieldCompression, "lz4", "snappy", "gzip", "none", "zstd").
-			Description("How records are compressed. Without it, snappy where the broker takes it.").
+			Description("How records are compressed. Default: snappy, if the broker supports it.").
 			Optional().Advanced(),
 		service.NewBoolField(fieldAllowAutoTopicCreation).
 			Description("Asks brokers to create topics that do not exist. They do so if `auto.create.topics.enable` is set.").
@@ -207,10 +207,10 @@ func producerFields() []*service.ConfigField {
 			Description("How long a broker may wait for its replicas before it gives up a request, which is then sent again.").
 			Default("10s").Advanced(),
 		service.NewStringField(fieldMaxMessageBytes).
-			Description("The size of the largest record batch, before compression. A record larger than that is refused without being sent. Where the topic's `max.message.bytes` is smaller, and may be read, record batches keep to it.").
+			Description("The size of the largest record batch, before compression. A record larger than that is refused without being sent. If the topic's `max.message.bytes` is smaller, and may be read, record batches respect it.").
 			Default("1MiB").Examples("100MB", "50mib").Advanced(),
 		service.NewStringField(fieldBrokerWriteMaxBytes).
-			Description("The size of the largest request. It belongs to the broker's `socket.request.max.bytes`.").
+			Description("The size of the largest request. It must not exceed the broker's `socket.request.max.bytes`.").
 			Default("100MiB").Examples("128MB", "50mib").Advanced(),
 		service.NewIntField(fieldMaxBufferedRecords).
 			Description("The number of records that the producer holds at most. A larger batch is written in parts.").

@@ -111,9 +111,9 @@ func TestLintAndConstructorAgree(t *testing.T) {
 		good, bad []string
 		want      string
 	}{
-		{[]string{"partitioner: manual", "partition: 1"}, []string{"partitioner: manual"}, "partitioner: manual needs partition beside it"},
+		{[]string{"partitioner: manual", "partition: 1"}, []string{"partitioner: manual"}, "partitioner: manual needs the field partition, the partition of each record"},
 		{[]string{"partitioner: murmur2_hash"}, []string{"partition: 1"}, "partition: needs partitioner: manual beside it"},
-		{[]string{"timestamp_ms: 1"}, []string{"timestamp: 1", "timestamp_ms: 1"}, "timestamp: stands beside timestamp_ms; keep one of the two"},
+		{[]string{"timestamp_ms: 1"}, []string{"timestamp: 1", "timestamp_ms: 1"}, "timestamp: contradicts timestamp_ms; keep one of the two"},
 		{[]string{"acks: leader", "idempotent_write: false"}, []string{"acks: leader"}, "acks: must be all with idempotent_write"},
 		{[]string{"max_in_flight_requests: 2", "idempotent_write: false"}, []string{"max_in_flight_requests: 2"}, "max_in_flight_requests: must be 1 with idempotent_write"},
 		{[]string{"failure_strategy: block", "max_in_flight: 1"}, []string{"failure_strategy: block", "max_in_flight: 2"}, "max_in_flight: must be 1 with failure_strategy: a batch"},

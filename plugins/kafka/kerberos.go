@@ -33,7 +33,7 @@ const (
 const (
 	needPrincipal = "username: is empty; give the Kerberos principal, with or without @REALM"
 	needSecret    = "kerberos.keytab_file: is empty; give the principal's keytab, or password"
-	oneSecret     = "kerberos.keytab_file: stands beside password; keep one of the two"
+	oneSecret     = "kerberos.keytab_file: contradicts password; keep one of the two"
 	oneRealm      = "kerberos.realm: %q is not the realm of username, %q; keep one of the two"
 	needService   = "kerberos.service_name: is empty; give the first part of the brokers' principal, for example kafka"
 )
@@ -41,13 +41,13 @@ const (
 func kerberosField() *service.ConfigField {
 	return service.NewObjectField(fieldKerberos,
 		service.NewStringField(fieldKeytabFile).
-			Description("The keytab with the key of the principal that `username` names. It is read anew for each connection, so that a new one takes effect by itself. Without it, `password` is the principal's.").
+			Description("The keytab with the key of the principal that `username` names. It is read again for each connection, so a new keytab needs no restart. Without it, `password` is used.").
 			Default("").Example("/etc/security/bridge.keytab"),
 		service.NewStringField(fieldConfigFile).
-			Description("The configuration of Kerberos on this machine, which tells the KDC of each realm.").
+			Description("The Kerberos configuration of this machine, which has the KDCs of each realm.").
 			Default("/etc/krb5.conf"),
 		service.NewStringField(fieldRealm).
-			Description("The realm of the principal. Without it, the one behind the `@` of `username`, else `default_realm` of the configuration.").
+			Description("The realm of the principal. Default: the part of `username` after `@`, else `default_realm` of the configuration.").
 			Default("").Example("EXAMPLE.COM"),
 		service.NewStringField(fieldServiceName).
 			Description("The first part of the brokers' principal, which is `service_name/host@REALM` with the host as brokers advertise it (`sasl.kerberos.service.name`).").

@@ -220,14 +220,14 @@ func parseStrategy(conf *service.ParsedConfig) (Strategy, []StrategyProblem, err
 
 func strategyField() *service.ConfigField {
 	return service.NewAnyField(fieldFailureStrategy).
-		Description(`What becomes of a record that Kafka will not take: one that is too large, has an illegal topic or timestamp, or was made of a message that carries an error. It is a word, or an object as RobustMQ has it, with the fields of the examples:
+		Description(`What happens to a record that Kafka refuses for good: one that is too large, has an illegal topic or timestamp, or was made of a message that carries an error. It is a word, or an object as in RobustMQ, with the fields of the examples:
 
-- `+"`block`"+`: the batch is held, and every later one behind it, until the cause is mended. The output is not ready meanwhile and tells the cause; it goes on by itself, in order, and writes nothing twice.
+- `+"`block`"+`: the batch is held, and every later one behind it, until the cause is corrected. Meanwhile the output is not ready and reports the cause. It continues by itself, in order, and writes nothing twice.
 - `+"`discard`"+`: the record is dropped, counted and logged.
-- `+"`discard_after_retry`"+`: the record is tried again up to `+"`retry_total_times`"+` times (1 or more, 3 by default), `+"`wait_time_ms`"+` (1000 by default) apart, and then dropped.
-- `+"`dead_message_queue`"+`: the record is tried again as often, and then written to the Kafka topic `+"`topic_name`"+` (dead_letter_queue by default), with the same key, value and headers and with Kafka Connect's error headers. It lies on the same cluster, or on that of `+"`bootstrap_servers`"+`, reached with the same `+"`tls` and `sasl`"+`. If it cannot be written there, the batch is held as with block.
+- `+"`discard_after_retry`"+`: the record is retried up to `+"`retry_total_times`"+` times (1 or more, 3 by default), `+"`wait_time_ms`"+` (1000 by default) apart, and then dropped.
+- `+"`dead_message_queue`"+`: the record is retried as often, and then written to the Kafka topic `+"`topic_name`"+` (dead_letter_queue by default), with the same key, value and headers and with Kafka Connect's error headers. The topic is on the same cluster, or on that of `+"`bootstrap_servers`"+`, reached with the same `+"`tls` and `sasl`"+`. If it cannot be written there, the batch is held as with block.
 
-Whatever the strategy, it acts on the refused record alone, the others keep their order, nothing is written ahead of a record that is tried again, and a fault of the topic or the cluster (a topic that does not exist, a permission that is missing, too few replicas in sync, a Kafka that is away) holds the batch as with block. A message that cannot become a record is not tried again. Where `+"`record_retries` or `record_delivery_timeout`"+` is set and runs out, the strategy acts too.
+Every strategy acts on the refused record alone. The others keep their order, and nothing is written ahead of a record that is retried. A fault of the topic or the cluster (a topic that does not exist, a missing permission, too few replicas in sync, a Kafka that is away) holds the batch as with block. A message that cannot become a record is not retried. If `+"`record_retries` or `record_delivery_timeout`"+` is set and runs out, the strategy acts too.
 
 Without a strategy the refused messages are rejected, and their input decides, as with the stock output.`).
 		Examples(

@@ -86,7 +86,7 @@ func (f fields) kerberos() {
 	case !k.isSet("keytab_file") && !f.isSet("password"):
 		k.report("keytab_file", "is empty; give the principal's keytab, or password")
 	case k.isSet("keytab_file") && f.isSet("password"):
-		k.report("keytab_file", "stands beside password; keep one of the two")
+		k.report("keytab_file", "contradicts password; keep one of the two")
 	case realm != "" && inUser != "" && realm != inUser:
 		k.report("realm", fmt.Sprintf("%q is not the realm of username, %q; keep one of the two", realm, inUser))
 	case k.conf["service_name"] == "":

@@ -71,11 +71,11 @@ func Spec() *service.ConfigSpec {
 		Categories("Services").
 		Summary("Subscribes to topics of an MQTT broker and acknowledges a message once the pipeline is done with it.").
 		Description(`
-Whatever has arrived is handed over as one batch, without waiting. A message of QoS 1 or 2 is acknowledged to the broker after the output has taken it, or a processor has dropped it, in the order of arrival. What was not acknowledged when the process or the connection ends, the broker delivers again. For that it must keep a session: set a ` + "`client_id`" + ` that no other client uses, and ` + "`clean_session: false`" + `.
+Whatever has arrived is handed over as one batch, without waiting. A message of QoS 1 or 2 is acknowledged to the broker after the output has taken it, or a processor has dropped it, in the order of arrival. The broker delivers again what was not acknowledged when the process or the connection ends. For that it must keep a session: set a ` + "`client_id`" + ` that no other client uses, and ` + "`clean_session: false`" + `.
 
-The connection ends when the broker sends what MQTT forbids: a topic that is not UTF-8 or has a wildcard, a packet that cannot be read. The log then has the bytes that are wrong. A broker that keeps such a message sends it again on each connection: the input is not ready, tries at growing intervals up to a minute, and names the way out.
+The connection ends when the broker sends what MQTT forbids: a topic that is not UTF-8 or has a wildcard, a packet that cannot be read. The log then has the bytes that are wrong. A broker that keeps such a message sends it again on each connection: the input is not ready, retries at growing intervals up to a minute, and says what to do.
 
-A filter that is taken out of ` + "`topics`" + ` stays part of a session that the broker keeps. To be rid of it, connect once with ` + "`clean_session: true`" + `, or take another ` + "`client_id`" + `.
+A filter that is removed from ` + "`topics`" + ` stays part of a session that the broker keeps. To remove it there, connect once with ` + "`clean_session: true`" + `, or use another ` + "`client_id`" + `.
 
 == Metadata
 
@@ -117,25 +117,25 @@ func connectionFields() []*service.ConfigField {
 			Description("The brokers to connect to, as `scheme://host:port`, tried in turn until one answers. The scheme is `tcp` or `mqtt`, `ssl`, `tls` or `mqtts` (encrypted), `ws`, `wss` (encrypted), or `unix` with the path of a socket. An item with commas counts as several URLs. A proxy is taken from the environment (`ALL_PROXY`, for WebSockets `HTTP_PROXY` and `HTTPS_PROXY`).").
 			Example([]string{"tcp://localhost:1883"}),
 		service.NewStringField(fieldClientID).
-			Description("The name of this client and of its session at the broker. Two clients of one name throw each other out. When it is empty, the broker makes one up.").
+			Description("The name of this client and of its session at the broker. Two clients of one name disconnect each other. When it is empty, the broker chooses one.").
 			Default(""),
 		service.NewStringAnnotatedEnumField(fieldClientIDSuffix, map[string]string{
 			"nanoid": "append a nanoid of length 21 characters",
 		}).
-			Description("Appends a text to `client_id` that is new on each start. The broker then takes each start for a new client, so that a session does not outlive the process.").
+			Description("Appends a text to `client_id` that is new on each start. To the broker each start is then a new client, and a session does not outlive the process.").
 			Optional().Advanced().LintRule(`root = []`),
 		service.NewDurationField(fieldConnectTimeout).
-			Description("The longest time that one attempt to connect to one broker takes, up to and including the answer to the subscription. A broker that sends messages first, which some do until those are acknowledged, has that time for the answer once nothing is left to acknowledge. 0 sets no limit.").
+			Description("The longest time that one attempt to connect to one broker takes, up to and including the answer to the subscription. Some brokers send messages before that answer, and send the answer only when those are acknowledged. For these the time starts when nothing is left to acknowledge. 0 sets no limit.").
 			Default("30s").Version("3.58.0").Examples("1s", "500ms"),
 		willField(),
 		service.NewStringField(fieldUser).
-			Description("The user name to connect with. One that stands in a URL comes first.").
+			Description("The user name to connect with. A user name in a URL takes precedence.").
 			Default("").Advanced(),
 		service.NewStringField(fieldPassword).
-			Description("The password to connect with. It is sent only beside a user name.").
+			Description("The password to connect with. It is sent only with a user name.").
 			Default("").Secret().Advanced(),
 		service.NewIntField(fieldKeepAlive).
-			Description("The number of seconds without traffic after which a ping is sent, and after which the broker may take this client for dead. 0 sends none. A broker of MQTT 5 may decide on another number.").
+			Description("The number of seconds without traffic after which a ping is sent, and after which the broker may disconnect this client. 0 sends none. An MQTT 5 broker may choose another number.").
 			Default(30).Advanced(),
 		service.NewTLSToggledField(fieldTLS),
 	}
@@ -154,7 +154,7 @@ func willField() *service.ConfigField {
 		service.NewStringField(fieldWillPayload).
 			Description("The payload of the last will.").Default(""),
 	).
-		Description("A message that the broker publishes when this client disappears without saying goodbye.").
+		Description("A message that the broker publishes when this client disappears without a DISCONNECT.").
 		Advanced()
 }
 
@@ -167,17 +167,17 @@ func subscriptionFields() []*service.ConfigField {
 			Description("The highest QoS at which the broker delivers: 0, 1 or 2.").
 			Default(1).Advanced(),
 		service.NewIntMapField(fieldTopicQoS).
-			Description("The QoS of single filters of `topics`, for those that want another than `qos`.").
+			Description("The QoS of those filters of `topics` that need another than `qos`.").
 			Example(map[string]any{"telemetry/#": 0}).
 			Default(map[string]any{}).Advanced(),
 		service.NewBoolField(fieldNoLocal).
-			Description("Whether to leave out messages that were published under this client's own `client_id`. Takes effect with MQTT 5 only, and not for `$share`.").
+			Description("Whether the broker skips messages that were published under this client's own `client_id`. Ignored with MQTT 3.1.1 and for `$share`.").
 			Default(false).Advanced(),
 		service.NewBoolField(fieldRetainAsPublished).
-			Description("Whether `mqtt_retained` tells the retain flag as published, rather than whether the message comes from the broker's store. Takes effect with MQTT 5 only.").
+			Description("Whether `mqtt_retained` is the retain flag as published, and not whether the message comes from the broker's store. Ignored with MQTT 3.1.1.").
 			Default(false).Advanced(),
 		service.NewIntField(fieldRetainHandling).
-			Description("When the broker sends the messages it retains: 0 on every subscription, 1 when the subscription is new to the session, 2 never. On a session that the broker kept, 0 acts as 1, because each connection of MQTT 5 subscribes. Takes effect with MQTT 5 only.").
+			Description("When the broker sends the messages it retains: 0 on every subscription, 1 when the subscription is new to the session, 2 never. On a session that the broker kept, 0 acts as 1, because each MQTT 5 connection subscribes. Ignored with MQTT 3.1.1.").
 			Default(0).Advanced(),
 	}
 }
@@ -185,10 +185,10 @@ func subscriptionFields() []*service.ConfigField {
 func sessionFields() []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewBoolField(fieldCleanSession).
-			Description("Whether each connection starts anew. With `false` the broker keeps the subscriptions, and the messages of QoS 1 and 2, while this client is away.").
+			Description("Whether each connection starts a new session. With `false` the broker keeps the subscriptions, and the messages of QoS 1 and 2, while this client is away.").
 			Default(true).Advanced(),
 		service.NewStringAnnotatedEnumField(fieldProtocolVersion, map[string]string{
-			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that refuses it; one that hangs up or stays silent instead gets MQTT 3.1.1 on this connection, and is asked for MQTT 5 again on the next; it may then be sent again what was received already, so set `3.1.1` for such a broker",
+			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that refuses it. A broker that closes the connection or stays silent instead gets MQTT 3.1.1 on this connection and MQTT 5 again on the next. It may then deliver again what was received already, so set `3.1.1` for such a broker",
 			version5:    "MQTT 5 only",
 			version311:  "MQTT 3.1.1 only",
 		}).
@@ -197,17 +197,17 @@ func sessionFields() []*service.ConfigField {
 			// The rule that comes with the options takes the dots of 3.1.1 for a path.
 			LintRule(versionRule),
 		service.NewStringField(fieldSessionExpiry).
-			Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it for good. Without it, `never` with `clean_session: false`, and `0s` otherwise. Takes effect with MQTT 5 only: for a client of MQTT 3.1.1 the broker's own settings decide.").
+			Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`. Ignored with MQTT 3.1.1, where the broker's own settings decide.").
 			Example("24h").Example(expiryNever).
 			Optional().Advanced(),
 		service.NewIntField(fieldReceiveMaximum).
-			Description("The number of messages of QoS 1 and 2, from 1 to 65535, that the broker may send before it gets an acknowledgement. Fewer bound the memory and what is delivered again after a crash, more let batches grow. Takes effect with MQTT 5 only: for a client of MQTT 3.1.1 the broker's own settings decide.").
+			Description("The number of messages of QoS 1 and 2, from 1 to 65535, that the broker may send before it gets an acknowledgement. A lower number limits the memory and what is delivered again after a crash; a higher one lets batches grow. Ignored with MQTT 3.1.1, where the broker's own settings decide.").
 			Default(65535).Advanced(),
 		service.NewIntField(fieldTopicAliases).
-			Description("The number of topics, from 0 to 65535, for which the broker may send a short number in place of the name. That saves bandwidth with long names. Some brokers mix the numbers up when a session goes on over a new connection, and their messages then cannot be delivered. Takes effect with MQTT 5 only.").
+			Description("The number of topics, from 0 to 65535, for which the broker may send a short number in place of the name. That saves bandwidth with long names. Some brokers confuse the numbers when a session continues on a new connection, and their messages then cannot be delivered. Ignored with MQTT 3.1.1.").
 			Default(0).Advanced(),
 		service.NewStringMapField(fieldUserProperties).
-			Description("User properties to tell the broker on connecting, sent in the order of their names. Takes effect with MQTT 5 only.").
+			Description("User properties of the CONNECT packet, in the order of their names. Ignored with MQTT 3.1.1.").
 			Default(map[string]any{}).Advanced(),
 	}
 }
@@ -215,22 +215,22 @@ func sessionFields() []*service.ConfigField {
 func flowFields() []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewIntField(fieldMaxBatchMessages).
-			Description("The largest number of messages in a batch. A batch never waits to become large: this only bounds what had arrived by the time the pipeline asked.").
+			Description("The largest number of messages in a batch. A batch never waits to become large: this only limits what had arrived when the pipeline asked.").
 			Default(8192).Advanced(),
 		service.NewStringField(fieldMaxBatchBytes).
 			Description("The largest size of a batch, payloads and topics counted. A single larger message is a batch of its own.").
 			Default("4MiB").Advanced(),
 		service.NewStringField(fieldMaxPendingBytes).
-			Description("The memory for messages that have arrived and that the pipeline has not asked for yet. When it is used up, the connection is not read further until there is room, and the broker holds the rest back.").
+			Description("The memory for messages that have arrived and that the pipeline has not asked for yet. When it is used up, the connection is not read until there is room, and the broker holds the rest.").
 			Default("16MiB").Advanced(),
 		service.NewStringField(fieldMaxPayloadBytes).
-			Description("The largest payload that is taken into memory. A larger one is read past, and `oversized_payload` says what becomes of its message. With a limit, the properties of MQTT 5 that a message has may take 64 KiB. The broker is not told the limit, since it would drop what is larger in silence. 0 sets no limit.").
+			Description("The largest payload that is taken into memory. A larger one is read past, and `oversized_payload` says what happens to its message. With a limit, the MQTT 5 properties of a message may take 64 KiB. The limit is not sent to the broker, which would silently drop larger messages. 0 sets no limit.").
 			Default("0").Example("16MiB").Advanced(),
 		service.NewStringAnnotatedEnumField(fieldOversized, map[string]string{
 			oversizedHold: "the message is not acknowledged and the input is not ready, with the topic and the size as the reason, until the limit is raised or the broker has removed the message; one of QoS 0 is dropped with a warning",
-			oversizedFail: "the message goes on with an error, the metadata `mqtt_payload_size` and no payload. Choose it only before an output that writes no message with an error, such as `kafka_franz` with a `failure_strategy`: others would write an empty record",
+			oversizedFail: "the message goes on with an error, the metadata `mqtt_payload_size` and no payload. Choose it only with an output that does not write messages with an error, such as `kafka_franz` with a `failure_strategy`: others would write an empty record",
 		}).
-			Description("What becomes of a message with a payload of more than `max_payload_bytes`.").
+			Description("What happens to a message with a payload of more than `max_payload_bytes`.").
 			Default(oversizedHold).Advanced().LintRule(`root = []`),
 		service.NewDurationField(fieldStallWarning).
 			Description("The age of the oldest message without an acknowledgement at which a warning is logged. 0 logs none.").
