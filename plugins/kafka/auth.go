@@ -15,6 +15,8 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/fields"
 )
 
 const (
@@ -104,11 +106,11 @@ func parseSASL(conf *service.ParsedConfig, opts options) ([]sasl.Mechanism, erro
 
 // parseMechanism returns nil for none.
 func parseMechanism(conf *service.ParsedConfig, opts options) (sasl.Mechanism, error) {
-	p := &parser{conf: conf}
-	name := read(p, conf.FieldString, fieldMechanism)
-	user, password := p.optional(fieldUsername), p.optional(fieldPassword)
-	if p.err != nil {
-		return nil, p.err
+	p := fields.NewReader(conf)
+	name := fields.Read(p, conf.FieldString, fieldMechanism)
+	user, password := p.Optional(fieldUsername), p.Optional(fieldPassword)
+	if p.Err() != nil {
+		return nil, p.Err()
 	}
 	switch name {
 	case "", "none":
@@ -120,11 +122,11 @@ func parseMechanism(conf *service.ParsedConfig, opts options) (sasl.Mechanism, e
 	case "SCRAM-SHA-512":
 		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism(), nil
 	case "OAUTHBEARER":
-		auth := oauth.Auth{Token: p.optional(fieldToken)}
+		auth := oauth.Auth{Token: p.Optional(fieldToken)}
 		if conf.Contains(fieldExtensions) {
-			auth.Extensions = read(p, conf.FieldStringMap, fieldExtensions)
+			auth.Extensions = fields.Read(p, conf.FieldStringMap, fieldExtensions)
 		}
-		return auth.AsMechanism(), p.err
+		return auth.AsMechanism(), p.Err()
 	case "AWS_MSK_IAM":
 		return parseAWS(conf)
 	case "GSSAPI":

@@ -19,7 +19,7 @@ import (
 )
 
 // fields are the fields of a component by path.
-func fields(t *testing.T, view *service.ConfigView) map[string]map[string]any {
+func fieldsOf(t *testing.T, view *service.ConfigView) map[string]map[string]any {
 	t.Helper()
 	text, err := view.FormatJSON()
 	require.NoError(t, err)
@@ -57,9 +57,9 @@ func view(t *testing.T, env *service.Environment) (view *service.ConfigView) {
 
 func TestEveryStockFieldHasItsMeaning(t *testing.T) {
 	env := service.GlobalEnvironment().Clone()
-	stock := fields(t, view(t, env))
+	stock := fieldsOf(t, view(t, env))
 	require.NoError(t, Register(env))
-	ours := fields(t, view(t, env))
+	ours := fieldsOf(t, view(t, env))
 	require.Contains(t, ours, "failure_strategy", "the view is of our output")
 	require.NotContains(t, stock, "failure_strategy", "the view is of the stock output")
 	require.Greater(t, len(stock), 50)

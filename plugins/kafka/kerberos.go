@@ -18,6 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/kerberos"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/fields"
 )
 
 const (
@@ -71,14 +73,14 @@ type ticketer struct {
 func parseKerberos(conf *service.ParsedConfig, user, password string, opts options) (sasl.Mechanism, error) {
 	t := &ticketer{options: opts, password: password, configFile: "/etc/krb5.conf", service: "kafka", fast: true}
 	if conf.Contains(fieldKerberos) {
-		p := &parser{conf: conf.Namespace(fieldKerberos)}
-		t.keytabFile = read(p, p.conf.FieldString, fieldKeytabFile)
-		t.configFile = read(p, p.conf.FieldString, fieldConfigFile)
-		t.realm = read(p, p.conf.FieldString, fieldRealm)
-		t.service = read(p, p.conf.FieldString, fieldServiceName)
-		t.fast = read(p, p.conf.FieldBool, fieldFast)
-		if p.err != nil {
-			return nil, fmt.Errorf("%s: %w", fieldKerberos, p.err)
+		p := fields.NewReader(conf.Namespace(fieldKerberos))
+		t.keytabFile = fields.Read(p, p.Conf.FieldString, fieldKeytabFile)
+		t.configFile = fields.Read(p, p.Conf.FieldString, fieldConfigFile)
+		t.realm = fields.Read(p, p.Conf.FieldString, fieldRealm)
+		t.service = fields.Read(p, p.Conf.FieldString, fieldServiceName)
+		t.fast = fields.Read(p, p.Conf.FieldBool, fieldFast)
+		if p.Err() != nil {
+			return nil, fmt.Errorf("%s: %w", fieldKerberos, p.Err())
 		}
 	}
 	var inUser string

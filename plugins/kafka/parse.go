@@ -18,6 +18,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/internal/fields"
 	"github.com/robustmq/robustmq-connect/plugins/targets"
 )
 
@@ -74,60 +75,44 @@ func (c *config) deadTopicIsOwn() bool {
 		c.records.topic.isConstant && c.records.topic.constant == c.strategy.TopicName
 }
 
-// parser collects the first error of many look-ups.
-type parser struct {
-	conf *service.ParsedConfig
-	err  error
-}
-
-func read[T any](p *parser, get func(...string) (T, error), name string) T {
-	v, err := get(name)
-	if err != nil && p.err == nil {
-		p.err = fmt.Errorf("field %s: %w", name, err)
-	}
-	return v
-}
-
-// optional is the field's text, or "" where it is left out.
-func (p *parser) optional(name string) string {
-	if !p.conf.Contains(name) {
-		return ""
-	}
-	return read(p, p.conf.FieldString, name)
-}
+var (
+	acksWords        = []string{"all", "leader", "none"}
+	compressionWords = []string{"lz4", "snappy", "gzip", "none", "zstd"}
+	partitionerWords = []string{"murmur2_hash", "round_robin", "least_backup", "manual"}
+)
 
 func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
-	p := &parser{conf: conf}
+	p := fields.NewReader(conf)
 	options := optionsOf(opts)
 	c := &config{
 		targets:         options.targets,
 		refused:         new(atomic.Pointer[targets.RefusedError]),
-		clientID:        read(p, conf.FieldString, fieldClientID),
-		metadataMaxAge:  p.duration(fieldMetadataMaxAge, metadataMinAge, time.Hour),
-		requestOverhead: p.duration(fieldRequestTimeoutOverhead, 100*time.Millisecond, 15*time.Minute),
-		connIdle:        p.duration(fieldConnIdleTimeout, 100*time.Millisecond, 15*time.Minute),
+		clientID:        fields.Read(p, conf.FieldString, fieldClientID),
+		metadataMaxAge:  p.Duration(metadataMinAge, time.Hour, fieldMetadataMaxAge),
+		requestOverhead: p.Duration(100*time.Millisecond, 15*time.Minute, fieldRequestTimeoutOverhead),
+		connIdle:        p.Duration(100*time.Millisecond, 15*time.Minute, fieldConnIdleTimeout),
 
-		maxInFlight:  p.integer(fieldMaxInFlight, 1),
-		linger:       p.duration(fieldLinger, 0, time.Minute),
-		metricTopics: p.integer(fieldMetricTopics, 0),
+		maxInFlight:  p.Integer(1, math.MaxInt32, fieldMaxInFlight),
+		linger:       p.Duration(0, time.Minute, fieldLinger),
+		metricTopics: p.Integer(0, math.MaxInt32, fieldMetricTopics),
 
-		partitioner:        p.word(fieldPartitioner, partitionerWords),
-		idempotent:         read(p, conf.FieldBool, fieldIdempotentWrite),
-		acks:               p.word(fieldAcks, acksWords),
-		compression:        p.word(fieldCompression, compressionWords),
-		autoCreate:         read(p, conf.FieldBool, fieldAllowAutoTopicCreation),
-		timeout:            p.duration(fieldTimeout, 100*time.Millisecond, math.MaxInt32*time.Millisecond),
-		maxMessageBytes:    int32(p.bytes(fieldMaxMessageBytes, 512, 1<<30)),
-		brokerWriteBytes:   int32(p.bytes(fieldBrokerWriteMaxBytes, 1<<10, 1<<30)),
-		maxBufferedRecords: p.integer(fieldMaxBufferedRecords, 1),
-		maxBufferedBytes:   int(p.bytes(fieldMaxBufferedBytes, 0, math.MaxInt)),
-		maxRequests:        p.integer(fieldMaxInFlightRequests, 1),
-		recordRetries:      p.integer(fieldRecordRetries, 0),
-		deliveryTimeout:    p.duration(fieldRecordDeliveryTimeout, math.MinInt64, math.MaxInt64),
+		partitioner:        p.Word(partitionerWords, fieldPartitioner),
+		idempotent:         fields.Read(p, conf.FieldBool, fieldIdempotentWrite),
+		acks:               p.Word(acksWords, fieldAcks),
+		compression:        p.Word(compressionWords, fieldCompression),
+		autoCreate:         fields.Read(p, conf.FieldBool, fieldAllowAutoTopicCreation),
+		timeout:            p.Duration(100*time.Millisecond, math.MaxInt32*time.Millisecond, fieldTimeout),
+		maxMessageBytes:    int32(p.Size(512, 1<<30, fieldMaxMessageBytes)),
+		brokerWriteBytes:   int32(p.Size(1<<10, 1<<30, fieldBrokerWriteMaxBytes)),
+		maxBufferedRecords: p.Integer(1, math.MaxInt32, fieldMaxBufferedRecords),
+		maxBufferedBytes:   p.Size(0, math.MaxInt, fieldMaxBufferedBytes),
+		maxRequests:        p.Integer(1, math.MaxInt32, fieldMaxInFlightRequests),
+		recordRetries:      p.Integer(0, math.MaxInt32, fieldRecordRetries),
+		deliveryTimeout:    p.Duration(math.MinInt64, math.MaxInt64, fieldRecordDeliveryTimeout),
 	}
-	c.brokers = addresses(read(p, conf.FieldStringList, fieldSeedBrokers)...)
-	if p.err != nil {
-		return nil, p.err
+	c.brokers = addresses(fields.Read(p, conf.FieldStringList, fieldSeedBrokers)...)
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	strategy, problems, err := parseStrategy(conf)
 	if err != nil {
@@ -173,9 +158,9 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 	for _, p := range problems {
 		refuse(true, "%s: %s", p.Field, p.What)
 	}
-	fields, err := conf.FieldAny()
+	all, err := conf.FieldAny()
 	if err == nil {
-		err = Constraints.Check(fields)
+		err = Constraints.Check(all)
 	}
 	if err != nil {
 		errs = append(errs, err)

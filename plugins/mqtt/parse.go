@@ -11,13 +11,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	gonanoid "github.com/matoous/go-nanoid/v2"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/internal/fields"
 )
 
 // config is the parsed configuration.
@@ -72,107 +72,50 @@ type subscription struct {
 // schemes are the URL schemes that dial knows.
 var schemes = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "mqtt+ssl", "tcps", "ws", "wss", "unix"}
 
-// parser keeps the first error of many look-ups.
-type parser struct {
-	conf *service.ParsedConfig
-	err  error
-}
-
-func read[T any](p *parser, get func(...string) (T, error), path ...string) T {
-	v, err := get(path...)
-	p.fail(err, path...)
-	return v
-}
-
-func (p *parser) fail(err error, path ...string) {
-	if err != nil && p.err == nil {
-		p.err = fmt.Errorf("field %s: %w", strings.Join(path, "."), err)
-	}
-}
-
-func (p *parser) integer(low, high int, path ...string) int {
-	n := read(p, p.conf.FieldInt, path...)
-	p.fail(inRange(n, low, high), path...)
-	return n
-}
-
-func inRange(n, low, high int) error {
-	if n < low || n > high {
-		return fmt.Errorf("%d is out of range; it takes %d to %d", n, low, high)
-	}
-	return nil
-}
-
-func (p *parser) size(name string) int { return p.sizeFrom(1, name) }
-
-// sizeOrNone is a size of which 0 means that there is no limit.
-func (p *parser) sizeOrNone(name string) int { return p.sizeFrom(0, name) }
-
-func (p *parser) sizeFrom(least uint64, name string) int {
-	text := read(p, p.conf.FieldString, name)
-	n, err := humanize.ParseBytes(text)
-	if err != nil {
-		err = fmt.Errorf("%q is not a size; write a number and a unit of B, kB, MB, GB, KiB, MiB or GiB, for example 1MiB", text)
-	} else if n < least || n > math.MaxInt32 {
-		err = fmt.Errorf("%q is out of range; it takes %d to %d bytes", text, least, math.MaxInt32)
-	}
-	p.fail(err, name)
-	return int(n)
-}
-
-func (p *parser) duration(name string) time.Duration {
-	text := read(p, p.conf.FieldString, name)
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		err = fmt.Errorf("%q is not a duration; write a number and a unit of ns, us, ms, s, m or h, for example 30s", text)
-	} else if d < 0 {
-		err = fmt.Errorf("%q is negative; it takes 0s and more, for example 30s", text)
-	}
-	p.fail(err, name)
-	return d
-}
+// parser reads the fields that need more than one look.
+type parser struct{ *fields.Reader }
 
 func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
-	p := &parser{conf: conf}
+	p := parser{fields.NewReader(conf)}
 	c := &config{
 		gate:           open{},
 		dial:           dialer{}.dial,
-		urls:           read(p, conf.FieldURLList, fieldURLs),
-		connectTimeout: p.duration(fieldConnectTimeout),
-		user:           read(p, conf.FieldString, fieldUser),
-		password:       read(p, conf.FieldString, fieldPassword),
-		keepAlive:      uint16(p.integer(0, math.MaxUint16, fieldKeepAlive)),
+		urls:           fields.Read(p.Reader, conf.FieldURLList, fieldURLs),
+		connectTimeout: p.Duration(0, fields.AnyDuration, fieldConnectTimeout),
+		user:           fields.Read(p.Reader, conf.FieldString, fieldUser),
+		password:       fields.Read(p.Reader, conf.FieldString, fieldPassword),
+		keepAlive:      uint16(p.Integer(0, math.MaxUint16, fieldKeepAlive)),
 
-		noLocal:           read(p, conf.FieldBool, fieldNoLocal),
-		retainAsPublished: read(p, conf.FieldBool, fieldRetainAsPublished),
-		retainHandling:    byte(p.integer(0, 2, fieldRetainHandling)),
+		noLocal:           fields.Read(p.Reader, conf.FieldBool, fieldNoLocal),
+		retainAsPublished: fields.Read(p.Reader, conf.FieldBool, fieldRetainAsPublished),
+		retainHandling:    byte(p.Integer(0, 2, fieldRetainHandling)),
 
-		cleanSession:   read(p, conf.FieldBool, fieldCleanSession),
-		version:        read(p, conf.FieldString, fieldProtocolVersion),
-		receiveMaximum: uint16(p.integer(1, math.MaxUint16, fieldReceiveMaximum)),
-		topicAliases:   uint16(p.integer(0, math.MaxUint16, fieldTopicAliases)),
+		cleanSession:   fields.Read(p.Reader, conf.FieldBool, fieldCleanSession),
+		version:        fields.Read(p.Reader, conf.FieldString, fieldProtocolVersion),
+		receiveMaximum: uint16(p.Integer(1, math.MaxUint16, fieldReceiveMaximum)),
+		topicAliases:   uint16(p.Integer(0, math.MaxUint16, fieldTopicAliases)),
 
-		maxBatchMessages: p.integer(1, math.MaxInt32, fieldMaxBatchMessages),
-		maxBatchBytes:    p.size(fieldMaxBatchBytes),
-		maxPendingBytes:  p.size(fieldMaxPendingBytes),
-		maxPayloadBytes:  p.sizeOrNone(fieldMaxPayloadBytes),
-		oversized:        read(p, conf.FieldString, fieldOversized),
-		stallWarning:     p.duration(fieldStallWarning),
-		replay:           read(p, conf.FieldBool, service.AutoRetryNacksToggleFieldName),
+		maxBatchMessages: p.Integer(1, math.MaxInt32, fieldMaxBatchMessages),
+		maxBatchBytes:    p.Size(1, math.MaxInt32, fieldMaxBatchBytes),
+		maxPendingBytes:  p.Size(1, math.MaxInt32, fieldMaxPendingBytes),
+		maxPayloadBytes:  p.Size(0, math.MaxInt32, fieldMaxPayloadBytes),
+		oversized:        fields.Read(p.Reader, conf.FieldString, fieldOversized),
+		stallWarning:     p.Duration(0, fields.AnyDuration, fieldStallWarning),
+		replay:           fields.Read(p.Reader, conf.FieldBool, service.AutoRetryNacksToggleFieldName),
 	}
 	if !slices.Contains([]string{versionAuto, version5, version311}, c.version) {
-		p.fail(fmt.Errorf("value %s is unknown; it takes auto, 5, 3.1.1", c.version), fieldProtocolVersion)
+		p.Fail(fmt.Errorf("value %s is unknown; it takes auto, 5, 3.1.1", c.version), fieldProtocolVersion)
 	}
 	if words := []string{oversizedHold, oversizedFail}; !slices.Contains(words, c.oversized) {
-		p.fail(fmt.Errorf("value %s is unknown; it takes %s", c.oversized, strings.Join(words, ", ")), fieldOversized)
+		p.Fail(fmt.Errorf("value %s is unknown; it takes %s", c.oversized, strings.Join(words, ", ")), fieldOversized)
 	}
 	for _, u := range c.urls {
 		if !slices.Contains(schemes, u.Scheme) {
-			p.fail(fmt.Errorf("%q: scheme %q is unknown; it takes %s", u.Redacted(), u.Scheme, strings.Join(schemes, ", ")), fieldURLs)
+			p.Fail(fmt.Errorf("%q: scheme %q is unknown; it takes %s", u.Redacted(), u.Scheme, strings.Join(schemes, ", ")), fieldURLs)
 		}
 	}
-	if p.err == nil && len(c.urls) == 0 {
-		p.fail(errors.New("is empty; give the MQTT broker as scheme://host:port, for example tcp://localhost:1883"), fieldURLs)
+	if p.Err() == nil && len(c.urls) == 0 {
+		p.Fail(errors.New("is empty; give the MQTT broker as scheme://host:port, for example tcp://localhost:1883"), fieldURLs)
 	}
 	if c.connectTimeout == 0 {
 		c.connectTimeout = 365 * 24 * time.Hour // 0 sets no limit in the stock input either
@@ -183,60 +126,60 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	p.sessionExpiry(c)
 	p.userProperties(c)
 	tlsConf, enabled, err := conf.FieldTLSToggled(fieldTLS)
-	p.fail(err, fieldTLS)
+	p.Fail(err, fieldTLS)
 	if c.tls = tlsConf; !enabled || tlsConf == nil {
 		c.tls = &tls.Config{}
 	}
 	for _, option := range opts {
 		option(c)
 	}
-	return c, p.err
+	return c, p.Err()
 }
 
-func (p *parser) clientID(c *config) {
-	c.clientID = read(p, p.conf.FieldString, fieldClientID)
+func (p parser) clientID(c *config) {
+	c.clientID = fields.Read(p.Reader, p.Conf.FieldString, fieldClientID)
 	c.stableID = c.clientID != ""
-	if !p.conf.Contains(fieldClientIDSuffix) {
+	if !p.Conf.Contains(fieldClientIDSuffix) {
 		return
 	}
-	switch suffix := read(p, p.conf.FieldString, fieldClientIDSuffix); suffix {
+	switch suffix := fields.Read(p.Reader, p.Conf.FieldString, fieldClientIDSuffix); suffix {
 	case "nanoid":
 		id, err := gonanoid.New()
-		p.fail(err, fieldClientIDSuffix)
+		p.Fail(err, fieldClientIDSuffix)
 		c.clientID += id
 		c.stableID = false
 	case "":
 	default:
-		p.fail(fmt.Errorf("value %q is unknown; it takes nanoid", suffix), fieldClientIDSuffix)
+		p.Fail(fmt.Errorf("value %q is unknown; it takes nanoid", suffix), fieldClientIDSuffix)
 	}
 }
 
-func (p *parser) will(c *config) {
+func (p parser) will(c *config) {
 	w := &will{
-		qos:      byte(p.integer(0, 2, fieldWill, fieldWillQoS)),
-		retained: read(p, p.conf.FieldBool, fieldWill, fieldWillRetained),
-		topic:    read(p, p.conf.FieldString, fieldWill, fieldWillTopic),
-		payload:  read(p, p.conf.FieldString, fieldWill, fieldWillPayload),
+		qos:      byte(p.Integer(0, 2, fieldWill, fieldWillQoS)),
+		retained: fields.Read(p.Reader, p.Conf.FieldBool, fieldWill, fieldWillRetained),
+		topic:    fields.Read(p.Reader, p.Conf.FieldString, fieldWill, fieldWillTopic),
+		payload:  fields.Read(p.Reader, p.Conf.FieldString, fieldWill, fieldWillPayload),
 	}
-	if !read(p, p.conf.FieldBool, fieldWill, fieldWillEnabled) {
+	if !fields.Read(p.Reader, p.Conf.FieldBool, fieldWill, fieldWillEnabled) {
 		return
 	}
 	if w.topic == "" {
-		p.fail(errors.New("is empty; give the topic of the last will, or set will.enabled: false"), fieldWill, fieldWillTopic)
+		p.Fail(errors.New("is empty; give the topic of the last will, or set will.enabled: false"), fieldWill, fieldWillTopic)
 	}
 	c.will = w
 }
 
-func (p *parser) subscriptions(c *config) {
-	topics := read(p, p.conf.FieldStringList, fieldTopics)
-	qos := p.integer(0, 2, fieldQoS)
-	single := read(p, p.conf.FieldIntMap, fieldTopicQoS)
+func (p parser) subscriptions(c *config) {
+	topics := fields.Read(p.Reader, p.Conf.FieldStringList, fieldTopics)
+	qos := p.Integer(0, 2, fieldQoS)
+	single := fields.Read(p.Reader, p.Conf.FieldIntMap, fieldTopicQoS)
 	for filter, n := range single {
 		if !slices.Contains(topics, filter) {
-			p.fail(fmt.Errorf("%q is not one of %s", filter, fieldTopics), fieldTopicQoS)
+			p.Fail(fmt.Errorf("%q is not one of %s", filter, fieldTopics), fieldTopicQoS)
 		}
-		if err := inRange(n, 0, 2); err != nil {
-			p.fail(fmt.Errorf("%q: %w", filter, err), fieldTopicQoS)
+		if err := fields.InRange(n, 0, 2); err != nil {
+			p.Fail(fmt.Errorf("%q: %w", filter, err), fieldTopicQoS)
 		}
 	}
 	for _, filter := range topics {
@@ -251,14 +194,14 @@ func (p *parser) subscriptions(c *config) {
 	}
 }
 
-func (p *parser) sessionExpiry(c *config) {
+func (p parser) sessionExpiry(c *config) {
 	if !c.cleanSession {
 		c.sessionExpiry = math.MaxUint32
 	}
-	if !p.conf.Contains(fieldSessionExpiry) {
+	if !p.Conf.Contains(fieldSessionExpiry) {
 		return
 	}
-	text := read(p, p.conf.FieldString, fieldSessionExpiry)
+	text := fields.Read(p.Reader, p.Conf.FieldString, fieldSessionExpiry)
 	if text == expiryNever {
 		c.sessionExpiry = math.MaxUint32
 		return
@@ -270,12 +213,12 @@ func (p *parser) sessionExpiry(c *config) {
 	case d < 0 || d%time.Second != 0 || d/time.Second >= math.MaxUint32:
 		err = fmt.Errorf("%q is not a number of whole seconds below 2^32-1", text)
 	}
-	p.fail(err, fieldSessionExpiry)
+	p.Fail(err, fieldSessionExpiry)
 	c.sessionExpiry = uint32(d / time.Second)
 }
 
-func (p *parser) userProperties(c *config) {
-	properties := read(p, p.conf.FieldStringMap, fieldUserProperties)
+func (p parser) userProperties(c *config) {
+	properties := fields.Read(p.Reader, p.Conf.FieldStringMap, fieldUserProperties)
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
 		c.userProperties = append(c.userProperties, userProperty{key, properties[key]})
 	}

@@ -1,0 +1,108 @@
+// Package fields reads the fields of a component's configuration. It refuses values
+// that are out of range, in the words of lint, so that a component says at its start
+// what lint says before.
+package fields
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// Reader reads one field after the other and keeps the first error.
+type Reader struct {
+	Conf *service.ParsedConfig
+	err  error
+}
+
+// NewReader reads from conf.
+func NewReader(conf *service.ParsedConfig) *Reader { return &Reader{Conf: conf} }
+
+// Err is the first error, nil without one.
+func (r *Reader) Err() error { return r.err }
+
+// Read reads a field with a method of the configuration. After an error the value
+// may be the zero value of its type.
+func Read[T any](r *Reader, get func(...string) (T, error), path ...string) T {
+	v, err := get(path...)
+	r.Fail(err, path...)
+	return v
+}
+
+// Fail keeps err, unless it is nil or there was an error before, with the path of the
+// field.
+func (r *Reader) Fail(err error, path ...string) {
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("field %s: %w", strings.Join(path, "."), err)
+	}
+}
+
+// Optional is a text, "" where the field is not set and has no default.
+func (r *Reader) Optional(name string) string {
+	if !r.Conf.Contains(name) {
+		return ""
+	}
+	return Read(r, r.Conf.FieldString, name)
+}
+
+// Integer is a number from low to high.
+func (r *Reader) Integer(low, high int, path ...string) int {
+	n := Read(r, r.Conf.FieldInt, path...)
+	r.Fail(InRange(n, low, high), path...)
+	return n
+}
+
+// InRange returns an error unless n is from low to high.
+func InRange(n, low, high int) error {
+	if n < low || n > high {
+		return fmt.Errorf("%d is out of range; it takes %d to %d", n, low, high)
+	}
+	return nil
+}
+
+// Word is one of these words, or "" where the field is not set and has no default.
+func (r *Reader) Word(words []string, name string) string {
+	text := r.Optional(name)
+	if text != "" && !slices.Contains(words, text) {
+		r.Fail(fmt.Errorf("value %q is unknown; it takes %s", text, strings.Join(words, ", ")), name)
+	}
+	return text
+}
+
+// Size is a number of bytes from low to high, as 1MiB.
+func (r *Reader) Size(low, high uint64, name string) int {
+	text := Read(r, r.Conf.FieldString, name)
+	n, err := humanize.ParseBytes(text)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%q is not a size; write a number and a unit of B, kB, MB, GB, KiB, MiB or GiB, for example 1MiB", text)
+	case n < low || n > high:
+		err = fmt.Errorf("%q is out of range; it takes %d to %d bytes", text, low, high)
+	}
+	r.Fail(err, name)
+	return int(n)
+}
+
+// AnyDuration is the highest duration, for fields that have no upper limit.
+const AnyDuration = time.Duration(math.MaxInt64)
+
+// Duration is a duration from low to high, as 30s.
+func (r *Reader) Duration(low, high time.Duration, name string) time.Duration {
+	text := Read(r, r.Conf.FieldString, name)
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%q is not a duration; write a number and a unit of ns, us, ms, s, m or h, for example 30s", text)
+	case d < low && low == 0 && high == AnyDuration:
+		err = fmt.Errorf("%q is negative; it takes 0s and more, for example 30s", text)
+	case d < low || d > high:
+		err = fmt.Errorf("%q is out of range; it takes %s to %s", text, low, high)
+	}
+	r.Fail(err, name)
+	return d
+}
