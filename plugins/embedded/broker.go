@@ -1,6 +1,9 @@
 // Package embedded runs an MQTT broker and a Kafka inside this process, for the
 // demo and for tests. Both keep everything in memory and let everyone in: they
-// stand in for real servers on one machine and are no servers for production.
+// stand in for real servers on one machine and are not for production.
+//
+// It is part of the program, and not of its tests alone, because `robustmq-connect
+// demo` starts both.
 package embedded
 
 import (

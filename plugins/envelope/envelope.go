@@ -1,6 +1,10 @@
 // Package envelope is the JSON record in which MQTT messages travel through
 // Kafka: a codec that knows nothing of the engine, and the robustmq_envelope
 // processor on top of it.
+//
+// The package starts no goroutine. An Encoder may be used by several goroutines; an
+// Encoding belongs to one batch (encode.go). The processor acknowledges nothing: a
+// message that it cannot encode or decode goes on with an error.
 package envelope
 
 import (

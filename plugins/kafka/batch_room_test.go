@@ -63,7 +63,7 @@ func TestPartCountsByPartitionWhereItIsForeseen(t *testing.T) {
 			} else {
 				p.conf.maxMessageBytes = limit
 			}
-			require.Equal(t, test.want, p.part(recordsOf(100, "t", test.key, test.partition), 0, new(rooms)))
+			require.Equal(t, test.want, p.part(recordsOf(100, "t", test.key, test.partition), 0, new(batchRooms)))
 		})
 	}
 }
@@ -76,9 +76,9 @@ func TestPartCountsByTopic(t *testing.T) {
 	none := func(int) []byte { return nil }
 	free := func(int) int32 { return -1 }
 	a, b := recordsOf(20, "a", none, free), recordsOf(20, "b", none, free)
-	require.Equal(t, 10, p.part(append(a[:10:10], a[10]), 0, new(rooms)))
-	require.Equal(t, 30, p.part(append(a[:10:10], b...), 0, new(rooms)))
-	room := new(rooms)
+	require.Equal(t, 10, p.part(append(a[:10:10], a[10]), 0, new(batchRooms)))
+	require.Equal(t, 30, p.part(append(a[:10:10], b...), 0, new(batchRooms)))
+	room := new(batchRooms)
 	require.Equal(t, 30, p.part(append(b[:20:20], a...), 0, room))
 	require.Equal(t, 40, p.part(append(b[:20:20], a...), 30, room), "the next part begins with empty rooms")
 }

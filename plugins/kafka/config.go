@@ -1,6 +1,18 @@
 // Package kafka is the output kafka_franz. It takes the place of the stock
 // output of that name and adds order through faults, faults that name the
 // record, and batches that wait for no timer.
+//
+// The engine's writer calls WriteBatch, with max_in_flight 1 for one batch at a
+// time, and Connect after ErrNotConnected (output.go, connect.go). Each batch has a
+// goroutine that writes it part by part (delivery.go): it outlives a call of
+// WriteBatch that gives up waiting, and the next call with the same batch joins it
+// (hold.go). A producer is one client of Kafka; its promises run in the client's
+// goroutines, and pings and topic limits in goroutines that its close waits for
+// (producer.go, liveness.go, topics.go). What is refused belongs to the delivery,
+// which asks the failure strategy (refused.go, deadletter.go).
+//
+// WriteBatch returns nil when every record is in Kafka, discarded or dead-lettered.
+// That is what makes the engine acknowledge the batch to its input.
 package kafka
 
 import (

@@ -65,7 +65,7 @@ func (o *output) connect(ctx context.Context) error {
 		}
 		return nil
 	default:
-		return o.mend(ctx, p, d)
+		return o.resumeHeld(ctx, p, d)
 	}
 }
 
@@ -81,15 +81,15 @@ func (o *output) open(ctx context.Context) error {
 	if topic := o.conf.records.topic; topic.isConstant {
 		p.learnFirst(ctx, topic.constant)
 	}
-	if !o.use(p) {
+	if !o.setProducer(p) {
 		p.close()
 		return errClosed
 	}
 	return nil
 }
 
-// use makes batches go through p, unless the output is closed.
-func (o *output) use(p *producer) bool {
+// setProducer makes batches go through p, unless the output is closed.
+func (o *output) setProducer(p *producer) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
@@ -98,9 +98,9 @@ func (o *output) use(p *producer) bool {
 	return !o.closed
 }
 
-// mend waits for the held batch, and writes it again where it has stopped at a
+// resumeHeld waits for the held batch, and writes it again where it has stopped at a
 // fault that was told already.
-func (o *output) mend(ctx context.Context, p *producer, d *delivery) error {
+func (o *output) resumeHeld(ctx context.Context, p *producer, d *delivery) error {
 	if d.ended() && d.fault != nil {
 		fault := o.explainFault(p, d)
 		if !o.pace.told(fault) {
@@ -112,26 +112,26 @@ func (o *output) mend(ctx context.Context, p *producer, d *delivery) error {
 		}
 	}
 	for {
-		if o.listen(ctx, d) == nil {
+		if o.awaitEnd(ctx, d) == nil {
 			if d.fault == nil {
 				return nil
 			}
 			return o.explainFault(p, d)
 		}
-		if err := o.examine(ctx, p, d); err != nil {
+		if err := o.checkAlive(ctx, p, d); err != nil {
 			return err
 		}
 	}
 }
 
-// examine asks Kafka for a sign of life, and then for the reason where the batch
+// checkAlive asks Kafka whether it answers, and then for the reason where the batch
 // has got no acknowledgement for too long. Both together take no longer than the
 // output has patience.
-func (o *output) examine(ctx context.Context, p *producer, d *delivery) error {
+func (o *output) checkAlive(ctx context.Context, p *producer, d *delivery) error {
 	began := time.Now()
 	topics := d.topics
-	if letters := d.burying.Load(); letters != nil {
-		p, topics = letters, func() []string { return []string{o.conf.strategy.TopicName} }
+	if via := d.deadLettersVia.Load(); via != nil {
+		p, topics = via, func() []string { return []string{o.conf.strategy.TopicName} }
 	}
 	if err := p.ping(ctx, o.patience); err != nil {
 		return p.conf.explainConnect(err)
@@ -163,8 +163,8 @@ func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer
 	return p, nil
 }
 
-// listen waits a moment for the delivery to end.
-func (o *output) listen(ctx context.Context, d *delivery) error {
+// awaitEnd waits a moment for the delivery to end.
+func (o *output) awaitEnd(ctx context.Context, d *delivery) error {
 	timer := time.NewTimer(o.pace.shortest)
 	defer timer.Stop()
 	select {

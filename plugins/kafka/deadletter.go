@@ -111,10 +111,10 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 	if err != nil {
 		return failed(err)
 	}
-	letters := []kgo.Record{l.letter(record, refusal)}
-	d.burying.Store(p)
-	failures := p.write(letters, segment{from: 0, to: 1}, &d.progress)
-	d.burying.Store(nil)
+	records := []kgo.Record{l.record(record, refusal)}
+	d.deadLettersVia.Store(p)
+	failures := p.write(records, segment{from: 0, to: 1}, &d.progress)
+	d.deadLettersVia.Store(nil)
 	if len(failures) == 0 {
 		return nil
 	}
@@ -122,18 +122,18 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 	if isTooLarge(err) {
 		p.learnNow(l.topic)
 	}
-	advice := l.conf.advice(err, &letters[0], p.topics.limit(l.topic))
+	advice := l.conf.advice(err, &records[0], p.topics.limit(l.topic))
 	if remembered(err) {
 		l.renew(p)
 	}
 	return failed(fmt.Errorf("%w%s", neterror.WithoutLocalPort(err), advice))
 }
 
-// letter is the record with the headers of Kafka Connect's dead letter queues,
+// record is the record with the headers of Kafka Connect's dead record queues,
 // as its DeadLetterQueueReporter writes them. There, topic, partition and offset
 // are those of the record that the connector has read; here, those that it was
 // written to, with -1 for the number that it never got.
-func (l *deadLetters) letter(record *kgo.Record, refusal error) kgo.Record {
+func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 	letter := kgo.Record{
 		Topic:     l.topic,
 		Partition: -1,

@@ -36,32 +36,32 @@ func (s segment) at(k int) int {
 type delivery struct {
 	batch service.MessageBatch
 	*buffers
-	errs   []error // by record: those that were given up, or cannot be written; nil without any
-	remedy *remedy // nil to give up what is refused
-	began  time.Time
+	errs    []error         // by record: those that were given up, or cannot be written; nil without any
+	handler *failureHandler // nil to give up what is refused
+	began   time.Time
 
 	again []segment // to be written before the rest, in order
 	next  int       // the first record that was not tried yet
 
-	fault    *failure                 // why it stopped
-	counted  int                      // the record that was counted as refused last, from 1
-	tried    int                      // the record that was tried as often as the strategy says, from 1
-	given    int                      // how many records the strategy has done away with
-	refused  bool                     // whether Kafka has refused a record, which may be on its way still
-	progress atomic.Int64             // counts the acknowledgements
-	waiting  atomic.Bool              // whether it waits by itself
-	burying  atomic.Pointer[producer] // set while it waits for a dead letter
-	done     chan struct{}            // closed when run has ended
+	fault          *failure                 // why it stopped
+	counted        int                      // the record that was counted as refused last, from 1
+	tried          int                      // the record that was tried as often as the strategy says, from 1
+	handled        int                      // how many records the strategy has done away with
+	refused        bool                     // whether Kafka has refused a record, which may be on its way still
+	progress       atomic.Int64             // counts the acknowledgements
+	waiting        atomic.Bool              // whether it waits by itself
+	deadLettersVia atomic.Pointer[producer] // set while it waits for a dead letter
+	done           chan struct{}            // closed when run has ended
 
 	// For the output alone, of the time that quiet was asked for last.
-	acked   int64     // the progress
-	stirred time.Time // when there was some
-	warned  bool      // whether its silence was logged
+	acked    int64     // the progress
+	activeAt time.Time // when there was some
+	warned   bool      // whether its silence was logged
 }
 
-func newDelivery(batch service.MessageBatch, b *buffers, errs []error, remedy *remedy) *delivery {
+func newDelivery(batch service.MessageBatch, b *buffers, errs []error, handler *failureHandler) *delivery {
 	now := time.Now()
-	return &delivery{batch: batch, buffers: b, errs: errs, remedy: remedy, began: now, stirred: now}
+	return &delivery{batch: batch, buffers: b, errs: errs, handler: handler, began: now, activeAt: now}
 }
 
 // start writes what is left of the batch, in a goroutine that ends by closing
@@ -69,7 +69,7 @@ func newDelivery(batch service.MessageBatch, b *buffers, errs []error, remedy *r
 // when the producer is closed.
 func (d *delivery) start(p *producer, ended func()) {
 	d.fault = nil
-	d.stirred = time.Now()
+	d.activeAt = time.Now()
 	d.done = make(chan struct{})
 	go func() {
 		defer ended()
@@ -83,9 +83,9 @@ func (d *delivery) start(p *producer, ended func()) {
 // to. What happened since the last call counts as if it were now.
 func (d *delivery) quiet(now time.Time) time.Duration {
 	if acked := d.progress.Load(); acked != d.acked || d.waiting.Load() {
-		d.acked, d.stirred = acked, now
+		d.acked, d.activeAt = acked, now
 	}
-	return now.Sub(d.stirred)
+	return now.Sub(d.activeAt)
 }
 
 // ended says whether the last start has come to its end.
@@ -98,9 +98,9 @@ func (d *delivery) ended() bool {
 	}
 }
 
-// is says whether the batch is the one under way. The engine hands over the
+// sameBatch says whether the batch sameBatch the one under way. The engine hands over the
 // same messages again, whose payloads lie where they lay before.
-func (d *delivery) is(batch service.MessageBatch) bool {
+func (d *delivery) sameBatch(batch service.MessageBatch) bool {
 	if len(batch) != len(d.batch) {
 		return false
 	}
@@ -138,13 +138,13 @@ func (d *delivery) topics() []string {
 func (d *delivery) run(p *producer) {
 	d.linger(p)
 	for d.fault == nil {
-		seg, ok := d.take(p)
+		seg, ok := d.nextSegment(p)
 		if !ok {
 			return
 		}
 		if failures := p.write(d.records, seg, &d.progress); len(failures) > 0 {
 			d.refused = true
-			d.settle(p, seg.len(), failures)
+			d.handleFailures(p, seg.len(), failures)
 		}
 	}
 }
@@ -171,17 +171,17 @@ func (d *delivery) wait(p *producer, wait time.Duration) bool {
 	}
 }
 
-// take is what to write next; ok is false when there is nothing, or the next
+// nextSegment is what to write next; ok is false when there is nothing, or the next
 // record cannot be written at all and holds the batch.
-func (d *delivery) take(p *producer) (seg segment, ok bool) {
+func (d *delivery) nextSegment(p *producer) (seg segment, ok bool) {
 	if len(d.again) > 0 {
 		seg, d.again = d.again[0], d.again[1:]
 		return seg, true
 	}
 	for d.next < len(d.records) && d.errs != nil && d.errs[d.next] != nil {
-		if d.remedy != nil {
+		if d.handler != nil {
 			f := failure{d.next, d.errs[d.next]}
-			if d.fault = d.giveUp(p, f); d.fault != nil {
+			if d.fault = d.applyStrategy(p, f); d.fault != nil {
 				return segment{}, false
 			}
 		}
@@ -202,19 +202,19 @@ func (d *delivery) take(p *producer) (seg segment, ok bool) {
 	return seg, true
 }
 
-// settle decides about the refused records of a segment of this many records.
+// handleFailures decides about the refused records of a segment of this many records.
 // Where one record may have taken others down with it, they are written again
 // in halves, until it is alone.
-func (d *delivery) settle(p *producer, size int, failures []failure) {
+func (d *delivery) handleFailures(p *producer, size int, failures []failure) {
 	var open []int
-	exhausted := d.remedy != nil && p.exhausted(d.records, failures)
+	exhausted := d.handler != nil && p.onlyLimitReached(d.records, failures)
 	for k, f := range failures {
 		switch {
 		case size > 1 && sharedByBatch(f.err):
 			open = append(open, f.index)
-		case d.remedy != nil:
-			if fault := d.treat(p, f, exhausted); fault != nil {
-				d.keep(append(open, indexes(failures[k:])...), *fault)
+		case d.handler != nil:
+			if fault := d.retryAlone(p, f, exhausted); fault != nil {
+				d.holdAt(append(open, indexes(failures[k:])...), *fault)
 				return
 			}
 		default:
@@ -227,7 +227,7 @@ func (d *delivery) settle(p *producer, size int, failures []failure) {
 	if len(open) == 0 {
 		return
 	}
-	d.refit(p, failures)
+	d.relearnLimits(p, failures)
 	half := (len(open) + 1) / 2
 	halves := []segment{{list: open[:half]}}
 	if half < len(open) {
@@ -244,48 +244,48 @@ func indexes(failures []failure) []int {
 	return list
 }
 
-// treat tries a refused record again, alone, and gives it up at last, as far as
+// retryAlone tries a refused record again, alone, and gives it up at last, as far as
 // the strategy says so. Meanwhile nothing else is written. It returns the fault
 // that holds the batch, if there is one.
-func (d *delivery) treat(p *producer, f failure, exhausted bool) *failure {
-	if !d.remedy.takes(f.err, exhausted) {
+func (d *delivery) retryAlone(p *producer, f failure, exhausted bool) *failure {
+	if !d.handler.handles(f.err, exhausted) {
 		return &f
 	}
 	d.count(f)
 	if d.tried != f.index+1 {
-		times, wait := d.remedy.retries(f.err)
+		times, wait := d.handler.retries(f.err)
 		for range times {
 			if !d.wait(p, wait) {
 				return &failure{f.index, kgo.ErrClientClosed}
 			}
-			d.remedy.metrics.retried.Incr(1)
+			d.handler.metrics.retried.Incr(1)
 			failures := p.write(d.records, segment{from: f.index, to: f.index + 1}, &d.progress)
 			if len(failures) == 0 {
 				return nil
 			}
 			f = failures[0]
-			if !d.remedy.takes(f.err, p.exhausted(d.records, failures)) {
+			if !d.handler.handles(f.err, p.onlyLimitReached(d.records, failures)) {
 				return &f
 			}
 		}
 		d.tried = f.index + 1
 	}
-	return d.giveUp(p, f)
+	return d.applyStrategy(p, f)
 }
 
-// giveUp does the last thing that the strategy says, and returns the fault that
+// applyStrategy does the last thing that the strategy says, and returns the fault that
 // holds the batch if that is not possible.
-func (d *delivery) giveUp(p *producer, f failure) *failure {
-	if !d.remedy.takes(f.err, true) {
+func (d *delivery) applyStrategy(p *producer, f failure) *failure {
+	if !d.handler.handles(f.err, true) {
 		return &f
 	}
 	d.count(f)
 	r := &d.records[f.index]
 	refusal := p.conf.explain(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))
-	if err := d.remedy.finish(r, refusal, d); err != nil {
+	if err := d.handler.discardOrDeadLetter(r, refusal, d); err != nil {
 		return &failure{f.index, err}
 	}
-	d.given++
+	d.handled++
 	return nil
 }
 
@@ -293,13 +293,13 @@ func (d *delivery) giveUp(p *producer, f failure) *failure {
 func (d *delivery) count(f failure) {
 	if d.counted != f.index+1 {
 		d.counted = f.index + 1
-		d.remedy.metrics.fail(d.records[f.index].Topic, f.err)
+		d.handler.metrics.fail(d.records[f.index].Topic, f.err)
 	}
 }
 
-// refit reads the limits of the topics that have found a record batch of these
+// relearnLimits reads the limits of the topics that have found a record batch of these
 // records too large.
-func (d *delivery) refit(p *producer, failures []failure) {
+func (d *delivery) relearnLimits(p *producer, failures []failure) {
 	sizes := map[string]int{}
 	for _, f := range failures {
 		if r := &d.records[f.index]; isTooLarge(f.err) {
@@ -318,10 +318,10 @@ func (d *delivery) refit(p *producer, failures []failure) {
 	}
 }
 
-// keep holds the batch because of a fault, the refused records of the list ahead
+// holdAt holds the batch because of a fault, the refused records of the list ahead
 // of what was not tried yet. The first of them goes alone the next time: as long
 // as it is refused, the others need not be sent.
-func (d *delivery) keep(list []int, why failure) {
+func (d *delivery) holdAt(list []int, why failure) {
 	kept := []segment{{list: list[:1]}}
 	if len(list) > 1 {
 		kept = append(kept, segment{list: list[1:]})

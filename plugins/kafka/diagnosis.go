@@ -48,12 +48,12 @@ func (p *producer) diagnose(ctx context.Context, topics []string) string {
 	return ""
 }
 
-// exhausted says whether a limit that the user has set on tries or time is all
+// onlyLimitReached says whether a limit that the user has set on tries or time is all
 // that has failed the records. Where Kafka can be asked and names a fault that a
-// person has to mend, it is not.
-func (p *producer) exhausted(records []kgo.Record, failures []failure) bool {
+// person has to correct, it is not.
+func (p *producer) onlyLimitReached(records []kgo.Record, failures []failure) bool {
 	first := failures[0]
-	if !p.conf.exhausts(first.err) {
+	if !p.conf.limitReached(first.err) {
 		return false
 	}
 	ctx := p.client.Context()

@@ -12,7 +12,7 @@ const (
 	// maxSilence is how long a batch may go without any acknowledgement, at
 	// most, before the output is not ready.
 	maxSilence = 5 * time.Second
-	// maxPatience is how long the output waits for a sign of life then. Both
+	// maxPatience is how long the output waits for an answer to a ping then. Both
 	// together are less than ten seconds, after which the reason is to be known.
 	maxPatience = 4 * time.Second
 	// glances is how often the output looks for acknowledgements in the time of
@@ -63,11 +63,11 @@ func (o *output) await(ctx context.Context, p *producer, d *delivery, batch serv
 // someone should know. It looks a glance ahead, since the last acknowledgement
 // may be as old as that already.
 func (o *output) tooQuiet(p *producer, d *delivery, now time.Time) bool {
-	if letters := d.burying.Load(); letters != nil {
-		p = letters
+	if via := d.deadLettersVia.Load(); via != nil {
+		p = via
 	}
 	quiet := d.quiet(now) + o.silence/glances
-	return quiet >= o.silence || p.links.brokenSince(d.stirred) && quiet >= o.silence/unreachable
+	return quiet >= o.silence || p.connectFailures.brokenSince(d.activeAt) && quiet >= o.silence/unreachable
 }
 
 func (o *output) warnOfSilence(d *delivery, now time.Time) {
@@ -117,8 +117,8 @@ func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) er
 	if d.warned {
 		o.logger.Infof("Kafka acknowledges again: a batch was written after %s", time.Since(d.began).Round(time.Second/10))
 	}
-	if o.remedy != nil {
-		o.finished(d, d.given)
+	if o.handler != nil {
+		o.finished(d, d.handled)
 		return nil
 	}
 	return o.rejected(p, d, batch)

@@ -11,11 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// links knows when the client could not connect to a broker.
-type links struct{ failed atomic.Pointer[time.Time] } // nil since a success
+// connectFailures knows when the client could not connect to a broker.
+type connectFailures struct{ failed atomic.Pointer[time.Time] } // nil since a success
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
-func (l *links) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+func (l *connectFailures) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	switch {
 	case err == nil:
 		l.failed.Store(nil)
@@ -27,18 +27,18 @@ func (l *links) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Con
 }
 
 // brokenSince says whether the last attempt to connect failed, after that time.
-func (l *links) brokenSince(then time.Time) bool {
+func (l *connectFailures) brokenSince(then time.Time) bool {
 	failed := l.failed.Load()
 	return failed != nil && failed.After(then)
 }
 
-// sign is a question to brokers whether they are there.
-type sign struct {
+// pingResult is a question to brokers whether they are there.
+type pingResult struct {
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-// ping waits for a sign of life of any broker, so long at most. The client makes
+// ping waits until any broker answers, so long at most. The client makes
 // a request wait for the ones before it to the same broker, whatever its context
 // says: for a connection that is being dialled into the void, or for one that
 // answers nothing. So the question may outlive its asker, and the next one waits
@@ -46,11 +46,11 @@ type sign struct {
 func (p *producer) ping(ctx context.Context, patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	sign := p.ask()
+	ping := p.startPing()
 	select {
-	case <-sign.done:
-		if !errors.Is(sign.err, context.DeadlineExceeded) {
-			return sign.err
+	case <-ping.done:
+		if !errors.Is(ping.err, context.DeadlineExceeded) {
+			return ping.err
 		}
 	case <-timer.C:
 	case <-ctx.Done():
@@ -59,21 +59,21 @@ func (p *producer) ping(ctx context.Context, patience time.Duration) error {
 	return fmt.Errorf("no answer within %s", patience)
 }
 
-// ask returns the question that is open, or a new one. It ends with the client
+// startPing returns the question that is open, or a new one. It ends with the client
 // at the latest.
-func (p *producer) ask() *sign {
+func (p *producer) startPing() *pingResult {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sign != nil {
-		return p.sign
+	if p.pinging != nil {
+		return p.pinging
 	}
-	asked := &sign{done: make(chan struct{})}
-	started := p.goBesideLocked("asking Kafka for a sign of life", func() {
+	asked := &pingResult{done: make(chan struct{})}
+	started := p.goBackgroundLocked("asking Kafka whether it answers", func() {
 		ctx, cancel := context.WithTimeout(p.client.Context(), p.conf.requestOverhead)
 		defer cancel()
 		asked.err = p.client.Ping(ctx)
 		p.mu.Lock()
-		p.sign = nil
+		p.pinging = nil
 		p.mu.Unlock()
 		close(asked.done)
 	})
@@ -82,6 +82,6 @@ func (p *producer) ask() *sign {
 		close(asked.done)
 		return asked
 	}
-	p.sign = asked
+	p.pinging = asked
 	return asked
 }

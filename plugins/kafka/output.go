@@ -54,10 +54,10 @@ type output struct {
 	logger   *service.Logger
 	warnings *warnings
 	metrics  metrics
-	remedy   *remedy // nil to reject what is refused
+	handler  *failureHandler // nil to reject what is refused
 
 	silence  time.Duration // that a batch may go without any acknowledgement
-	patience time.Duration // with which Connect waits for a sign of life meanwhile
+	patience time.Duration // with which Connect waits for an answer to a ping meanwhile
 	pace     pace
 
 	mu       sync.Mutex
@@ -77,7 +77,7 @@ func newOutput(conf *config, mgr *service.Resources) *output {
 		logger:   mgr.Logger(),
 		warnings: newWarnings(mgr.Logger()),
 		metrics:  m,
-		remedy:   newRemedy(conf, m, mgr),
+		handler:  newFailureHandler(conf, m, mgr),
 		silence:  min(maxSilence, conf.timeout+conf.requestOverhead),
 		patience: min(maxPatience, conf.requestOverhead),
 		pace:     newPace(),
@@ -150,7 +150,7 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 	if p == nil || closed {
 		return service.ErrNotConnected
 	}
-	if d == nil || !d.is(batch) {
+	if d == nil || !d.sameBatch(batch) {
 		// The engine has dropped the batch that it owed. What is still under
 		// way must not be overtaken.
 		if d != nil && !d.ended() {
@@ -158,10 +158,10 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 		}
 		b := o.buffers()
 		errs := o.conf.records.build(batch, b)
-		if o.remedy != nil {
-			errs = o.remedy.refuse(batch, b.records, errs)
+		if o.handler != nil {
+			errs = o.handler.markErrored(batch, b.records, errs)
 		}
-		d = newDelivery(batch, b, errs, o.remedy)
+		d = newDelivery(batch, b, errs, o.handler)
 		if !o.begin(p, d) {
 			return service.ErrNotConnected
 		}
@@ -209,7 +209,7 @@ func (o *output) finished(d *delivery, refused int) {
 	o.metrics.duration.Timing(time.Since(d.began).Nanoseconds())
 }
 
-// ConnectionTest asks Kafka for a sign of life over a connection of its own.
+// ConnectionTest asks Kafka whether it answers, over a connection of its own.
 func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	err := o.conf.test(ctx, o.logger)
 	if err == nil && o.conf.strategy.BootstrapServers != nil {
@@ -249,8 +249,8 @@ func (o *output) Close(ctx context.Context) error {
 		if p != nil {
 			p.close()
 		}
-		if o.remedy != nil {
-			o.remedy.close()
+		if o.handler != nil {
+			o.handler.close()
 		}
 		o.running.Wait()
 	}()

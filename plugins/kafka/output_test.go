@@ -197,7 +197,7 @@ func TestLingerDelaysSmallBatchesOnly(t *testing.T) {
 	require.NoError(t, o.WriteBatch(t.Context(), messages(0, 1000)))
 	b := new(buffers)
 	batch := messages(1000, 1)
-	d := newDelivery(batch, b, o.conf.records.build(batch, b), o.remedy)
+	d := newDelivery(batch, b, o.conf.records.build(batch, b), o.handler)
 	require.True(t, o.begin(o.producer, d))
 	require.Eventually(t, d.waiting.Load, 10*time.Second, time.Millisecond)
 	require.NoError(t, o.Close(t.Context()))

@@ -13,41 +13,41 @@ import (
 
 // producer writes parts of batches through one client.
 type producer struct {
-	client *kgo.Client
-	conf   *config
-	topics topics
-	sorted *sorted
-	links  links
+	client          *kgo.Client
+	conf            *config
+	topics          topics
+	partitioned     *partitioned
+	connectFailures connectFailures
 
-	mu     sync.Mutex
-	sign   *sign // nil unless a question is open
-	closed bool
-	beside sync.WaitGroup // what runs beside the deliveries
+	mu         sync.Mutex
+	pinging    *pingResult // nil unless a question is open
+	closed     bool
+	background sync.WaitGroup // what runs in the background of the deliveries
 }
 
 func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
-	p := &producer{conf: conf, sorted: newSorted(), topics: topics{age: conf.metadataMaxAge}}
+	p := &producer{conf: conf, partitioned: newPartitioned(), topics: topics{age: conf.metadataMaxAge}}
 	p.topics.read = func(ctx context.Context, names []string) map[string]int32 {
 		return maxMessageBytes(ctx, p.client, names)
 	}
 	var err error
-	p.client, err = kgo.NewClient(conf.options(&p.topics, logger, p.sorted, &p.links)...)
+	p.client, err = kgo.NewClient(conf.options(&p.topics, logger, p.partitioned, &p.connectFailures)...)
 	return p, err
 }
 
-// goBeside runs f in a goroutine that close waits for. It is to end when the
+// goBackground runs f in a goroutine that close waits for. It is to end when the
 // client's context does.
-func (p *producer) goBeside(doing string, f func()) (started bool) {
+func (p *producer) goBackground(doing string, f func()) (started bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.goBesideLocked(doing, f)
+	return p.goBackgroundLocked(doing, f)
 }
 
-func (p *producer) goBesideLocked(doing string, f func()) (started bool) {
+func (p *producer) goBackgroundLocked(doing string, f func()) (started bool) {
 	if p.closed {
 		return false
 	}
-	p.beside.Go(func() {
+	p.background.Go(func() {
 		defer p.conf.guard.Catch("the output kafka_franz, " + doing)
 		f()
 	})
@@ -60,12 +60,12 @@ func (p *producer) close() {
 	p.closed = true
 	p.mu.Unlock()
 	p.client.Close()
-	p.beside.Wait()
+	p.background.Wait()
 }
 
-// renew reads the limits of the topics of a part beside the deliveries, where
+// renew reads the limits of the topics of a part in the background, where
 // that is due.
-func (p *producer) renew(rooms *rooms) {
+func (p *producer) renew(rooms *batchRooms) {
 	now := time.Now().UnixNano()
 	start := false
 	for i := range rooms.list {
@@ -74,7 +74,7 @@ func (p *producer) renew(rooms *rooms) {
 		}
 	}
 	if start {
-		p.goBeside("reading the limits of topics", func() { p.topics.readStale(p.client.Context(), p.conf.requestOverhead) })
+		p.goBackground("reading the limits of topics", func() { p.topics.readStale(p.client.Context(), p.conf.requestOverhead) })
 	}
 }
 
@@ -119,19 +119,19 @@ const maxPart = 16 << 20
 // written at once: one that makes one record batch for a partition at most, no
 // larger than its topic takes, and that the client can hold. A single record is
 // always a part.
-func (p *producer) part(records []kgo.Record, from int, rooms *rooms) int {
-	rooms.empty()
-	var room *room
+func (p *producer) part(records []kgo.Record, from int, rooms *batchRooms) int {
+	rooms.reset()
+	var room *batchRoom
 	bytes, most := 0, max(maxPart, int(p.conf.maxMessageBytes))
 	end := from
 	for ; end < len(records) && end-from < p.conf.maxBufferedRecords; end++ {
 		r := &records[end]
 		if room == nil || r.Topic != room.name {
-			room = rooms.of(r.Topic, p)
+			room = rooms.forTopic(r.Topic, p)
 		}
 		size := recordSize(r)
 		bytes += size
-		fits := room.add(p.conf.foresee(r, room.partitions()), size) && bytes <= most &&
+		fits := room.addRecord(p.conf.foresee(r, room.partitions()), size) && bytes <= most &&
 			(p.conf.maxBufferedBytes == 0 || bytes <= p.conf.maxBufferedBytes)
 		if !fits && end > from {
 			break
@@ -150,10 +150,10 @@ type failure struct {
 // order, once every record is either in Kafka or refused. progress counts the
 // ones that are in Kafka. It ends early only when the client is closed.
 func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int64) []failure {
-	w := &writing{guard: p.conf.guard, done: make(chan struct{}), progress: progress, sorted: p.sorted}
+	w := &writing{guard: p.conf.guard, done: make(chan struct{}), progress: progress, partitioned: p.partitioned}
 	n := seg.len()
 	w.left.Store(int64(n))
-	before := p.sorted.count.Load()
+	before := p.partitioned.count.Load()
 	promise := w.promise // once, since every use of the method allocates
 	for k := range n {
 		p.client.Produce(context.Background(), &records[seg.at(k)], promise)
@@ -162,31 +162,31 @@ func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int
 		// A flush lets the client write from the first record on. So it has to
 		// wait until each has its partition, which for a topic that is not
 		// known yet takes a while.
-		p.sorted.wait(func() bool { return p.sorted.count.Load()-before+w.refused.Load() >= int64(n) })
-		nudge := p.nudge()
+		p.partitioned.wait(func() bool { return p.partitioned.count.Load()-before+w.refused.Load() >= int64(n) })
+		repeater := p.repeatFlush()
 		_ = p.client.Flush(context.Background())
-		nudge.end()
+		repeater.end()
 	}
 	<-w.done
 	return w.failures(records, seg)
 }
 
-// nudge flushes again and again, ever more seldom, until it is ended. A flush
+// repeatFlush flushes again and again, ever more seldom, until it is ended. A flush
 // does not reach a topic whose partitions the client is about to learn:
 //
 //   - the client gives the waiting records their partitions
 //   - with the last one, we flush: the topic has no partitions yet
 //   - the client enters the partitions
 //   - nothing writes the records
-func (p *producer) nudge() *nudge {
-	n := &nudge{client: p.client, guard: p.conf.guard, wait: 10 * time.Millisecond}
+func (p *producer) repeatFlush() *flushRepeater {
+	n := &flushRepeater{client: p.client, guard: p.conf.guard, wait: 10 * time.Millisecond}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.timer = time.AfterFunc(n.wait, n.flush)
 	return n
 }
 
-type nudge struct {
+type flushRepeater struct {
 	client *kgo.Client
 	guard  *crash.Guard
 
@@ -198,7 +198,7 @@ type nudge struct {
 
 // flush sets the client going without waiting for it: the flush that waits is
 // still there and keeps it going.
-func (n *nudge) flush() {
+func (n *flushRepeater) flush() {
 	defer n.guard.Catch("the output kafka_franz, flushing")
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -213,7 +213,7 @@ func (n *nudge) flush() {
 }
 
 // end returns once no flush is running, which would write a half-made part.
-func (n *nudge) end() {
+func (n *flushRepeater) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ended = true
@@ -222,19 +222,19 @@ func (n *nudge) end() {
 
 // writing waits for the promises of one part.
 type writing struct {
-	guard    *crash.Guard
-	left     atomic.Int64
-	refused  atomic.Int64
-	done     chan struct{}
-	progress *atomic.Int64
-	sorted   *sorted
+	guard       *crash.Guard
+	left        atomic.Int64
+	refused     atomic.Int64
+	done        chan struct{}
+	progress    *atomic.Int64
+	partitioned *partitioned
 
 	mu     sync.Mutex
 	failed map[*kgo.Record]error
 }
 
 func (w *writing) promise(r *kgo.Record, err error) {
-	defer w.settle() // also after a panic, or the batch would never end
+	defer w.recordDone() // also after a panic, or the batch would never end
 	defer w.guard.Catch("the output kafka_franz, when Kafka has answered for a record")
 	if err != nil {
 		w.mu.Lock()
@@ -244,14 +244,14 @@ func (w *writing) promise(r *kgo.Record, err error) {
 		w.failed[r] = err
 		w.mu.Unlock()
 		w.refused.Add(1)
-		w.sorted.wake()
+		w.partitioned.wake()
 	} else {
 		w.progress.Add(1)
 	}
 }
 
-// settle counts a record that Kafka has answered for.
-func (w *writing) settle() {
+// recordDone counts a record that Kafka has answered for.
+func (w *writing) recordDone() {
 	if w.left.Add(-1) == 0 {
 		close(w.done)
 	}
@@ -273,22 +273,22 @@ func (w *writing) failures(records []kgo.Record, seg segment) []failure {
 	return failures
 }
 
-// sorted counts the records that have their partition.
-type sorted struct {
+// partitioned counts the records that have their partition.
+type partitioned struct {
 	count  atomic.Int64
 	waits  atomic.Bool
 	notify chan struct{}
 }
 
-func newSorted() *sorted { return &sorted{notify: make(chan struct{}, 1)} }
+func newPartitioned() *partitioned { return &partitioned{notify: make(chan struct{}, 1)} }
 
 // OnProduceRecordPartitioned implements kgo.HookProduceRecordPartitioned.
-func (s *sorted) OnProduceRecordPartitioned(*kgo.Record, int32) {
+func (s *partitioned) OnProduceRecordPartitioned(*kgo.Record, int32) {
 	s.count.Add(1)
 	s.wake()
 }
 
-func (s *sorted) wake() {
+func (s *partitioned) wake() {
 	if s.waits.Load() {
 		select {
 		case s.notify <- struct{}{}:
@@ -299,7 +299,7 @@ func (s *sorted) wake() {
 
 // wait returns once enough says so. The flag is up before enough is asked, so
 // that what happens after the question sends a notice.
-func (s *sorted) wait(enough func() bool) {
+func (s *partitioned) wait(enough func() bool) {
 	s.waits.Store(true)
 	for !enough() {
 		<-s.notify

@@ -211,7 +211,7 @@ type buffers struct {
 	records   []kgo.Record
 	keys      []byte // of the records so far, or the one of all
 	envelopes envelope.Room
-	rooms     rooms // of the part that is made
+	rooms     batchRooms // of the part that is made
 }
 
 // empty makes room for another batch. The client must be done with all records of
@@ -220,7 +220,7 @@ func (b *buffers) empty() {
 	clear(b.records)
 	b.records, b.keys = b.records[:0], b.keys[:0]
 	b.envelopes.Reset()
-	b.rooms.empty()
+	b.rooms.reset()
 }
 
 // making is what the records of one batch share while they are made.

@@ -13,17 +13,17 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// remedy does with refused records what the failure strategy says. It is used
+// failureHandler does with refused records what the failure strategy says. It is used
 // by one delivery at a time.
-type remedy struct {
+type failureHandler struct {
 	conf    *config
 	metrics metrics
 	dead    *deadLetters // nil unless the strategy wants them
-	told    digest
+	log     logThrottle
 }
 
-// newRemedy returns nil where there is no strategy.
-func newRemedy(conf *config, m metrics, mgr *service.Resources) *remedy {
+// newFailureHandler returns nil where there is no strategy.
+func newFailureHandler(conf *config, m metrics, mgr *service.Resources) *failureHandler {
 	if conf.strategy.Name == "" {
 		return nil
 	}
@@ -31,24 +31,24 @@ func newRemedy(conf *config, m metrics, mgr *service.Resources) *remedy {
 	if conf.acks == "none" {
 		logger.Warnf("With acks none Kafka tells of no refusal: what it refuses is lost unseen, and %s %s sees only what never reaches it", fieldFailureStrategy, conf.strategy.Name)
 	}
-	r := &remedy{conf: conf, metrics: m, told: digest{every: time.Second, tell: func(text string) { logger.Warn(text) }}}
+	r := &failureHandler{conf: conf, metrics: m, log: logThrottle{every: time.Second, tell: func(text string) { logger.Warn(text) }}}
 	if conf.strategy.Name == StrategyDeadMessageQueue {
 		r.dead = newDeadLetters(conf, mgr)
 	}
 	return r
 }
 
-func (r *remedy) close() {
-	r.told.close()
+func (r *failureHandler) close() {
+	r.log.close()
 	if r.dead != nil {
 		r.dead.close()
 	}
 }
 
-// refuse adds to errs the messages that carry an error, whose content must not
+// markErrored adds to errs the messages that carry an error, whose content must not
 // pass for what it was to become, and makes dead letters possible of all that
 // cannot be written.
-func (r *remedy) refuse(batch service.MessageBatch, records []kgo.Record, errs []error) []error {
+func (r *failureHandler) markErrored(batch service.MessageBatch, records []kgo.Record, errs []error) []error {
 	if errs == nil && r.conf.records.envelope != nil {
 		return nil // which makes none of a message with an error
 	}
@@ -60,16 +60,16 @@ func (r *remedy) refuse(batch service.MessageBatch, records []kgo.Record, errs [
 			errs[i] = &recordError{&messageError{err}}
 		}
 		if errs != nil && errs[i] != nil {
-			r.conf.salvage(&records[i], msg)
+			r.conf.fallbackRecord(&records[i], msg)
 		}
 	}
 	return errs
 }
 
-// salvage makes of the record all that can be made of a message that cannot be
+// fallbackRecord makes of the record all that can be made of a message that cannot be
 // written. What a processor that failed should have set is not there, and the
 // metadata may be all that tells where the message came from.
-func (c *config) salvage(record *kgo.Record, msg *service.Message) {
+func (c *config) fallbackRecord(record *kgo.Record, msg *service.Message) {
 	missing := func(e *expression) bool {
 		if e == nil || e.meta == "" {
 			return false
@@ -99,22 +99,22 @@ func (c *config) salvage(record *kgo.Record, msg *service.Message) {
 	}
 }
 
-// takes says whether the strategy acts on the refusal; if not, it holds the
+// handles says whether the strategy acts on the refusal; if not, it holds the
 // batch. exhausted tells whether a limit of tries or time that has run out
 // counts as a refusal.
-func (r *remedy) takes(err error, exhausted bool) bool {
+func (r *failureHandler) handles(err error, exhausted bool) bool {
 	if r.conf.strategy.Name == StrategyBlock {
 		return false
 	}
-	return classify(err) == classRecord || exhausted && r.conf.exhausts(err) ||
+	return classify(err) == classRecord || exhausted && r.conf.limitReached(err) ||
 		!r.conf.records.topic.isConstant && errors.Is(err, kerr.InvalidTopicException)
 }
 
-// exhausts says whether the refusal comes of a limit that the user has set on
+// limitReached says whether the refusal comes of a limit that the user has set on
 // faults that pass. The client returns its own error for it, or the last fault. A
 // broker that closes a new connection may want another login, which is no such
 // fault.
-func (c *config) exhausts(err error) bool {
+func (c *config) limitReached(err error) bool {
 	switch {
 	case c.recordRetries == 0 && c.deliveryTimeout == 0, classify(err) != classCluster, isAuthentication(err),
 		errors.Is(err, kgo.ErrClientClosed), errors.As(err, new(*kgo.ErrFirstReadEOF)):
@@ -130,7 +130,7 @@ func (c *config) exhausts(err error) bool {
 // retries is how often to try again a record that was refused alone, and how
 // long to wait before each try. What arrives damaged may have been damaged on
 // the way.
-func (r *remedy) retries(err error) (times int, wait time.Duration) {
+func (r *failureHandler) retries(err error) (times int, wait time.Duration) {
 	times, wait = r.conf.strategy.RetryTotalTimes, r.conf.strategy.WaitTime
 	if errors.Is(err, kerr.CorruptMessage) {
 		times, wait = max(times, 3), max(wait, 100*time.Millisecond)
@@ -138,18 +138,18 @@ func (r *remedy) retries(err error) (times int, wait time.Duration) {
 	return times, wait
 }
 
-// finish does the last thing there is to do with a refused record, refusal being
+// discardOrDeadLetter does the last thing there is to do with a refused record, refusal being
 // the explained reason. An error means that it could not be done.
-func (r *remedy) finish(record *kgo.Record, refusal error, d *delivery) error {
+func (r *failureHandler) discardOrDeadLetter(record *kgo.Record, refusal error, d *delivery) error {
 	if r.dead == nil {
 		r.metrics.discarded.Incr(1, r.conf.strategy.Name)
-		r.told.add(fmt.Sprintf("Discarded a record: %s", refusal))
+		r.log.add(fmt.Sprintf("Discarded a record: %s", refusal))
 		return nil
 	}
 	if err := r.dead.write(record, refusal, d); err != nil {
 		return err
 	}
 	r.metrics.deadLettered.Incr(1)
-	r.told.add(fmt.Sprintf("Wrote a record to the dead letter topic %q: %s", r.conf.strategy.TopicName, refusal))
+	r.log.add(fmt.Sprintf("Wrote a record to the dead letter topic %q: %s", r.conf.strategy.TopicName, refusal))
 	return nil
 }

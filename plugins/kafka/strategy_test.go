@@ -330,7 +330,7 @@ func TestWaitIsNoSilenceAndEndsWithTheOutput(t *testing.T) {
 	o.silence = 20 * time.Millisecond
 	b := new(buffers)
 	batch := service.MessageBatch{service.NewMessage([]byte(strings.Repeat("x", 3000)))}
-	d := newDelivery(batch, b, o.conf.records.build(batch, b), o.remedy)
+	d := newDelivery(batch, b, o.conf.records.build(batch, b), o.handler)
 	require.True(t, o.begin(o.producer, d))
 	require.Eventually(t, d.waiting.Load, 10*time.Second, time.Millisecond)
 	ctx, cancel := contextWithTimeout(t, 200*time.Millisecond)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// digest tells of events at most once in a while: of the first at once, of the
+// logThrottle tells of events at most once in a while: of the first at once, of the
 // rest the latest and their number.
-type digest struct {
+type logThrottle struct {
 	every time.Duration
 	tell  func(text string) // not called twice at a time
 
@@ -18,7 +18,7 @@ type digest struct {
 	text  string      // of the latest
 }
 
-func (d *digest) add(text string) {
+func (d *logThrottle) add(text string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.many++
@@ -30,7 +30,7 @@ func (d *digest) add(text string) {
 }
 
 // due tells what has come up, or lets the next event be told at once.
-func (d *digest) due() {
+func (d *logThrottle) due() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.many == 0 {
@@ -42,7 +42,7 @@ func (d *digest) due() {
 }
 
 // close tells what is left.
-func (d *digest) close() {
+func (d *logThrottle) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer != nil {
@@ -51,7 +51,7 @@ func (d *digest) close() {
 	d.flushLocked()
 }
 
-func (d *digest) flushLocked() {
+func (d *logThrottle) flushLocked() {
 	switch {
 	case d.many == 1:
 		d.tell(d.text)

@@ -11,7 +11,7 @@ import (
 func TestDigestTellsOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		texts := make(chan string, 10)
-		d := &digest{every: time.Second, tell: func(text string) { texts <- text }}
+		d := &logThrottle{every: time.Second, tell: func(text string) { texts <- text }}
 		d.add("a")
 		require.Equal(t, "a", <-texts, "the first at once")
 		d.add("b")

@@ -12,13 +12,14 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
-// connector makes sessions. It remembers what it has learned about the brokers.
+// brokers makes sessions with the brokers of the URLs. It remembers what it has
+// learned about each.
 // One goroutine uses it.
-type connector struct {
+type brokers struct {
 	conf *config
 	log  logger
 
-	brokers    map[string]*broker // by URL
+	known      map[string]*broker // by URL
 	assignedID string
 	warned     map[string]bool
 	generation int // how many sessions brokers have begun
@@ -41,24 +42,24 @@ type broker struct {
 	qos2   *qos2
 }
 
-func newConnector(conf *config, log logger) *connector {
-	return &connector{
+func newBrokers(conf *config, log logger) *brokers {
+	return &brokers{
 		conf: conf, log: log,
-		brokers: make(map[string]*broker), warned: make(map[string]bool),
+		known: make(map[string]*broker), warned: make(map[string]bool),
 	}
 }
 
-func (c *connector) broker(u *url.URL) *broker {
-	b := c.brokers[u.String()]
+func (c *brokers) broker(u *url.URL) *broker {
+	b := c.known[u.String()]
 	if b == nil {
 		b = &broker{qos2: newQoS2()}
-		c.brokers[u.String()] = b
+		c.known[u.String()] = b
 	}
 	return b
 }
 
 // warn logs a warning once in the life of the process.
-func (c *connector) warn(format string, args ...any) {
+func (c *brokers) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if !c.warned[text] {
 		c.warned[text] = true
@@ -67,7 +68,7 @@ func (c *connector) warn(format string, args ...any) {
 }
 
 // connect tries the brokers in turn and returns the first session that works.
-func (c *connector) connect(ctx context.Context) (*session, error) {
+func (c *brokers) connect(ctx context.Context) (*session, error) {
 	var all []error
 	for _, u := range c.conf.urls {
 		s, err := c.session(ctx, u)
@@ -96,7 +97,7 @@ func (e *allFailed) Error() string {
 }
 
 // session connects to one broker and subscribes where that is needed.
-func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
+func (c *brokers) session(ctx context.Context, u *url.URL) (*session, error) {
 	if err := c.conf.gate.Enter(ctx, u, c.conf.clientID, c.conf.cleanSession); err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func (c *connector) session(ctx context.Context, u *url.URL) (*session, error) {
 // resume decides whether the connection goes on with the session of an earlier one
 // at the same URL. Where that is not sure it does not: a message is rather repeated
 // than lost.
-func (c *connector) resume(s *session) {
+func (c *brokers) resume(s *session) {
 	b := s.broker
 	if !s.connack.sessionPresent || b.unsure || b.generation == 0 {
 		b.qos2.clear()
@@ -143,12 +144,12 @@ func (c *connector) resume(s *session) {
 // may have kept a session without its subscriptions, or one of other filters. MQTT
 // 3.1.1 would repeat them, so that there a session is subscribed to once in the
 // life of this process: by a SUBACK that granted every filter.
-func (c *connector) mustSubscribe(s *session) bool {
+func (c *brokers) mustSubscribe(s *session) bool {
 	return s.v5 || !s.broker.subscribed.Load()
 }
 
 // notice logs what the broker grants less of than was asked for.
-func (c *connector) notice(s *session) {
+func (c *brokers) notice(s *session) {
 	if id := s.connack.assignedID; id != "" && !c.conf.cleanSession {
 		c.assignedID = id
 	}
@@ -164,7 +165,7 @@ func (c *connector) notice(s *session) {
 // MQTT 5. Only a broker that refused MQTT 5 in so many words is not asked again:
 // one that hung up or stayed silent may have been a balancer without a broker
 // behind it.
-func (c *connector) open(ctx context.Context, u *url.URL) (*session, error) {
+func (c *brokers) open(ctx context.Context, u *url.URL) (*session, error) {
 	b := c.broker(u)
 	auto := c.conf.version == versionAuto
 	if c.conf.version == version311 || auto && b.only3 {
@@ -201,7 +202,7 @@ func (c *connector) open(ctx context.Context, u *url.URL) (*session, error) {
 	return s, nil
 }
 
-func (c *connector) openAs(ctx context.Context, u *url.URL, v5 bool, patience time.Duration) (*session, error) {
+func (c *brokers) openAs(ctx context.Context, u *url.URL, v5 bool, patience time.Duration) (*session, error) {
 	conn, err := c.conf.dial(ctx, u, c.conf.tls)
 	if err != nil {
 		return nil, neterror.WithoutLocalPort(err)

@@ -69,7 +69,7 @@ type signal struct{}
 func newInput(conf *config, mgr *service.Resources) *input {
 	in := &input{
 		conf: conf, log: mgr.Logger(),
-		keeper:  newKeeper(newConnector(conf, mgr.Logger())),
+		keeper:  newKeeper(newBrokers(conf, mgr.Logger())),
 		replays: newReplays(),
 		asked:   true,
 		changed: make(chan signal),
@@ -237,7 +237,7 @@ func (i *input) ConnectionTest(ctx context.Context) service.ConnectionTestResult
 	var all []error
 	for _, u := range i.conf.urls {
 		test, cancel := context.WithTimeout(ctx, i.conf.connectTimeout)
-		s, err := newConnector(i.conf, i.log).open(test, u)
+		s, err := newBrokers(i.conf, i.log).open(test, u)
 		cancel()
 		if err == nil {
 			s.running.Add(1)

@@ -15,7 +15,7 @@ func TestAPanicWhileReadingEndsTheConnection(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311)
 	in.conf.guard = crash.New(func(*crash.Error) {})
-	in.keeper.connector.broker(in.conf.urls[0]).qos2 = &qos2{seed: maphash.MakeSeed()} // a message of QoS 2 finds no map
+	in.keeper.brokers.broker(in.conf.urls[0]).qos2 = &qos2{seed: maphash.MakeSeed()} // a message of QoS 2 finds no map
 	guarded := crash.Input(in, in.conf.guard, "the input")
 	done := background(in)
 	p := b.accept()

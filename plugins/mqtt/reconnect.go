@@ -22,10 +22,10 @@ const (
 // keeper is what the goroutine knows that keeps a connection. Others use stop
 // alone.
 type keeper struct {
-	connector *connector
-	retries   pace // between attempts to connect
-	rejoins   pace // between a connection that did not last and the next
-	refusals  pace // the same where what ended it will come again
+	brokers  *brokers
+	retries  pace // between attempts to connect
+	rejoins  pace // between a connection that did not last and the next
+	refusals pace // the same where what ended it will come again
 
 	stubbornWait time.Duration
 
@@ -35,12 +35,12 @@ type keeper struct {
 	stop context.CancelFunc
 }
 
-func newKeeper(c *connector) keeper {
+func newKeeper(c *brokers) keeper {
 	k := keeper{
-		connector: c,
-		retries:   pace{first: 200 * time.Millisecond, limit: 3 * time.Second},
-		rejoins:   pace{first: 200 * time.Millisecond, limit: 5 * time.Second},
-		refusals:  pace{first: time.Second, limit: time.Minute},
+		brokers:  c,
+		retries:  pace{first: 200 * time.Millisecond, limit: 3 * time.Second},
+		rejoins:  pace{first: 200 * time.Millisecond, limit: 5 * time.Second},
+		refusals: pace{first: time.Second, limit: time.Minute},
 
 		stubbornWait: stubbornWait,
 	}
@@ -115,7 +115,7 @@ func (i *input) establish(ctx context.Context) *session {
 		if !i.awaitRoom(ctx) {
 			return nil
 		}
-		s, err := k.connector.connect(ctx)
+		s, err := k.brokers.connect(ctx)
 		if err == nil {
 			return s
 		}
