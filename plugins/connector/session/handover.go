@@ -41,8 +41,14 @@ func (o *Owner) reserve(ctx context.Context, side Side, u *url.URL) error {
 	if err := o.Joined(u, side.ClientID, kept); err != nil {
 		return err
 	}
+	return o.subscribe(ctx, side)
+}
+
+// subscribe asks the first broker of a side for its filter, and leaves the session
+// behind.
+func (o *Owner) subscribe(ctx context.Context, side Side) error {
 	var token paho.Token
-	_, err = o.visit(ctx, side, false, func(c paho.Client) paho.Token {
+	_, err := o.visit(ctx, side, false, func(c paho.Client) paho.Token {
 		token = c.Subscribe(side.Filter, side.QoS, nil)
 		return token
 	})

@@ -207,17 +207,38 @@ func (o *Owner) GivenUp(was, is Side) []string {
 	return all
 }
 
+// Refiltered are the endpoints at which a connector goes on with a session that it has
+// joined with other filters than that of its new side.
+func (o *Owner) Refiltered(is Side) []string {
+	if is.Clean {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []string
+	for _, id := range is.IDs() {
+		if slices.ContainsFunc(o.records[id].Filters, func(f string) bool { return f != is.Filter }) {
+			all = append(all, id.Endpoint)
+		}
+	}
+	return all
+}
+
 // Enter is asked before a stream connects to a broker: it does what is due at the
 // session first. It is part of mqtt.Gate.
 func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bool) error {
 	id := ID{EndpointOf(u), clientID}
 	o.mu.Lock()
 	name, side, ok := o.holderLocked(id)
+	pending, found := false, false
 	for _, s := range o.held[name] {
+		if !slices.Contains(s.IDs(), id) {
+			continue
+		}
+		pending = pending || s.Pending
 		// One that is to be handed over may be the clean one of today.
-		if s.Clean == clean && slices.Contains(s.IDs(), id) {
-			side = s
-			break
+		if s.Clean == clean && !found {
+			side, found = s, true
 		}
 	}
 	rec, known := o.records[id]
@@ -267,16 +288,24 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 		}
 		// The stream will tell what is wrong, or get through by MQTT 5.
 		return nil
+	case pending:
+		return nil // it is read first
 	}
 	return o.unsubscribe(ctx, side, rec, side.Filter)
 }
 
 // unsubscribe makes the broker send no more of the filters that the session may
-// have, but for one.
+// have, but for one, which is subscribed first: what both match is in one of them at
+// any time.
 func (o *Owner) unsubscribe(ctx context.Context, side Side, rec store.Session, keep string) error {
 	old := slices.DeleteFunc(slices.Clone(rec.Filters), func(f string) bool { return f == keep })
 	if len(old) == 0 {
 		return nil
+	}
+	if keep != "" {
+		if err := o.subscribe(ctx, side); err != nil {
+			return err
+		}
 	}
 	if _, err := o.visit(ctx, side, false, func(c paho.Client) paho.Token { return c.Unsubscribe(old...) }); err != nil {
 		return fmt.Errorf("unsubscribing from %q: %w", old, err)

@@ -17,6 +17,9 @@ type Side struct {
 	QoS                byte
 	// Clean: the broker keeps no session.
 	Clean bool
+	// Pending: what waits in its sessions is to be read before any of their filters is
+	// unsubscribed.
+	Pending bool
 }
 
 // ParseURLs reads the items of a field urls, each of which may hold several with

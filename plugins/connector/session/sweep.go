@@ -28,7 +28,7 @@ type mark struct {
 // errInUse is why a session stays for now.
 var errInUse = errors.New("a connector uses its client id, and it might be that one's")
 
-// SidesOf are the MQTT sides of a definition, with those that were to be handed over.
+// SidesOf are the MQTT sides of a definition, with those that are to be handed over.
 func (o *Owner) SidesOf(d store.Definition) ([]Side, error) {
 	side, err := o.sideOf(d.Connector)
 	if err != nil {
@@ -40,7 +40,9 @@ func (o *Owner) SidesOf(d store.Definition) ([]Side, error) {
 		if err != nil {
 			return nil, err
 		}
-		sides = append(sides, old.At(h.Endpoints...))
+		old = old.At(h.Endpoints...)
+		old.Pending = true
+		sides = append(sides, old)
 	}
 	return sides, nil
 }

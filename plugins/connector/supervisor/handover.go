@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -24,17 +25,19 @@ type calm struct {
 	// settled is how long a session is read that never becomes quiet because its topics
 	// are busy: what arrives then was published meanwhile.
 	settled time.Duration
+	// rest is quiet where everything that waited has been read a moment before.
+	rest time.Duration
 }
 
-var usualCalm = calm{3 * time.Second, 35 * time.Second, 30 * time.Second}
+var usualCalm = calm{quiet: 3 * time.Second, redelivery: 35 * time.Second, settled: 30 * time.Second, rest: time.Second}
 
-// handOver delivers what waits in the sessions that updates gave up, with the Kafka
-// side as it is now, before the connector runs as it is defined now. Each session
-// that is done with is taken out of the definition, so that a restart goes on there.
-//
-// Nothing is lost on the way from one session to the next: the new one is subscribed
-// before the old one is unsubscribed, and read after it. What is published in between
-// is delivered twice, in order, as after a reconnect.
+// unbounded reads until the session is quiet, however long that takes.
+const unbounded = time.Duration(math.MaxInt64)
+
+// handOver delivers what waits in the sessions that updates gave up, or whose filter
+// they changed, with the Kafka side as it is now, before the connector runs as it is
+// defined now. Each session that is done with is taken out of the definition, so that
+// a restart goes on there.
 func (r *run) handOver(ctx context.Context, d *store.Definition) error {
 	for len(d.HandOver) > 0 {
 		from, endpoint := d.HandOver[0].From, d.HandOver[0].Endpoints[0]
@@ -76,7 +79,19 @@ func (r *run) handedOver(d *store.Definition) error {
 	return s.sessions.GiveUp(mark)
 }
 
-// deliver reads one session until nothing is left in it.
+// deliver reads one session until nothing is left in it that the next subscription
+// does not get as well. Nothing is lost on the way:
+//
+//  1. What waits is read, until the session is quiet.
+//  2. The next subscription is made. What is published from now on is in both, and is
+//     delivered twice, in order, as after a reconnect.
+//  3. What came between the two is read. Some brokers (Artemis, NATS) would drop it
+//     with the old subscription.
+//  4. The old subscription is ended, so that no more comes.
+//  5. What is left is read to its end: a session that is given up is removed after it.
+//
+// Where the session stays and only its filter changes, reading it makes the next
+// subscription, and the stream that joins it afterwards ends the old one.
 func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoint string) error {
 	s := r.supervisor
 	old, err := s.sideOf(from)
@@ -88,57 +103,82 @@ func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoi
 		return err
 	}
 	old = old.At(endpoint)
+	stays := old.ClientID == next.ClientID && !next.Clean && len(next.At(endpoint).URLs) > 0
 	r.wait(connector.NeedUpdate, fmt.Errorf("what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to go on without", old.ClientID, endpoint))
-	pause := s.quiet
-	if r.entry.unsettled.Load() {
-		pause = s.redelivery
-	}
 	reserved := false
 	unreachable := func(ctx context.Context) {
 		// The old broker is away. The new one keeps what arrives from now on.
-		if !reserved {
+		if !reserved && !stays {
 			reserved = s.sessions.Reserve(ctx, next) == nil
 		}
 	}
-	if err := r.read(ctx, now, from, old, pause, unreachable); err != nil {
+	topics := []string{}
+	read := func(pause, most time.Duration) (quiet bool, err error) {
+		if r.entry.unsettled.Load() {
+			pause = max(pause, s.redelivery)
+		}
+		document, err := readingDocument(s.effective(now), s.effective(from), old, topics)
+		if err != nil {
+			return false, err
+		}
+		return r.read(ctx, now, document, pause, most, unreachable)
+	}
+	quiet, err := read(s.quiet, s.settled)
+	if err != nil {
 		return err
 	}
-	if old.ClientID == next.ClientID {
-		// The session stays: under another name of its broker it may be the one that the
-		// connector has from now on.
+	if old.ClientID == next.ClientID && !stays {
+		// Under another name of its broker it may be the session that the connector has
+		// from now on: so it stays as it is.
+		if !quiet {
+			r.tellBusy(now.Name, old, endpoint, "what arrives there from now on stays in it, as long as the connector exists")
+		}
 		return nil
 	}
-	if err := s.sessions.Reserve(ctx, next); err != nil {
+	if stays {
+		topics = []string{next.Filter}
+	} else if err := s.sessions.Reserve(ctx, next); err != nil {
 		return err
+	}
+	if quiet, err = read(s.rest, s.settled); err != nil {
+		return err
+	}
+	if !quiet {
+		r.tellBusy(now.Name, old, endpoint, "its filter is unsubscribed now, and a broker that drops what waits under it (Artemis, NATS) drops what could not be read so far")
+	}
+	if stays {
+		return nil
 	}
 	if err := s.sessions.Silence(ctx, old, endpoint); err != nil {
 		return err
 	}
-	return r.read(ctx, now, from, old, time.Second, func(context.Context) {})
+	_, err = read(s.rest, unbounded)
+	return err
 }
 
-// read runs a stream on a session, which subscribes to nothing, until the session is
-// quiet. Each time that the broker is not reached, it calls unreachable.
-func (r *run) read(ctx context.Context, now, from connector.Connector, old session.Side, pause time.Duration, unreachable func(context.Context)) error {
-	document, err := readingDocument(r.supervisor.effective(now), r.supervisor.effective(from), old)
-	if err != nil {
-		return err
-	}
+func (r *run) tellBusy(name string, old session.Side, endpoint, then string) {
+	r.supervisor.log.Warn("Messages keep arriving in a session that an update gave up: "+then, "connector", name, "client_id", old.ClientID, "endpoint", endpoint)
+}
+
+// read runs a pipeline until its session is quiet, or for as long as most when it never
+// is. Each time that the broker is not reached, it calls unreachable.
+func (r *run) read(ctx context.Context, now connector.Connector, document []byte, pause, most time.Duration, unreachable func(context.Context)) (quiet bool, err error) {
 	st, err := r.supervisor.startDocument(r.entry, now, document)
 	if err != nil {
-		return err
+		return false, err
 	}
 	r.attach(st)
 	defer r.attach(nil)
-	err = r.untilQuiet(ctx, st, pause, unreachable)
+	quiet, err = r.untilQuiet(ctx, st, pause, most, unreachable)
 	if st.guard.Err() != nil {
-		return r.crashed(ctx, st, now.Name)
+		return false, r.crashed(ctx, st, now.Name)
 	}
+	r.noteUnsettled(st)
 	r.end(st, now.Name, r.drain(st))
-	return errors.Join(err, r.stopErr)
+	return quiet, errors.Join(err, r.stopErr)
 }
 
-func (r *run) untilQuiet(ctx context.Context, st *stream, pause time.Duration, unreachable func(context.Context)) error {
+func (r *run) untilQuiet(ctx context.Context, st *stream, pause, most time.Duration, unreachable func(context.Context)) (quiet bool, err error) {
 	beat := time.NewTicker(100 * time.Millisecond)
 	defer beat.Stop()
 	var connected, changed time.Time
@@ -146,14 +186,14 @@ func (r *run) untilQuiet(ctx context.Context, st *stream, pause time.Duration, u
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case <-st.guard.Tripped():
-			return st.guard.Err()
+			return false, st.guard.Err()
 		case <-st.ended:
 			if st.err == nil {
-				return errors.New("the stream has ended by itself")
+				return false, errors.New("the stream has ended by itself")
 			}
-			return st.err
+			return false, st.err
 		case <-beat.C:
 		}
 		both := true
@@ -173,16 +213,17 @@ func (r *run) untilQuiet(ctx context.Context, st *stream, pause time.Duration, u
 		if n := r.entry.figures.sum(metricReceived); n != received || r.entry.figures.report().InFlight > 0 {
 			received, changed = n, time.Now()
 		}
-		if time.Since(changed) >= pause || time.Since(connected) >= max(r.supervisor.settled, pause) {
-			return nil
+		if quiet = time.Since(changed) >= pause; quiet || time.Since(connected) >= max(most, pause) {
+			return quiet, nil
 		}
 	}
 }
 
 // readingDocument is the pipeline of a connector with the MQTT side of a former
-// definition, which goes on with its session and subscribes to nothing. The template
-// of the input always subscribes, so that the input which it stands on is used.
-func readingDocument(now, from connector.Connector, old session.Side) ([]byte, error) {
+// definition, which goes on with its session and subscribes to the given topics alone.
+// The template of the input always subscribes, so that the input which it stands on is
+// used.
+func readingDocument(now, from connector.Connector, old session.Side, topics []string) ([]byte, error) {
 	now.MQTT = from.MQTT
 	text, _ := connector.Pipeline(now)
 	var pipeline struct {
@@ -205,7 +246,7 @@ func readingDocument(now, from connector.Connector, old session.Side) ([]byte, e
 	}
 	delete(input, "username")
 	delete(input, "topic_id")
-	input["topics"], input["urls"], input["clean_session"] = []string{}, urls, false
+	input["topics"], input["urls"], input["clean_session"] = topics, urls, false
 	delete(pipeline.Input, "robustmq_kafka")
 	pipeline.Input["mqtt"] = input
 	return yaml.Marshal(map[string]any{"input": pipeline.Input, "output": pipeline.Output})

@@ -133,10 +133,11 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	if unread != nil {
 		created = time.Now()
 	}
-	d := store.Definition{Connector: stamped(c, created, time.Now()), HandOver: stillGivenUp(before.HandOver, side, s.sideOf)}
+	// What was to be read of the sessions that it had until now is found again below.
+	d := store.Definition{Connector: stamped(c, created, time.Now()), HandOver: stillGivenUp(stillGivenUp(before.HandOver, was, s.sideOf), side, s.sideOf)}
 	d.Connector.Status = before.Connector.Status
 
-	given := s.sessions.GivenUp(was, side)
+	given, refiltered := s.sessions.GivenUp(was, side), s.sessions.Refiltered(side)
 	discarded := 0
 	switch {
 	case how.DiscardWaiting:
@@ -144,6 +145,11 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 		d.HandOver = nil
 	case len(given) > 0:
 		d.HandOver = append(d.HandOver, store.HandOver{From: before.Connector, Endpoints: given})
+	}
+	if len(refiltered) > 0 && !how.DiscardWaiting {
+		// The session stays, and so it is read with the login of today.
+		d.HandOver = append(d.HandOver, store.HandOver{From: d.Connector, Endpoints: refiltered})
+		notes = append(notes, filterNote(side, refiltered, paused(d)))
 	}
 	// A mark comes first: after a crash in between, it names the sessions of a
 	// connector that lives, and is dropped.

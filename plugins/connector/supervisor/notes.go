@@ -30,6 +30,16 @@ func stillGivenUp(all []store.HandOver, side session.Side, sideOf func(connector
 	return still
 }
 
+// filterNote says what becomes of sessions whose filter an update changes.
+func filterNote(side session.Side, endpoints []string, paused bool) string {
+	when := ""
+	if paused {
+		when = "when the connector is resumed, "
+	}
+	return fmt.Sprintf("the filter of the session %q at %s changes: %swhat waits in it is delivered before the update takes effect; update with discard_waiting to go on without",
+		side.ClientID, strings.Join(endpoints, ", "), when)
+}
+
 // givenUpNote says what becomes of sessions that an update gave up.
 func givenUpNote(was, is session.Side, given []string, paused, discard bool) string {
 	note := "sessions that earlier updates gave up are not delivered"

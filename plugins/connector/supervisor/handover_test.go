@@ -1,0 +1,208 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/session"
+)
+
+// honestRig is a service whose broker loses nothing.
+func honestRig(t *testing.T) (*rig, *honestBroker) {
+	t.Helper()
+	b := newHonestBroker(t)
+	r := newRig(t, func(o *Options) { o.MQTT = connector.Settings{setting("urls", []string{b.url()})} })
+	return r, b
+}
+
+// bothWays runs a test with a broker that keeps what waits in a session when a filter
+// is unsubscribed, and with one that drops it, as Artemis and NATS do.
+func bothWays(t *testing.T, test func(t *testing.T, r *rig, b *honestBroker)) {
+	for name, drops := range map[string]bool{"keeps at UNSUBSCRIBE": false, "drops at UNSUBSCRIBE": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, b := honestRig(t)
+			b.dropsAtUnsubscribe = drops
+			test(t, r, b)
+		})
+	}
+}
+
+// flow publishes numbers until it is stopped, and returns how many there were.
+func flow(b *honestBroker, topic string, from int, every time.Duration) (stop func() int) {
+	ending, ended := make(chan struct{}), make(chan int)
+	go func() {
+		beat := time.NewTicker(every)
+		defer beat.Stop()
+		for n := from; ; n++ {
+			select {
+			case <-ending:
+				ended <- n
+				return
+			case <-beat.C:
+				b.publish(topic, strconv.Itoa(n))
+			}
+		}
+	}()
+	return func() int {
+		close(ending)
+		return <-ended
+	}
+}
+
+const derivedID = "robustmq_connect_default_c"
+
+// An update of the filter alone reads what waits before it unsubscribes: brokers drop
+// the queue of a subscription with it.
+func TestAnUpdateOfTheFilterDeliversWhatWaitsBeforeItUnsubscribes(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
+		r.quiet, r.settled = time.Second, time.Second // the topic never becomes quiet
+		r.create(r.conn("c", "in/#", "out", ""))
+		r.ready("c")
+		require.NoError(t, r.Pause(t.Context(), "c"))
+		b.publish("in/a", numbered(0, 300)...)
+		notes := r.update(r.conn("c", "in/+", "out", ""), connector.UpdateOptions{})
+		endpoint := r.sessions.Records()[0].Endpoint
+		assert.Equal(t, []string{`the filter of the session "` + derivedID + `" at ` + endpoint + ` changes: when the connector is resumed, ` +
+			`what waits in it is delivered before the update takes effect; update with discard_waiting to go on without`}, notes)
+		stop := flow(b, "in/a", 300, time.Millisecond)
+		require.NoError(t, r.Resume(t.Context(), "c"))
+		r.until("c", func(s connector.Status) bool {
+			return s.State == connector.Waiting && s.Waits[0].For == connector.NeedUpdate
+		})
+		r.ready("c")
+		n := stop()
+		b.publish("in/a", "last")
+		r.arrived("out", append(numbered(0, n), "last"))
+		assert.Equal(t, []string{"in/+"}, b.filters(derivedID))
+		assert.Equal(t, []string{"in/+"}, r.sessions.Records()[0].Filters)
+		assert.Empty(t, r.find("c").stored(r.Supervisor).HandOver)
+	})
+}
+
+// A second update comes before the first one has taken effect.
+func TestWhatWaitsIsDeliveredAfterSeveralUpdatesOfTheFilter(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
+		r.quiet = 300 * time.Millisecond
+		r.create(r.conn("c", "in/#", "out", ""))
+		r.ready("c")
+		require.NoError(t, r.Pause(t.Context(), "c"))
+		b.publish("in/a", numbered(0, 100)...)
+		r.update(r.conn("c", "other", "out", ""), connector.UpdateOptions{})
+		r.update(r.conn("c", "in/a", "out", ""), connector.UpdateOptions{})
+		assert.Len(t, r.find("c").stored(r.Supervisor).HandOver, 1)
+		r.stopService()
+		r.start()
+		r.quiet, r.redelivery = 300*time.Millisecond, 300*time.Millisecond
+		require.NoError(t, r.Resume(t.Context(), "c"))
+		r.ready("c")
+		b.publish("in/a", "last")
+		r.arrived("out", append(numbered(0, 100), "last"))
+		assert.Equal(t, []string{"in/a"}, b.filters(derivedID))
+
+		r.update(r.conn("c", "in/b", "out", ""), connector.UpdateOptions{DiscardWaiting: true})
+		assert.Empty(t, r.find("c").stored(r.Supervisor).HandOver)
+		r.ready("c")
+		assert.Equal(t, []string{"in/b"}, b.filters(derivedID))
+	})
+}
+
+// More waits than is read before the topic counts as busy: all of it is read, and only
+// then is the session removed.
+func TestAnUpdateOfTheClientIDReadsALongQueueToItsEnd(t *testing.T) {
+	r, b := honestRig(t)
+	r.quiet, r.settled, r.rest = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+	b.pace = time.Millisecond
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	require.NoError(t, r.Pause(t.Context(), "c"))
+	b.publish("in/a", numbered(0, 3000)...)
+	r.update(r.conn("c", "in/#", "out", `,"client_id":"mine"`), connector.UpdateOptions{})
+	require.NoError(t, r.Resume(t.Context(), "c"))
+	r.ready("c")
+	r.arrived("out", numbered(0, 3000))
+	assert.Empty(t, b.lost())
+	assert.Contains(t, r.logs.String(), "Messages keep arriving in a session that an update gave up")
+}
+
+// The topic never becomes quiet: every message is there, whatever the broker does at
+// UNSUBSCRIBE.
+func TestAnUpdateOfTheClientIDOnABusyTopicLosesNothing(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
+		r.settled = time.Second
+		r.create(r.conn("c", "in/#", "out", ""))
+		r.ready("c")
+		stop := flow(b, "in/a", 0, time.Millisecond)
+		assert.Len(t, r.update(r.conn("c", "in/#", "out", `,"client_id":"mine"`), connector.UpdateOptions{}), 1)
+		r.ready("c")
+		n := stop()
+		require.Greater(t, n, 1000)
+		b.publish("in/a", "last")
+		r.arrived("out", append(numbered(0, n), "last"))
+		assert.Eventually(t, func() bool { return b.filters(derivedID) == nil }, patience, 10*time.Millisecond, "it is removed once it is empty")
+	})
+}
+
+// Under one client id a busy session is left behind at the broker before, which may be
+// another name of the new one. That is said.
+func TestAMoveToAnotherBrokerFromABusyTopicSaysWhatStays(t *testing.T) {
+	r, b := honestRig(t)
+	r.quiet, r.settled = 100*time.Millisecond, 500*time.Millisecond
+	other := newHonestBroker(t)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	stop := flow(b, "in/a", 0, time.Millisecond)
+	notes := r.update(r.conn("c", "in/#", "out", urls(other.url())), connector.UpdateOptions{})
+	require.Len(t, notes, 1)
+	assert.Contains(t, notes[0], "the session stays there and keeps what arrives until the connector is deleted")
+	r.ready("c")
+	stop()
+	assert.Empty(t, b.lost())
+	assert.Equal(t, []string{"in/#"}, other.filters(derivedID))
+	assert.Contains(t, r.logs.String(), "Messages keep arriving in a session that an update gave up: what arrives there from now on stays in it")
+	other.publish("in/a", "there")
+	r.arrived("out", []string{"there"})
+}
+
+// A connector is given another client id while messages wait, and go on arriving: none
+// is lost on the way from the one session to the other.
+func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
+		r.create(r.conn("c", "in/#", "out", ""))
+		r.ready("c")
+		require.NoError(t, r.Pause(t.Context(), "c"))
+		b.publish("in/a", numbered(0, 500)...)
+		notes := r.update(r.conn("c", "in/#", "out2", `,"client_id":"mine"`), connector.UpdateOptions{})
+		endpoint := session.EndpointOf(session.ParseURLs([]string{b.url()})[0])
+		assert.Equal(t, []string{fmt.Sprintf(`the session %q at %s is given up: when the connector is resumed, `+
+			`what waits in it is delivered before the update takes effect; update with discard_waiting to discard it`, derivedID, endpoint)}, notes)
+		b.publish("in/a", numbered(500, 510)...)
+
+		stop := flow(b, "in/a", 510, 20*time.Millisecond)
+		require.NoError(t, r.Resume(t.Context(), "c"))
+		r.until("c", func(s connector.Status) bool {
+			return s.State == connector.Waiting && s.Waits[0].For == connector.NeedUpdate &&
+				strings.Contains(s.Reason, `not updated since`) &&
+				strings.Contains(s.Reason, fmt.Sprintf(`what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to go on without`, derivedID, endpoint))
+		})
+		require.Eventually(t, func() bool { return b.waiting(derivedID) == 0 }, patience, 10*time.Millisecond)
+		n := stop()
+		r.ready("c")
+		b.publish("in/a", numbered(n, n+10)...)
+		r.arrived("out2", numbered(0, n+10))
+		assert.Eventually(t, func() bool { return b.filters(derivedID) == nil }, patience, 10*time.Millisecond, "it is removed once it is empty")
+		text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
+		require.NoError(t, err)
+		assert.NotContains(t, string(text), "before_start")
+		assert.Empty(t, b.lost())
+	})
+}
