@@ -38,8 +38,9 @@ type Status struct {
 	// Waits is what a connector that is Waiting waits for, in the order start, MQTT
 	// broker, Kafka, progress.
 	Waits []Wait
-	// Reason says in a sentence why a connector is Waiting or Failed: since when,
-	// what, and what to do. It is empty when all is well.
+	// Reason says in a sentence why a connector is Waiting or Failed, or that one which
+	// is Paused has not ended: since when, what, and what to do. It is empty when all is
+	// well.
 	Reason     string
 	CreateTime time.Time
 	UpdateTime time.Time
@@ -83,9 +84,10 @@ type UpdateOptions struct {
 // ErrExists, or says what else went wrong.
 type Manager interface {
 	// Create returns once the definition is on disk; Kafka and the MQTT broker may
-	// be away. The notes say what of the description does not apply, a sentence each.
+	// be away. The notes say what of the description does not apply, and where it
+	// lets messages be lost, repeated or reordered, a sentence each.
 	Create(ctx context.Context, c Connector, how CreateOptions) (notes []string, err error)
-	// Update replaces a definition. A secret that comes back as *** stays as it was,
+	// Update replaces a definition. The notes are as those of Create. A secret that comes back as *** stays as it was,
 	// while it is sent where it was sent before.
 	// Where the connector gives up a session on a broker, the notes say so.
 	Update(ctx context.Context, c Connector, how UpdateOptions) (notes []string, err error)
@@ -93,8 +95,12 @@ type Manager interface {
 	// does not end, or where its session on the MQTT broker could not be removed yet,
 	// which is tried again later.
 	Delete(ctx context.Context, name string) (note string, err error)
-	Pause(ctx context.Context, name string) error
-	Resume(ctx context.Context, name string) error
+	// Pause drains a connector and stops it until it is resumed. The note is not empty
+	// where its stream does not end.
+	Pause(ctx context.Context, name string) (note string, err error)
+	// Resume lets a paused connector run, and one that has failed again. The note is as
+	// that of Pause.
+	Resume(ctx context.Context, name string) (note string, err error)
 	// Check tries both ends of a connector and creates nothing.
 	Check(ctx context.Context, c Connector) ([]Probe, error)
 

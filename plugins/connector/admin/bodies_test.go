@@ -360,3 +360,18 @@ func FuzzRequests(f *testing.F) {
 		}
 	})
 }
+
+// What a change could not do is said beside its success, in the same way everywhere.
+func TestChangesOfAConnectorCarryTheirNotes(t *testing.T) {
+	m := newMemory()
+	h := newServer(t, m, Options{}).Handler()
+	m.all["c"] = connector.Status{Name: "c", Tenant: "default"}
+	for _, path := range []string{PathPause, PathResume, PathDelete} {
+		m.notes = nil
+		if path != PathDelete {
+			assert.Equal(t, `{"code":0,"data":"success","error":null}`, ask(h, http.MethodPost, path, nameOf("c")).Body.String(), path)
+		}
+		m.notes = []string{"its stream has not ended"}
+		assert.Equal(t, `{"code":0,"data":"success","error":null,"notes":["its stream has not ended"]}`, ask(h, http.MethodPost, path, nameOf("c")).Body.String(), path)
+	}
+}

@@ -123,7 +123,8 @@ func TestRobustMQsExchanges(t *testing.T) {
 		// By the last one RobustMQ had started its connectors.
 		if strings.HasPrefix(e.Name, "list (d9") {
 			for name := range maps.Clone(m.all) {
-				require.NoError(t, m.Resume(t.Context(), name))
+				_, err := m.Resume(t.Context(), name)
+				require.NoError(t, err)
 			}
 		}
 

@@ -118,12 +118,12 @@ func (m *memory) set(ctx context.Context, name string, state connector.State) er
 	return nil
 }
 
-func (m *memory) Pause(ctx context.Context, name string) error {
-	return m.set(ctx, name, connector.Paused)
+func (m *memory) Pause(ctx context.Context, name string) (string, error) {
+	return strings.Join(m.notes, " "), m.set(ctx, name, connector.Paused)
 }
 
-func (m *memory) Resume(ctx context.Context, name string) error {
-	return m.set(ctx, name, connector.Running)
+func (m *memory) Resume(ctx context.Context, name string) (string, error) {
+	return strings.Join(m.notes, " "), m.set(ctx, name, connector.Running)
 }
 
 func (m *memory) Check(ctx context.Context, _ connector.Connector) ([]connector.Probe, error) {

@@ -183,7 +183,8 @@ func TestDetailHasWhatWasGivenAndWhatWasDone(t *testing.T) {
 		w.Body.String())
 
 	// A paused one has its figures too; RobustMQ has none.
-	require.NoError(t, m.Pause(context.Background(), "c"))
+	_, err := m.Pause(context.Background(), "c")
+	require.NoError(t, err)
 	d := read[Detail](t, ask(h, http.MethodGet, PathDetail+"?tenant=default&connector_name=c", ""))
 	assert.Equal(t, "Paused", d.State)
 	assert.Equal(t, int64(50002), d.SendSuccessTotal)

@@ -29,15 +29,9 @@ func (s *Server) routes() map[string]route {
 		PathDetail: {http.MethodGet, false, s.detail},
 		PathCreate: {http.MethodPost, true, s.create},
 		PathUpdate: {http.MethodPost, true, s.update},
-		PathDelete: {http.MethodPost, true, naming(func(ctx context.Context, name string) ([]string, error) {
-			note, err := s.manager.Delete(ctx, name)
-			if note == "" {
-				return nil, err
-			}
-			return []string{note}, err
-		})},
-		PathPause:  {http.MethodPost, true, naming(unnoted(s.manager.Pause))},
-		PathResume: {http.MethodPost, true, naming(unnoted(s.manager.Resume))},
+		PathDelete: {http.MethodPost, true, naming(s.manager.Delete)},
+		PathPause:  {http.MethodPost, true, naming(s.manager.Pause)},
+		PathResume: {http.MethodPost, true, naming(s.manager.Resume)},
 		PathCheck:  {http.MethodPost, true, s.check},
 		PathHealth: {http.MethodGet, false, func(context.Context, *http.Request, []byte) (reply, error) {
 			return reply{data: "healthy"}, nil
@@ -113,22 +107,22 @@ func (s *Server) update(ctx context.Context, _ *http.Request, body []byte) (repl
 }
 
 // naming serves a route whose body is a Name.
-func naming(do func(context.Context, string) ([]string, error)) func(context.Context, *http.Request, []byte) (reply, error) {
+func naming(do func(context.Context, string) (note string, err error)) func(context.Context, *http.Request, []byte) (reply, error) {
 	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
 		name, err := name(body)
 		if err != nil {
 			return reply{}, err
 		}
-		notes, err := do(ctx, name)
+		note, err := do(ctx, name)
 		if err != nil {
 			return reply{}, failed(name, err)
 		}
-		return reply{data: Success, notes: notes}, nil
+		answer := reply{data: Success}
+		if note != "" {
+			answer.notes = []string{note}
+		}
+		return answer, nil
 	}
-}
-
-func unnoted(do func(context.Context, string) error) func(context.Context, string) ([]string, error) {
-	return func(ctx context.Context, name string) ([]string, error) { return nil, do(ctx, name) }
 }
 
 // check answers code 0 when it could try, whatever it found.

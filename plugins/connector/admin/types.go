@@ -114,7 +114,7 @@ type Row struct {
 	FailureStrategy *Strategy `json:"failure_strategy,omitempty"`
 	State           string    `json:"state"`               // Running, Waiting, Failed, Paused
 	WaitsFor        []Wait    `json:"waits_for,omitempty"` // what one that is Waiting waits for
-	Reason          string    `json:"reason,omitempty"`    // why it is Waiting or Failed
+	Reason          string    `json:"reason,omitempty"`    // why it is Waiting or Failed, or Paused and not ended
 }
 
 // Wait is one thing that a connector waits for.

@@ -37,7 +37,7 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.validate(c); err != nil {
+	if _, _, err := s.validate(c); err != nil {
 		return nil, err
 	}
 	c = s.effective(c)

@@ -21,7 +21,7 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	if err != nil {
 		return nil, err
 	}
-	side, err := s.validate(c)
+	side, notes, err := s.validate(c)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,6 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	e.side = side
 	s.startLocked(e)
 	s.mu.Unlock()
-	_, notes := connector.Pipeline(c)
 	return notes, nil
 }
 
@@ -92,7 +91,7 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how conn
 	if c, err = connector.KeepSecrets(c, e.stored(s).Connector); err != nil {
 		return nil, err
 	}
-	side, err := s.validate(c)
+	side, notes, err := s.validate(c)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +100,7 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how conn
 	}
 
 	// From here on it is done, whether or not the caller waits.
-	_ = s.stopRun(e) // what goes on is told by Warnings
+	wedged := s.stopRun(e)
 	given, err := s.replace(e, c, side, how)
 	if err == nil {
 		s.logJournal(s.journal.Release(c.Name)) // the new definition may be at fault no more
@@ -112,7 +111,9 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how conn
 	if err != nil {
 		return nil, err
 	}
-	_, notes := connector.Pipeline(c)
+	if note := wedgedNote("updated", wedged); note != "" {
+		given = append(given, note)
+	}
 	return append(given, notes...), nil
 }
 
@@ -239,8 +240,8 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 	delete(s.entries, name)
 	s.mu.Unlock()
 	var notes []string
-	if wedged != nil {
-		notes = append(notes, fmt.Sprintf("the connector is deleted, but %v: it may use memory and processor time until the service is restarted", wedged))
+	if note := wedgedNote("deleted", wedged); note != "" {
+		notes = append(notes, note)
 	}
 	s.sessions.Settle(name)
 	remains, err := s.sessions.Clear(context.WithoutCancel(ctx), left)
@@ -268,30 +269,30 @@ func (s *Supervisor) deleteUnread(name string, u store.Unreadable) (string, erro
 }
 
 // Pause implements connector.Manager.
-func (s *Supervisor) Pause(ctx context.Context, name string) error {
+func (s *Supervisor) Pause(ctx context.Context, name string) (string, error) {
 	return s.setStatus(ctx, "pausing", name, connector.WordStop)
 }
 
 // Resume implements connector.Manager.
-func (s *Supervisor) Resume(ctx context.Context, name string) error {
+func (s *Supervisor) Resume(ctx context.Context, name string) (string, error) {
 	return s.setStatus(ctx, "resuming", name, "")
 }
 
-func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) error {
+func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) (note string, err error) {
 	unlock, err := s.operations.lock(ctx, name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer unlock()
 	e := s.find(name)
 	if e == nil {
-		return fmt.Errorf("%s %q: %w", doing, name, connector.ErrNotFound)
+		return "", fmt.Errorf("%s %q: %w", doing, name, connector.ErrNotFound)
 	}
 	if s.isClosed() {
-		return errClosed
+		return "", errClosed
 	}
 	if err := s.reread(e); err != nil {
-		return fmt.Errorf("%s %q: %w", doing, name, err)
+		return "", fmt.Errorf("%s %q: %w", doing, name, err)
 	}
 	if status == "" {
 		s.logJournal(s.journal.Release(name))
@@ -303,9 +304,16 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 		err = s.changeStatus(e, status)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.startLocked(e)
-	return err
+	s.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
+	done := "resumed"
+	if status == connector.WordStop {
+		done = "paused"
+	}
+	return wedgedNote(done, s.wedged(name)), nil
 }
 
 // reread tries a definition again that could not be read.
@@ -328,7 +336,7 @@ func (s *Supervisor) reread(e *entry) error {
 	if d.Connector.Name != e.stored(s).Connector.Name {
 		return fmt.Errorf("its file holds connector %q by now: restart the service", d.Connector.Name)
 	}
-	side, err := s.validate(d.Connector)
+	side, _, err := s.validate(d.Connector)
 	if err != nil {
 		return err
 	}
@@ -348,7 +356,7 @@ func (s *Supervisor) reread(e *entry) error {
 }
 
 func (s *Supervisor) changeStatus(e *entry, status string) error {
-	_ = s.stopRun(e) // what goes on is told by Warnings
+	_ = s.stopRun(e) // what goes on is told by wedged
 	d := e.stored(s) // without what was handed over meanwhile
 	d.Connector.Status = status
 	if err := s.store.Put(d); err != nil {

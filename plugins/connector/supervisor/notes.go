@@ -60,6 +60,15 @@ func givenUpNote(was, is session.Side, given []string, paused, discard bool) str
 	return note
 }
 
+// wedgedNote says that a connector has changed while its stream goes on; "" where it
+// has ended.
+func wedgedNote(done string, wedged error) string {
+	if wedged == nil {
+		return ""
+	}
+	return fmt.Sprintf("the connector is %s, but %v: it may use memory and processor time until the service is restarted", done, wedged)
+}
+
 // remainsNotes say which sessions of a deleted connector remain.
 func remainsNotes(r session.Remains) []string {
 	var notes []string

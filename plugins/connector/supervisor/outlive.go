@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
@@ -17,12 +18,24 @@ import (
 type survivor struct {
 	connector string
 	stream    *stream
+	why       error
+	since     time.Time
 }
 
-func (s *Supervisor) outlives(name string, st *stream) {
+func (s *Supervisor) outlives(name string, st *stream, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.survivors = append(s.survivors, survivor{name, st})
+	s.survivors = append(s.survivors, survivor{name, st, why, time.Now()})
+}
+
+// wedged is why a stream of a connector that was stopped goes on, nil where none does.
+func (s *Supervisor) wedged(name string) error {
+	for _, o := range s.surviving() {
+		if o.connector == name {
+			return o.why
+		}
+	}
+	return nil
 }
 
 // surviving is every stream that was stopped and goes on still.

@@ -199,3 +199,14 @@ func (r *rig) records(topic string, n int) []*kgo.Record {
 	}
 	return all
 }
+
+// Pause and Resume are those of the service where a test does not look at the note.
+func (r *rig) Pause(ctx context.Context, name string) error {
+	_, err := r.Supervisor.Pause(ctx, name)
+	return err
+}
+
+func (r *rig) Resume(ctx context.Context, name string) error {
+	_, err := r.Supervisor.Resume(ctx, name)
+	return err
+}

@@ -133,7 +133,7 @@ func (r *run) end(st *stream, name string, drain time.Duration) {
 		return
 	}
 	r.supervisor.log.Error("Cannot stop the connector: restart the service to end it", "connector", name, "error", err)
-	r.supervisor.outlives(name, st)
+	r.supervisor.outlives(name, st, err)
 	r.stopErr = err
 }
 

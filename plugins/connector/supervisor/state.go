@@ -34,6 +34,11 @@ func (s *Supervisor) status(e *entry) connector.Status {
 	switch {
 	case c.Status == connector.WordStop:
 		status.State = connector.Paused
+		for _, o := range s.surviving() {
+			if o.connector == c.Name {
+				status.Reason = fmt.Sprintf("paused, but not ended since %s: %v; restart the service to end it", o.since.Format(time.DateTime), o.why)
+			}
+		}
 	case failed != nil:
 		status.State = connector.Failed
 		status.Reason = fmt.Sprintf("failed since %s: %s", failed.since.Format(time.DateTime), failed.why)

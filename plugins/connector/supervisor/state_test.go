@@ -174,6 +174,37 @@ func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
 	assert.Empty(t, r.Warnings())
 }
 
+// A pause that stops nothing does not answer as if it did.
+func TestAPauseOfAStreamThatDoesNotEndIsTold(t *testing.T) {
+	leave := make(chan struct{})
+	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Millisecond })
+	r.useInput(func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} })
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+	note, err := r.Supervisor.Pause(t.Context(), "c")
+	require.NoError(t, err)
+	const why = "its stream has not ended 3.5s after it was told to"
+	assert.Equal(t, "the connector is paused, but "+why+": it may use memory and processor time until the service is restarted", note)
+	status := r.List()[0]
+	assert.Equal(t, connector.Paused, status.State)
+	assert.Regexp(t, `^paused, but not ended since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: `+why+`; restart the service to end it$`, status.Reason)
+	again, err := r.Supervisor.Pause(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Equal(t, note, again)
+	require.ErrorContains(t, r.ConnectorsReady(), `a stream of connector "c" was stopped and has not ended`)
+
+	note, err = r.Supervisor.Resume(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Equal(t, "the connector is resumed, but "+why+": it may use memory and processor time until the service is restarted", note)
+	close(leave)
+	r.ready("c")
+	note, err = r.Supervisor.Pause(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Empty(t, note)
+	assert.Empty(t, r.List()[0].Reason)
+	require.NoError(t, r.ConnectorsReady())
+}
+
 // A service that cannot end everything ends all the same.
 func TestCloseIsBounded(t *testing.T) {
 	leave := make(chan struct{})

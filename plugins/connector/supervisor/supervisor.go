@@ -174,11 +174,11 @@ func New(opts Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.linter = lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{SkipFiles: true})
+	s.linter = lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{SkipFiles: true, Warnings: true})
 
 	// What is wrong with the service's own settings would be wrong with each
 	// connector: one that could be anybody's tells.
-	if _, err := s.validate(connector.Connector{
+	if _, _, err := s.validate(connector.Connector{
 		Name: "any", TopicID: "#", Kafka: connector.Kafka{BootstrapServers: "localhost:9092", Topic: "any"},
 	}); err != nil {
 		var invalid *connector.InvalidError

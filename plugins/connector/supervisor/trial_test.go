@@ -95,7 +95,8 @@ func trialService(t *testing.T, dir string) {
 	signal.Notify(stop, syscall.SIGTERM)
 	require.NoError(t, s.Start())
 	if name := os.Getenv(trialResume); name != "" {
-		require.NoError(t, s.Resume(t.Context(), name))
+		_, err := s.Resume(t.Context(), name)
+		require.NoError(t, err)
 	}
 	for {
 		states := map[string]string{}

@@ -36,10 +36,12 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	return c
 }
 
-// validate judges what would run. The error is an *InvalidError.
-func (s *Supervisor) validate(c connector.Connector) (session.Side, error) {
+// validate judges what would run. The notes say what of the definition does not apply
+// and where it lets messages be lost, repeated or reordered. The error is an
+// *InvalidError.
+func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes []string, err error) {
 	if c.Tenant != "" && c.Tenant != connector.DefaultTenant {
-		return session.Side{}, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
+		return session.Side{}, nil, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
 	}
 	for _, part := range []struct {
 		settings connector.Settings
@@ -47,26 +49,32 @@ func (s *Supervisor) validate(c connector.Connector) (session.Side, error) {
 	}{{c.MQTT, "mqtt_"}, {c.Kafka.More, ""}} {
 		for _, setting := range part.settings {
 			if err := s.contained(setting, part.prefix); err != nil {
-				return session.Side{}, err
+				return session.Side{}, nil, err
 			}
 		}
 	}
 
 	if err := s.checkTargets(c); err != nil {
-		return session.Side{}, err
+		return session.Side{}, nil, err
 	}
 	if err := checkExpressions(c); err != nil {
-		return session.Side{}, err
+		return session.Side{}, nil, err
 	}
 
 	given := c
 	c = s.effective(c)
-	document, _ := connector.Pipeline(c)
+	document, notes := connector.Pipeline(c)
 	hide := hiding(c.MQTT, c.Kafka.More)
+	acksToldAbove := slices.ContainsFunc(notes, func(note string) bool { return strings.HasPrefix(note, "acks ") })
 	for _, finding := range s.linter.YAML(string(document), false) {
 		err := invalid(finding)
 		err.Why = hide.Replace(err.Why)
-		return session.Side{}, err
+		switch {
+		case !finding.Warning:
+			return session.Side{}, nil, err
+		case finding.Field != "acks" || !acksToldAbove:
+			notes = append(notes, err.Error())
+		}
 	}
 	for field, text := range map[string]*string{"config.key": c.Kafka.Key, "config.topic": &c.Kafka.Topic} {
 		if text == nil {
@@ -74,13 +82,14 @@ func (s *Supervisor) validate(c connector.Connector) (session.Side, error) {
 		}
 		// Lint parses a mapping, and this makes it.
 		if err := s.mappings.CheckInterpolatedString(*text); err != nil {
-			return session.Side{}, &connector.InvalidError{Field: field, Why: lint.OneLine(err.Error())}
+			return session.Side{}, nil, &connector.InvalidError{Field: field, Why: lint.OneLine(err.Error())}
 		}
 	}
 	if _, err := tlsOf(c.Kafka.More.Get("tls"), s.files); err != nil {
-		return session.Side{}, &connector.InvalidError{Field: "config.tls", Why: hide.Replace(err.Error())}
+		return session.Side{}, nil, &connector.InvalidError{Field: "config.tls", Why: hide.Replace(err.Error())}
 	}
-	return s.sideOf(given)
+	side, err = s.sideOf(given)
+	return side, notes, err
 }
 
 // invalid turns what lint found in a connector's pipeline into an error of the
