@@ -77,7 +77,7 @@ func remainsNotes(r session.Remains) []string {
 			"its removal is tried again until it is done, also after a restart of the service", strings.Join(r.Later, "; ")))
 	}
 	for _, id := range r.Foreign {
-		notes = append(notes, fmt.Sprintf("the session %q at %s was there before the connector, and so it stays", id.ClientID, id.Endpoint))
+		notes = append(notes, fmt.Sprintf("the session %q at %s stays: it was there before the connector, or the store does not say who made it; remove it on the broker if nobody uses it", id.ClientID, id.Endpoint))
 	}
 	return notes
 }

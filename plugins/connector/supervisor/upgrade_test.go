@@ -67,10 +67,20 @@ func TestTheStoreOfThePreviousReleaseStarts(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, note)
 	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_plain"))
+	// One whose client id somebody gave stays, and the answer says so: it may be theirs.
+	note, err = r.Delete(t.Context(), "given")
+	require.NoError(t, err)
+	assert.Regexp(t, `^the session "\S+" at \S+ stays: it was there before the connector, or the store does not say who made it; remove it on the broker if nobody uses it$`, note)
+	assert.Empty(t, r.sessionsOf("given"), "it is not looked after any more")
 	version, err := os.ReadFile(filepath.Join(r.dir, "version"))
 	require.NoError(t, err)
 	assert.Equal(t, fmt.Sprintf("{\"version\": %d}\n", store.Version), string(version))
 	assert.NotContains(t, r.logs.String(), "level=ERROR msg=\"Cannot read")
+}
+
+// sessionsOf are the sessions that a connector is known to have.
+func (r *rig) sessionsOf(name string) []store.Session {
+	return slices.DeleteFunc(r.sessions.Records(), func(rec store.Session) bool { return rec.Connector != name })
 }
 
 // point makes the definitions of a directory send to the Kafka of the rig, each to a
