@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -263,4 +264,27 @@ func TestFramesTakeNoMemoryAheadOfWhatArrives(t *testing.T) {
 	require.Len(t, body, 1<<20)
 	_, _, _, err = newFrames(bytes.NewReader([]byte{0x30, 0xff, 0xff, 0xff, 0xff, 1})).next()
 	require.ErrorIs(t, err, errLength)
+}
+
+func TestTopicAliasesAreBoundedByTheBytesOfTheirNames(t *testing.T) {
+	topics := newTopics(65535)
+	name := func(i int) *rawPublish {
+		text := []byte(fmt.Sprintf("%05d", i) + strings.Repeat("t", 60_000))
+		return &rawPublish{topic: text, alias: uint16(i%65535 + 1)}
+	}
+	fit := maxAliasBytes / 60_005
+	for i := range fit {
+		_, err := topics.of(name(i))
+		require.NoError(t, err)
+	}
+	// A new name in place of an old one takes the room of the old one.
+	for range 3 * fit {
+		_, err := topics.of(name(0))
+		require.NoError(t, err)
+	}
+	known, err := topics.of(&rawPublish{alias: 1})
+	require.NoError(t, err)
+	require.Len(t, known.name, 60_005)
+	_, err = topics.of(name(fit))
+	require.Equal(t, &packetError{reasonQuota, "topic aliases for more than 16777216 bytes of topic names: lower topic_alias_maximum"}, err)
 }

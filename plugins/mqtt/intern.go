@@ -16,17 +16,20 @@ type topic struct {
 const (
 	maxInterned      = 32 << 10
 	maxInternedBytes = 4 << 20
+	maxAliasBytes    = 16 << 20
 	arenaSize        = 64 << 10
 	ownAllocSize     = 4 << 10
 )
 
 // topics keeps one copy of each topic name of a connection, within two limits,
-// and the topic aliases.
+// and the topic aliases. Those the broker may count on, so that too many bytes of
+// them end the connection.
 type topics struct {
-	names    map[string]*topic
-	bytes    int // of the names
-	aliases  map[uint16]*topic
-	maxAlias uint16
+	names      map[string]*topic
+	bytes      int // of the names
+	aliases    map[uint16]*topic
+	aliasBytes int // of the names that aliases stand for, each alias for itself
+	maxAlias   uint16
 }
 
 func newTopics(maxAlias uint16) *topics {
@@ -91,9 +94,20 @@ func (t *topics) of(p *rawPublish) (*topic, error) {
 		return nil, err
 	}
 	if p.alias > 0 {
-		t.aliases[p.alias] = n
+		return n, t.setAlias(p.alias, n)
 	}
 	return n, nil
+}
+
+func (t *topics) setAlias(alias uint16, n *topic) error {
+	if before := t.aliases[alias]; before != nil {
+		t.aliasBytes -= len(before.name)
+	}
+	t.aliases[alias] = n
+	if t.aliasBytes += len(n.name); t.aliasBytes > maxAliasBytes {
+		return &packetError{reasonQuota, fmt.Sprintf("topic aliases for more than %d bytes of topic names: lower %s", maxAliasBytes, fieldTopicAliases)}
+	}
+	return nil
 }
 
 // arena copies payloads. Small ones share an allocation with their neighbours,
