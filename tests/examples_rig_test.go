@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -26,6 +25,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 const (
@@ -101,11 +101,11 @@ func newExampleRig(t *testing.T, topics ...string) *exampleRig {
 
 // start runs a pipeline against the rig until the test ends, and returns what it
 // logs.
-func (r *exampleRig) start(document string) *logBuffer {
+func (r *exampleRig) start(document string) *logtext.Text {
 	r.t.Helper()
 	env, err := exampleEnvironment()
 	require.NoError(r.t, err)
-	logs := &logBuffer{}
+	logs := &logtext.Text{}
 	builder := env.NewStreamBuilder()
 	builder.SetSchema(exampleSchema(env))
 	require.NoError(r.t, builder.SetYAML(r.redirect(document)))
@@ -237,24 +237,6 @@ func (r *exampleRig) records(topic string, n int) []*kgo.Record {
 	poll(200 * time.Millisecond)
 	require.Len(r.t, got, n, "records of %s", topic)
 	return got
-}
-
-// logBuffer keeps what a pipeline logs.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 func header(r *kgo.Record, name string) string {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 // The tests of the files promises_*_test.go run the pipelines that resources/docs/delivery.md
@@ -29,7 +30,7 @@ type promiseRig struct {
 	kafka   *kfake.Cluster
 	addr    string
 	publish func(payloads ...string)
-	logs    logBuffer // of the pipelines
+	logs    logtext.Text // of the pipelines
 }
 
 // tooLarge is a payload that the Kafka outputs of these tests refuse.

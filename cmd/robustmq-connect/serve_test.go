@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 const servePatience = 20 * time.Second
@@ -33,24 +32,7 @@ type serving struct {
 	url    string
 	stop   context.CancelFunc
 	ended  chan error
-	stderr *sharedBuffer
-}
-
-type sharedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *sharedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *sharedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	stderr *logtext.Text
 }
 
 func runServe(ctx context.Context, stderr io.Writer, args ...string) error {
@@ -66,7 +48,7 @@ var servedAt = regexp.MustCompile(`msg=Serving address=(\S+)`)
 func startServe(t *testing.T, args ...string) *serving {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &serving{t: t, stop: cancel, ended: make(chan error, 1), stderr: &sharedBuffer{}}
+	s := &serving{t: t, stop: cancel, ended: make(chan error, 1), stderr: &logtext.Text{}}
 	go func() { s.ended <- runServe(ctx, s.stderr, append(args, "--listen", "127.0.0.1:0")...) }()
 	t.Cleanup(cancel)
 	require.Eventually(t, func() bool {

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 // network is one in memory, so that a test of times can run in no time. It may
@@ -113,37 +114,12 @@ func (c *freezingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// lines are what is logged.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-// with are the lines so far with this text.
-func (l *lines) with(text string) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var found []string
-	for line := range strings.Lines(l.text.String()) {
-		if strings.Contains(line, text) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
 // silenced is a stream of the engine to a Kafka that can be reached through the
 // network only. It writes a message every 100 ms.
 type silenced struct {
 	net     *network
 	cluster *kfake.Cluster
-	log     *lines
+	log     *logtext.Text
 	mux     *http.ServeMux
 	stream  *service.Stream
 	ended   chan error
@@ -151,7 +127,7 @@ type silenced struct {
 
 func startSilenced(t *testing.T, fields string) *silenced {
 	t.Helper()
-	s := &silenced{net: new(network), log: new(lines), mux: http.NewServeMux(), ended: make(chan error, 1)}
+	s := &silenced{net: new(network), log: new(logtext.Text), mux: http.NewServeMux(), ended: make(chan error, 1)}
 	s.cluster = cluster(t, 1, kfake.ListenFn(s.net.listen), kfake.Ports(9092))
 	env := service.GlobalEnvironment().Clone()
 	require.NoError(t, RegisterDialing(env, s.net.dial))
@@ -222,12 +198,12 @@ func TestSilenceIsTold(t *testing.T) {
 					time.Sleep(10*time.Second + 50*time.Millisecond)
 					status, _ := s.get("/ready")
 					require.Equal(t, http.StatusOK, status)
-					require.Empty(t, s.log.with("level=WARN"))
+					require.Empty(t, s.log.Lines("level=WARN"))
 
 					back := test.away(s.net)
 					time.Sleep(50 * time.Millisecond) // until the next message
 					time.Sleep(test.after)
-					require.Len(t, s.log.with("Kafka has acknowledged nothing of a batch of 1 messages"), 1)
+					require.Len(t, s.log.Lines("Kafka has acknowledged nothing of a batch of 1 messages"), 1)
 					require.Equal(t, "1", s.blocked(t))
 					status, _ = s.get("/ready")
 					require.Equal(t, http.StatusServiceUnavailable, status)
@@ -236,7 +212,7 @@ func TestSilenceIsTold(t *testing.T) {
 					status, body := s.get("/ready")
 					require.Equal(t, http.StatusServiceUnavailable, status)
 					require.Contains(t, body, test.reason)
-					require.Len(t, s.log.with(test.reason), 1, "the engine has logged it")
+					require.Len(t, s.log.Lines(test.reason), 1, "the engine has logged it")
 
 					time.Sleep(10 * time.Second)
 					back()
@@ -244,7 +220,7 @@ func TestSilenceIsTold(t *testing.T) {
 					status, _ = s.get("/ready")
 					require.Equal(t, http.StatusOK, status)
 					require.Equal(t, "0", s.blocked(t))
-					require.Len(t, s.log.with("Kafka acknowledges again"), 1)
+					require.Len(t, s.log.Lines("Kafka acknowledges again"), 1)
 
 					s.stop(t)
 					written := s.written(t)
@@ -265,12 +241,12 @@ func TestSilenceOfBatchesInParallelIsTold(t *testing.T) {
 		time.Sleep(10*time.Second + 50*time.Millisecond)
 		back := s.net.freeze()
 		time.Sleep(5*time.Second + 50*time.Millisecond)
-		require.Len(t, s.log.with("Kafka has acknowledged nothing of a batch of 1 messages"), 1)
+		require.Len(t, s.log.Lines("Kafka has acknowledged nothing of a batch of 1 messages"), 1)
 		require.Equal(t, "1", s.blocked(t))
 		back()
 		time.Sleep(10 * time.Second)
 		require.Equal(t, "0", s.blocked(t))
-		require.Len(t, s.log.with("Kafka acknowledges again"), 1)
+		require.Len(t, s.log.Lines("Kafka acknowledges again"), 1)
 		s.stop(t)
 		s.cluster.Close()
 	})
@@ -289,7 +265,7 @@ func TestProgressIsNoSilence(t *testing.T) {
 		time.Sleep(time.Minute)
 		status, _ := s.get("/ready")
 		require.Equal(t, http.StatusOK, status)
-		require.Empty(t, s.log.with("level=WARN"))
+		require.Empty(t, s.log.Lines("level=WARN"))
 		s.stop(t)
 		s.cluster.Close()
 	})
@@ -303,7 +279,7 @@ func TestOutageDoesNotFloodTheLog(t *testing.T) {
 				s := startSilenced(t, "failure_strategy: block")
 				time.Sleep(10 * time.Second)
 				back := away(s.net)
-				count := func() int { return len(s.log.with("level=WARN")) + len(s.log.with("level=ERROR")) }
+				count := func() int { return len(s.log.Lines("level=WARN")) + len(s.log.Lines("level=ERROR")) }
 				time.Sleep(time.Minute)
 				first := count()
 				require.Positive(t, first)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 // path is where the binary is, once it is built.
@@ -101,8 +103,7 @@ type Process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	log logtext.Text
 }
 
 // StartPipeline runs the binary with these arguments and an HTTP server on a free
@@ -125,7 +126,7 @@ func Start(t *testing.T, address string, args ...string) *Process {
 func StartCommand(t *testing.T, address string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{t: t, HTTP: address, exited: make(chan struct{}), cmd: cmd}
-	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait() // the exit code is read from ProcessState
@@ -140,19 +141,8 @@ func StartCommand(t *testing.T, address string, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Write takes the output of the process.
-func (p *Process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
 // Output is what the process has printed so far.
-func (p *Process) Output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
+func (p *Process) Output() string { return p.log.String() }
 
 // Get asks the HTTP server; the code is 0 while nobody answers.
 func (p *Process) Get(path string) (code int, body string) {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 const patience = 20 * time.Second
@@ -32,29 +32,12 @@ type rig struct {
 	store  *store.Store
 	broker *embedded.Broker
 	sides  map[string]Side // what a definition stands for, by the name of its connector
-	logs   *lockedText
-}
-
-type lockedText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	logs   *logtext.Text
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, sides: map[string]Side{}, logs: &lockedText{}}
+	r := &rig{t: t, sides: map[string]Side{}, logs: &logtext.Text{}}
 	var err error
 	r.broker, err = embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 const patience = 20 * time.Second
@@ -42,31 +42,13 @@ type rig struct {
 	dir    string
 	broker *embedded.Broker
 	kafka  *embedded.Kafka
-	logs   *logged
+	logs   *logtext.Text
 	opts   Options
-}
-
-// logged is the log of a service.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func newRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), logs: &logged{}}
+	r := &rig{t: t, dir: t.TempDir(), logs: &logtext.Text{}}
 	var err error
 	r.broker, err = embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)

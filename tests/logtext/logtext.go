@@ -1,0 +1,39 @@
+// Package logtext keeps what is logged, for tests that look for it.
+package logtext
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+)
+
+// Text is everything that was written to it. It may be used by several goroutines;
+// the zero value is empty.
+type Text struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer. It does not fail.
+func (t *Text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+// String is the text so far.
+func (t *Text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
+// Lines are the lines so far that contain part.
+func (t *Text) Lines(part string) (found []string) {
+	for line := range strings.Lines(t.String()) {
+		if strings.Contains(line, part) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
