@@ -9,8 +9,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 func TestMain(m *testing.M) {
@@ -51,6 +51,25 @@ func (b *scripted) accept() *peer {
 }
 
 // tryAccept returns nil if nobody connects in time.
+// joined accepts a connection of MQTT 3.1.1, welcomes it, and waits for what
+// background returned: the input is connected then.
+func (b *scripted) joined(done chan error, sessionPresent, subscribes bool) *peer {
+	b.t.Helper()
+	p := b.accept()
+	p.welcome(sessionPresent, subscribes)
+	require.NoError(b.t, wait(b.t, done))
+	return p
+}
+
+// joined5 does so with MQTT 5.
+func (b *scripted) joined5(done chan error, sessionPresent, subscribes bool) *peer {
+	b.t.Helper()
+	p := b.accept()
+	p.welcome5(sessionPresent, subscribes)
+	require.NoError(b.t, wait(b.t, done))
+	return p
+}
+
 func (b *scripted) tryAccept(d time.Duration) *peer {
 	b.t.Helper()
 	require.NoError(b.t, b.ln.(*net.TCPListener).SetDeadline(time.Now().Add(d)))
@@ -216,30 +235,6 @@ func (p *peer) subscribe5() packets5.Subscribe {
 	return sub
 }
 
-// logs collects what is logged.
-type logs struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, string(p))
-	return len(p), nil
-}
-
-func (l *logs) count(part string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, line := range l.lines {
-		if strings.Contains(line, part) {
-			n++
-		}
-	}
-	return n
-}
-
 func parse(t *testing.T, yaml string) (*config, error) {
 	t.Helper()
 	conf, err := Spec().ParseYAML(yaml, nil)
@@ -248,11 +243,11 @@ func parse(t *testing.T, yaml string) (*config, error) {
 }
 
 // started is an input of the given configuration that connects to the broker.
-func started(t *testing.T, url, yaml string) (*input, *logs) {
+func started(t *testing.T, url, yaml string) (*input, *logtext.Text) {
 	t.Helper()
 	conf, err := parse(t, "urls: ["+url+"]\ntopics: [a/#]\nclient_id: test\n"+yaml)
 	require.NoError(t, err)
-	collected := new(logs)
+	collected := new(logtext.Text)
 	mgr := service.MockResources(service.MockResourcesOptUseLogger(service.NewLoggerFromSlog(slogTo(collected))))
 	in := newInput(conf, mgr)
 	in.keeper.retries.first, in.keeper.rejoins.first, in.keeper.refusals.first = time.Millisecond, time.Millisecond, time.Millisecond
@@ -311,4 +306,4 @@ func ackAll(t *testing.T, acks []service.AckFunc, err error) {
 	}
 }
 
-func slogTo(l *logs) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func slogTo(l *logtext.Text) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

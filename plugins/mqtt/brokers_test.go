@@ -38,7 +38,7 @@ func TestAutoFallsBackToMQTT311(t *testing.T) {
 			if c.remembered {
 				told = "speaks MQTT 3.1.1 with it from now on"
 			}
-			require.Equal(t, 1, l.count(told))
+			require.Len(t, l.Lines(told), 1)
 
 			// What was not said in so many words may have had another reason.
 			p.conn.Close()
@@ -100,9 +100,7 @@ func TestAutoKeepsToMQTT5OnceSpoken(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "clean_session: false")
 	done := background(in)
-	p := b.accept()
-	p.welcome5(false, true)
-	require.NoError(t, wait(t, done))
+	p := b.joined5(done, false, true)
 	p.conn.Close()
 	<-in.current().dead
 	done = background(in)
@@ -189,7 +187,7 @@ func TestFirstConnectionSubscribesToAnOldSession(t *testing.T) {
 	require.Equal(t, byte(1), sub.Subscriptions[0].RetainHandling, "what is retained came before")
 	p.write(packet(0x90, u16(sub.PacketID), []byte{0, 1}))
 	require.NoError(t, wait(t, done))
-	require.Equal(t, 1, l.count("keeps the session for 1m0s only"))
+	require.Len(t, l.Lines("keeps the session for 1m0s only"), 1)
 }
 
 func TestSubscribeKeepsToTheMaximumPacketSize(t *testing.T) {
@@ -230,9 +228,7 @@ func TestTopicAliasAndProperties(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "topic_alias_maximum: 10")
 	done := background(in)
-	p := b.accept()
-	p.welcome5(false, true)
-	require.NoError(t, wait(t, done))
+	p := b.joined5(done, false, true)
 	var raw bytes.Buffer
 	for _, m := range corpus()[2:4] { // the first sets the alias, the second uses it
 		raw.Write(encode5(t, &m))

@@ -10,20 +10,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 const v311 = "protocol_version: 3.1.1\nclean_session: false\n"
 
 // connected is an input with one connection of MQTT 3.1.1.
 
-func connected(t *testing.T, yaml string) (*scripted, *peer, *input, *logs) {
+func connected(t *testing.T, yaml string) (*scripted, *peer, *input, *logtext.Text) {
 	t.Helper()
 	b := newScripted(t)
 	in, l := started(t, b.url(), v311+yaml)
 	done := background(in)
-	p := b.accept()
-	p.welcome(false, true)
-	require.NoError(t, wait(t, done))
+	p := b.joined(done, false, true)
 	return b, p, in, l
 }
 
@@ -95,7 +95,7 @@ func TestInputReconnectRedeliversAndLateAckDoesNothing(t *testing.T) {
 	p.conn.Close()
 	_, _, err := in.ReadBatch(t.Context())
 	require.ErrorIs(t, err, service.ErrNotConnected)
-	require.Equal(t, 1, l.count("Lost the connection"))
+	require.Len(t, l.Lines("Lost the connection"), 1)
 
 	done := background(in)
 	p = b.accept()
@@ -118,10 +118,8 @@ func TestInputSubscribesAgainWhenSessionIsGone(t *testing.T) {
 	p.conn.Close()
 	<-in.current().dead
 	done := background(in)
-	p = b.accept()
-	p.welcome(false, true)
-	require.NoError(t, wait(t, done))
-	require.Equal(t, 1, l.count("has not kept our session"))
+	p = b.joined(done, false, true)
+	require.Len(t, l.Lines("has not kept our session"), 1)
 
 	// What nobody sends again is handed over all the same.
 	payloads, acks := readN(t, in, 2)
@@ -137,9 +135,7 @@ func TestInputDropsUnreadMessagesThatComeAgain(t *testing.T) {
 	p.conn.Close()
 	<-in.current().dead
 	done := background(in)
-	p = b.accept()
-	p.welcome(true, false)
-	require.NoError(t, wait(t, done))
+	p = b.joined(done, true, false)
 	p.write(publish("a/b", 1, 5, "again"), publish("a/b", 2, 2, "twice"))
 	payloads, acks := readN(t, in, 3)
 	require.Equal(t, []string{"zero", "again", "twice"}, payloads)
@@ -156,7 +152,7 @@ func TestInputNackClosesTheConnectionSoThatTheBrokerRedelivers(t *testing.T) {
 	require.NoError(t, acks[1](t.Context(), errors.New("no room")))
 	_, _, err := in.ReadBatch(t.Context())
 	require.ErrorIs(t, err, service.ErrNotConnected)
-	require.Equal(t, 1, l.count("no room"))
+	require.Len(t, l.Lines("no room"), 1)
 
 	done := background(in)
 	var got []string
@@ -164,19 +160,13 @@ func TestInputNackClosesTheConnectionSoThatTheBrokerRedelivers(t *testing.T) {
 		got = append(got, f.String())
 	}
 	require.Equal(t, []string{ackOf(typePuback, 1), "e0 "}, got)
-	p = b.accept()
-	p.welcome(true, false)
-	require.NoError(t, wait(t, done))
+	p = b.joined(done, true, false)
 	p.write(publish("a/b", 2, 2, "bad"))
 	payloads, acks := readN(t, in, 1)
 	require.Equal(t, []string{"bad"}, payloads)
 	ackAll(t, acks, nil)
 	require.Equal(t, ackOf(typePubrec, 2), p.read().String())
 }
-
-// A broker that numbers anew after a reconnect uses the identifier of a message
-
-// that was acknowledged for another one. Taking it for a repetition would lose it.
 
 func TestInputRefusedSubscription(t *testing.T) {
 	b := newScripted(t)
@@ -200,26 +190,22 @@ func TestInputTakenOver(t *testing.T) {
 	b := newScripted(t)
 	in, l := started(t, b.url(), "")
 	done := background(in)
-	p := b.accept()
-	p.welcome5(false, true)
-	require.NoError(t, wait(t, done))
+	p := b.joined5(done, false, true)
 	p.write([]byte{0xe0, 1, 0x8e})
 	_, _, err := in.ReadBatch(t.Context())
 	require.ErrorIs(t, err, service.ErrNotConnected)
-	require.Equal(t, 1, l.count("session taken over (0x8E): another client connected with the same client_id"))
+	require.Len(t, l.Lines("session taken over (0x8E): another client connected with the same client_id"), 1)
 }
 
 func TestInputMalformedPacketClosesTheConnection(t *testing.T) {
 	b := newScripted(t)
 	in, l := started(t, b.url(), "")
 	done := background(in)
-	p := b.accept()
-	p.welcome5(false, true)
-	require.NoError(t, wait(t, done))
+	p := b.joined5(done, false, true)
 	p.write(publish5("a/b", 1, 1, nil, "fine"), packet(0x36, text("a/b"), u16(1)))
 	require.Equal(t, []frame{{0xe0, []byte{reasonMalformed}}}, p.gone())
 	untilLost(t, in)
-	require.Equal(t, 1, l.count("QoS 3 does not exist"))
+	require.Len(t, l.Lines("QoS 3 does not exist"), 1)
 }
 
 // untilLost reads until the connection is known to be lost.
@@ -251,10 +237,10 @@ func TestInputWarnsWhenReconnectLoses(t *testing.T) {
 			conf, err = parse(t, "urls: ['tcp://127.0.0.1:1']\ntopics: [a]\n"+yaml)
 		}
 		require.NoError(t, err)
-		l := new(logs)
+		l := new(logtext.Text)
 		in := newInput(conf, service.MockResources(service.MockResourcesOptUseLogger(service.NewLoggerFromSlog(slogTo(l)))))
 		require.Error(t, in.Connect(t.Context()))
-		require.Equal(t, want, l.count("are lost, because"), yaml)
+		require.Len(t, l.Lines("are lost, because"), want, yaml)
 		require.NoError(t, in.Close(t.Context()))
 	}
 }

@@ -61,7 +61,7 @@ func TestLargeMessageOverASlowLink(t *testing.T) {
 	for f := p.read(); f.String() != ackOf(typePuback, 1); f = p.read() {
 		require.Equal(t, "c0 ", f.String())
 	}
-	require.Zero(t, l.count("Lost"))
+	require.Empty(t, l.Lines("Lost"))
 }
 
 func slicesOf(b []byte, n int) func(func([]byte) bool) {
@@ -91,7 +91,7 @@ func TestLostConnectionIsReplacedWhileThePipelineIsStalled(t *testing.T) {
 	p = b.accept()
 	p.welcome(true, false)
 	require.Eventually(t, func() bool { return in.current() != s }, patience, time.Millisecond)
-	require.Equal(t, 1, l.count("Lost the connection"))
+	require.Len(t, l.Lines("Lost the connection"), 1)
 	p.write(publish("a/b", 1, 1, "with the pipeline"), publish("a/b", 1, 2, "again"))
 	require.Eventually(t, func() bool { n, _ := in.current().inflight.progress(); return n == 2 }, patience, time.Millisecond)
 
@@ -179,7 +179,7 @@ func TestPacketsThatNobodyMaySend(t *testing.T) {
 				require.ErrorAs(t, err, &backOff)
 				waits = append(waits, backOff.Wait)
 			}
-			require.Equal(t, 1, l.count("Lost the connection"))
+			require.Len(t, l.Lines("Lost the connection"), 1)
 			require.Less(t, waits[0], 25*time.Millisecond)
 			require.GreaterOrEqual(t, waits[4], 40*time.Millisecond)
 		})

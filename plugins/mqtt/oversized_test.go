@@ -49,7 +49,7 @@ func TestOversizedPayloadIsHeld(t *testing.T) {
 				require.ErrorContains(t, err, "which was not kept: raise max_payload_bytes, which is ")
 				require.ErrorAs(t, err, new(*service.ErrBackOff))
 			}
-			require.Equal(t, 1, l.count("Lost the connection"))
+			require.Len(t, l.Lines("Lost the connection"), 1)
 		})
 	}
 }
@@ -64,7 +64,7 @@ func TestOversizedPayloadOfQoS0IsDroppedWithAWarning(t *testing.T) {
 			require.Equal(t, []string{"next"}, payloads)
 			ackAll(t, acks, nil)
 			require.Equal(t, ackOf(typePuback, 7), p.read().String())
-			require.Equal(t, 1, l.count("Dropped a message of QoS 0"))
+			require.Len(t, l.Lines("Dropped a message of QoS 0"), 1)
 		})
 	}
 }
@@ -122,9 +122,7 @@ func TestOversizedPayloadsOfQoS2AreToldApart(t *testing.T) {
 	p.conn.Close()
 	<-in.current().dead
 	done := background(in)
-	p = b.accept()
-	p.welcome(true, false)
-	require.NoError(t, wait(t, done))
+	p = b.joined(done, true, false)
 	p.write(publish("a/b", 2, 1, strings.Repeat("x", 2001)))
 	require.Equal(t, 2001, size())
 }
@@ -135,9 +133,7 @@ func TestPropertiesAreBoundedWithThePayload(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "clean_session: false\nmax_payload_bytes: 1KiB")
 	done := background(in)
-	p := b.accept()
-	p.welcome5(false, true)
-	require.NoError(t, wait(t, done))
+	p := b.joined5(done, false, true)
 	property := append([]byte{propUserProperty}, append(text("k"), text("v")...)...)
 	properties := bytes.Repeat(property, 20_000)
 	length := []byte{byte(len(properties)&0x7f | 0x80), byte(len(properties)>>7&0x7f | 0x80), byte(len(properties) >> 14)}

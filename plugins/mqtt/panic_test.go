@@ -18,9 +18,7 @@ func TestAPanicWhileReadingEndsTheConnection(t *testing.T) {
 	in.keeper.brokers.broker(in.conf.urls[0]).qos2 = &qos2{seed: maphash.MakeSeed()} // a message of QoS 2 finds no map
 	guarded := crash.Input(in, in.conf.guard, "the input")
 	done := background(in)
-	p := b.accept()
-	p.welcome(false, true)
-	require.NoError(t, wait(t, done))
+	p := b.joined(done, false, true)
 	p.write(publish("a/b", 1, 1, "x"))
 	_, ack := readBatch(t, guarded)
 	p.write(publish("a/b", 2, 2, "x"))
