@@ -2,12 +2,7 @@ package supervisor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -19,26 +14,14 @@ import (
 
 // stream is a connector's pipeline while it runs.
 type stream struct {
-	engine *service.Stream
-	guard  *crash.Guard
-	ended  chan struct{} // closed when Run has returned
-	err    error         // why; read it after ended
-
-	mu    sync.Mutex
-	ready http.HandlerFunc // the engine's account of its connections
+	engine      *service.Stream
+	connections *connections
+	guard       *crash.Guard
+	ended       chan struct{} // closed when Run has returned
+	err         error         // why; read it after ended
 }
 
-// HandleFunc takes the endpoints that the engine would serve. One of them is the
-// only way to learn of a stream's connections.
-func (s *stream) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
-	if pattern == "/ready" {
-		s.mu.Lock()
-		s.ready = handler
-		s.mu.Unlock()
-	}
-}
-
-// start builds the pipeline of c and runs it. What is wrong with it may only be
+// startStream builds the pipeline of c and runs it. What is wrong with it may only be
 // told by err after ended: the engine constructs components when it runs.
 func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, error) {
 	document, _ := connector.Pipeline(s.effective(c))
@@ -56,10 +39,10 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	b.SetEnvVarLookupFunc(func(string) (string, bool) { return "", false })
 	log := s.logger(e, s.effective(c))
 	b.SetLogger(log)
-	st := &stream{ended: make(chan struct{}), guard: crash.New(func(err *crash.Error) {
+	st := &stream{connections: newConnections(), ended: make(chan struct{}), guard: crash.New(func(err *crash.Error) {
 		log.Error("A panic ends the connector, and no other: report it with this stack", "error", err, "stack", string(err.Stack))
 	})}
-	b.SetHTTPMux(st)
+	b.SetHTTPMux(st.connections)
 	if err := b.SetYAML(string(document)); err != nil {
 		return nil, err
 	}
@@ -105,64 +88,16 @@ func (s *stream) stop(drain time.Duration) error {
 	}
 }
 
-// signal tells the engine to stop. It may hang where the engine does.
+// signal tells the engine to stop, once there is something to stop. It may hang where
+// the engine does.
 func (s *stream) signal(ctx context.Context) {
-	for {
-		select {
-		case <-s.ended:
-			return
-		default:
-		}
-		// Between the start of Run and its first step there is nothing to stop yet.
-		if err := s.engine.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not been run") {
-			return
-		}
-		time.Sleep(time.Millisecond)
+	select {
+	case <-s.ended:
+	case <-s.connections.started:
+		_ = s.engine.Stop(ctx) // whether it ended is seen by ended
 	}
-}
-
-// end is one end of a pipeline.
-type end struct {
-	need      connector.Need // NeedKafka or NeedBroker
-	connected bool
-	err       string
-}
-
-func (e end) what() string {
-	if e.need == connector.NeedKafka {
-		return "Kafka"
-	}
-	return "the MQTT broker"
 }
 
 // ends are both ends, as the engine sees them now. Before it has started there
 // are none.
-func (s *stream) ends() []end {
-	s.mu.Lock()
-	ready := s.ready
-	s.mu.Unlock()
-	if ready == nil {
-		return nil
-	}
-	answer := httptest.NewRecorder()
-	ready(answer, nil)
-	var body struct {
-		Statuses []struct {
-			Path      string `json:"path"`
-			Connected bool   `json:"connected"`
-			Error     string `json:"error"`
-		} `json:"statuses"`
-	}
-	if json.Unmarshal(answer.Body.Bytes(), &body) != nil {
-		return nil
-	}
-	var ends []end
-	for _, status := range body.Statuses {
-		need := connector.NeedKafka
-		if strings.Contains(status.Path, "input") {
-			need = connector.NeedBroker
-		}
-		ends = append(ends, end{need, status.Connected, status.Error})
-	}
-	return ends
-}
+func (s *stream) ends() []end { return s.connections.ends() }

@@ -1,0 +1,85 @@
+package supervisor
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// connections are those of a stream. The engine tells of them by an HTTP endpoint
+// alone, /ready: connections takes the endpoints that it would serve, keeps that one
+// and reads what it answers.
+type connections struct {
+	// started is closed when the stream has been made: from then on it can be stopped.
+	started chan struct{}
+	answer  http.HandlerFunc // of /ready; set before started is closed
+}
+
+func newConnections() *connections { return &connections{started: make(chan struct{})} }
+
+// HandleFunc takes an endpoint. The engine offers /ready last, once.
+func (c *connections) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	if pattern == "/ready" {
+		c.answer = handler
+		close(c.started)
+	}
+}
+
+// end is one end of a pipeline.
+type end struct {
+	need      connector.Need // NeedKafka or NeedBroker
+	connected bool
+	err       string
+}
+
+func (e end) what() string {
+	if e.need == connector.NeedKafka {
+		return "Kafka"
+	}
+	return "the MQTT broker"
+}
+
+// ends are the ends of the stream as the engine sees them now, none before it has
+// started.
+func (c *connections) ends() []end {
+	select {
+	case <-c.started:
+	default:
+		return nil
+	}
+	var written body
+	c.answer(&written, nil)
+	var told struct {
+		Statuses []struct {
+			Path      string `json:"path"`
+			Connected bool   `json:"connected"`
+			Error     string `json:"error"`
+		} `json:"statuses"`
+	}
+	if json.Unmarshal(written.Bytes(), &told) != nil {
+		return nil
+	}
+	ends := make([]end, len(told.Statuses))
+	for i, status := range told.Statuses {
+		ends[i] = end{needOf(status.Path), status.Connected, status.Error}
+	}
+	return ends
+}
+
+// needOf is the system that a component of a pipeline connects to. Its path is input,
+// output, or one that goes on below them.
+func needOf(path string) connector.Need {
+	if layer, _, _ := strings.Cut(path, "."); layer == "input" {
+		return connector.NeedBroker
+	}
+	return connector.NeedKafka
+}
+
+// body is an answer whose status and header nobody reads.
+type body struct{ bytes.Buffer }
+
+func (*body) Header() http.Header { return http.Header{} }
+func (*body) WriteHeader(int)     {}
