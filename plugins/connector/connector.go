@@ -1,4 +1,4 @@
-// Package connector holds RobustMQ's description of a connector: the JSON that
+// Package connector holds RobustMQ's definition of a connector: the JSON that
 // its documentation, its admin API and its command line share.
 package connector
 
@@ -18,7 +18,7 @@ const (
 	maxConfig = 4096
 )
 
-// Connector is RobustMQ's complete connector description. Parse has checked
+// Connector is RobustMQ's complete connector definition. Parse has checked
 // every field, so a Connector that it returned can be rendered.
 type Connector struct {
 	Name        string
@@ -33,7 +33,7 @@ type Connector struct {
 	Kafka  Kafka
 	// MQTT are the fields of the input template that the config has.
 	MQTT Settings
-	// FailureStrategy is nil where the description has none.
+	// FailureStrategy is nil where the definition has none.
 	FailureStrategy *FailureStrategy
 
 	// What RobustMQ reports about a connector, as text, empty where it is null or
@@ -42,7 +42,7 @@ type Connector struct {
 }
 
 // Kafka is the config of a connector of type kafka. An optional field that the
-// description does not have is nil.
+// definition does not have is nil.
 type Kafka struct {
 	BootstrapServers string // host:port, comma-separated
 	Topic            string
@@ -79,7 +79,7 @@ func (f *FailureStrategy) Retries() bool {
 	return f.Strategy == "discard_after_retry" || f.Strategy == "dead_message_queue"
 }
 
-// Parse reads one connector description. The error names the field that is wrong
+// Parse reads one connector definition. The error names the field that is wrong
 // and what would be right.
 func Parse(data []byte) (Connector, error) {
 	fields, err := object(data)
@@ -253,10 +253,10 @@ func or[T any](value *T, otherwise T) T {
 	return *value
 }
 
-// maxDepth is how deep a description may be nested. A real one has ten levels.
+// maxDepth is how deep a definition may be nested. A real one has ten levels.
 const maxDepth = 32
 
-// CheckDepth refuses JSON that is nested deeper than any description is, before
+// CheckDepth refuses JSON that is nested deeper than any definition is, before
 // anything takes the time and the memory to read it. What is no JSON it leaves to
 // the reader.
 func CheckDepth(data []byte) error {

@@ -84,7 +84,7 @@ type UpdateOptions struct {
 // ErrExists, or says what else went wrong.
 type Manager interface {
 	// Create returns once the definition is on disk; Kafka and the MQTT broker may
-	// be away. The notes say what of the description does not apply, and where it
+	// be away. The notes say what of the definition does not apply, and where it
 	// lets messages be lost, repeated or reordered, a sentence each.
 	Create(ctx context.Context, c Connector, how CreateOptions) (notes []string, err error)
 	// Update replaces a definition. The notes are as those of Create. A secret that comes back as *** stays as it was,

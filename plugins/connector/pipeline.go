@@ -11,7 +11,7 @@ import (
 )
 
 // Pipeline renders c as a robustmq_kafka pipeline in YAML. Only what the
-// description says is written. Whatever it says that the pipeline does not, or
+// definition says is written. Whatever it says that the pipeline does not, or
 // does at a price, is in notes, a sentence each.
 func Pipeline(c Connector) (document []byte, notes []string) {
 	k := c.Kafka

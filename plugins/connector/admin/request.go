@@ -48,9 +48,9 @@ func place(body []byte, n int) string {
 	return fmt.Sprintf("line %d column %d", line, len(read)-1-bytes.LastIndexByte(read, '\n'))
 }
 
-// definition reads the body of create, update and check. Those of our options that
+// readDefinition reads the body of create, update and check. Those of our options that
 // the route has are taken out of it first.
-func definition(body []byte, options map[string]*bool) (connector.Connector, error) {
+func readDefinition(body []byte, options map[string]*bool) (connector.Connector, error) {
 	given, err := fields(body)
 	if err != nil {
 		return connector.Connector{}, err

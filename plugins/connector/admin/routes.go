@@ -82,7 +82,7 @@ func (s *Server) detail(_ context.Context, r *http.Request, _ []byte) (reply, er
 
 func (s *Server) create(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
 	var how connector.CreateOptions
-	c, err := definition(body, map[string]*bool{"paused": &how.Paused})
+	c, err := readDefinition(body, map[string]*bool{"paused": &how.Paused})
 	if err != nil {
 		return reply{}, err
 	}
@@ -95,7 +95,7 @@ func (s *Server) create(ctx context.Context, _ *http.Request, body []byte) (repl
 
 func (s *Server) update(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
 	var how connector.UpdateOptions
-	c, err := definition(body, map[string]*bool{"discard_waiting": &how.DiscardWaiting})
+	c, err := readDefinition(body, map[string]*bool{"discard_waiting": &how.DiscardWaiting})
 	if err != nil {
 		return reply{}, err
 	}
@@ -127,7 +127,7 @@ func naming(do func(context.Context, string) (note string, err error)) func(cont
 
 // check answers code 0 when it could try, whatever it found.
 func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
-	c, err := definition(body, nil)
+	c, err := readDefinition(body, nil)
 	if err != nil {
 		return reply{}, err
 	}

@@ -33,7 +33,7 @@ type Server struct {
 	tls      *tls.Config
 	guard    guard
 	paths    map[string]route
-	requests requests
+	inFlight inFlight
 	listener net.Listener
 
 	// onStop calls f when requests that are under way must end; stop makes that so.
@@ -155,7 +155,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	}
 	// Handlers go on after Close, and whoever called Serve closes the manager next.
-	if !s.requests.close(lastTime) {
+	if !s.inFlight.close(lastTime) {
 		s.log.Error("An admin request does not end: the service ends without it")
 	}
 	<-ended
@@ -179,11 +179,11 @@ func (s *Server) warn() {
 // Handler answers the API's requests; Serve is what a service uses.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.requests.begin() {
+		if !s.inFlight.begin() {
 			writeFailure(w, &failure{status: http.StatusServiceUnavailable, text: "the service is stopping"})
 			return
 		}
-		defer s.requests.end()
+		defer s.inFlight.end()
 		s.serve(w, r)
 	})
 }

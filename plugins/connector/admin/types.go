@@ -47,7 +47,7 @@ type Answer[T any] struct {
 	Code  int     `json:"code"`
 	Data  T       `json:"data"` // "" with an error
 	Error *string `json:"error"`
-	// Notes are ours: what of a description does not apply, or has a price, a
+	// Notes are ours: what of a definition does not apply, or has a price, a
 	// sentence each. The member is left out where there are none.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -95,7 +95,7 @@ type List struct {
 	TotalCount int   `json:"total_count"`
 }
 
-// Row is a connector as list shows it. A row is itself a connector description:
+// Row is a connector as list shows it. A row is itself a connector definition:
 // connector.Parse takes it, and create does.
 type Row struct {
 	Tenant        string `json:"tenant"`

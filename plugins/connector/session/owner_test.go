@@ -151,34 +151,6 @@ func TestTwoConnectorsCannotHaveOneSession(t *testing.T) {
 	require.NoError(t, r.Hold("d", side("x", "f", "tcp://localhost:1883")), "it is free")
 }
 
-func TestWhatAConnectorHasMadeIsRemovedWithIt(t *testing.T) {
-	r := newRig(t)
-	r.create("a", side("x", "f", r.broker.URL()))
-	endpoint := EndpointOf(side("", "", r.broker.URL()).URLs[0])
-	assert.Equal(t, []store.Session{{Endpoint: endpoint, ClientID: "x", Connector: "a", Made: true, Filters: []string{"f"}}}, r.contents().Sessions)
-	assert.True(t, r.has("x"))
-	assert.Equal(t, Remains{}, r.delete("a"))
-	assert.False(t, r.has("x"))
-	assert.Empty(t, r.contents().Sessions)
-	assert.Empty(t, r.contents().Released)
-}
-
-func TestASessionThatWasThereBeforeStays(t *testing.T) {
-	r := newRig(t)
-	theirs, _ := r.connect(r.broker.URL(), "theirs", false)
-	require.True(t, theirs.Subscribe("theirs/#", 1, nil).WaitTimeout(patience))
-	theirs.Disconnect(50)
-
-	s := side("theirs", "f", r.broker.URL())
-	r.create("a", s)
-	r.restart()
-	remains := r.delete("a")
-	assert.Equal(t, Remains{Foreign: s.IDs()}, remains)
-	assert.True(t, r.has("theirs"))
-	assert.Empty(t, r.contents().Sessions)
-	assert.Empty(t, r.contents().Released)
-}
-
 // A stream is stopped between its CONNECT and the answer: the session that it has made
 // is known to be ours.
 func TestASessionIsNotedBeforeItIsJoined(t *testing.T) {
@@ -228,27 +200,6 @@ func TestACleanSessionDoesNotTakeThePlaceOfOneThatWasThereBefore(t *testing.T) {
 	assert.Equal(t, Remains{}, r.delete("b"))
 }
 
-func TestNothingIsRemovedUnderAClientIDThatIsUsed(t *testing.T) {
-	r := newRig(t)
-	r.create("a", side("x", "f", r.broker.URL()))
-	// Another name of the same broker, for all that anybody knows.
-	require.NoError(t, r.Hold("b", side("x", "f", "tcp://other:1883")))
-	remains := r.delete("a")
-	require.Len(t, remains.Later, 1)
-	assert.Contains(t, remains.Later[0], "a connector uses its client id, and it might be that one's")
-	assert.True(t, r.has("x"))
-
-	// It is removed when nobody uses the client id any more.
-	ctx, stop := context.WithCancel(t.Context())
-	var sweeping sync.WaitGroup
-	sweeping.Go(func() { r.Sweep(ctx) })
-	r.Settle("b")
-	assert.Eventually(t, func() bool { return len(r.contents().Released) == 0 }, patience, 10*time.Millisecond)
-	stop()
-	sweeping.Wait()
-	assert.False(t, r.has("x"))
-}
-
 func TestAConnectorThatCannotBeReadKeepsItsClientIDs(t *testing.T) {
 	r := newRig(t)
 	r.create("a", side("ours_c", "f", r.broker.URL()))
@@ -272,38 +223,6 @@ func TestAConnectorThatCannotBeReadKeepsItsClientIDs(t *testing.T) {
 	assert.True(t, r.has("ours_c"))
 	r.Settle("c")
 	require.NoError(t, r.Hold("b", side("given", "f", "tcp://anywhere:1")))
-}
-
-// What a deleted connector has left, because its broker was away, is removed before
-// another one joins the session.
-func TestANewConnectorDoesNotInheritWhatADeletedOneLeft(t *testing.T) {
-	r := newRig(t)
-	s := side("x", "old", r.broker.URL())
-	r.create("a", s)
-	dial := r.dial
-	r.dial = func(context.Context, *url.URL, *tls.Config) (net.Conn, error) { return nil, errors.New("away") }
-	remains := r.delete("a")
-	require.Len(t, remains.Later, 1)
-	assert.Contains(t, remains.Later[0], "away")
-	publish(t, r, "old", "of the deleted one")
-
-	next := side("x", "new", r.broker.URL())
-	r.sides["b"] = next
-	require.NoError(t, r.Hold("b", next))
-	require.NoError(t, r.store.Put(definitionOf("b")))
-	r.restart() // killed before it was settled
-	r.dial = func(context.Context, *url.URL, *tls.Config) (net.Conn, error) { return nil, errors.New("away") }
-	_, err := r.join(next, next.URLs[0])
-	require.ErrorContains(t, err, "removing the session of the connector that was deleted: ")
-	assert.Empty(t, r.contents().Released, "the session has an owner again")
-
-	r.dial = dial
-	kept, err := r.join(next, next.URLs[0])
-	require.NoError(t, err)
-	assert.False(t, kept)
-	kept, err = r.join(next, next.URLs[0])
-	require.NoError(t, err)
-	assert.True(t, kept, "its own it keeps")
 }
 
 // It was given another broker and comes back to the first: what waits there is its
@@ -361,41 +280,6 @@ func TestGivenUpAreSessionsThatWereJoinedAndAreNotHadAnyMore(t *testing.T) {
 	assert.Equal(t, []string{"a:1", "b:1"}, r.GivenUp(was, side("y", "f", "tcp://a:1")))
 	assert.Equal(t, []string{"a:1", "b:1"}, r.GivenUp(was, clean), "connecting clean would remove them")
 	assert.Empty(t, r.GivenUp(clean, was))
-}
-
-// A broker that lets connections in and says nothing holds up its own sessions alone.
-func TestASilentBrokerDoesNotDelayOtherRemovals(t *testing.T) {
-	r := newRig(t)
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer silent.Close()
-	var marks []store.Released
-	for i := range 10 {
-		name := fmt.Sprint("silent", i)
-		r.sides[name] = side(name, "f", "tcp://"+silent.Addr().String())
-		require.NoError(t, r.Hold(name, r.sides[name]))
-		require.NoError(t, r.Joined(r.sides[name].URLs[0], name, false))
-		r.Settle(name)
-		m, err := r.store.Mark(definitionOf(name))
-		require.NoError(t, err)
-		marks = append(marks, m)
-	}
-	r.create("z", side("z", "f", r.broker.URL()))
-	m, err := r.store.Mark(definitionOf("z"))
-	require.NoError(t, err)
-	r.Settle("z")
-	for _, m := range append(marks, m) {
-		require.NoError(t, r.GiveUp(m))
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	var sweeping sync.WaitGroup
-	sweeping.Go(func() { r.Sweep(ctx) })
-	began := time.Now()
-	assert.Eventually(t, func() bool { return len(r.contents().Released) == 10 }, patience, 10*time.Millisecond)
-	assert.Less(t, time.Since(began), visitTimeout, "it has not waited for the silent one")
-	assert.False(t, r.has("z"))
-	stop()
-	sweeping.Wait()
 }
 
 // A session that cannot be noted is not joined: nobody would know who made it.

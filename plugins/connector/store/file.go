@@ -9,7 +9,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// choresField stands in a file beside the fields of a connector's description.
+// choresField stands in a file beside the fields of a connector's definition.
 // The first version of the store ignores what it does not know inside of it.
 const choresField = "before_start"
 

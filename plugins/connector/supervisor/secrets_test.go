@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,4 +47,24 @@ func TestAStoredSecretIsNotSentToAnotherServer(t *testing.T) {
 	r.update(r.conn("c", "in/#", "out2", urls(r.broker.URL())+`,"username":"ada","password":"***"`), connector.UpdateOptions{})
 	r.ready("c")
 	assert.Equal(t, "hush-hush", r.find("c").stored(r.Supervisor).Connector.MQTT.Text("password"))
+}
+
+func TestUpdateKeepsSecretsThatComeBackRedacted(t *testing.T) {
+	r := newRig(t)
+	r.create(r.conn("c", "in/#", "out", `,"username":"u","password":"hush-hush"`))
+	r.ready("c")
+	shown := r.List()[0]
+	assert.Contains(t, string(shown.Config), `"password":"***"`)
+	_, err := r.Update(t.Context(), r.parse("c", "in/#", string(shown.Config), `{"strategy":"discard"}`), connector.UpdateOptions{})
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "hush-hush")
+	assert.Contains(t, string(text), `"strategy": "discard"`)
+
+	_, err = r.Create(t.Context(), r.parse("d", "in/#", string(shown.Config), `{"strategy":"discard"}`), connector.CreateOptions{})
+	var invalid *connector.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	assert.Equal(t, "config.password", invalid.Field)
+	assert.NotContains(t, r.logs.String(), "hush-hush")
 }

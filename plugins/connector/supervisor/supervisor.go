@@ -1,5 +1,26 @@
-// Package supervisor runs connectors, each as a stream of its own in this
-// process, and keeps them over a restart.
+// Package supervisor runs connectors, each as a stream of its own in this process, and
+// keeps them over a restart.
+//
+// An entry is a connector: its definition, its figures, and its run while it is neither
+// paused nor held back. A run is its life from a start to the stop that follows; it
+// makes one stream after another, first to read sessions that an update gave up. The
+// session.Owner owns the sessions on brokers, the store the files, and the journal what
+// is known about starts that went wrong.
+//
+// The goroutines, each with the one that waits for it:
+//
+//   - One a run (run.loop). It alone starts and stops the run's streams. run.stop waits
+//     for it; whoever calls that has the connector's operation lock.
+//   - One a stream (startDocument), in which the engine runs. stream.stop waits for it,
+//     for a bounded time: a stream that does not end is a survivor, which is told.
+//   - The watchers: watch looks at every connector once a second, Sweep removes sessions,
+//     search and settle bring a service up whose last runs ended early. Close waits for
+//     them.
+//   - One that asks the disk (storeHealth), which may hang.
+//
+// Create, Update, Delete, Pause and Resume run in the goroutine of their caller, one at a
+// time for each connector, which the operation locks see to. Supervisor.mu guards what an
+// entry is now. It is never held while a broker, Kafka or a stream is waited for.
 package supervisor
 
 import (
@@ -228,28 +249,6 @@ func (s *Supervisor) Start() error {
 	s.watching.Go(s.watch)
 	s.watching.Go(func() { s.sessions.Sweep(s.halted) })
 	return nil
-}
-
-// tellUnread says what of the store cannot be read. All of it stays where it is.
-func (s *Supervisor) tellUnread(all store.Contents) {
-	if all.Version > store.Version {
-		s.log.Warn("A newer version of this program wrote the store: what this one cannot read has failed, and waits for the newer one",
-			"store_version", all.Version, "known_version", store.Version)
-	}
-	for _, u := range all.Unreadable {
-		s.log.Error("Cannot read the definition of a connector: it does not run. Its file stays where it is: mend it and resume the connector, or update or delete it",
-			"connector", u.Name, "file", u.File, "error", u.Why)
-	}
-	for _, u := range all.Ignored {
-		s.log.Error("Cannot read a file of the store: it is ignored and stays where it is", "file", u.File, "error", u.Why)
-	}
-	if n := len(all.Unreadable); n > 0 {
-		s.log.Error("Connectors do not run because their definitions cannot be read", "failed", n, "of", n+len(all.Definitions))
-	}
-}
-
-func unreadFailure(u store.Unreadable) *failure {
-	return &failure{time.Now(), fmt.Sprintf("its definition cannot be read: %v (%s); mend the file and resume the connector, or update or delete it", u.Why, u.File)}
 }
 
 func paused(d store.Definition) bool { return d.Connector.Status == connector.WordStop }

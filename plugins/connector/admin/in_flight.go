@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// requests counts those under way, so that a server that stops can wait for them:
+// inFlight counts the requests under way, so that a server that stops can wait for them:
 // http.Server.Close does not.
-type requests struct {
+type inFlight struct {
 	mu     sync.Mutex
 	count  int
 	closed bool
@@ -15,39 +15,39 @@ type requests struct {
 }
 
 // begin is false once the server stops.
-func (q *requests) begin() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
+func (f *inFlight) begin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
 		return false
 	}
-	q.count++
+	f.count++
 	return true
 }
 
-func (q *requests) end() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.count--
-	if q.closed && q.count == 0 {
-		close(q.none)
+func (f *inFlight) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count--
+	if f.closed && f.count == 0 {
+		close(f.none)
 	}
 }
 
 // close lets no more begin and waits for those that have, for the given time at
 // most. It tells whether all have ended, and is called once.
-func (q *requests) close(patience time.Duration) bool {
-	q.mu.Lock()
-	q.closed = true
-	q.none = make(chan struct{})
-	if q.count == 0 {
-		close(q.none)
+func (f *inFlight) close(patience time.Duration) bool {
+	f.mu.Lock()
+	f.closed = true
+	f.none = make(chan struct{})
+	if f.count == 0 {
+		close(f.none)
 	}
-	q.mu.Unlock()
+	f.mu.Unlock()
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	select {
-	case <-q.none:
+	case <-f.none:
 		return true
 	case <-timeout.C:
 		return false

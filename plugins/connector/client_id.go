@@ -1,0 +1,28 @@
+package connector
+
+import "strings"
+
+// ClientID is the MQTT client identifier of a connector that names none. It
+// tells tenants and connectors apart and stays the same over a restart.
+func ClientID(prefix, tenant, name string) string {
+	parts := []string{prefix}
+	for _, part := range []string{tenant, name} {
+		plain := Label(part)
+		if len(part) < 65 && isPlain(part) {
+			plain = part
+		}
+		parts = append(parts, plain)
+	}
+	return strings.Join(parts, "_")
+}
+
+// isPlain tells whether every broker's access rules and logs can hold s.
+func isPlain(s string) bool {
+	for _, r := range s {
+		legal := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
+		if !legal {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,96 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+)
+
+// tellUnread says what of the store cannot be read. All of it stays where it is.
+func (s *Supervisor) tellUnread(all store.Contents) {
+	if all.Version > store.Version {
+		s.log.Warn("A newer version of this program wrote the store: what this one cannot read has failed, and waits for the newer one",
+			"store_version", all.Version, "known_version", store.Version)
+	}
+	for _, u := range all.Unreadable {
+		s.log.Error("Cannot read the definition of a connector: it does not run. Its file stays where it is: mend it and resume the connector, or update or delete it",
+			"connector", u.Name, "file", u.File, "error", u.Why)
+	}
+	for _, u := range all.Ignored {
+		s.log.Error("Cannot read a file of the store: it is ignored and stays where it is", "file", u.File, "error", u.Why)
+	}
+	if n := len(all.Unreadable); n > 0 {
+		s.log.Error("Connectors do not run because their definitions cannot be read", "failed", n, "of", n+len(all.Definitions))
+	}
+}
+
+func unreadFailure(u store.Unreadable) *failure {
+	return &failure{time.Now(), fmt.Sprintf("its definition cannot be read: %v (%s); mend the file and resume the connector, or update or delete it", u.Why, u.File)}
+}
+
+// reread tries a definition again that could not be read.
+func (s *Supervisor) reread(e *entry) error {
+	s.mu.Lock()
+	unread := e.unread
+	s.mu.Unlock()
+	if unread == nil {
+		return nil
+	}
+	d, err := s.store.Retry(*unread)
+	if err != nil {
+		again := *unread
+		again.Why = err
+		s.mu.Lock()
+		e.unread, e.failed = &again, unreadFailure(again)
+		s.mu.Unlock()
+		return errors.New(unreadFailure(again).why)
+	}
+	if d.Connector.Name != e.stored(s).Connector.Name {
+		return fmt.Errorf("its file holds connector %q by now: restart the service", d.Connector.Name)
+	}
+	side, _, err := s.validate(d.Connector)
+	if err != nil {
+		return err
+	}
+	if err := s.hold(d.Connector.Name, side); err != nil {
+		return err
+	}
+	sides, err := s.sessions.SidesOf(d)
+	if err != nil {
+		return err
+	}
+	s.sessions.Settle(d.Connector.Name, sides...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.definition, e.side, e.unread, e.failed = d, side, nil, nil
+	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
+	return nil
+}
+
+// deleteUnread takes a connector out whose definition cannot be read. Its file is
+// kept: it may hold what nobody else knows.
+func (s *Supervisor) deleteUnread(name string, u store.Unreadable) (string, error) {
+	aside, err := s.store.SetAside(u)
+	if err != nil {
+		return "", fmt.Errorf("deleting %q: %w", name, err)
+	}
+	s.mu.Lock()
+	delete(s.entries, name)
+	s.mu.Unlock()
+	s.sessions.Settle(name)
+	return fmt.Sprintf("the definition could not be read and is kept as %s; sessions that it may have on MQTT brokers are not known and stay there", aside), nil
+}
+
+// unreadable counts the connectors whose definitions cannot be read.
+func (s *Supervisor) unreadable() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		if e.unread != nil {
+			n++
+		}
+	}
+	return n
+}
