@@ -57,7 +57,7 @@ soak: ## An hour of the model, then the integration tests with the full counts (
 	SOAK=1 tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
 
 .PHONY: cleanroom
-cleanroom: ## Run demo and test in a minimal Debian, which needs root and apt
+cleanroom: ## Run demo, test and what the Dockerfile says in a minimal Debian, which needs root and apt
 	tests/cleanroom/cleanroom.sh
 
 .PHONY: race

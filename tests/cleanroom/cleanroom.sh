@@ -135,4 +135,12 @@ setpriv --pdeathsig KILL \
 room=$!
 wait "$room"
 room=''
+# The image is made and run in another room, as root: it has a user of its own.
+mkdir "$RUN/image"
+GOCACHE=$GO_CACHE setpriv --pdeathsig KILL \
+  unshare --mount --pid --net --ipc --fork --kill-child --mount-proc \
+  "$here/image.sh" "$ROOT" "$RUN/checkout" "$RUN/image" 9>&- &
+room=$!
+wait "$room"
+room=''
 echo "cleanroom: passed in $((SECONDS - start)) s"
