@@ -74,7 +74,7 @@ func TestBadCallsSayOneLine(t *testing.T) {
 		{[]string{"lint"}, "no file was given"},
 		{[]string{"mqtt", "connector", "export", "-f", "/nowhere/connector.json"}, "/nowhere/connector.json"},
 		{[]string{"studio"}, "not part of this distribution"},
-		{[]string{"pipeline.yaml"}, "pipeline.yaml is no command; to run this file: robustmq-connect -c pipeline.yaml"},
+		{[]string{"pipeline.yaml"}, "pipeline.yaml is not a command; to run this file: robustmq-connect -c pipeline.yaml"},
 		{[]string{"--log.level", "debug", "some/where.YML"}, "to run this file: robustmq-connect -c some/where.YML"},
 		{[]string{"../config/connector.json"}, connectorAdvice},
 		{[]string{"-c", "../config/connector.json"}, connectorAdvice},
@@ -85,7 +85,7 @@ func TestBadCallsSayOneLine(t *testing.T) {
 		{[]string{"create", "stdin/nope/drop"}, `"nope" is no processor of this program`},
 		{[]string{"create", "a/b/c/d"}, "want INPUT/PROCESSORS/OUTPUT"},
 		{[]string{"create", "stdin", "--small"}, "flags stand before them"},
-		{[]string{"list", "imputs"}, `"imputs" is no kind of component; there is inputs, `},
+		{[]string{"list", "imputs"}, `"imputs" is not a kind of component; the kinds are inputs, `},
 	} {
 		r := call(t, "", c.args...)
 		assert.NotZero(t, r.Code, "%v", c.args)

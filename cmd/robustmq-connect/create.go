@@ -21,7 +21,7 @@ func createPipelineCommand(echoEnv *service.Environment) *ucli.Command {
 		Name:      "create",
 		Usage:     "Print a pipeline of the components that you name",
 		ArgsUsage: "[INPUT/PROCESSORS/OUTPUT]",
-		Description: `Names an input, processors and an output, of which each may be left out or be several,
+		Description: `Names an input, processors and an output, each of which may be missing or several,
 divided by commas:
 
   robustmq-connect create robustmq_kafka//robustmq_kafka
@@ -43,7 +43,7 @@ Fill in what says "required"; a field behind a # is left out unless you remove t
 				return err
 			}
 			if c.NArg() > 1 {
-				return fmt.Errorf("creating a pipeline: %q stands behind the components; flags stand before them", c.Args().Get(1))
+				return fmt.Errorf("creating a pipeline: %q is behind the components; flags go before them", c.Args().Get(1))
 			}
 			text, err := createPipeline(echoEnv, c.Args().First(), c.Bool("small"))
 			if err != nil {

@@ -206,7 +206,7 @@ func expandPaths(targets []string) ([]string, error) {
 			return nil, fmt.Errorf("looking for files of %q: %w", target, err)
 		}
 		if len(found) == 0 {
-			return nil, fmt.Errorf("looking for files of %q: it stands for no file", target)
+			return nil, fmt.Errorf("looking for files of %q: it matches no file", target)
 		}
 		paths = append(paths, found...)
 	}

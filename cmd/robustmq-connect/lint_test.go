@@ -136,7 +136,7 @@ func TestLintOfNothingFails(t *testing.T) {
 	_, _, err := lintFiles(t)
 	require.ErrorContains(t, err, "no file was given")
 	_, _, err = lintFiles(t, filepath.Join(t.TempDir(), "*.yaml"))
-	require.ErrorContains(t, err, "it stands for no file")
+	require.ErrorContains(t, err, "it matches no file")
 	_, stderr, err := lintFiles(t, "nowhere.yaml")
 	require.ErrorIs(t, err, cli.ErrReported)
 	assert.Contains(t, stderr, "nowhere.yaml")

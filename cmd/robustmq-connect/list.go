@@ -131,7 +131,7 @@ func componentsByKind(lists []componentList, wanted []string, status string) ([]
 	}
 	for _, kind := range wanted {
 		if !slices.Contains(names, kind) {
-			return nil, fmt.Errorf("%q is no kind of component; there is %s", kind, strings.Join(names, ", "))
+			return nil, fmt.Errorf("%q is not a kind of component; the kinds are %s", kind, strings.Join(names, ", "))
 		}
 	}
 	var kinds []componentKind

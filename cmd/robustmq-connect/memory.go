@@ -73,7 +73,7 @@ func parseMemory(flag, text string) (int64, error) {
 		err = errors.New("it is too small or too large")
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %q is no amount of memory: it takes, for example, 400MiB: %w", flag, text, err)
+		return 0, fmt.Errorf("%s: %q is not an amount of memory: write for example 400MiB: %w", flag, text, err)
 	}
 	return int64(size), nil
 }

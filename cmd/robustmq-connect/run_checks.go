@@ -27,7 +27,7 @@ func checkCall(call invocation) error {
 		if text, err := os.ReadFile(call.command); err == nil && isConnector(text) {
 			return errors.New(connectorAdvice(call.command))
 		}
-		return fmt.Errorf("%s is no command; to run this file: %s -c %s", call.command, cli.BinaryName, call.command)
+		return fmt.Errorf("%s is not a command; to run this file: %s -c %s", call.command, cli.BinaryName, call.command)
 	}
 	if call.runs() && call.config != "" {
 		if text, err := os.ReadFile(call.config); err == nil && isConnector(text) {

@@ -62,7 +62,7 @@ func serveFlags() []ucli.Flag {
 		text("mqtt-password-file", "", "log in with the password in this `FILE`"),
 		text("mqtt-qos", "1", "receive messages with this quality of service at most, `0, 1 or 2`"),
 		text("max-payload-bytes", "16MiB", "take no larger payload than this `SIZE` into memory; 0 sets no limit"),
-		text("mqtt-client-id-prefix", "robustmq_connect", "begin MQTT client ids with this `TEXT`; services that share a broker need one each"),
+		text("mqtt-client-id-prefix", "robustmq_connect", "start MQTT client ids with this `TEXT`; give each of several services on one broker its own"),
 		text("mqtt-tls-ca-file", "", "trust the MQTT broker's certificate by the authorities in this `FILE`"),
 		text("mqtt-tls-cert-file", "", "show the MQTT broker the certificate in this `FILE`"),
 		text("mqtt-tls-key-file", "", "the key of that certificate, a `FILE`"),
@@ -97,7 +97,7 @@ func serveVariable(flag string) string {
 
 func serve(c *ucli.Context, env *service.Environment) error {
 	if c.Args().Present() {
-		return fmt.Errorf("serving: %q is no flag", c.Args().First())
+		return fmt.Errorf("serving: %q is not a flag", c.Args().First())
 	}
 	if err := applyFile(c); err != nil {
 		return fmt.Errorf("serving: %w", err)
@@ -231,7 +231,7 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 		}
 		data, err := cli.ReadBounded(c.App.Reader, path, maxPEMFile)
 		if err == nil && len(data) > maxPEMFile {
-			err = errors.New("over 1 MiB long: this is no certificate and no key")
+			err = errors.New("over 1 MiB long: it is neither a certificate nor a key")
 		}
 		if err != nil {
 			return "", fmt.Errorf("%s: reading %s: %w", flag, path, err)
@@ -245,7 +245,7 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 	password := c.String("mqtt-password")
 	if path := c.String("mqtt-password-file"); path != "" {
 		if password != "" {
-			return nil, errors.New("mqtt-password-file: it contradicts mqtt-password: leave one out")
+			return nil, errors.New("mqtt-password-file: it contradicts mqtt-password: remove one")
 		}
 		var err error
 		if password, err = cli.ReadSecretFile(path); err != nil {
@@ -256,13 +256,13 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 		add("password", password)
 	}
 	if qos := c.String("mqtt-qos"); qos != "0" && qos != "1" && qos != "2" {
-		return nil, fmt.Errorf("mqtt-qos: %q is no quality of service: it takes 0, 1 or 2", qos)
+		return nil, fmt.Errorf("mqtt-qos: %q is not a quality of service: it takes 0, 1 or 2", qos)
 	}
 	all = append(all, connector.Setting{Name: "qos", Value: json.RawMessage(c.String("mqtt-qos"))})
 
 	limit := c.String("max-payload-bytes")
 	if size, err := humanize.ParseBytes(limit); err != nil || size > math.MaxInt32 {
-		return nil, fmt.Errorf("max-payload-bytes: %q is no size from 0 to %d bytes: write for example 16MiB", limit, math.MaxInt32)
+		return nil, fmt.Errorf("max-payload-bytes: %q is not a size from 0 to %d bytes: write for example 16MiB", limit, math.MaxInt32)
 	} else if size > 0 {
 		add("max_payload_bytes", limit)
 	}

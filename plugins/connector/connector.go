@@ -147,7 +147,7 @@ func (r *reader) topicFilter() string {
 	}
 	filter := r.literal("topic_id", maxFilter)
 	if other := r.literal("topic_name", maxFilter); r.err == nil && other != filter {
-		r.fail("topic_name", "%q contradicts topic_id %q: they mean the same, leave one out", other, filter)
+		r.fail("topic_name", "%q contradicts topic_id %q: they mean the same, remove one", other, filter)
 	}
 	return filter
 }
@@ -195,7 +195,7 @@ func (c *Connector) readConfig() error {
 
 	r := reader{path: path, fields: fields}
 	if r.raw("failure_strategy") != nil {
-		r.fail("failure_strategy", "it stands beside config, not inside of it")
+		r.fail("failure_strategy", "it belongs beside config, not inside it")
 	}
 	r.known = nil
 	c.Kafka = Kafka{
@@ -270,7 +270,7 @@ func CheckDepth(data []byte) error {
 		case inText:
 		case c == '{', c == '[':
 			if depth++; depth > maxDepth {
-				return fmt.Errorf("nested deeper than %d levels at byte %d: this is no connector", maxDepth, i+1)
+				return fmt.Errorf("nested deeper than %d levels at byte %d: it is not a connector", maxDepth, i+1)
 			}
 		case c == '}', c == ']':
 			depth--
@@ -318,7 +318,7 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 		var value json.RawMessage
 		_ = d.Decode(&value)
 		if _, twice := fields[name]; twice {
-			return nil, fmt.Errorf("field %q is given twice: leave one out", name)
+			return nil, fmt.Errorf("field %q is given twice: remove one", name)
 		}
 		fields[name] = value
 	}

@@ -145,7 +145,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a variable in the client id", withKafka(`"client_id":"${HOME}"`), `config.client_id: "${HOME}" holds ${`},
 		{"a login in a URL", withKafka(`"urls":["tcp://u:secret@h:1883"]`), `config.urls.0: "tcp://u:xxxxx@h:1883" holds a login`},
 		{"a field twice, deep", withKafka(`"tls":{"enabled":true,"enabled":false}`), `config.tls: field "enabled" is given twice`},
-		{"the strategy in the config", withKafka(`"failure_strategy":"block"`), "config.failure_strategy: it stands beside config"},
+		{"the strategy in the config", withKafka(`"failure_strategy":"block"`), "config.failure_strategy: it belongs beside config"},
 		{"the filter in the config", withKafka(`"topic_id":"a"`), `config: unknown field "topic_id"`},
 		{"a variable in the servers", withConfig(`{"bootstrap_servers":"${H}:1","topic":"t"}`), "config.bootstrap_servers: "},
 		{"a long key", withKafka(`"key":"` + strings.Repeat("k", 257) + `"`), "config.key: 257 characters long: at most 256"},

@@ -35,7 +35,7 @@ func KeepSecrets(c, stored Connector) (Connector, error) {
 		field := "config." + strings.Join(path, ".")
 		old := unwrapped(before).at(path)
 		if old == nil || old.open != 0 {
-			return &InvalidError{field, "*** stands for a secret that is stored, and none is: give the secret itself"}
+			return &InvalidError{field, "*** keeps a stored secret, and none is stored: give the secret itself"}
 		}
 		if changed := redirects(path, c, stored); changed != "" {
 			return &InvalidError{field, fmt.Sprintf("*** keeps the stored secret only while it is sent to the same servers with the same login, and %s changes that: give the secret itself", changed)}

@@ -21,7 +21,7 @@ func Hidden(r rune) bool {
 func CheckName(name string) error {
 	if i := strings.IndexFunc(name, Hidden); i >= 0 {
 		hidden, _ := utf8.DecodeRuneInString(name[i:])
-		return fmt.Errorf("connector_name: %q holds %U, which a terminal does not show: leave it out", name, hidden)
+		return fmt.Errorf("connector_name: %q holds %U, which a terminal does not show: remove it", name, hidden)
 	}
 	return nil
 }

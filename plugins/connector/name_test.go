@@ -20,7 +20,7 @@ func TestANewNameIsShownAsItIs(t *testing.T) {
 		"a\u061cb":  `"a\u061cb" holds U+061C`,
 		"c\u200b":   `"c\u200b" holds U+200B`,
 	} {
-		require.EqualError(t, CheckName(name), "connector_name: "+hidden+", which a terminal does not show: leave it out")
+		require.EqualError(t, CheckName(name), "connector_name: "+hidden+", which a terminal does not show: remove it")
 	}
 	for _, name := range []string{"plain-1_x", "with space", "../../etc/passwd", "日本語", "מד־חום", "ü", "\u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f52c"} {
 		assert.NoError(t, CheckName(name), name)

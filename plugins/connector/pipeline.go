@@ -135,7 +135,7 @@ func (o *output) isDefault(name, value, robustmq string) bool {
 
 // defaultsNote names the defaults of ours that change what arrives in Kafka.
 func (o *output) defaultsNote() string {
-	note := "left out, for they equal what RobustMQ fills in: " + strings.Join(o.defaults, ", ") +
+	note := "not taken over, because they equal RobustMQ's defaults: " + strings.Join(o.defaults, ", ") +
 		"; the defaults of robustmq_kafka apply"
 	var ours []string
 	for _, field := range o.defaults {
@@ -174,7 +174,7 @@ func (o *output) acks(value *string, idempotenceSaid bool) {
 	}
 	o.add("acks", text(*value))
 	price := map[string]string{
-		"0": "Kafka confirms nothing, so what it loses or refuses is lost unseen",
+		"0": "Kafka confirms nothing, so what it loses or refuses is lost without notice",
 		"1": "what one Kafka broker confirmed is lost with that broker",
 	}[*value]
 	if price == "" || idempotenceSaid {

@@ -101,7 +101,7 @@ func TestPipelineWritesTheUsersWishesEvenWhereTheyAreDefaults(t *testing.T) {
 
 func TestPipelineSaysWhatWeakAcksGiveUp(t *testing.T) {
 	for acks, want := range map[string]string{
-		"0": "Kafka confirms nothing, so what it loses or refuses is lost unseen",
+		"0": "Kafka confirms nothing, so what it loses or refuses is lost without notice",
 		"1": "what one Kafka broker confirmed is lost with that broker",
 	} {
 		_, document, notes := pipelineOf(t, withKafka(`"acks":"`+acks+`"`))

@@ -46,7 +46,7 @@ func nextValue(d *json.Decoder) (*value, error) {
 			}
 			text, _ := name.(string) // the name of a member is one
 			if known[text] {
-				return nil, fmt.Errorf("field %q is given twice: leave one out", text)
+				return nil, fmt.Errorf("field %q is given twice: remove one", text)
 			}
 			known[text] = true
 			v.names = append(v.names, text)

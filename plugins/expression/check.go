@@ -213,7 +213,7 @@ func (p *parser) value() {
 		p.next()
 		if p.token != "(" {
 			p.token = token
-			p.fail(`a payload's member is written json("path"), a metadata value @name: there are no other names here`)
+			p.fail(`a payload's member is written json("path"), a metadata value @name: other names are not allowed`)
 			return
 		}
 		p.call(Function, token)

@@ -107,8 +107,8 @@ var methods = map[string]string{
 const (
 	reaches    = "it reaches into the machine that the service runs on"
 	byElement  = "it evaluates a query for each element"
-	multiplies = "its result may be many times longer than what it is given"
-	parses     = "what it parses may take many times its length in memory, or nest without end"
+	multiplies = "its result may be many times longer than its input"
+	parses     = "the parsed value may take many times its length in memory, or nest without limit"
 	notText    = "it makes lists or objects, and a topic or a key is text"
 	state      = "it keeps state beyond a message"
 	otherParts = "it reads other messages of the batch"

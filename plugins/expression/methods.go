@@ -103,7 +103,7 @@ func join(args []any) (bloblang.Method, error) {
 			case string, []byte:
 				parts[i] = textOf(item)
 			default:
-				return nil, fmt.Errorf("item %d of the list is no text", i)
+				return nil, fmt.Errorf("item %d of the listis not a text", i)
 			}
 			size += len(parts[i]) + len(delimiter)
 			if err := withinSize(size - len(delimiter)); err != nil {

@@ -22,7 +22,7 @@ func (e *recordError) Unwrap() error { return e.err }
 type messageError struct{ err error }
 
 func (e *messageError) Error() string {
-	return "the message carries an error of its processing, which has to be mended, or handled by catch: " + e.err.Error()
+	return "the message carries an error of its processing: correct the processor, or handle the error with catch:  " + e.err.Error()
 }
 func (e *messageError) Unwrap() error { return e.err }
 

@@ -29,7 +29,7 @@ func newFailureHandler(conf *config, m metrics, mgr *service.Resources) *failure
 	}
 	logger := mgr.Logger()
 	if conf.acks == "none" {
-		logger.Warnf("With acks none Kafka tells of no refusal: what it refuses is lost unseen, and %s %s sees only what never reaches it", fieldFailureStrategy, conf.strategy.Name)
+		logger.Warnf("With acks none Kafka reports no refusal: what it refuses is lost without notice, and %s %s handles only what never reaches it", fieldFailureStrategy, conf.strategy.Name)
 	}
 	r := &failureHandler{conf: conf, metrics: m, log: logThrottle{every: time.Second, tell: func(text string) { logger.Warn(text) }}}
 	if conf.strategy.Name == StrategyDeadMessageQueue {

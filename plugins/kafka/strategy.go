@@ -110,7 +110,7 @@ func (r *strategyReader) read() (s Strategy) {
 		case slices.Contains(strategyFields[StrategyDeadMessageQueue], name):
 			r.report(name, "has no meaning with the strategy %s; remove it", s.Name)
 		default:
-			r.report(name, "is no field of a failure strategy; it has %s, %s",
+			r.report(name, "is not a field of a failure strategy; the fields are %s, %s",
 				fieldStrategy, strings.Join(strategyFields[StrategyDeadMessageQueue], ", "))
 		}
 	}

@@ -72,7 +72,7 @@ func TestParseStrategy(t *testing.T) {
 		{object("strategy", "discard", "retry_total_times", 3), "failure_strategy.retry_total_times", "has no meaning with the strategy discard"},
 		{object("strategy", "block", "wait_time_ms", 3), "failure_strategy.wait_time_ms", "has no meaning with the strategy block"},
 		{object("strategy", "discard_after_retry", "topic_name", "d"), "failure_strategy.topic_name", "has no meaning with the strategy discard_after_retry"},
-		{object("strategy", "discard", "retries", 3), "failure_strategy.retries", "is no field of a failure strategy; it has strategy, retry_total_times"},
+		{object("strategy", "discard", "retries", 3), "failure_strategy.retries", "is not a field of a failure strategy; the fields are strategy, retry_total_times"},
 		{object("strategy", "dead_message_queue", "topic_name", "a/b"), "failure_strategy.topic_name", `the topic "a/b" has a character`},
 		{object("strategy", "dead_message_queue", "topic_name", 5), "failure_strategy.topic_name", "want the name of a topic"},
 		{object("strategy", "dead_message_queue", "bootstrap_servers", " , "), "failure_strategy.bootstrap_servers", "want addresses as host:port"},
@@ -359,7 +359,7 @@ func TestAcksNoneIsTold(t *testing.T) {
 	start("acks: leader", bury)
 	require.NotContains(t, log.String(), "acks none")
 	o := start("acks: none", bury)
-	require.Contains(t, log.String(), "With acks none Kafka tells of no refusal")
+	require.Contains(t, log.String(), "With acks none Kafka reports no refusal")
 	large := strings.Repeat("x", 3000)
 	require.NoError(t, o.WriteBatch(t.Context(), service.MessageBatch{service.NewMessage([]byte(large))}))
 	require.Equal(t, []string{large}, values(t, c, "dead"))

@@ -56,7 +56,7 @@ func (d *logThrottle) flushLocked() {
 	case d.many == 1:
 		d.tell(d.text)
 	case d.many > 1:
-		d.tell(fmt.Sprintf("%s (%d records since this was last told)", d.text, d.many))
+		d.tell(fmt.Sprintf("%s (%d records since this was last logged)", d.text, d.many))
 	}
 	d.many = 0
 }

@@ -21,7 +21,7 @@ func TestDigestTellsOnceASecond(t *testing.T) {
 		require.Empty(t, texts)
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, "c (2 records since this was last told)", <-texts)
+		require.Equal(t, "c (2 records since this was last logged)", <-texts)
 		d.add("d")
 		time.Sleep(time.Second)
 		synctest.Wait()

@@ -186,7 +186,7 @@ func (f fields) mqttConnection(user string) {
 	f.will()
 	if password, ok := f.text("password"); ok && password != "" {
 		if !f.isSet(user) {
-			f.report("password", fmt.Sprintf("stands without %s; MQTT 3.1.1 takes a password only beside a user name", user))
+			f.report("password", fmt.Sprintf("needs %s; MQTT 3.1.1 allows a password only with a user name", user))
 		}
 	}
 	f.tls()
@@ -225,11 +225,11 @@ func (f fields) tls() {
 	casFile, _ := t.text("root_cas_file")
 	certs := t.list("client_certs")
 	if cas != "" && casFile != "" {
-		t.report("root_cas_file", "stands beside root_cas; keep one of the two")
+		t.report("root_cas_file", "contradicts root_cas; keep one of the two")
 	}
 	if (cas != "" || casFile != "" || len(certs) > 0) && !t.boolean("enabled") {
 		if !isUnset(t.conf["enabled"]) {
-			t.report("enabled", "the other settings of tls are without effect while it is not true; set enabled: true, or remove them")
+			t.report("enabled", "the other settings of tls are ignored unless it is true; set enabled: true, or remove them")
 		}
 	}
 	t.fileRule("root_cas_file")
@@ -245,7 +245,7 @@ func (f fields) tls() {
 func (f fields) clientCert() {
 	for _, pair := range [][2]string{{"cert", "cert_file"}, {"key", "key_file"}} {
 		if f.isSet(pair[0]) && f.isSet(pair[1]) {
-			f.report(pair[1], fmt.Sprintf("stands beside %s; keep one of the two", pair[0]))
+			f.report(pair[1], fmt.Sprintf("contradicts %s; keep one of the two", pair[0]))
 		}
 	}
 	switch {

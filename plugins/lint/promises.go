@@ -113,7 +113,7 @@ func (p promises) pipeline() {
 	}
 	for _, c := range p.components {
 		if c.kind == "buffer" && c.name == "memory" && c.conf != nil {
-			p.warn(c, "", "memory acknowledges messages to the broker before Kafka has them, so that a crash loses what it holds; remove the buffer: the broker itself holds back what Kafka does not take")
+			p.warn(c, "", "memory acknowledges messages to the broker before Kafka has them, so that a crash loses what it holds; remove the buffer: the broker itself holds what Kafka does not take")
 		}
 	}
 }
@@ -139,7 +139,7 @@ func (p promises) source(c *component) {
 		}
 		p.warn(c, "clean_session", "%s the broker forget what arrives while the pipeline is down; %s", how, advice)
 	case isStock && c.is("clean_session", clean, "false") && c.is("client_id", "", ""):
-		p.warn(c, "client_id", "is empty, so that the broker makes one up and a restart does not find its session and the messages in it; give one that no other client has")
+		p.warn(c, "client_id", "is empty, so the broker chooses one, and a restart does not find its session and the messages in it; give one that no other client has")
 	}
 	if c.is("auto_replay_nacks", "true", "false") && p.rejects() {
 		p.warn(c, "auto_replay_nacks", "makes the broker repeat every message behind one that Kafka refuses, each time; remove it, or give kafka_franz a failure_strategy, such as block")
@@ -253,7 +253,7 @@ func (p promises) broker(c *component) {
 	case "fan_out", "fan_out_sequential":
 		for _, sink := range sinks {
 			if !sink.hasStrategy() {
-				p.warn(sink, "failure_strategy", "is missing, so that a message that Kafka refuses is tried again for ever in a broker and holds up every output, while the pipeline stays ready; write failure_strategy: block, which says so, or dead_message_queue")
+				p.warn(sink, "failure_strategy", "is missing, so a message that Kafka refuses is retried without end in a broker and holds every output, while the pipeline stays ready; write failure_strategy: block, which says so, or dead_message_queue")
 			}
 		}
 	}

@@ -81,7 +81,7 @@ func checkOutputTemplate(f fields) {
 	f.rangeRule("cleanup_timeout_secs", 0, 300)
 	f.rangeRule("linger_ms", 0, 60000)
 	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false && !isUnset(f.conf["idempotent_write"]) {
-		f.report("acks", acks+" can lose messages and needs idempotent_write: false beside it; leave acks out to lose none")
+		f.report("acks", acks+" can lose messages and needs idempotent_write: false; remove acks to lose none")
 	}
 	f.failureStrategy()
 	f.tls()

@@ -27,7 +27,7 @@ func checkMQTTInput(f fields) {
 		f.report("dynamic_client_id_suffix", checkWord(suffix, []string{"nanoid"}))
 	}
 	if suffix == "nanoid" && f.conf["clean_session"] == false {
-		f.report("dynamic_client_id_suffix", "makes a new client on every start, so that with clean_session: false the broker keeps the old sessions and their messages for ever; remove it, or set clean_session: true")
+		f.report("dynamic_client_id_suffix", "makes a new client on every start, so with clean_session: false the broker keeps the old sessions and their messages without limit; remove it, or set clean_session: true")
 	}
 }
 

@@ -74,7 +74,7 @@ func checkKafkaTopic(topic string) string {
 	}
 	for _, r := range topic {
 		if !isKafkaTopicRune(r) {
-			return fmt.Sprintf("%q has the character %q; a Kafka topic name takes letters, digits, '.', '_' and '-'", topic, r)
+			return fmt.Sprintf("%q has the character %q; a Kafka topic name may have letters, digits, '.', '_' and '-'", topic, r)
 		}
 	}
 	return ""
@@ -129,7 +129,7 @@ func checkHostPort(item, port string) string {
 	host, portText, err := net.SplitHostPort(item)
 	if err != nil {
 		if strings.Count(item, ":") > 1 && !strings.HasPrefix(item, "[") {
-			return fmt.Sprintf("%q: an IPv6 address stands in brackets, for example [::1]:%s", item, port)
+			return fmt.Sprintf("%q: an IPv6 address needs brackets, for example [::1]:%s", item, port)
 		}
 		return fmt.Sprintf("%q has no port; write host:port, for example %s:%s", item, strings.Trim(item, "[]:"), port)
 	}

@@ -154,10 +154,10 @@ func (c *brokers) notice(s *session) {
 		c.assignedID = id
 	}
 	if e := s.connack.expiry; e != nil && *e < c.conf.sessionExpiry {
-		c.warn("The broker keeps the session for %s only: what it holds for a client that is away longer is lost", time.Duration(*e)*time.Second)
+		c.warn("The broker keeps the session for %s only: messages for a client that is away longer are lost", time.Duration(*e)*time.Second)
 	}
 	if s.broker.generation != 0 && !c.conf.cleanSession && !s.connack.sessionPresent {
-		c.log.Warnf("The broker at %s has not kept our session: what it held for us is lost; it subscribes anew", s.address)
+		c.log.Warnf("The broker at %s has not kept the session: the messages in it are lost; the input subscribes again", s.address)
 	}
 }
 

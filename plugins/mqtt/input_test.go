@@ -119,7 +119,7 @@ func TestInputSubscribesAgainWhenSessionIsGone(t *testing.T) {
 	<-in.current().dead
 	done := background(in)
 	p = b.joined(done, false, true)
-	require.Len(t, l.Lines("has not kept our session"), 1)
+	require.Len(t, l.Lines("has not kept the session"), 1)
 
 	// What nobody sends again is handed over all the same.
 	payloads, acks := readN(t, in, 2)

@@ -87,7 +87,7 @@ func (t *topics) of(p *rawPublish) (*topic, error) {
 		if known, ok := t.aliases[p.alias]; ok {
 			return known, nil
 		}
-		return nil, &packetError{reasonProtocol, fmt.Sprintf("a PUBLISH with the topic alias %d, which stands for nothing", p.alias)}
+		return nil, &packetError{reasonProtocol, fmt.Sprintf("a PUBLISH with the topic alias %d, which has no topic", p.alias)}
 	}
 	n, err := t.intern(p.topic)
 	if err != nil {

@@ -64,7 +64,7 @@ func (m *monitor) loop() {
 		m.oldest.SetFloat64(age.Seconds())
 		stalled := m.after > 0 && age > m.after
 		if stalled && !warned {
-			m.log.Warnf("A message of topic %q has waited for %s to be done with, and the acknowledgements of %d messages wait behind it: %s", topic, age.Round(time.Millisecond), count-1, m.cause())
+			m.log.Warnf("A message of topic %q has waited for %s to be finished, and the acknowledgements of %d messages wait behind it: %s", topic, age.Round(time.Millisecond), count-1, m.cause())
 		}
 		warned = stalled
 	}
@@ -87,7 +87,7 @@ func (m *monitor) cause() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.last == "" {
-		return "the pipeline has neither taken nor rejected it; the log of the output tells more, and stall_warning sets when this is logged"
+		return "the pipeline has neither finished nor rejected it; see the log of the output; stall_warning sets when this is logged"
 	}
 	return fmt.Sprintf("the pipeline has rejected messages %d times in a row, the last time with: %s; correct that, or catch such messages with the processors and outputs of the pipeline", m.rejected, m.last)
 }

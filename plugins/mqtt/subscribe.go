@@ -127,7 +127,7 @@ func (s *session) granted(body []byte) error {
 			return &refusedError{filters[i].filter, why}
 		}
 		if code < filters[i].qos {
-			s.log.Warnf("The broker grants QoS %d for %q and not %d: messages come with that QoS at most", code, filters[i].filter, filters[i].qos)
+			s.log.Warnf("The broker grants QoS %d for %q and not %d: messages arrive with that QoS at most", code, filters[i].filter, filters[i].qos)
 		}
 	}
 	if !slices.ContainsFunc(s.asking, func(f []subscription) bool { return f != nil }) {

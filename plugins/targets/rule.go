@@ -25,7 +25,7 @@ type rule struct {
 func parseRule(text string) (rule, error) {
 	r := rule{text: text}
 	wrong := func() (rule, error) {
-		return rule{}, fmt.Errorf("%q is no target: give a network as 10.0.0.0/8, or HOST:PORT", text)
+		return rule{}, fmt.Errorf("%q is not a target: give a network as 10.0.0.0/8, or HOST:PORT", text)
 	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
 		r.prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits())

@@ -50,7 +50,7 @@ func NeedsSubcommand(c *ucli.Context) error {
 	}
 	path := c.Command.HelpName
 	if c.Args().Present() {
-		return fmt.Errorf("%q is no subcommand of %s; there is %s", c.Args().First(), path, strings.Join(names, ", "))
+		return fmt.Errorf("%q is not a subcommand of %s; the subcommands are %s", c.Args().First(), path, strings.Join(names, ", "))
 	}
 	return fmt.Errorf("%s needs a subcommand: %s; see %s --help", path, strings.Join(names, ", "), path)
 }

@@ -19,7 +19,7 @@ func ReadSecretFile(path string) (string, error) {
 	secret := strings.TrimRight(string(text), "\r\n")
 	switch {
 	case len(text) > MaxSecretFile:
-		return "", errors.New("over 64 KiB long: this is no secret of one line")
+		return "", errors.New("over 64 KiB long: it is not a secret of one line")
 	case secret == "":
 		return "", errors.New("it is empty")
 	case strings.ContainsAny(secret, "\r\n"):

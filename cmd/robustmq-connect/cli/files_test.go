@@ -19,9 +19,9 @@ func secretFile(t *testing.T, text string) string {
 
 func TestASecretIsOneLineOfAFile(t *testing.T) {
 	for want, text := range map[string]string{
-		"it is empty":                   "\n",
-		"it holds more than one line":   "a\nb\n",
-		"over 64 KiB long: this is no ": strings.Repeat("x", MaxSecretFile+1),
+		"it is empty":                    "\n",
+		"it holds more than one line":    "a\nb\n",
+		"over 64 KiB long: it is not a ": strings.Repeat("x", MaxSecretFile+1),
 	} {
 		_, err := ReadSecretFile(secretFile(t, text))
 		require.ErrorContains(t, err, want)

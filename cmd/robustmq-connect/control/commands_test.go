@@ -58,12 +58,12 @@ func runMQTT(stdin string, args ...string) (stdout, stderr string, err error) {
 func TestAGroupNeedsASubcommand(t *testing.T) {
 	for want, args := range map[string][]string{
 		"robustmq-connect mqtt needs a subcommand: connector, publish; see robustmq-connect mqtt --help": nil,
-		`"topic" is no subcommand of robustmq-connect mqtt; there is connector, publish`:                 {"topic"},
+		`"topic" is not a subcommand of robustmq-connect mqtt; the subcommands are connector, publish`:   {"topic"},
 		"robustmq-connect mqtt connector needs a subcommand: create, list, detail, update, pause, resume, " +
 			"delete, check, export, import; see robustmq-connect mqtt connector --help": {"connector"},
-		`"remove" is no subcommand of robustmq-connect mqtt connector; there is create`: {"connector", "remove"},
-		"reading the flags of mqtt connector: flag provided but not defined: -nope":     {"connector", "--nope"},
-		"reading the flags of mqtt: flag provided but not defined: -nope":               {"--nope"},
+		`"remove" is not a subcommand of robustmq-connect mqtt connector; the subcommands are create`: {"connector", "remove"},
+		"reading the flags of mqtt connector: flag provided but not defined: -nope":                   {"connector", "--nope"},
+		"reading the flags of mqtt: flag provided but not defined: -nope":                             {"--nope"},
 	} {
 		stdout, _, err := runMQTT("", args...)
 		require.ErrorContains(t, err, want)

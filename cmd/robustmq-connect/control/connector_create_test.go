@@ -235,7 +235,7 @@ func TestUpdateOfARobustMQNeedsTheWholeConnector(t *testing.T) {
 		"detail": gives(`{"code":0,"data":{"last_send_time":1795402446,"send_success_total":50002,"send_fail_total":0,"last_msg":null},"error":null}`),
 	})
 	_, _, err := runMQTT("", "--server", server.URL, "connector", "update", "-n", "a", "--config", "{}")
-	require.ErrorContains(t, err, "does not tell a connector's settings")
+	require.ErrorContains(t, err, "does not show a connector's settings")
 }
 
 func TestCheckTellsWhatIsWrongAtEachEnd(t *testing.T) {

@@ -133,7 +133,7 @@ func readDefinition(c *ucli.Context) (definition, error) {
 // require names the flag of the first field that is missing.
 func (d definition) require() error {
 	for _, field := range []struct{ name, flag, want string }{
-		{"connector_name", "connector-name", "it tells the connector from others"},
+		{"connector_name", "connector-name", "it distinguishes the connector from others"},
 		{"config", "config", `the Kafka settings, {"bootstrap_servers": "kafka1:9092", "topic": "sensors"} for example`},
 		{"topic_name", "topic-id", "the MQTT topic filter to read from, sensors/+/data for example"},
 	} {
@@ -156,7 +156,7 @@ func parseDefinition(data []byte) (definition, error) {
 		return nil, err
 	}
 	if d == nil {
-		return nil, errors.New("null is no connector: it must be a JSON object")
+		return nil, errors.New("null is not a connector: it must be a JSON object")
 	}
 	return d, nil
 }
@@ -209,7 +209,7 @@ func fileName(path string) string {
 func readConnector(stdin io.Reader, path string) ([]byte, error) {
 	data, err := cli.ReadBounded(stdin, path, maxConnectorFile)
 	if err == nil && len(data) > maxConnectorFile {
-		err = errors.New("over 1 MiB long: this is no connector")
+		err = errors.New("over 1 MiB long: it is not a connector")
 	}
 	return data, err
 }

@@ -12,7 +12,7 @@ func deleteCommand() *ucli.Command {
 	return nameCommand("deleting", admin.PathDelete, "Deleted successfully!", &ucli.Command{
 		Name:  "delete",
 		Usage: "Stop a connector and remove it",
-		Description: `What is under way reaches Kafka first, and the MQTT broker forgets the connector's
+		Description: `What is in flight reaches Kafka first, and the MQTT broker forgets the connector's
 session, so that no queue grows there:
 
   robustmq-connect mqtt connector delete --connector-name "iot_sensor_kafka"`,
@@ -34,7 +34,7 @@ func resumeCommand() *ucli.Command {
 	return nameCommand("resuming", admin.PathResume, "Resumed successfully!", &ucli.Command{
 		Name:  "resume",
 		Usage: "Let a paused connector run again",
-		Description: `It goes on where it stopped:
+		Description: `It continues where it stopped:
 
   robustmq-connect mqtt connector resume --connector-name c1`,
 	})

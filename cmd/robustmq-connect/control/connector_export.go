@@ -18,7 +18,7 @@ type Linter func(document []byte) ([]lint.Finding, error)
 func exportCommand(judge Linter) *ucli.Command {
 	return &ucli.Command{
 		Name:  "export",
-		Usage: "Print the pipeline that a connector stands for",
+		Usage: "Print the pipeline of a connector",
 		Description: `Reads a complete connector JSON, or asks the server for a connector, and prints a pipeline
 that lints and runs:
 

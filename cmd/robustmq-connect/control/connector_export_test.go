@@ -99,7 +99,7 @@ func TestExportRefuses(t *testing.T) {
 		{"far too much", strings.Repeat(" ", maxConnectorFile+1), []string{"-f", "-"}, "over 1 MiB long"},
 		{"servers without a port", with("localhost:9092", "localhost"), []string{"-f", "-"}, "bootstrap_servers"},
 		{"an illegal filter", with("sensor/data", "a/#/b"), []string{"-f", "-"}, "'#' must be the last level"},
-		{"an illegal Kafka topic", with("mqtt_messages", "a b"), []string{"-f", "-"}, "a Kafka topic name takes"},
+		{"an illegal Kafka topic", with("mqtt_messages", "a b"), []string{"-f", "-"}, "a Kafka topic name may have"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

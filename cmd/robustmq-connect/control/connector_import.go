@@ -123,7 +123,7 @@ func sourceClient(c *ucli.Context) (*adminClient, error) {
 
 func importOne(c *ucli.Context, here *adminClient, row admin.Row, strategy json.RawMessage) ([]string, error) {
 	if strings.Contains(row.Config, `"***"`) {
-		return nil, errors.New("its config holds ***, a secret that the server does not tell: create it with the secret by create --file")
+		return nil, errors.New("its config holds ***, a secret that the server does not show: create it with the secret by create --file")
 	}
 	d := definition{}
 	d.setText("connector_name", row.ConnectorName)

@@ -104,7 +104,7 @@ func TestImportDoesNotCreateAConnectorWithoutItsSecret(t *testing.T) {
 	token := writeFile(t, t.TempDir(), "token", "t0ken\n")
 	_, stderr, err := runMQTT("", "--server", here.URL, "connector", "import", "--from", other.URL, "--from-token-file", token)
 	require.ErrorIs(t, err, cli.ErrReported)
-	assert.Contains(t, stderr, "a: failed: its config holds ***, a secret that the server does not tell")
+	assert.Contains(t, stderr, "a: failed: its config holds ***, a secret that the server does not show")
 	assert.Equal(t, "Bearer t0ken", other.asked()[0].token)
 	require.Len(t, here.asked(), 1)
 	assert.Empty(t, here.asked()[0].token, "the token is for the other server")

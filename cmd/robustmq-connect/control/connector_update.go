@@ -91,7 +91,7 @@ func fetchDetail(c *ucli.Context, name string) (definition, error) {
 		return nil, fmt.Errorf("reading the answer of %s: %w", client.base, err)
 	}
 	if !d.given("config") {
-		return nil, fmt.Errorf("the server at %s does not tell a connector's settings: it is no %s; give the complete connector by --file",
+		return nil, fmt.Errorf("the server at %s does not show a connector's settings: it is not a %s; give the complete connector by --file",
 			client.base, cli.BinaryName)
 	}
 	return d, nil

@@ -289,7 +289,7 @@ func connect3(ctx context.Context, o brokerOptions) (publisher, error) {
 	token.Wait()
 	switch err := token.Error(); {
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return nil, errors.New("the broker closed the connection without an answer: check that it speaks MQTT there, and takes this user")
+		return nil, errors.New("the broker closed the connection without an answer: check that it speaks MQTT there, and accepts this user")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("the broker gave no answer for %v: check that it speaks MQTT there", brokerTimeout)
 	case err != nil:

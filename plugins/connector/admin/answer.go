@@ -64,7 +64,7 @@ func failed(name string, err error) *failure {
 	case errors.As(err, &tooLarge):
 		return &failure{
 			status: http.StatusRequestEntityTooLarge,
-			text:   fmt.Sprintf("the body is longer than %d bytes: this is no connector", tooLarge.Limit),
+			text:   fmt.Sprintf("the body is longer than %d bytes: it is not a connector", tooLarge.Limit),
 		}
 	case errors.Is(err, context.Canceled):
 		return &failure{status: http.StatusServiceUnavailable, text: "the service is stopping, and this may be unfinished: " + err.Error()}

@@ -48,7 +48,7 @@ func (o Options) Validate() error {
 	}
 	switch {
 	case o.TokenFile != "" && o.InsecureNoAuth:
-		return errors.New("api-token-file and insecure-no-auth contradict each other: leave one out")
+		return errors.New("api-token-file and insecure-no-auth contradict each other: remove one")
 	case (o.TLSCertFile == "") != (o.TLSKeyFile == ""):
 		return errors.New("tls-cert-file and tls-key-file need each other: give both")
 	case o.TokenFile == "" && !o.InsecureNoAuth && !isLoopback(host):

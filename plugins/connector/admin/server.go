@@ -170,7 +170,7 @@ func (s *Server) warn() {
 	switch {
 	case s.guard.hosts != nil:
 	case s.guard.token == nil:
-		s.log.Warn("The admin API takes requests from whoever reaches it, for insecure-no-auth is set", "address", s.options.Listen)
+		s.log.Warn("The admin API answers everybody who can reach it, because insecure-no-auth is set", "address", s.options.Listen)
 	case s.tls == nil:
 		s.log.Warn("The admin API's token crosses the network in clear: give tls-cert-file and tls-key-file", "address", s.options.Listen)
 	}

@@ -149,7 +149,7 @@ func TestWhatIsARiskIsWarnedOf(t *testing.T) {
 	}{
 		{Options{Listen: "127.0.0.1:0"}, ""},
 		{Options{Listen: "127.0.0.1:0", InsecureNoAuth: true}, ""},
-		{Options{Listen: "0.0.0.0:0", InsecureNoAuth: true}, "takes requests from whoever reaches it"},
+		{Options{Listen: "0.0.0.0:0", InsecureNoAuth: true}, "answers everybody who can reach it"},
 		{Options{Listen: "0.0.0.0:0", TokenFile: tokenFile(t, token)}, "crosses the network in clear"},
 	} {
 		var log bytes.Buffer

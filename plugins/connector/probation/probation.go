@@ -45,7 +45,7 @@ type File interface {
 	Write(data []byte) error
 }
 
-// Verdict is why a connector is held back.
+// Verdict is why a connector is quarantined.
 type Verdict struct {
 	Since time.Time `json:"since"`
 	Why   string    `json:"why"`
@@ -207,7 +207,7 @@ func (s *state) judge(names []string, traced bool, why string, unit time.Duratio
 		s.Quarantined[name] = Verdict{Since: time.Now(), Why: why}
 		q.acquit(name)
 		q.Within, q.Size = 0, max(1, len(q.Suspects)) // there may be no other
-		note = fmt.Sprintf("connector %q ended the process whenever it ran alone, and is held back: %s", name, why)
+		note = fmt.Sprintf("connector %q ended the process whenever it ran alone, and does not run: %s", name, why)
 	case q.Accused != "": // it was about to run alone
 	case len(q.Trial) > 1:
 		// What was started last is the likeliest.
@@ -362,7 +362,7 @@ func (j *Journal) Stop() error {
 	return j.saveLocked()
 }
 
-// Held is why a connector is held back, if it is.
+// Held is why a connector is quarantined, if it is.
 func (j *Journal) Held(name string) (Verdict, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

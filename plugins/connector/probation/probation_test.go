@@ -50,7 +50,7 @@ type world struct {
 	notes  []string
 }
 
-// life is one process. It returns what is held back, once a run has settled.
+// life is one process. It returns what is held, once a run has settled.
 func (w *world) life(trace string) (next string, held map[string]Verdict) {
 	w.t.Helper()
 	j, err := Open(&w.disk, 0)

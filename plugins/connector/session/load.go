@@ -30,7 +30,7 @@ func (o *Owner) Load(all store.Contents) {
 	for _, r := range all.Released {
 		m, err := o.newMark(r)
 		if err != nil {
-			o.log.Error("Cannot look after the sessions of a deleted connector", "connector", r.Connector.Name, "error", err)
+			o.log.Error("Cannot remove the sessions of a deleted connector", "connector", r.Connector.Name, "error", err)
 			continue
 		}
 		if r.Old {
@@ -85,7 +85,7 @@ func (o *Owner) tellShared(name string, side Side) {
 	for other, sides := range o.held {
 		for _, s := range sides {
 			if s.overlaps(side) {
-				o.log.Error("Two connectors have one MQTT client id and throw each other off the broker: give one of them another client_id",
+				o.log.Error("Two connectors have one MQTT client id and disconnect each other: give one of them another client_id",
 					"connector", name, "other", other)
 			}
 		}

@@ -83,7 +83,7 @@ func (e *TakenError) Error() string {
 	if e.Unread {
 		return fmt.Sprintf("%q may be that of connector %q, whose definition cannot be read: give another one, or delete that connector", e.ClientID, e.Other)
 	}
-	return fmt.Sprintf("%q is that of connector %q at the same broker, and they would throw each other off: give another one", e.ClientID, e.Other)
+	return fmt.Sprintf("%q is that of connector %q at the same broker, and they would disconnect each other: give another one", e.ClientID, e.Other)
 }
 
 // Hold takes the sessions of a side for a connector, beside those that it has. The

@@ -10,7 +10,7 @@ import (
 // does, and removes it.
 func (s *Store) Probe() error {
 	file := filepath.Join(s.dir, "probe")
-	err := s.write(file, []byte("This file is here for a moment: it tells whether the disk takes changes.\n"))
+	err := s.write(file, []byte("This file exists for a moment: it shows whether the disk takes changes.\n"))
 	if err == nil {
 		err = os.Remove(file)
 	}

@@ -104,7 +104,7 @@ func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoi
 	}
 	old = old.At(endpoint)
 	stays := old.ClientID == next.ClientID && !next.Clean && len(next.At(endpoint).URLs) > 0
-	r.wait(connector.NeedUpdate, fmt.Errorf("what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to go on without", old.ClientID, endpoint))
+	r.wait(connector.NeedUpdate, fmt.Errorf("what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to discard it", old.ClientID, endpoint))
 	reserved := false
 	unreachable := func(ctx context.Context) {
 		// The old broker is away. The new one keeps what arrives from now on.

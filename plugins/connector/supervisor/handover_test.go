@@ -73,7 +73,7 @@ func TestAnUpdateOfTheFilterDeliversWhatWaitsBeforeItUnsubscribes(t *testing.T) 
 		notes := r.update(r.conn("c", "in/+", "out", ""), connector.UpdateOptions{})
 		endpoint := r.sessions.Records()[0].Endpoint
 		assert.Equal(t, []string{`the filter of the session "` + derivedID + `" at ` + endpoint + ` changes: when the connector is resumed, ` +
-			`what waits in it is delivered before the update takes effect; update with discard_waiting to go on without`}, notes)
+			`what waits in it is delivered before the update takes effect; update with discard_waiting to discard it`}, notes)
 		stop := flow(b, "in/a", 300, time.Millisecond)
 		require.NoError(t, r.Resume(t.Context(), "c"))
 		r.until("c", func(s connector.Status) bool {
@@ -192,7 +192,7 @@ func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
 		r.until("c", func(s connector.Status) bool {
 			return s.State == connector.Waiting && s.Waits[0].For == connector.NeedUpdate &&
 				strings.Contains(s.Reason, `not updated since`) &&
-				strings.Contains(s.Reason, fmt.Sprintf(`what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to go on without`, derivedID, endpoint))
+				strings.Contains(s.Reason, fmt.Sprintf(`what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to discard it`, derivedID, endpoint))
 		})
 		require.Eventually(t, func() bool { return b.waiting(derivedID) == 0 }, patience, 10*time.Millisecond)
 		n := stop()

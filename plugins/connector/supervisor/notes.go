@@ -36,7 +36,7 @@ func filterNote(side session.Side, endpoints []string, paused bool) string {
 	if paused {
 		when = "when the connector is resumed, "
 	}
-	return fmt.Sprintf("the filter of the session %q at %s changes: %swhat waits in it is delivered before the update takes effect; update with discard_waiting to go on without",
+	return fmt.Sprintf("the filter of the session %q at %s changes: %swhat waits in it is delivered before the update takes effect; update with discard_waiting to discard it",
 		side.ClientID, strings.Join(endpoints, ", "), when)
 }
 
@@ -55,7 +55,7 @@ func givenUpNote(was, is session.Side, given []string, paused, discard bool) str
 		note += ": what waits in it is delivered before the update takes effect; update with discard_waiting to discard it"
 	}
 	if len(given) > 0 && was.ClientID == is.ClientID && !is.Clean {
-		note += "; the session stays there and keeps what arrives until the connector is deleted, because the connector goes on under its client id"
+		note += "; the session stays there and keeps what arrives until the connector is deleted, because the connector continues under its client id"
 	}
 	return note
 }

@@ -212,7 +212,7 @@ func TestCreateAndCheckRefuseANameThatIsNotShownAsItIs(t *testing.T) {
 	c := r.conn("c", "in/#", "out", "")
 	c.Name = "c\u202e"
 	_, err := r.Create(t.Context(), c, connector.CreateOptions{})
-	const want = `connector_name: "c\u202e" holds U+202E, which a terminal does not show: leave it out`
+	const want = `connector_name: "c\u202e" holds U+202E, which a terminal does not show: remove it`
 	require.EqualError(t, err, want)
 	_, err = r.Check(t.Context(), c)
 	require.EqualError(t, err, want)

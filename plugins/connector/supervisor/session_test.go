@@ -184,7 +184,7 @@ func TestAMoveToAnotherBrokerDeliversWhatWaitsAtTheOldOne(t *testing.T) {
 	notes := r.update(r.conn("c", "in/#", "out", urls(other.URL())), connector.UpdateOptions{})
 	require.Len(t, notes, 1)
 	assert.Contains(t, notes[0], "is given up: what waits in it is delivered before the update takes effect; update with discard_waiting to discard it; "+
-		"the session stays there and keeps what arrives until the connector is deleted, because the connector goes on under its client id")
+		"the session stays there and keeps what arrives until the connector is deleted, because the connector continues under its client id")
 	r.ready("c")
 	r.arrived("out", numbered(0, 500))
 	require.NoError(t, other.WaitSubscribed(t.Context(), "in/#"))
@@ -283,7 +283,7 @@ func TestTwoConnectorsCannotShareASessionByAnySpelling(t *testing.T) {
 		var invalid *connector.InvalidError
 		require.ErrorAs(t, err, &invalid, other)
 		assert.Equal(t, "config.client_id", invalid.Field)
-		assert.Equal(t, `"mine" is that of connector "a" at the same broker, and they would throw each other off: give another one`, invalid.Why)
+		assert.Equal(t, `"mine" is that of connector "a" at the same broker, and they would disconnect each other: give another one`, invalid.Why)
 	}
 	assert.Len(t, r.List(), 1)
 	r.ready("a")

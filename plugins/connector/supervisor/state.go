@@ -78,7 +78,7 @@ func reasonOf(waits []connector.Wait) string {
 			parts[i] = fmt.Sprintf("does not get on since %s: %s", since, w.Why)
 		}
 	}
-	return strings.Join(parts, "; ") + "; it goes on by itself once that is mended"
+	return strings.Join(parts, "; ") + "; it continues by itself once that is corrected"
 }
 
 // fail notes that the run does not go on until someone acts.
@@ -159,6 +159,6 @@ func (r *run) lookLocked(ends []end) {
 	r.waits[connector.NeedProgress] = connector.Wait{
 		For: connector.NeedProgress, Since: time.Now().Add(-stuck),
 		Why: fmt.Sprintf("both ends are connected, but of %d messages in flight none gets through: "+
-			"see the connector's lines in the log, and restart the service if they do not tell why", f.report().InFlight),
+			"see the connector's lines in the log, and restart the service if they do not say why", f.report().InFlight),
 	}
 }

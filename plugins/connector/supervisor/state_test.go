@@ -41,7 +41,7 @@ func TestAConnectorWithoutItsEndsIsWaiting(t *testing.T) {
 		assert.WithinDuration(t, time.Now(), status.Waits[i].Since, patience)
 		assert.Contains(t, status.Waits[i].Why, "127.0.0.1:1")
 	}
-	assert.Regexp(t, `^waits for the MQTT broker since 2\S+ \S+: .*; waits for Kafka since .*; it goes on by itself once that is mended$`, status.Reason)
+	assert.Regexp(t, `^waits for the MQTT broker since 2\S+ \S+: .*; waits for Kafka since .*; it continues by itself once that is corrected$`, status.Reason)
 	text := r.scrape()
 	assert.Contains(t, text, `mqtt_connector_up{connector_name="c",connector_type="kafka",tenant="default"} 0`)
 	for state, is := range map[connector.State]string{
@@ -183,7 +183,7 @@ func TestAPauseOfAStreamThatDoesNotEndIsTold(t *testing.T) {
 	r.ready("c")
 	note, err := r.Supervisor.Pause(t.Context(), "c")
 	require.NoError(t, err)
-	const why = "its stream has not ended 3.5s after it was told to"
+	const why = "its stream has not ended 3.5s after it was stopped"
 	assert.Equal(t, "the connector is paused, but "+why+": it may use memory and processor time until the service is restarted", note)
 	status := r.List()[0]
 	assert.Equal(t, connector.Paused, status.State)

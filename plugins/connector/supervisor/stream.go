@@ -84,7 +84,7 @@ func (s *stream) stop(drain time.Duration) error {
 	case <-s.ended:
 		return nil
 	case <-timeout.C:
-		return fmt.Errorf("its stream has not ended %s after it was told to", drain+endTimeout)
+		return fmt.Errorf("its stream has not ended %s after it was stopped", drain+endTimeout)
 	}
 }
 

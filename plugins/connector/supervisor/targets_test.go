@@ -182,7 +182,7 @@ func TestRulesOfTargetsThatAreNoneAreToldAtTheStart(t *testing.T) {
 		{Environment: r.opts.Environment, MQTT: r.opts.MQTT, AllowTargets: []string{"nope"}},
 	} {
 		_, err := New(opts)
-		require.ErrorContains(t, err, `-targets: "nope" is no target: give a network as 10.0.0.0/8, or HOST:PORT`)
+		require.ErrorContains(t, err, `-targets: "nope" is not a target: give a network as 10.0.0.0/8, or HOST:PORT`)
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *Supervisor) mayRun(e *entry) bool {
 // logJournal tells that the journal could not be written: the service works without.
 func (s *Supervisor) logJournal(err error) {
 	if err != nil {
-		s.log.Warn("The next start may not know how this one went", "error", err)
+		s.log.Warn("The next start may not know how this one ended", "error", err)
 	}
 }
 
@@ -168,7 +168,7 @@ func (s *Supervisor) startLocked(e *entry) (started bool) {
 	}
 	name := e.definition.Connector.Name
 	if v, held := s.journal.Held(name); held {
-		e.failed = &failure{v.Since, "quarantined, for it ended the process whenever it ran alone: " + v.Why + "; resume or update tries it again"}
+		e.failed = &failure{v.Since, "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update tries it again"}
 		return false
 	}
 	s.logJournal(s.journal.Started(name))

@@ -199,7 +199,7 @@ func TestTheConnectorThatEndsTheProcessIsHeldBack(t *testing.T) {
 				reason = states["culprit"]
 				return held(states)
 			}))
-			assert.Regexp(t, `^Failed failed since 2.*: quarantined, for it ended the process whenever it ran alone: `+test.why+`; resume or update tries it again$`, reason)
+			assert.Regexp(t, `^Failed failed since 2.*: quarantined, because it ended the process whenever it ran alone: `+test.why+`; resume or update tries it again$`, reason)
 			if end == "overflow" {
 				trace, err := os.ReadFile(filepath.Join(dir, "crash-last.log"))
 				require.NoError(t, err)

@@ -15,7 +15,7 @@ func (s *Supervisor) tellUnread(all store.Contents) {
 			"store_version", all.Version, "known_version", store.Version)
 	}
 	for _, u := range all.Unreadable {
-		s.log.Error("Cannot read the definition of a connector: it does not run. Its file stays where it is: mend it and resume the connector, or update or delete it",
+		s.log.Error("Cannot read the definition of a connector: it does not run. Its file stays where it is: correct it and resume the connector, or update or delete it",
 			"connector", u.Name, "file", u.File, "error", u.Why)
 	}
 	for _, u := range all.Ignored {
@@ -27,7 +27,7 @@ func (s *Supervisor) tellUnread(all store.Contents) {
 }
 
 func unreadFailure(u store.Unreadable) *failure {
-	return &failure{time.Now(), fmt.Sprintf("its definition cannot be read: %v (%s); mend the file and resume the connector, or update or delete it", u.Why, u.File)}
+	return &failure{time.Now(), fmt.Sprintf("its definition cannot be read: %v (%s); correct the file and resume the connector, or update or delete it", u.Why, u.File)}
 }
 
 // reread tries a definition again that could not be read.
@@ -48,7 +48,7 @@ func (s *Supervisor) reread(e *entry) error {
 		return errors.New(unreadFailure(again).why)
 	}
 	if d.Connector.Name != e.stored(s).Connector.Name {
-		return fmt.Errorf("its file holds connector %q by now: restart the service", d.Connector.Name)
+		return fmt.Errorf("its file now holds connector %q: restart the service", d.Connector.Name)
 	}
 	side, _, err := s.validate(d.Connector)
 	if err != nil {

@@ -116,7 +116,7 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	s.mu.Unlock()
 	if left != nil {
 		if err := s.sessions.GiveUp(*left); err != nil {
-			s.log.Error("Cannot look after the sessions that an update gave up", "connector", c.Name, "error", err)
+			s.log.Error("Cannot deliver and remove the sessions that an update gave up", "connector", c.Name, "error", err)
 		}
 	}
 	if len(given) > 0 || discarded > 0 {

@@ -28,7 +28,7 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	}
 	id, _ := json.Marshal(connector.ClientID(s.opts.ClientIDPrefix, connector.DefaultTenant, c.Name)) // a string
 	base = append(base.Without("client_id"), connector.Setting{Name: "client_id", Value: id})
-	// An empty one is as none. One that is no text stays, for lint to refuse it.
+	// An empty one is as none. One thatis not a text stays, for lint to refuse it.
 	if id := string(c.MQTT.Get("client_id")); id == `""` || id == "null" {
 		c.MQTT = c.MQTT.Without("client_id")
 	}
@@ -122,7 +122,7 @@ func (s *Supervisor) checkTargets(c connector.Connector) error {
 	}
 	base := s.opts.MQTT
 	if c.MQTT.Get("tls") != nil && c.MQTT.Get("urls") == nil && c.MQTT.Get("username") == nil && base.Get("username") != nil {
-		return &connector.InvalidError{Field: "config.mqtt_tls", Why: "it stands without urls and username: the service sends its own login with its own TLS settings alone; " +
+		return &connector.InvalidError{Field: "config.mqtt_tls", Why: "it needs urls or username beside it: the service sends its own login with its own TLS settings alone; " +
 			"give username and password beside it, or remove it"}
 	}
 	return nil
