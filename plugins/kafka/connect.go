@@ -61,7 +61,7 @@ func (o *output) connect(ctx context.Context) error {
 		return o.open(ctx)
 	case d == nil:
 		if err := p.ping(ctx, o.patience); err != nil {
-			return o.conf.explainConnect(err)
+			return explainer{o.conf}.connecting(err)
 		}
 		return nil
 	default:
@@ -76,7 +76,7 @@ func (o *output) open(ctx context.Context) error {
 	}
 	if err := p.ping(ctx, o.conf.requestOverhead); err != nil {
 		p.close()
-		return o.conf.explainConnect(err)
+		return explainer{o.conf}.connecting(err)
 	}
 	if topic := o.conf.records.topic; topic.isConstant {
 		p.learnFirst(ctx, topic.constant)
@@ -134,7 +134,7 @@ func (o *output) checkAlive(ctx context.Context, p *producer, d *delivery) error
 		p, topics = via, func() []string { return []string{o.conf.strategy.TopicName} }
 	}
 	if err := p.ping(ctx, o.patience); err != nil {
-		return p.conf.explainConnect(err)
+		return explainer{p.conf}.connecting(err)
 	}
 	if d.quiet(time.Now()) < o.silence {
 		return nil
@@ -154,7 +154,7 @@ func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer
 		p.close()
 		p, _, _ = o.state()
 	} else if err := p.ping(ctx, o.conf.requestOverhead); err != nil {
-		return p, o.conf.explainConnect(err)
+		return p, explainer{o.conf}.connecting(err)
 	}
 	p.topics.forget(d.records[d.fault.index].Topic)
 	if !o.begin(p, d) {
@@ -200,5 +200,5 @@ func (o *output) explainFault(p *producer, d *delivery) error {
 		return f.err
 	}
 	r := &d.records[f.index]
-	return o.conf.explain(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))
+	return explainer{o.conf}.refusal(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))
 }

@@ -53,7 +53,7 @@ func (c *config) forDeadLetters() *config {
 	// Only the topic's own limit is to count.
 	dead.maxMessageBytes = c.brokerWriteBytes
 	dead.maxBufferedBytes = 0
-	dead.recordRetries, dead.deliveryTimeout = 0, 0
+	dead.limits = limits{}
 	return &dead
 }
 
@@ -122,7 +122,7 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 	if isTooLarge(err) {
 		p.learnNow(l.topic)
 	}
-	advice := l.conf.advice(err, &records[0], p.topics.limit(l.topic))
+	advice := explainer{l.conf}.advice(err, &records[0], p.topics.limit(l.topic))
 	if remembered(err) {
 		l.renew(p)
 	}

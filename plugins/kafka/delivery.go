@@ -152,7 +152,7 @@ func (d *delivery) run(p *producer) {
 // linger waits as long as the configuration says, if nothing was tried yet and
 // the batch is small.
 func (d *delivery) linger(p *producer) {
-	if wait := p.conf.linger; wait > 0 && p.conf.manualFlush() && d.next == 0 && p.part(d.records, 0, &d.rooms) == len(d.records) {
+	if wait := p.conf.linger; wait > 0 && p.conf.oneAtATime() && d.next == 0 && p.part(d.records, 0, &d.rooms) == len(d.records) {
 		d.wait(p, wait)
 	}
 }
@@ -281,7 +281,7 @@ func (d *delivery) applyStrategy(p *producer, f failure) *failure {
 	}
 	d.count(f)
 	r := &d.records[f.index]
-	refusal := p.conf.explain(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))
+	refusal := explainer{p.conf}.refusal(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))
 	if err := d.handler.discardOrDeadLetter(r, refusal, d); err != nil {
 		return &failure{f.index, err}
 	}

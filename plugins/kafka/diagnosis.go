@@ -28,7 +28,7 @@ func (p *producer) diagnose(ctx context.Context, topics []string) string {
 	}
 	for _, topic := range details.Sorted() {
 		if topic.Err != nil {
-			return fmt.Sprintf("topic %q: %s%s", topic.Topic, topic.Err, p.conf.advice(topic.Err, nil, 0))
+			return fmt.Sprintf("topic %q: %s%s", topic.Topic, topic.Err, explainer{p.conf}.advice(topic.Err, nil, 0))
 		}
 		partitions := topic.Partitions.Sorted()
 		slices.SortStableFunc(partitions, func(a, b kadm.PartitionDetail) int { return cmp.Compare(len(a.ISR), len(b.ISR)) })
@@ -53,7 +53,7 @@ func (p *producer) diagnose(ctx context.Context, topics []string) string {
 // person has to correct, it is not.
 func (p *producer) onlyLimitReached(records []kgo.Record, failures []failure) bool {
 	first := failures[0]
-	if !p.conf.limitReached(first.err) {
+	if !p.conf.limits.reached(first.err) {
 		return false
 	}
 	ctx := p.client.Context()

@@ -23,10 +23,6 @@ const (
 	unreachable = 5
 )
 
-// holds says whether the output may keep a batch for the engine to hand over
-// again: with several at a time it could not tell them apart.
-func (c *config) holds() bool { return c.maxInFlight == 1 }
-
 // await waits for the delivery of the batch to end.
 func (o *output) await(ctx context.Context, p *producer, d *delivery, batch service.MessageBatch) error {
 	glance := time.NewTicker(o.silence / glances)
@@ -40,7 +36,7 @@ func (o *output) await(ctx context.Context, p *producer, d *delivery, batch serv
 			}
 			return o.result(p, d, batch)
 		case <-ctx.Done():
-			if o.conf.holds() {
+			if o.conf.oneAtATime() {
 				o.hold(d)
 			}
 			return ctx.Err()
@@ -49,7 +45,7 @@ func (o *output) await(ctx context.Context, p *producer, d *delivery, batch serv
 				continue
 			}
 			o.warnOfSilence(d, now)
-			if o.conf.holds() {
+			if o.conf.oneAtATime() {
 				o.hold(d)
 				return service.ErrNotConnected
 			}
@@ -72,7 +68,7 @@ func (o *output) tooQuiet(p *producer, d *delivery, now time.Time) bool {
 
 func (o *output) warnOfSilence(d *delivery, now time.Time) {
 	what := "the output is not ready until it does, and keeps the batch"
-	if !o.conf.holds() {
+	if !o.conf.oneAtATime() {
 		what = "it is sent again until it does"
 	}
 	d.warned = o.warnings.warn("silence", fmt.Sprintf("Kafka has acknowledged nothing of a batch of %d messages for %s: %s",
@@ -111,7 +107,7 @@ func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) er
 		o.hold(d)
 		return service.ErrNotConnected
 	}
-	if o.conf.holds() {
+	if o.conf.oneAtATime() {
 		o.hold(nil)
 	}
 	if d.warned {

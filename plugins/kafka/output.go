@@ -187,7 +187,7 @@ func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) 
 			missing[d.records[i].Topic] = true
 		}
 		o.metrics.fail(d.records[i].Topic, err)
-		err = o.conf.explain(err, &d.records[i], i, len(d.records), p.topics.limit(d.records[i].Topic))
+		err = explainer{o.conf}.refusal(err, &d.records[i], i, len(d.records), p.topics.limit(d.records[i].Topic))
 		if failed == nil {
 			failed = service.NewBatchError(batch, err)
 		}
@@ -197,7 +197,7 @@ func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) 
 	if failed == nil {
 		return nil
 	}
-	if o.conf.holds() { // so that no record is under way
+	if o.conf.oneAtATime() { // so that no record is under way
 		p.forgetMissing(missing)
 	}
 	return failed
@@ -211,9 +211,9 @@ func (o *output) finished(d *delivery, refused int) {
 
 // ConnectionTest asks Kafka whether it answers, over a connection of its own.
 func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
-	err := o.conf.test(ctx, o.logger)
+	err := probe(ctx, o.conf, o.logger)
 	if err == nil && o.conf.strategy.BootstrapServers != nil {
-		if err = o.conf.forDeadLetters().test(ctx, o.logger); err != nil {
+		if err = probe(ctx, o.conf.forDeadLetters(), o.logger); err != nil {
 			err = fmt.Errorf("dead letters: %w", err)
 		}
 	}
@@ -223,14 +223,15 @@ func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResul
 	return service.ConnectionTestSucceeded().AsList()
 }
 
-func (c *config) test(ctx context.Context, logger *service.Logger) error {
+// probe asks Kafka whether it answers.
+func probe(ctx context.Context, c *config, logger *service.Logger) error {
 	p, err := newProducer(c, newWarnings(logger))
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	if err := p.ping(ctx, c.requestOverhead); err != nil {
-		return c.explainConnect(err)
+		return explainer{c}.connecting(err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -59,14 +60,24 @@ type config struct {
 	maxBufferedRecords int
 	maxBufferedBytes   int
 	maxRequests        int
-	recordRetries      int
-	deliveryTimeout    time.Duration
+	limits             limits
 }
 
-// manualFlush says whether the producer writes only when a part of a batch has
-// been handed over in full. Then a partition gets one record batch a part, and
-// a refusal cannot be overtaken by the records behind it.
-func (c *config) manualFlush() bool { return c.maxInFlight == 1 }
+// oneAtATime says whether there is one batch in flight. Then the output may keep it
+// for the engine to hand over again, which several could not be told apart in; and
+// the producer writes only when a part of the batch has been handed over in full, so
+// that a partition gets one record batch a part, and a refusal cannot be overtaken by
+// the records behind it.
+func (c *config) oneAtATime() bool { return c.maxInFlight == 1 }
+
+// mechanisms are the names of the SASL mechanisms in their order.
+func (c *config) mechanisms() string {
+	var names []string
+	for _, mechanism := range c.sasl {
+		names = append(names, mechanism.Name())
+	}
+	return strings.Join(names, ", ")
+}
 
 // deadTopicIsOwn says whether a dead letter would be written to the topic that
 // has refused it.
@@ -107,8 +118,10 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 		maxBufferedRecords: p.Integer(1, math.MaxInt32, fieldMaxBufferedRecords),
 		maxBufferedBytes:   p.Size(0, math.MaxInt, fieldMaxBufferedBytes),
 		maxRequests:        p.Integer(1, math.MaxInt32, fieldMaxInFlightRequests),
-		recordRetries:      p.Integer(0, math.MaxInt32, fieldRecordRetries),
-		deliveryTimeout:    p.Duration(math.MinInt64, math.MaxInt64, fieldRecordDeliveryTimeout),
+		limits: limits{
+			retries: p.Integer(0, math.MaxInt32, fieldRecordRetries),
+			timeout: p.Duration(math.MinInt64, math.MaxInt64, fieldRecordDeliveryTimeout),
+		},
 	}
 	c.brokers = addresses(fields.Read(p, conf.FieldStringList, fieldSeedBrokers)...)
 	if err := p.Err(); err != nil {
@@ -166,7 +179,7 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 		errs = append(errs, err)
 	}
 	refuse(c.deadTopicIsOwn(), ownDeadTopic, c.strategy.TopicName)
-	refuse(c.deliveryTimeout != 0 && c.deliveryTimeout < time.Second, shortDelivery, c.deliveryTimeout)
+	refuse(c.limits.timeout != 0 && c.limits.timeout < time.Second, shortDelivery, c.limits.timeout)
 	refuse(c.brokerWriteBytes < c.maxMessageBytes, smallWrite, c.brokerWriteBytes, c.maxMessageBytes)
 	refuse(len(c.brokers) == 0, "%s: want at least one address, such as localhost:9092", fieldSeedBrokers)
 	if len(errs) == 0 {
@@ -219,7 +232,7 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 		opts = append(opts, kgo.WithHooks(hooks...))
 	}
 	// With a manual flush, a delivery waits itself.
-	if c.manualFlush() {
+	if c.oneAtATime() {
 		opts = append(opts, kgo.ManualFlushing(), kgo.ProducerLinger(0))
 	} else {
 		opts = append(opts, kgo.ProducerLinger(c.linger))
@@ -227,11 +240,11 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 	if c.maxBufferedBytes > 0 {
 		opts = append(opts, kgo.MaxBufferedBytes(c.maxBufferedBytes))
 	}
-	if c.recordRetries > 0 {
-		opts = append(opts, kgo.RecordRetries(c.recordRetries))
+	if c.limits.retries > 0 {
+		opts = append(opts, kgo.RecordRetries(c.limits.retries))
 	}
-	if c.deliveryTimeout > 0 {
-		opts = append(opts, kgo.RecordDeliveryTimeout(c.deliveryTimeout))
+	if c.limits.timeout > 0 {
+		opts = append(opts, kgo.RecordDeliveryTimeout(c.limits.timeout))
 	}
 	if c.compression != "" {
 		opts = append(opts, kgo.ProducerBatchCompression(codecs[c.compression]))

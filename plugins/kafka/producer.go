@@ -158,7 +158,7 @@ func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int
 	for k := range n {
 		p.client.Produce(context.Background(), &records[seg.at(k)], promise)
 	}
-	if p.conf.manualFlush() {
+	if p.conf.oneAtATime() {
 		// A flush lets the client write from the first record on. So it has to
 		// wait until each has its partition, which for a topic that is not
 		// known yet takes a while.

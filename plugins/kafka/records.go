@@ -206,6 +206,39 @@ func (b *builder) build(batch service.MessageBatch, in *buffers) (errs []error) 
 	return errs
 }
 
+// fallback makes of the record all that can be made of a message that cannot be
+// written. What a processor that failed should have set is not there, and the
+// metadata may be all that tells where the message came from.
+func (b *builder) fallback(record *kgo.Record, msg *service.Message) {
+	missing := func(e *expression) bool {
+		if e == nil || e.meta == "" {
+			return false
+		}
+		_, found := msg.MetaGetImmut(e.meta)
+		return !found
+	}
+	if missing(b.topic) {
+		record.Topic = ""
+	}
+	if missing(b.key) {
+		record.Key = nil
+	}
+	if record.Value == nil {
+		record.Value, _ = msg.AsBytes()
+	}
+	record.Partition = -1
+	record.Headers = nil
+	add := func(key, value string) error {
+		record.Headers = append(record.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
+		return nil
+	}
+	if b.headers != nil {
+		_ = b.headers.Walk(msg, add)
+	} else {
+		_ = msg.MetaWalk(add)
+	}
+}
+
 // buffers hold the records of a batch, and what they are made of.
 type buffers struct {
 	records   []kgo.Record

@@ -3,8 +3,6 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -60,43 +58,10 @@ func (r *failureHandler) markErrored(batch service.MessageBatch, records []kgo.R
 			errs[i] = &recordError{&messageError{err}}
 		}
 		if errs != nil && errs[i] != nil {
-			r.conf.fallbackRecord(&records[i], msg)
+			r.conf.records.fallback(&records[i], msg)
 		}
 	}
 	return errs
-}
-
-// fallbackRecord makes of the record all that can be made of a message that cannot be
-// written. What a processor that failed should have set is not there, and the
-// metadata may be all that tells where the message came from.
-func (c *config) fallbackRecord(record *kgo.Record, msg *service.Message) {
-	missing := func(e *expression) bool {
-		if e == nil || e.meta == "" {
-			return false
-		}
-		_, found := msg.MetaGetImmut(e.meta)
-		return !found
-	}
-	if missing(c.records.topic) {
-		record.Topic = ""
-	}
-	if missing(c.records.key) {
-		record.Key = nil
-	}
-	if record.Value == nil {
-		record.Value, _ = msg.AsBytes()
-	}
-	record.Partition = -1
-	record.Headers = nil
-	add := func(key, value string) error {
-		record.Headers = append(record.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
-		return nil
-	}
-	if c.records.headers != nil {
-		_ = c.records.headers.Walk(msg, add)
-	} else {
-		_ = msg.MetaWalk(add)
-	}
 }
 
 // handles says whether the strategy acts on the refusal; if not, it holds the
@@ -106,25 +71,8 @@ func (r *failureHandler) handles(err error, exhausted bool) bool {
 	if r.conf.strategy.Name == StrategyBlock {
 		return false
 	}
-	return classify(err) == classRecord || exhausted && r.conf.limitReached(err) ||
+	return classify(err) == classRecord || exhausted && r.conf.limits.reached(err) ||
 		!r.conf.records.topic.isConstant && errors.Is(err, kerr.InvalidTopicException)
-}
-
-// limitReached says whether the refusal comes of a limit that the user has set on
-// faults that pass. The client returns its own error for it, or the last fault. A
-// broker that closes a new connection may want another login, which is no such
-// fault.
-func (c *config) limitReached(err error) bool {
-	switch {
-	case c.recordRetries == 0 && c.deliveryTimeout == 0, classify(err) != classCluster, isAuthentication(err),
-		errors.Is(err, kgo.ErrClientClosed), errors.As(err, new(*kgo.ErrFirstReadEOF)):
-		return false
-	case errors.As(err, new(*kerr.Error)):
-		return kerr.IsRetriable(err)
-	default:
-		return errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries) || kgo.IsRetryableBrokerErr(err) ||
-			errors.As(err, new(net.Error)) || errors.Is(err, os.ErrDeadlineExceeded)
-	}
 }
 
 // retries is how often to try again a record that was refused alone, and how

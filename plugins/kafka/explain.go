@@ -1,0 +1,86 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
+)
+
+// explainer words what went wrong for whoever has to correct it. The configuration
+// says which field or setting that is.
+type explainer struct{ conf *config }
+
+// refusal names the record that Kafka refused, the reason, and what corrects it.
+// index is its place in a batch of total; limit is the topic's
+// max.message.bytes, or 0 where that is not known.
+func (e explainer) refusal(err error, r *kgo.Record, index, total int, limit int32) error {
+	where := fmt.Sprintf("writing message %d of %d", index+1, total)
+	if r.Topic != "" {
+		where += fmt.Sprintf(" to topic %q", r.Topic)
+	}
+	if r.Partition >= 0 {
+		where += fmt.Sprintf(", partition %d", r.Partition)
+	}
+	return fmt.Errorf("%s: %w%s", where, neterror.WithoutLocalPort(err), e.advice(err, r, limit))
+}
+
+// advice says what corrects the fault; r is nil where the fault is not that of a record.
+func (e explainer) advice(err error, r *kgo.Record, limit int32) string {
+	switch {
+	case isTooLarge(err):
+		size := recordSize(r) + batchOverhead
+		if size > int(e.conf.maxMessageBytes) {
+			return fmt.Sprintf(": a record of about %d bytes: raise %s, which is %d", size, fieldMaxMessageBytes, e.conf.maxMessageBytes)
+		}
+		if e.conf.maxBufferedBytes > 0 && size-batchOverhead > e.conf.maxBufferedBytes {
+			return fmt.Sprintf(": a record of about %d bytes: raise %s, which is %d", size, fieldMaxBufferedBytes, e.conf.maxBufferedBytes)
+		}
+		if limit > 0 {
+			return fmt.Sprintf(": a record of about %d bytes: raise max.message.bytes of the topic, which is %d", size, limit)
+		}
+		return fmt.Sprintf(": a record of about %d bytes: raise max.message.bytes of the topic", size)
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+		if e.conf.autoCreate {
+			return ": create the topic, or let brokers create it (auto.create.topics.enable)"
+		}
+		return ": create the topic, or set " + fieldAllowAutoTopicCreation
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return ": give the user WRITE and DESCRIBE on the topic"
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return fmt.Sprintf(": give the user IDEMPOTENT_WRITE on the cluster, or set %s to false", fieldIdempotentWrite)
+	case isAuthentication(err):
+		return ": correct " + fieldSASL
+	case errors.Is(err, kerr.NotEnoughReplicas), errors.Is(err, kerr.NotEnoughReplicasAfterAppend):
+		return ": bring replicas back, or lower min.insync.replicas of the topic"
+	case errors.Is(err, kgo.ErrRecordRetries):
+		return fmt.Sprintf(": %s has run out", fieldRecordRetries)
+	case errors.Is(err, kgo.ErrRecordTimeout):
+		return fmt.Sprintf(": %s has run out", fieldRecordDeliveryTimeout)
+	default:
+		return ""
+	}
+}
+
+// connecting names the brokers and the cause.
+func (e explainer) connecting(err error) error {
+	return fmt.Errorf("reaching Kafka at %s: %w%s", strings.Join(e.conf.brokers, ", "), neterror.WithoutLocalPort(err), e.connectAdvice(err))
+}
+
+func (e explainer) connectAdvice(err error) string {
+	switch {
+	case isAuthentication(err):
+		return fmt.Sprintf(": correct %s, which is %s", fieldSASL, e.conf.mechanisms())
+	case errors.Is(err, io.EOF) && len(e.conf.sasl) > 0:
+		return fmt.Sprintf(": the broker has closed the connection: see whether it knows this user and password (%s, which is %s), and whether it wants TLS", fieldSASL, e.conf.mechanisms())
+	case errors.Is(err, io.EOF):
+		return fmt.Sprintf(": the broker has closed the connection: see whether it wants TLS (%s) or authentication (%s)", fieldTLS, fieldSASL)
+	default:
+		return ""
+	}
+}
