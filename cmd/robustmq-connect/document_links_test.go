@@ -1,6 +1,8 @@
 package main
 
 import (
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -80,4 +82,58 @@ func anchors(document string) []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// A reader goes from architecture.md to the code; a file that was renamed leads
+// nowhere.
+func TestFilesThatDocumentsNameExist(t *testing.T) {
+	named := 0
+	for path, text := range documents(t) {
+		for _, m := range regexp.MustCompile("`((?:plugins|cmd|templates|tests|config|resources)/[\\w./-]+)`").FindAllStringSubmatch(text, -1) {
+			named++
+			_, err := os.Stat(filepath.Join(top, m[1]))
+			require.NoError(t, err, "%s names %s", path, m[1])
+		}
+	}
+	assert.GreaterOrEqual(t, named, 60)
+}
+
+// codeMap are the packages of the code map, in its order, by their place.
+func codeMap(t *testing.T) map[string]int {
+	t.Helper()
+	text := documents(t)["resources/docs/architecture.md"]
+	_, text, _ = strings.Cut(text, "## Code map")
+	text, _, _ = strings.Cut(text, "\n## ")
+	rows := map[string]int{}
+	for i, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(text, -1) {
+		rows[m[1]] = i
+	}
+	return rows
+}
+
+// The code map has every package, and says that imports never run up.
+func TestTheCodeMapIsThatOfTheCode(t *testing.T) {
+	rows := codeMap(t)
+	imports := 0
+	for _, folder := range []string{"cmd", "plugins", "templates"} {
+		require.NoError(t, filepath.WalkDir(filepath.Join(top, folder), func(path string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			within, err := filepath.Rel(top, filepath.Dir(path))
+			require.NoError(t, err)
+			own, known := rows[filepath.ToSlash(within)]
+			require.True(t, known, "the code map of architecture.md has no package %s", within)
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+			require.NoError(t, err)
+			for _, one := range file.Imports {
+				if name, ours := strings.CutPrefix(strings.Trim(one.Path.Value, `"`), "github.com/robustmq/robustmq-connect/"); ours {
+					imports++
+					assert.Greater(t, rows[name], own, "%s imports %s, which is above it in the code map", path, name)
+				}
+			}
+			return nil
+		}))
+	}
+	assert.GreaterOrEqual(t, imports, 100)
 }
