@@ -9,13 +9,16 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-// Lengths are in characters, as RobustMQ counts them.
+// The greatest lengths of a name, a topic filter and a config, in characters, as
+// RobustMQ counts them.
 const (
-	maxName   = 128
-	maxFilter = 256
-	maxConfig = 4096
+	MaxName   = 128
+	MaxFilter = 256
+	MaxConfig = 4096
 )
 
 // Connector is RobustMQ's complete connector definition. Parse has checked
@@ -94,7 +97,7 @@ func Parse(data []byte) (Connector, error) {
 
 	r := reader{fields: fields}
 	c := Connector{
-		Name:        r.text("connector_name", 1, maxName),
+		Name:        r.text("connector_name", 1, MaxName),
 		ClusterName: r.optionalText("cluster_name"),
 		Tenant:      r.optionalText("tenant"),
 		Status:      r.optionalText("status"),
@@ -141,12 +144,12 @@ func (r *reader) topicFilter() string {
 		r.fail("topic_id", "missing: give the MQTT topic filter to read from, e.g. sensors/+/data")
 		return ""
 	case id == nil:
-		return r.literal("topic_name", maxFilter)
+		return r.literal("topic_name", MaxFilter)
 	case name == nil:
-		return r.literal("topic_id", maxFilter)
+		return r.literal("topic_id", MaxFilter)
 	}
-	filter := r.literal("topic_id", maxFilter)
-	if other := r.literal("topic_name", maxFilter); r.err == nil && other != filter {
+	filter := r.literal("topic_id", MaxFilter)
+	if other := r.literal("topic_name", MaxFilter); r.err == nil && other != filter {
 		r.fail("topic_name", "%q contradicts topic_id %q: they mean the same, remove one", other, filter)
 	}
 	return filter
@@ -169,8 +172,8 @@ func unwrapString(field string, raw json.RawMessage) (json.RawMessage, error) {
 
 // readConfig reads Config into Kafka and MQTT.
 func (c *Connector) readConfig() error {
-	if n := utf8.RuneCount(c.Config); n > maxConfig {
-		return fmt.Errorf("config: %d characters long: at most %d are allowed", n, maxConfig)
+	if n := utf8.RuneCount(c.Config); n > MaxConfig {
+		return fmt.Errorf("config: %d characters long: at most %d are allowed", n, MaxConfig)
 	}
 	fields, err := object(c.Config)
 	if err != nil {
@@ -200,16 +203,16 @@ func (c *Connector) readConfig() error {
 	r.known = nil
 	c.Kafka = Kafka{
 		Wrapped:            wrapped,
-		BootstrapServers:   r.literal("bootstrap_servers", 1024),
-		Topic:              r.interpolated("topic", 256),
-		Key:                r.optionalInterpolated("key", 256),
-		CompressionType:    r.optionalWord("compression_type", "none", "gzip", "snappy", "lz4", "zstd"),
-		BatchSize:          r.optionalInt("batch_size", 1, 1048576),
-		LingerMS:           r.optionalInt("linger_ms", 0, 60000),
-		Acks:               r.optionalWord("acks", "0", "1", "all", "-1"),
-		Retries:            r.optionalInt("retries", 1, 100),
-		MessageTimeoutMS:   r.optionalInt("message_timeout_ms", 1000, 300000),
-		CleanupTimeoutSecs: r.optionalInt("cleanup_timeout_secs", 0, 300),
+		BootstrapServers:   or(r.textField("bootstrap_servers"), ""),
+		Topic:              or(r.textField("topic"), ""),
+		Key:                r.textField("key"),
+		CompressionType:    r.textField("compression_type"),
+		BatchSize:          r.numberField("batch_size"),
+		LingerMS:           r.numberField("linger_ms"),
+		Acks:               r.textField("acks"),
+		Retries:            r.numberField("retries"),
+		MessageTimeoutMS:   r.numberField("message_timeout_ms"),
+		CleanupTimeoutSecs: r.numberField("cleanup_timeout_secs"),
 		More:               r.settings(kafkaFields),
 	}
 	c.MQTT = r.settings(MQTTFields)
@@ -226,11 +229,11 @@ func parseFailureStrategy(raw json.RawMessage) (*FailureStrategy, error) {
 		return nil, fmt.Errorf("failure_strategy: %w", err)
 	}
 	r := reader{path: "failure_strategy", fields: fields}
-	word := r.word("strategy", "block", "discard", "discard_after_retry", "dead_message_queue")
+	word := r.word("strategy", robustmq.Strategies...)
 	retries := r.optionalInt("retry_total_times", 1, 1<<31-1)
 	wait := r.optionalInt("wait_time_ms", 0, 1<<31-1)
-	topic := r.optionalLiteral("topic_name", 256)
-	servers := r.optionalLiteral("bootstrap_servers", 1024)
+	topic := r.optionalLiteral("topic_name", robustmq.FieldOf("topic").MaxLength)
+	servers := r.optionalLiteral("bootstrap_servers", robustmq.FieldOf("bootstrap_servers").MaxLength)
 	if err := r.done(); err != nil {
 		return nil, err
 	}

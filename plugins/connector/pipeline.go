@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
 // Pipeline renders c as a robustmq_kafka pipeline in YAML. Only what the
@@ -16,16 +18,16 @@ import (
 func Pipeline(c Connector) (document []byte, notes []string) {
 	k := c.Kafka
 	out := output{wrapped: k.Wrapped}
-	out.text("bootstrap_servers", &k.BootstrapServers, "")
-	out.text("topic", &k.Topic, "")
-	out.text("key", k.Key, "")
-	out.text("compression_type", k.CompressionType, "none")
-	out.number("batch_size", k.BatchSize, 16384)
-	out.number("linger_ms", k.LingerMS, 5)
+	out.text("bootstrap_servers", &k.BootstrapServers)
+	out.text("topic", &k.Topic)
+	out.text("key", k.Key)
+	out.text("compression_type", k.CompressionType)
+	out.number("batch_size", k.BatchSize)
+	out.number("linger_ms", k.LingerMS)
 	out.acks(k.Acks, k.More.Get("idempotent_write") != nil)
-	out.number("retries", k.Retries, 3)
-	out.number("message_timeout_ms", k.MessageTimeoutMS, 30000)
-	out.number("cleanup_timeout_secs", k.CleanupTimeoutSecs, 10)
+	out.number("retries", k.Retries)
+	out.number("message_timeout_ms", k.MessageTimeoutMS)
+	out.number("cleanup_timeout_secs", k.CleanupTimeoutSecs)
 	addSettings(&out.node, k.More)
 
 	notes = out.notes
@@ -125,8 +127,8 @@ func (o *output) add(name string, value *yaml.Node) {
 }
 
 // isDefault remembers a value that RobustMQ filled in.
-func (o *output) isDefault(name, value, robustmq string) bool {
-	if !o.wrapped || value != robustmq {
+func (o *output) isDefault(name, value string) bool {
+	if !o.wrapped || value != robustmq.FieldOf(name).Default {
 		return false
 	}
 	o.defaults = append(o.defaults, name+" "+value)
@@ -154,22 +156,22 @@ func (o *output) defaultsNote() string {
 	return note
 }
 
-func (o *output) text(name string, value *string, robustmq string) {
-	if value == nil || o.isDefault(name, strconv.Quote(*value), strconv.Quote(robustmq)) {
+func (o *output) text(name string, value *string) {
+	if value == nil || o.isDefault(name, strconv.Quote(*value)) {
 		return
 	}
 	o.add(name, text(*value))
 }
 
-func (o *output) number(name string, value *int, robustmq int) {
-	if value == nil || o.isDefault(name, strconv.Itoa(*value), strconv.Itoa(robustmq)) {
+func (o *output) number(name string, value *int) {
+	if value == nil || o.isDefault(name, strconv.Itoa(*value)) {
 		return
 	}
 	o.add(name, number(*value))
 }
 
 func (o *output) acks(value *string, idempotenceSaid bool) {
-	if value == nil || o.isDefault("acks", strconv.Quote(*value), `"1"`) {
+	if value == nil || o.isDefault("acks", strconv.Quote(*value)) {
 		return
 	}
 	o.add("acks", text(*value))

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
 // reader takes the fields of one JSON object by name and keeps the first error.
@@ -100,11 +102,28 @@ func (r *reader) optionalInterpolated(name string, most int) *string {
 	return s
 }
 
-func (r *reader) interpolated(name string, most int) string {
-	if _ = r.optionalInterpolated(name, most); r.err != nil {
-		return ""
+// textField reads a field of RobustMQ's that is a text or a word.
+func (r *reader) textField(name string) *string {
+	f := robustmq.FieldOf(name)
+	var s *string
+	switch {
+	case len(f.Words) > 0:
+		s = r.optionalWord(name, f.Words...)
+	case f.Interpolated:
+		s = r.optionalInterpolated(name, f.MaxLength)
+	default:
+		s = r.optionalLiteral(name, f.MaxLength)
 	}
-	return r.text(name, 1, most)
+	if f.Required && r.err == nil {
+		_ = r.text(name, 1, f.MaxLength)
+	}
+	return s
+}
+
+// numberField reads a field of RobustMQ's that is a number.
+func (r *reader) numberField(name string) *int {
+	f := robustmq.FieldOf(name)
+	return r.optionalInt(name, f.Min, f.Max)
 }
 
 func (r *reader) literal(name string, most int) string {

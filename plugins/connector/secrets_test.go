@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -77,13 +78,14 @@ output:
 func TestEveryFieldOfTheTemplatesCanBeSet(t *testing.T) {
 	texts, err := templates.YAML()
 	require.NoError(t, err)
+	names := make([]string, len(robustmq.Fields))
+	for i, f := range robustmq.Fields {
+		names[i] = f.Name
+	}
 	for name, known := range map[string][]string{
 		// The service sets max_payload_bytes, and oversized_payload follows from the failure strategy.
-		"robustmq_kafka_input.tmpl.yaml": append([]string{"topic_id", "tls", "max_payload_bytes", "oversized_payload"}, MQTTFields...),
-		"robustmq_kafka_output.tmpl.yaml": append([]string{
-			"bootstrap_servers", "topic", "key", "compression_type", "batch_size", "linger_ms", "acks",
-			"retries", "message_timeout_ms", "cleanup_timeout_secs", "failure_strategy",
-		}, kafkaFields...),
+		"robustmq_kafka_input.tmpl.yaml":  append([]string{"topic_id", "tls", "max_payload_bytes", "oversized_payload"}, MQTTFields...),
+		"robustmq_kafka_output.tmpl.yaml": append(append([]string{"failure_strategy"}, kafkaFields...), names...),
 	} {
 		var template struct{ Fields []struct{ Name string } }
 		require.NoError(t, yaml.Unmarshal([]byte(texts[name]), &template))

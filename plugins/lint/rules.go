@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
 const defaultBrokerURL = "tcp://localhost:1883"
@@ -66,20 +68,21 @@ func checkInputTemplate(f fields) {
 
 func checkOutputTemplate(f fields) {
 	f.textRule("bootstrap_servers", func(s string) string {
-		if len(s) > 1024 {
-			return fmt.Sprintf("is %d characters long; it takes 1024", len(s))
+		if most := robustmq.FieldOf("bootstrap_servers").MaxLength; utf8.RuneCountInString(s) > most {
+			return fmt.Sprintf("is %d characters long; it takes %d", utf8.RuneCountInString(s), most)
 		}
 		return checkServers(s)
 	})
 	f.kafkaTopicRule()
-	f.wordRule("compression_type", "none", "gzip", "snappy", "lz4", "zstd")
-	f.wordRule("acks", "0", "1", "all", "-1")
 	f.wordRule("format", "robustmq_json", "raw")
-	f.rangeRule("batch_size", 1, 1048576)
-	f.rangeRule("retries", 1, 100)
-	f.rangeRule("message_timeout_ms", 1000, 300000)
-	f.rangeRule("cleanup_timeout_secs", 0, 300)
-	f.rangeRule("linger_ms", 0, 60000)
+	for _, field := range robustmq.Fields {
+		switch {
+		case len(field.Words) > 0:
+			f.wordRule(field.Name, field.Words...)
+		case field.Max > 0:
+			f.rangeRule(field.Name, int64(field.Min), int64(field.Max))
+		}
+	}
 	if acks := fmt.Sprint(f.conf["acks"]); (acks == "0" || acks == "1") && f.conf["idempotent_write"] != false && !isUnset(f.conf["idempotent_write"]) {
 		f.report("acks", acks+" can lose messages and needs idempotent_write: false; remove acks to lose none")
 	}

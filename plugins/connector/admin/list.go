@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
 // defaultLimit is RobustMQ's page, also for limit=0.
@@ -137,21 +138,6 @@ func row(s connector.Status) Row {
 	}
 }
 
-// robustMQDefaults are the settings that RobustMQ's list shows, in its order, with
-// what it fills in.
-var robustMQDefaults = []struct{ name, value string }{
-	{"bootstrap_servers", `""`},
-	{"topic", `""`},
-	{"key", `""`},
-	{"compression_type", `"none"`},
-	{"batch_size", `16384`},
-	{"linger_ms", `5`},
-	{"acks", `"1"`},
-	{"retries", `3`},
-	{"message_timeout_ms", `30000`},
-	{"cleanup_timeout_secs", `10`},
-}
-
 // listedConfig writes a config as RobustMQ's list does, wrapped and filled, so that
 // what reads RobustMQ's answers reads ours. Settings that RobustMQ does not have
 // stand behind its ten.
@@ -177,13 +163,13 @@ func listedConfig(config json.RawMessage) string {
 		b.WriteString(quote(name) + ":")
 		_ = json.Compact(&b, value) // it was read as JSON above
 	}
-	for _, field := range robustMQDefaults {
-		value := []byte(field.value)
-		if own, ok := given[field.name]; ok && string(own) != "null" {
+	for _, field := range robustmq.Fields {
+		value := []byte(field.Default)
+		if own, ok := given[field.Name]; ok && string(own) != "null" {
 			value = own
 		}
-		add(field.name, value)
-		delete(given, field.name)
+		add(field.Name, value)
+		delete(given, field.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		add(name, given[name])

@@ -76,16 +76,16 @@ func readDefinition(body []byte, options map[string]*bool) (connector.Connector,
 
 	// What RobustMQ has words for is said with them, in its order.
 	for _, limit := range []struct {
-		field, words string
-		most         int
+		field, called string
+		most          int
 	}{
-		{"connector_name", "Connector name length must be between 1-128", 128},
-		{"config", "Config length must be between 1-4096", 4096},
-		{"tenant", "Tenant length must be between 1-256", 256},
-		{filter, "Topic name length must be between 1-256", 256},
+		{"connector_name", "Connector name", connector.MaxName},
+		{"config", "Config", connector.MaxConfig},
+		{"tenant", "Tenant", 256},
+		{filter, "Topic name", connector.MaxFilter},
 	} {
 		if n, ok := length(given[limit.field]); ok && (n < 1 || n > limit.most) {
-			return connector.Connector{}, invalid(limit.words)
+			return connector.Connector{}, invalid(fmt.Sprintf("%s length must be between 1-%d", limit.called, limit.most))
 		}
 	}
 	var kind string

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
 // kafkaWords says with RobustMQ's words what is wrong with Kafka settings that
@@ -16,19 +18,12 @@ func kafkaWords(config json.RawMessage) string {
 	if err != nil {
 		return ""
 	}
-	for _, rule := range []func(settings) string{
-		nonEmpty("bootstrap_servers"), atMost("bootstrap_servers", 1024),
-		nonEmpty("topic"), atMost("topic", 256), atMost("key", 256),
-		oneOf("compression_type", "none", "gzip", "snappy", "lz4", "zstd"),
-		oneOf("acks", "0", "1", "all", "-1"),
-		inRange("batch_size", 1, 1048576, "batch_size must be between 1 and 1048576 bytes"),
-		inRange("linger_ms", 0, 60000, "linger_ms cannot exceed 60000 (60 seconds)"),
-		inRange("retries", 0, 100, "retries cannot exceed 100"),
-		inRange("message_timeout_ms", 1000, 300000, "message_timeout_ms must be between 1000 (1s) and 300000 (5min)"),
-		inRange("cleanup_timeout_secs", 0, 300, "cleanup_timeout_secs cannot exceed 300 seconds"),
-	} {
-		if words := rule(given); words != "" {
-			return words
+	// It judges numbers last.
+	for _, judge := range []func(robustmq.Field, settings) string{textWords, numberWords} {
+		for _, f := range robustmq.Fields {
+			if words := judge(f, given); words != "" {
+				return words
+			}
 		}
 	}
 	return ""
@@ -63,39 +58,29 @@ func kafkaSettings(config json.RawMessage) (settings, error) {
 	return s, nil
 }
 
-func nonEmpty(name string) func(settings) string {
-	return func(s settings) string {
-		if text, ok := s.text(name); ok && text == "" {
-			return name + " cannot be empty"
-		}
+func textWords(f robustmq.Field, given settings) string {
+	text, ok := given.text(f.Name)
+	switch {
+	case !ok:
 		return ""
+	case f.Required && text == "":
+		return f.Name + " cannot be empty"
+	case f.MaxLength > 0 && utf8.RuneCountInString(text) > f.MaxLength:
+		return fmt.Sprintf("%s length cannot exceed %d characters", f.Name, f.MaxLength)
+	case len(f.Words) > 0 && !slices.Contains(f.Words, text):
+		return fmt.Sprintf("Invalid %s '%s', must be one of: %s", f.Name, text, strings.Join(f.Words, ", "))
 	}
+	return ""
 }
 
-func atMost(name string, most int) func(settings) string {
-	return func(s settings) string {
-		if text, ok := s.text(name); ok && utf8.RuneCountInString(text) > most {
-			return fmt.Sprintf("%s length cannot exceed %d characters", name, most)
-		}
+func numberWords(f robustmq.Field, given settings) string {
+	value, ok := given[f.Name]
+	var n int64
+	if f.Max == 0 || !ok || string(value) == "null" || json.Unmarshal(value, &n) != nil {
 		return ""
 	}
-}
-
-func oneOf(name string, words ...string) func(settings) string {
-	return func(s settings) string {
-		if text, ok := s.text(name); ok && !slices.Contains(words, text) {
-			return fmt.Sprintf("Invalid %s '%s', must be one of: %s", name, text, strings.Join(words, ", "))
-		}
-		return ""
+	if n < int64(f.RobustMQMin) || n > int64(f.Max) {
+		return f.OutOfRange
 	}
-}
-
-func inRange(name string, least, most int64, words string) func(settings) string {
-	return func(s settings) string {
-		var n int64
-		if value, given := s[name]; given && json.Unmarshal(value, &n) == nil && string(value) != "null" && (n < least || n > most) {
-			return words
-		}
-		return ""
-	}
+	return ""
 }
