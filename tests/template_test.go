@@ -29,7 +29,7 @@ output:
 	}
 	assert.ElementsMatch(t, []string{"d-1", "d-2"}, keys)
 
-	// What has neither key nor topic goes the way of the strategy, loudly, and is
+	// What has neither key nor topic is handled by the strategy, visibly, and is
 	// not written as something else.
 	r.publish("events/3", "no JSON")
 	require.Eventually(t, func() bool { return strings.Contains(logs.String(), "evaluating field key") }, exampleTimeout, 10*time.Millisecond)

@@ -22,13 +22,13 @@ func createPipelineCommand(echoEnv *service.Environment) *ucli.Command {
 		Usage:     "Print a pipeline of the components that you name",
 		ArgsUsage: "[INPUT/PROCESSORS/OUTPUT]",
 		Description: `Names an input, processors and an output, each of which may be missing or several,
-divided by commas:
+separated by commas:
 
   robustmq-connect create robustmq_kafka//robustmq_kafka
   robustmq-connect create --small mqtt/mapping,log/kafka_franz
   robustmq-connect create kafka_franz/robustmq_envelope/mqtt
 
-Fill in what says "required"; a field behind a # is left out unless you remove the #.
+Fill in what says "required"; a field behind a # is not set unless you remove the #.
 "robustmq-connect list" names the components.`,
 		Flags: []ucli.Flag{
 			&ucli.BoolFlag{Name: "small", Aliases: []string{"s"}, Usage: "print the input, the processors and the output alone, without advanced fields"},

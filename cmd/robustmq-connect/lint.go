@@ -32,13 +32,13 @@ func lintCommand(env *service.Environment) *ucli.Command {
   robustmq-connect lint ./config/*.yaml ./README.md
   robustmq-connect lint ./config/...
 
-A path that ends with '...' stands for every .yaml and .yml file below it. Of a
-Markdown file every yaml snippet is checked. No network is needed. Beside the
-names of fields, lint judges their values: addresses, topic names and filters,
+A path that ends with '...' means every .yaml and .yml file below it. In a Markdown
+file every yaml snippet is checked. No network is needed. lint judges the names of
+fields and their values: addresses, topic names and filters,
 ranges, units, words, files, interpolations.
 
-What is legal but makes a pipeline from MQTT to Kafka lose, repeat or reorder
-messages is a line with "warning:" in it. Warnings do not change the exit code.`,
+A setting that is legal but makes a pipeline from MQTT to Kafka lose, repeat or
+reorder messages gets a line with "warning:". Warnings do not change the exit code.`,
 		Flags: []ucli.Flag{
 			&ucli.BoolFlag{Name: "deprecated", Usage: "also report deprecated fields"},
 			&ucli.BoolFlag{Name: "labels", Usage: "also report components without a label"},

@@ -40,9 +40,9 @@ func serveCommand(env *service.Environment) *ucli.Command {
   robustmq-connect serve --config /etc/robustmq-connect/serve.yaml
   robustmq-connect mqtt connector list
 
-Every flag but --config has an environment variable, ROBUSTMQ_CONNECT_MQTT_URL for
---mqtt-url, and a name in the file of --config, mqtt_url. What stands on the command
-line comes first, then the environment, then the file.`,
+Every flag except --config has an environment variable, ROBUSTMQ_CONNECT_MQTT_URL for
+--mqtt-url, and a name in the file of --config, mqtt_url. The command line wins over the
+environment, and the environment over the file.`,
 		Flags:  serveFlags(),
 		Action: func(c *ucli.Context) error { return serve(c, env) },
 	}
@@ -56,7 +56,7 @@ func serveFlags() []ucli.Flag {
 		&ucli.StringFlag{Name: "config", Usage: "take flags that are not given from this YAML `FILE`"},
 		text("store", "", "keep the connectors in this `DIR`, which no other service may use"),
 		text("listen", defaultListen, "serve the admin API at `HOST:PORT`"),
-		text("mqtt-url", "tcp://localhost:1883", "the MQTT broker as a `URL` (tcp, ssl, ws, wss, unix); several, divided by commas, are tried in turn"),
+		text("mqtt-url", "tcp://localhost:1883", "the MQTT broker as a `URL` (tcp, ssl, ws, wss, unix); several, separated by commas, are tried in turn"),
 		text("mqtt-username", "", "log in to the MQTT broker as `USER`"),
 		text("mqtt-password", "", "log in with this `PASSWORD`, which other users of this machine can read on a command line"),
 		text("mqtt-password-file", "", "log in with the password in this `FILE`"),
@@ -64,10 +64,10 @@ func serveFlags() []ucli.Flag {
 		text("max-payload-bytes", "16MiB", "take no larger payload than this `SIZE` into memory; 0 sets no limit"),
 		text("mqtt-client-id-prefix", "robustmq_connect", "start MQTT client ids with this `TEXT`; give each of several services on one broker its own"),
 		text("mqtt-tls-ca-file", "", "trust the MQTT broker's certificate by the authorities in this `FILE`"),
-		text("mqtt-tls-cert-file", "", "show the MQTT broker the certificate in this `FILE`"),
+		text("mqtt-tls-cert-file", "", "authenticate to the MQTT broker with the certificate in this `FILE`"),
 		text("mqtt-tls-key-file", "", "the key of that certificate, a `FILE`"),
 		text("secrets-dir", "", "let connectors name certificates and keys in this `DIR`, and no other files"),
-		text("allow-targets", "", "let connectors connect to these `TARGETS` alone: networks (10.0.0.0/8), addresses and HOST:PORT, divided by commas; --mqtt-url is always one"),
+		text("allow-targets", "", "let connectors connect only to these `TARGETS`: networks (10.0.0.0/8), addresses and HOST:PORT, separated by commas; --mqtt-url is always one"),
 		text("deny-targets", "", "let no connector connect to these `TARGETS`, whatever --allow-targets says"),
 		&ucli.DurationFlag{
 			Name: "drain-timeout", Value: 20 * time.Second, EnvVars: []string{serveVariable("drain-timeout")},
@@ -79,10 +79,10 @@ func serveFlags() []ucli.Flag {
 		},
 		text("max-pending-bytes", "256MiB", "let all connectors together hold `SIZE` of messages that are read and not yet acknowledged; half of it is divided among them"),
 		text("memory-limit", "", "keep the process's memory below `SIZE`, 400MiB for example, as GOMEMLIMIT does; nine tenths of the cgroup's limit unless set"),
-		text("api-token-file", "", "want the token in this `FILE` of every request"),
+		text("api-token-file", "", "require the token in this `FILE` with every request"),
 		&ucli.BoolFlag{
 			Name: "insecure-no-auth", EnvVars: []string{serveVariable("insecure-no-auth")},
-			Usage: "listen on other addresses than this machine's own without a token",
+			Usage: "listen on addresses other than loopback without a token",
 		},
 		text("tls-cert-file", "", "serve HTTPS with the certificate in this `FILE`"),
 		text("tls-key-file", "", "the key of that certificate, a `FILE`"),

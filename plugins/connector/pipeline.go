@@ -47,7 +47,7 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	sink.Content = append(sink.Content, text("robustmq_kafka"), &out.node)
 	in := mapping("topic_id", text(c.TopicID))
 	addSettings(in, c.MQTT)
-	// A payload that is too large takes the way of a record that Kafka refuses,
+	// A payload that is too large is handled like a record that Kafka refuses,
 	// where that way does not end in waiting.
 	if f := c.FailureStrategy; f != nil && f.Strategy != "block" && c.MQTT.Get("max_payload_bytes") != nil {
 		in.Content = append(in.Content, text("oversized_payload"), text("fail"))

@@ -8,7 +8,7 @@ type State string
 // The states of a connector.
 const (
 	Running State = "Running" // both ends are connected, and messages get through
-	Waiting State = "Waiting" // it goes on by itself once what it waits for is there
+	Waiting State = "Waiting" // it continues by itself once what it waits for is there
 	Failed  State = "Failed"  // it does not go on until someone acts
 	Paused  State = "Paused"
 )

@@ -13,7 +13,7 @@ const goodbye = time.Second
 
 // acceptor hands connections to the broker. It exists beside the broker's own
 // because that one ends in a race: it waits for the goroutines of connections
-// while new ones still join the group, and for ever for a connection that has
+// while new ones still join the group, and without end for a connection that has
 // not said CONNECT.
 type acceptor struct {
 	ln    *listener

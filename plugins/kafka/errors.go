@@ -73,7 +73,7 @@ func isTooLarge(err error) bool {
 }
 
 // remembered says whether the client may go by the fault from then on, though it
-// is mended: a producer id that it was refused, or a topic that was deleted and
+// is corrected: a producer id that it was refused, or a topic that was deleted and
 // made anew, whose new id it does not take.
 func remembered(err error) bool {
 	return classify(err) == classCluster || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)

@@ -286,7 +286,7 @@ func TestBlockHoldsMessagesWithErrors(t *testing.T) {
 }
 
 // Limits of tries and time are the user's word that a fault that passes is to
-// count as a refusal. A fault that a person has to mend still does not.
+// count as a refusal. A fault that needs a person still does not.
 func TestRunOutTriesAreRefusals(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), discard, "record_retries: 1")
@@ -344,7 +344,7 @@ func TestWaitIsNoSilenceAndEndsWithTheOutput(t *testing.T) {
 
 // With acks none Kafka answers nothing that a strategy could act on. Two settings
 // have asked for that, so that it is told and not refused; what the output itself
-// refuses still goes the way of the strategy.
+// refuses is still handled by the strategy.
 func TestAcksNoneIsTold(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	var log bytes.Buffer

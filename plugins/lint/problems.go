@@ -193,7 +193,7 @@ func (f fields) mqttConnection(user string) {
 	f.encryption()
 }
 
-// encryption finds a tls section that the scheme of a URL leaves without effect.
+// encryption finds a tls section that is ignored because of the scheme of a URL.
 func (f fields) encryption() {
 	tls, ok := f.inner("tls", f.conf["tls"])
 	if !ok || !tls.boolean("enabled") {

@@ -94,7 +94,7 @@ func packetAttacks() (all []attack) {
 	add("CONNACK with a maximum QoS of 7", says(packet(0x20, 0, 0, 2, 0x24, 7)))
 	add("CONNACK with a reason of invalid UTF-8", says(packet(0x20, 0, 0x87, 5, 0x1f, 0, 2, 0xff, 0xfe)))
 	add("CONNACK that sends control characters to the log", says(packet(0x20, append([]byte{0, 0x87, 13, 0x1f, 0, 10}, "\x1b[2J\x1b]0;x\a\n"[:10]...)...)))
-	add("CONNACK that refuses for ever", says([]byte{0x20, 3, 0, 0x87, 0}))
+	add("CONNACK that refuses every time", says([]byte{0x20, 3, 0, 0x87, 0}))
 	add("CONNACK of 10 MB of user properties", says(packet(0x20, append([]byte{0, 0}, packet(0, bytes.Repeat([]byte("\x26\x00\x04aaaa\x00\x04bbbb"), 800_000)...)[1:]...)...)))
 	add("PINGRESP for CONNACK", says([]byte{0xd0, 0}))
 	add("PUBLISH before CONNACK", says(publish5(0x30, "attack/a", 0, nil, "x")))

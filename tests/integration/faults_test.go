@@ -21,7 +21,7 @@ import (
 )
 
 // TestServersMayComeLater starts a pipeline before its servers can be reached.
-// It says so with the address, is not ready, and goes on by itself.
+// It says so with the address, is not ready, and continues by itself.
 func TestServersMayComeLater(t *testing.T) {
 	broker, err := url.Parse(mqttURL)
 	require.NoError(t, err)

@@ -14,8 +14,8 @@ func createCommand() *ucli.Command {
 	return &ucli.Command{
 		Name:  "create",
 		Usage: "Create a connector, which runs until it is deleted",
-		Description: `It is kept by the server over a restart, and waits where Kafka or the MQTT broker is
-away; "check" with the same flags tries both:
+		Description: `The server keeps it over a restart. It waits while Kafka or the MQTT broker is away;
+"check" with the same flags tries both:
 
   robustmq-connect mqtt connector create --connector-name "iot_sensor_kafka" --connector-type "Kafka" \
     --config '{"bootstrap_servers": "kafka1:9092,kafka2:9092", "topic": "iot_sensors", "key": "sensor_key"}' \
@@ -24,9 +24,9 @@ away; "check" with the same flags tries both:
   robustmq-connect mqtt connector create -f connector.json --failure-strategy dead_message_queue \
     --dead-letter-topic dead_letters --retry-total-times 3
 
-Without --failure-strategy it is block: a record that Kafka refuses is kept and tried
-again, and nothing overtakes it. A password in --config can be read by every user of this
-machine while the command runs: in a file, or by -f - from standard input, it cannot.`,
+Without --failure-strategy it is block: a record that Kafka refuses is held and
+retried, and nothing overtakes it. Every user of this machine can read a password in
+--config while the command runs: give it in a file, or by -f - on standard input.`,
 		Flags: append(append(definitionFlags("take the complete connector JSON from this `FILE`, - is standard input"),
 			&ucli.BoolFlag{Name: "paused", Usage: "create it paused: it runs once it is resumed"}), adminFlags()...),
 		Action: func(c *ucli.Context) error {

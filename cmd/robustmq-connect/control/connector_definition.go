@@ -73,7 +73,7 @@ func definitionFlags(file string) []ucli.Flag {
 		&ucli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: file},
 		&ucli.StringFlag{
 			Name:  "failure-strategy",
-			Usage: "what becomes of a record that Kafka refuses: `STRATEGY` is block, discard, discard_after_retry, dead_message_queue, or its JSON",
+			Usage: "what happens to a record that Kafka refuses: `STRATEGY` is block, discard, discard_after_retry, dead_message_queue, or its JSON",
 		},
 		&ucli.StringFlag{Name: "retry-total-times", Usage: "try `NUMBER` times before discarding or dead-lettering"},
 		&ucli.StringFlag{Name: "wait-time-ms", Usage: "wait this many `MILLISECONDS` between tries"},

@@ -23,8 +23,8 @@ func pauseCommand() *ucli.Command {
 	return nameCommand("pausing", admin.PathPause, "Paused successfully!", &ucli.Command{
 		Name:  "pause",
 		Usage: "Stop a connector until it is resumed",
-		Description: `Its state becomes Stop, over a restart too. The MQTT broker keeps its session, and the
-messages in it as far as the broker's own limits go:
+		Description: `It stays stopped over a restart. The MQTT broker keeps its session, and the messages in it
+up to the broker's own limits:
 
   robustmq-connect mqtt connector pause --connector-name c1`,
 	})

@@ -16,7 +16,7 @@ import (
 func detailCommand() *ucli.Command {
 	return &ucli.Command{
 		Name:  "detail",
-		Usage: "Print what a connector has done, and how it stands",
+		Usage: "Print the figures and the state of a connector",
 		Description: `The figures count from the start of the server:
 
   robustmq-connect mqtt connector detail --connector-name c1

@@ -25,8 +25,8 @@ that lints and runs:
   robustmq-connect mqtt connector export -f connector.json > pipeline.yaml
   robustmq-connect mqtt connector export --connector-name c1 > pipeline.yaml
 
-What the pipeline does not take over is told on standard error, and so are the variables
-that it takes passwords from.`,
+Standard error names what the pipeline does not take over, and the variables of its
+passwords.`,
 		Flags: append([]ucli.Flag{
 			&ucli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "take the complete connector JSON from this `FILE`, - is standard input"},
 			nameFlag("ask the server for the connector of this `NAME`"),

@@ -18,14 +18,14 @@ func importCommand() *ucli.Command {
 		Name:  "import",
 		Usage: "Create the connectors of a running RobustMQ here",
 		Description: `Reads all connectors of RobustMQ's admin API and creates them at --server. A name that
-exists is skipped. RobustMQ fills every setting that its user left out with its own
-default; a value equal to that is not taken over, and each of them is told. One that is
-stopped there (status Stop) is paused here:
+exists is skipped. RobustMQ fills in its own defaults; a value that equals one is not
+taken over, and the command names each. A connector that is stopped there (status Stop) is
+paused here:
 
   robustmq-connect mqtt connector import --from http://robustmq:58080
   robustmq-connect mqtt connector import --from robustmq:58080 --failure-strategy discard
 
-RobustMQ does not tell a connector's failure strategy: it is the one given here, block by
+RobustMQ does not report a connector's failure strategy: it is the one given here, block by
 default. The exit code is 1 if any could not be created. Pause or delete them in RobustMQ
 afterwards, or each message arrives twice.`,
 		Flags: append([]ucli.Flag{

@@ -21,7 +21,7 @@ func listCommand() *ucli.Command {
 		Name:  "list",
 		Usage: "List the connectors, all or the one of a name",
 		Description: `The status is RobustMQ's word: Idle is not started, Running was started, Stop is paused.
-Why one waits or has failed is told below the table, and --output json has its state
+The reason why one waits or has failed is below the table. --output json has its state
 (Running, Waiting, Failed or Paused):
 
   robustmq-connect mqtt connector list

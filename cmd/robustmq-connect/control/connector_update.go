@@ -15,14 +15,14 @@ func updateCommand() *ucli.Command {
 	return &ucli.Command{
 		Name:  "update",
 		Usage: "Change a connector",
-		Description: `What no flag says stays as it is; --config and --failure-strategy replace theirs whole.
-A secret that is given as *** stays as it is, too:
+		Description: `Settings without a flag stay as they are. --config and --failure-strategy replace the
+whole value. A secret that is given as *** stays as it is:
 
   robustmq-connect mqtt connector update --connector-name c1 --topic-id "sensors/#"
   robustmq-connect mqtt connector update --connector-name c1 --failure-strategy block
   robustmq-connect mqtt connector update -f connector.json
 
-With -f the file is the complete connector, and what it leaves out has its default.
+With -f the file is the complete connector, and what it does not name has its default.
 
 Another broker or client_id gives up the session at the old one: what waits in it is
 delivered before the update takes effect, unless --discard-waiting says otherwise.`,

@@ -34,8 +34,8 @@ func publishCommand() *ucli.Command {
 
 Without --message and --file each line of standard input is a message. With QoS 1 or 2 a
 message is sent when the broker has acknowledged the one before, and the exit code is 0 if
-it has acknowledged all; QoS 0 is sent and not acknowledged. A password on the command line
-can be read by every user of this machine: in a file, it cannot.`,
+it has acknowledged all; QoS 0 is sent and not acknowledged. Every user of this
+machine can read a password on the command line: use --password-file.`,
 		Flags: append([]ucli.Flag{
 			&ucli.StringFlag{Name: "username", Aliases: []string{"u"}, Usage: "log in as `USER`"},
 			&ucli.StringFlag{Name: "password", Aliases: []string{"p"}, Usage: "log in with this `PASSWORD`"},

@@ -142,7 +142,7 @@ func row(s connector.Status) Row {
 // what reads RobustMQ's answers reads ours. Settings that RobustMQ does not have
 // stand behind its ten.
 //
-// What is filled in here was nobody's wish, and a reader of ours cannot take it
+// The defaults filled in here were not given, and a reader of ours cannot take them
 // for one: inside the wrapping, connector.Parse and connector.Pipeline treat a
 // value that equals RobustMQ's default as not given, and ours applies. So a listed
 // config that is created again runs as the first one does. The price is that a

@@ -116,7 +116,7 @@ func TestAListedConfigIsWrappedAndFilled(t *testing.T) {
 }
 
 // A row of a list is a connector description. What the list filled in must not
-// become a wish when it is created again, here or with create -f.
+// become a setting when it is created again, here or with create -f.
 func TestAListedRowCreatesTheSameConnector(t *testing.T) {
 	for _, config := range []string{
 		plainConfig,

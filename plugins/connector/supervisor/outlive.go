@@ -12,7 +12,7 @@ import (
 
 // A stream that does not end when it is stopped outlives its connector: nothing can
 // end it but the end of the process. It is told where an operator looks, and a new
-// stream of that name waits, since the two would throw each other off the broker.
+// stream of that name waits, since the two would disconnect each other.
 
 // survivor is a stream that was stopped and goes on.
 type survivor struct {

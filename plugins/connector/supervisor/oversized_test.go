@@ -9,7 +9,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// A payload that is larger than the service takes goes the way of a record that
+// A payload that is larger than the service takes is handled like a record that
 // Kafka refuses.
 func TestOversizedPayloadTakesTheWayOfTheStrategy(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.MQTT = append(o.MQTT, setting("max_payload_bytes", "100KiB")) })

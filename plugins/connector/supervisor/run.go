@@ -125,7 +125,7 @@ func (r *run) noteUnsettled(st *stream) {
 	r.entry.unsettled.Store(unsettled)
 }
 
-// end stops a stream. One that does not end goes on by itself, which is told until
+// end stops a stream. One that does not end runs on, which is reported until
 // it has ended.
 func (r *run) end(st *stream, name string, drain time.Duration) {
 	err := st.stop(drain)

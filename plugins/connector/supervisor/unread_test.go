@@ -66,7 +66,7 @@ func TestAConnectorThatCannotBeReadHasFailedAndItsFileStays(t *testing.T) {
 	require.ErrorContains(t, r.Resume(t.Context(), "c"), `unknown field "of_a_newer_version"`)
 	assert.FileExists(t, file)
 
-	// The newer version comes back, or somebody mends the file.
+	// The newer version comes back, or somebody corrects the file.
 	require.NoError(t, os.WriteFile(file, []byte(mended), 0o600))
 	require.NoError(t, r.Resume(t.Context(), "c"))
 	r.ready("c")
