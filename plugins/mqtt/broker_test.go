@@ -250,7 +250,7 @@ func started(t *testing.T, url, yaml string) (*input, *logtext.Text) {
 	collected := new(logtext.Text)
 	mgr := service.MockResources(service.MockResourcesOptUseLogger(service.NewLoggerFromSlog(slogTo(collected))))
 	in := newInput(conf, mgr)
-	in.keeper.retries.first, in.keeper.rejoins.first, in.keeper.refusals.first = time.Millisecond, time.Millisecond, time.Millisecond
+	in.keeper.retries.First, in.keeper.rejoins.First, in.keeper.refusals.First = time.Millisecond, time.Millisecond, time.Millisecond
 	in.keeper.stubbornWait = 10 * time.Millisecond
 	t.Cleanup(func() { require.NoError(t, in.Close(context.Background())) })
 	return in, collected

@@ -141,14 +141,3 @@ func TestArenaPayloadsDoNotTouch(t *testing.T) {
 	require.NotNil(t, a.copy(nil))
 	require.Len(t, a.copy(make([]byte, 100_000)), 100_000)
 }
-
-func TestPaceGrowsToItsLimit(t *testing.T) {
-	p := pace{first: time.Second, limit: 5 * time.Second}
-	for _, want := range []time.Duration{1, 2, 4, 5, 5} {
-		d := p.next()
-		require.GreaterOrEqual(t, d, want*time.Second/2)
-		require.LessOrEqual(t, d, want*time.Second)
-	}
-	p.reset()
-	require.LessOrEqual(t, p.next(), time.Second)
-}

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/pace"
 )
 
 func listenAt(t *testing.T, address string) *scripted {
@@ -158,7 +160,7 @@ func TestPacketsThatNobodyMaySend(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newScripted(t)
 			in, l := started(t, b.url(), "clean_session: false")
-			in.keeper.refusals = pace{first: 20 * time.Millisecond, limit: 80 * time.Millisecond}
+			in.keeper.refusals = pace.Pace{First: 20 * time.Millisecond, Limit: 80 * time.Millisecond}
 			done := background(in)
 			var waits []time.Duration
 			for round := range 5 {
@@ -190,7 +192,7 @@ func TestPacketsThatNobodyMaySend(t *testing.T) {
 func TestPacketThatNobodyMaySendBeforeTheSuback(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311)
-	in.keeper.refusals = pace{first: 20 * time.Millisecond, limit: time.Minute}
+	in.keeper.refusals = pace.Pace{First: 20 * time.Millisecond, Limit: time.Minute}
 	done := background(in)
 	p := b.accept()
 	p.version()

@@ -40,7 +40,7 @@ func misbehave(t *testing.T, opts misbehaving.Options, yaml string) *pipeline {
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	in, _ := started(t, b.URL(), "clean_session: false\nqos: 2\nconnect_timeout: 300ms\nkeepalive: 1\n"+yaml)
-	in.keeper.retries.limit, in.keeper.rejoins.limit, in.keeper.refusals.limit = time.Millisecond, time.Millisecond, time.Millisecond
+	in.keeper.retries.Limit, in.keeper.rejoins.Limit, in.keeper.refusals.Limit = time.Millisecond, time.Millisecond, time.Millisecond
 	p := &pipeline{t: t, in: in, b: b, sent: map[string]misbehaving.Message{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

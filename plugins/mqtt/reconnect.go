@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/pace"
 )
 
 const (
@@ -23,9 +25,9 @@ const (
 // alone.
 type keeper struct {
 	brokers  *brokers
-	retries  pace // between attempts to connect
-	rejoins  pace // between a connection that did not last and the next
-	refusals pace // the same where what ended it will come again
+	retries  pace.Pace // between attempts to connect
+	rejoins  pace.Pace // between a connection that did not last and the next
+	refusals pace.Pace // the same where what ended it will come again
 
 	stubbornWait time.Duration
 
@@ -38,9 +40,9 @@ type keeper struct {
 func newKeeper(c *brokers) keeper {
 	k := keeper{
 		brokers:  c,
-		retries:  pace{first: 200 * time.Millisecond, limit: 3 * time.Second},
-		rejoins:  pace{first: 200 * time.Millisecond, limit: 5 * time.Second},
-		refusals: pace{first: time.Second, limit: time.Minute},
+		retries:  pace.Pace{First: 200 * time.Millisecond, Limit: 3 * time.Second},
+		rejoins:  pace.Pace{First: 200 * time.Millisecond, Limit: 5 * time.Second},
+		refusals: pace.Pace{First: time.Second, Limit: time.Minute},
 
 		stubbornWait: stubbornWait,
 	}
@@ -102,7 +104,7 @@ func (i *input) keep() {
 		wait := i.drop(s)
 		s.close()
 		i.collect(s)
-		if sleep(ctx, wait) != nil {
+		if pace.Sleep(ctx, wait) != nil {
 			return
 		}
 	}
@@ -122,18 +124,18 @@ func (i *input) establish(ctx context.Context) *session {
 		if ctx.Err() != nil {
 			return nil
 		}
-		wait := k.retries.next()
+		wait := k.retries.Next()
 		switch {
 		case stubborn(err):
 			wait = k.stubbornWait
 		case recurs(err): // before the broker has granted anything
-			wait = k.refusals.next()
+			wait = k.refusals.Next()
 			err = fmt.Errorf("%w%s", err, i.wayOut(err))
 		}
 		if k.failed.due(err.Error()) {
 			i.fail(err, wait)
 		}
-		if sleep(ctx, wait) != nil {
+		if pace.Sleep(ctx, wait) != nil {
 			return nil
 		}
 	}
@@ -158,7 +160,7 @@ func (i *input) adopt(s *session) {
 		i.log.Infof("Connected to %s", s.address)
 	}
 	k.failed = reported{}
-	k.retries.reset()
+	k.retries.Reset()
 	i.change(func() {
 		i.session, i.up, i.failure = s, true, nil
 		i.dropSentAgainLocked(s.generation)
@@ -172,16 +174,16 @@ func (i *input) drop(s *session) (wait time.Duration) {
 	reason := s.reason()
 	lasted := time.Since(s.began) > lasting
 	if lasted {
-		k.rejoins.reset()
-		k.refusals.reset()
+		k.rejoins.Reset()
+		k.refusals.Reset()
 	}
 	var failure error
 	switch {
 	case recurs(reason):
-		wait = k.refusals.next()
+		wait = k.refusals.Next()
 		failure = service.NewErrBackOff(fmt.Errorf("connecting to %s: %w%s", s.address, reason, i.wayOut(reason)), wait)
 	case !lasted:
-		wait = k.rejoins.next()
+		wait = k.rejoins.Next()
 	}
 	if text := reason.Error(); k.lost.due(text) || lasted {
 		i.log.Errorf("Lost the connection to %s: %s. Connecting again", s.address, text)

@@ -133,3 +133,13 @@ func TestAPanicOfTheServicesOwnIsLogged(t *testing.T) {
 	assert.Contains(t, r.logs.String(), "a panic in the service's own code: of the service")
 	assert.Contains(t, r.logs.String(), "panic_test.go")
 }
+
+func TestAPanicOfAWatcherIsLogged(t *testing.T) {
+	r := newRig(t)
+	r.background(func() { panic("of a watcher") })
+	require.Eventually(t, func() bool {
+		return strings.Contains(r.logs.String(), "a panic in the service's own code: of a watcher") && strings.Contains(r.logs.String(), "panic_test.go")
+	}, patience, time.Millisecond)
+	r.create(r.conn("c", "in/#", "out", ""))
+	r.ready("c")
+}

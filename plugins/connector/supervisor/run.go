@@ -10,6 +10,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/internal/pace"
 )
 
 // run is the life of a connector from a start to the stop that follows: chores
@@ -53,7 +54,7 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 			"connector", d.Connector.Name, "error", r.entry.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
 	})
 	defer guard.Catch("the service's own code", r.fail)
-	retries := backOff{}
+	waits := newRestarts()
 	r.awaitPredecessors(ctx, d.Connector.Name)
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -76,7 +77,7 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 		r.wait(need, err)
 		r.entry.lastError.note(err.Error())
 		r.supervisor.log.Error("Cannot run the connector: it is tried again", "connector", d.Connector.Name, "error", err)
-		pause(ctx, retries.after(time.Since(began)))
+		_ = pace.Sleep(ctx, waits.after(time.Since(began))) // the loop looks at the context
 	}
 }
 
@@ -179,24 +180,18 @@ func (r *run) trouble() error {
 // steady is how long a stream runs that has ended for a new reason.
 const steady = time.Minute
 
-// backOff spaces attempts out, from a tenth of a second to half a minute.
-type backOff struct{ next time.Duration }
+// restarts spaces the starts of a stream out that ends.
+type restarts struct{ pace.Pace }
 
-// after is the pause after an attempt that has lasted for some time. One that has
-// lasted was no part of the row of failures before it.
-func (b *backOff) after(lasted time.Duration) time.Duration {
-	if lasted > steady {
-		b.next = 0
-	}
-	b.next = min(max(100*time.Millisecond, 2*b.next), 30*time.Second)
-	return b.next
+func newRestarts() restarts {
+	return restarts{pace.Pace{First: 200 * time.Millisecond, Limit: 30 * time.Second}}
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+// after is the wait after a stream that has lasted for some time. One that has lasted
+// was no part of the row of failures before it.
+func (r *restarts) after(lasted time.Duration) time.Duration {
+	if lasted > steady {
+		r.Reset()
 	}
+	return r.Next()
 }

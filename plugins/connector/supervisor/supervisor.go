@@ -45,7 +45,6 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
-	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 )
@@ -246,8 +245,8 @@ func (s *Supervisor) Start() error {
 	}
 	s.mu.Unlock()
 	s.begin()
-	s.watching.Go(s.watch)
-	s.watching.Go(func() { s.sessions.Sweep(s.halted) })
+	s.background(s.watch)
+	s.background(func() { s.sessions.Sweep(s.halted) })
 	return nil
 }
 
@@ -281,16 +280,6 @@ func (s *Supervisor) watch() {
 			s.protect(e, func() { s.status(e) })
 		}
 	}
-}
-
-// protect keeps a panic in code about one connector from ending the process.
-func (s *Supervisor) protect(e *entry, do func()) {
-	guard := crash.New(func(err *crash.Error) {
-		s.log.Error("A panic in the service's own code: report it with this stack", "connector", s.nameOf(e),
-			"error", e.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
-	})
-	defer guard.Catch("the service's own code")
-	do()
 }
 
 // Close drains every connector and returns when nothing runs any more, or when that

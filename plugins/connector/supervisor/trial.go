@@ -75,11 +75,11 @@ func (s *Supervisor) begin() {
 	s.mu.Unlock()
 	s.startWhere(func(name string) bool { _, held := s.journal.Held(name); return held }, 0) // and tell so
 	if s.journal.Searching() {
-		s.watching.Go(s.search)
+		s.background(s.search)
 		return
 	}
 	s.startWhere(func(string) bool { return true }, 0)
-	s.watching.Go(s.settle)
+	s.background(s.settle)
 }
 
 func (s *Supervisor) mayRun(e *entry) bool {

@@ -168,14 +168,18 @@ func TestAFaultOfTheDiskIsNotTakenForTheBroker(t *testing.T) {
 	r.ready("c")
 }
 
-func TestTheBackOffIsResetByWhatLasts(t *testing.T) {
-	b := backOff{}
-	assert.Equal(t, 100*time.Millisecond, b.after(0))
-	assert.Equal(t, 200*time.Millisecond, b.after(time.Second))
-	for range 20 {
-		b.after(0)
+func TestTheWaitBeforeARestartIsResetByWhatLasts(t *testing.T) {
+	waits := newRestarts()
+	first := func(wait time.Duration) { // it is random by a half
+		assert.LessOrEqual(t, wait, 200*time.Millisecond)
+		assert.GreaterOrEqual(t, wait, 100*time.Millisecond)
 	}
-	assert.Equal(t, 30*time.Second, b.after(0))
-	assert.Equal(t, 100*time.Millisecond, b.after(steady+1), "it had run for long, and the fault is a new one")
-	assert.Equal(t, 200*time.Millisecond, b.after(0))
+	first(waits.after(0))
+	assert.LessOrEqual(t, waits.after(time.Second), 400*time.Millisecond)
+	for range 20 {
+		waits.after(0)
+	}
+	assert.GreaterOrEqual(t, waits.after(0), 15*time.Second)
+	first(waits.after(steady + 1)) // it had run for long, and the fault is a new one
+	assert.LessOrEqual(t, waits.after(0), 400*time.Millisecond)
 }

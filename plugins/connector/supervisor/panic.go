@@ -1,0 +1,24 @@
+package supervisor
+
+import "github.com/robustmq/robustmq-connect/plugins/internal/crash"
+
+// background runs a watcher, which Close waits for. A panic in it ends it alone.
+func (s *Supervisor) background(watch func()) {
+	s.watching.Go(func() {
+		guard := crash.New(func(err *crash.Error) {
+			s.log.Error("A panic in the service's own code: report it with this stack, and restart the service", "error", err, "stack", string(err.Stack))
+		})
+		defer guard.Catch("the service's own code")
+		watch()
+	})
+}
+
+// protect keeps a panic in code about one connector from ending the process.
+func (s *Supervisor) protect(e *entry, do func()) {
+	guard := crash.New(func(err *crash.Error) {
+		s.log.Error("A panic in the service's own code: report it with this stack", "connector", s.nameOf(e),
+			"error", e.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
+	})
+	defer guard.Catch("the service's own code")
+	do()
+}
