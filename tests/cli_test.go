@@ -84,7 +84,7 @@ func TestBadCallsSayOneLine(t *testing.T) {
 		{[]string{"create", "nope//drop"}, `"nope" is no input of this program`},
 		{[]string{"create", "stdin/nope/drop"}, `"nope" is no processor of this program`},
 		{[]string{"create", "a/b/c/d"}, "want INPUT/PROCESSORS/OUTPUT"},
-		{[]string{"create", "stdin", "--small"}, "flags stand before them"},
+		{[]string{"create", "stdin", "--small"}, "flags go before them"},
 		{[]string{"list", "imputs"}, `"imputs" is not a kind of component; the kinds are inputs, `},
 	} {
 		r := call(t, "", c.args...)
