@@ -78,7 +78,7 @@ func deriveClientID(conf map[string]any, label string) (string, error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q", host, conf["urls"], conf["username"], conf["topic_id"], label))
 	id := "rmqc" + hex.EncodeToString(sum[:])[:19]
 	notify(slog.LevelInfo, "The MQTT client id is "+id+", derived from this host's name, the broker, the user name, the filter and the label; "+
-		"in a container set client_id, since the host name changes there and the session left behind keeps messages back")
+		"in a container set client_id, because the host name changes there and the broker keeps messages for the old session")
 	return id, nil
 }
 

@@ -69,7 +69,7 @@ func prints(texts []string, part string) bool {
 // and the libraries that are printed with them.
 func printedTexts(t *testing.T) []string {
 	t.Helper()
-	texts := []string{syscall.ECONNREFUSED.Error(), x509.UnknownAuthorityError{}.Error()}
+	texts := []string{syscall.ECONNREFUSED.Error(), syscall.EADDRINUSE.Error(), x509.UnknownAuthorityError{}.Error()}
 	for _, err := range []error{kerr.SaslAuthenticationFailed, kerr.UnknownTopicOrPartition, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.MessageTooLarge} {
 		texts = append(texts, err.Error())
 	}
