@@ -77,7 +77,7 @@ func printedTexts(t *testing.T) []string {
 		texts = append(texts, mqtt.ReasonError(byte(code), "").Error())
 	}
 	ours := len(texts)
-	for _, folder := range []string{"cmd", "plugins"} {
+	for _, folder := range []string{"cmd", "plugins", "templates"} {
 		require.NoError(t, filepath.WalkDir(filepath.Join(top, folder), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
