@@ -28,12 +28,12 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	shared.createTopic(t, topic, 1)
 	service := startService(t, filepath.Join(t.TempDir(), "store"))
 	name := admin.Name{Tenant: "default", ConnectorName: "service-session"}
-	call := func(path string, body any) {
+	call := func(path string, body any, notes ...string) {
 		t.Helper()
 		answer, err := service.call("POST", path, body)
 		require.NoError(t, err)
 		require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
-		require.Empty(t, answer.Notes)
+		require.Equal(t, notes, answer.Notes)
 	}
 	isReady := func() {
 		t.Helper()
@@ -53,7 +53,10 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	isReady()
 	call(admin.PathPause, name)
 	publish("session/old/a", "1", "2", "3")
-	call(admin.PathUpdate, definition(name.ConnectorName, "session/new/#", topic))
+	_, port, _ := strings.Cut(strings.TrimPrefix(mqttURL, "tcp://"), ":")
+	call(admin.PathUpdate, definition(name.ConnectorName, "session/new/#", topic),
+		`the filter of the session "robustmq_connect_default_service-session" at localhost:`+port+
+			` changes: when the connector is resumed, what waits in it is delivered before the update takes effect; update with discard_waiting to discard it`)
 	call(admin.PathResume, name)
 	isReady()
 	publish("session/old/a", "not subscribed any more")
