@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -64,6 +66,22 @@ func TestMain(m *testing.M) { m.Run(); println("leaked"); os.Exit(1) }`,
 			assert.Contains(t, out, "example.test/m")
 		})
 	}
+}
+
+func TestOnlySomeTestsMayBeSkipped(t *testing.T) {
+	stream := `{"Action":"run","Package":"p","Test":"TestOne"}
+{"Action":"skip","Package":"p","Test":"TestOne"}
+{"Action":"run","Package":"p","Test":"TestOther"}
+{"Action":"skip","Package":"p","Test":"TestOther"}
+`
+	for name, mustRun := range map[string]int{"One$": 1, "One|Other": 0, "^$": 2} {
+		s := summary{out: new(bytes.Buffer), maySkip: regexp.MustCompile(name)}
+		require.NoError(t, s.read(strings.NewReader(stream)))
+		assert.Equal(t, []int{2, mustRun}, []int{s.skipped, s.mustRun}, name)
+	}
+	s := summary{out: new(bytes.Buffer)}
+	require.NoError(t, s.read(strings.NewReader(stream)))
+	assert.Equal(t, 2, s.mustRun)
 }
 
 func TestNothingRan(t *testing.T) {
