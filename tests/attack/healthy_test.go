@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
 const (
@@ -76,7 +78,7 @@ func startHealthy(t *testing.T, s *service) *healthy {
 	for i := range connectors {
 		topics[i] = healthyRecord(i)
 		// Keyless records of one topic go to one partition, by the MQTT topic.
-		require.Empty(t, s.call(t, "/api/cluster/connector/create", s.definition(healthyName(i), healthyTopic(i), topics[i], "")))
+		require.Empty(t, s.call(t, admin.PathCreate, s.definition(healthyName(i), healthyTopic(i), topics[i], "")))
 	}
 	require.Eventually(t, s.ConnectorsReady, patience, 20*time.Millisecond)
 

@@ -13,6 +13,29 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
+// newRigBehindGate is a service whose broker can go away.
+func newRigBehindGate(t *testing.T) (*rig, *gate) {
+	t.Helper()
+	r := newRig(t)
+	away := newGate(t, r.broker.Addr())
+	r.stopService()
+	r.opts.MQTT = connector.Settings{setting("urls", []string{"tcp://" + away.addr})}
+	r.start()
+	return r, away
+}
+
+// nothingWaits joins the session of the connector c. The broker would hand over what
+// was published before the sentinel, if the session were still there.
+func (r *rig) nothingWaits() {
+	r.t.Helper()
+	got := make(chan string, 1)
+	c := r.client("robustmq_connect_default_c", false, func(payload string) { got <- payload })
+	defer c.Disconnect(50)
+	require.True(r.t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
+	r.publish("sentinel", "end")
+	assert.Equal(r.t, "end", <-got)
+}
+
 func TestDeleteRemovesTheSession(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
@@ -22,14 +45,7 @@ func TestDeleteRemovesTheSession(t *testing.T) {
 	assert.Empty(t, note)
 	assert.Empty(t, r.List())
 	r.publish("in/a", "nobody wants it")
-
-	// The session would hand over what was published if it were there.
-	got := make(chan string, 1)
-	c := r.client("robustmq_connect_default_c", false, func(payload string) { got <- payload })
-	defer c.Disconnect(50)
-	require.True(t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
-	r.publish("sentinel", "end")
-	assert.Equal(t, "end", <-got)
+	r.nothingWaits()
 	entries, err := os.ReadDir(filepath.Join(r.dir, "released"))
 	require.NoError(t, err)
 	assert.Empty(t, entries)
@@ -38,11 +54,7 @@ func TestDeleteRemovesTheSession(t *testing.T) {
 // The broker is away when the connector is deleted, and the service is restarted
 // before it comes back: the session goes then.
 func TestASessionThatRemainsIsRemovedLater(t *testing.T) {
-	r := newRig(t)
-	away := newGate(t, r.broker.Addr())
-	r.stopService()
-	r.opts.MQTT = connector.Settings{setting("urls", []string{"tcp://" + away.addr})}
-	r.start()
+	r, away := newRigBehindGate(t)
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
 
@@ -67,22 +79,13 @@ func TestASessionThatRemainsIsRemovedLater(t *testing.T) {
 		return err == nil && len(marks) == 0
 	}, patience, 10*time.Millisecond)
 	r.publish("in/a", "nobody wants it")
-	got := make(chan string, 1)
-	c := r.client("robustmq_connect_default_c", false, func(payload string) { got <- payload })
-	defer c.Disconnect(50)
-	require.True(t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
-	r.publish("sentinel", "end")
-	assert.Equal(t, "end", <-got)
+	r.nothingWaits()
 }
 
 // What the deleted connector has left on the broker must not reach a new one of
 // its name.
 func TestANewConnectorDoesNotInheritASession(t *testing.T) {
-	r := newRig(t)
-	away := newGate(t, r.broker.Addr())
-	r.stopService()
-	r.opts.MQTT = connector.Settings{setting("urls", []string{"tcp://" + away.addr})}
-	r.start()
+	r, away := newRigBehindGate(t)
 	r.create(r.conn("c", "old/#", "out", ""))
 	r.ready("c")
 	away.close()
@@ -114,12 +117,7 @@ func TestUpdateOfTheClientIDRemovesTheOldSession(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 	r.publish("in/a", "1")
 	r.records("out", 1)
-	got := make(chan string, 1)
-	c := r.client("robustmq_connect_default_c", false, func(payload string) { got <- payload })
-	defer c.Disconnect(50)
-	require.True(t, c.Subscribe("sentinel", 1, nil).WaitTimeout(patience))
-	r.publish("sentinel", "end")
-	assert.Equal(t, "end", <-got)
+	r.nothingWaits()
 }
 
 func TestTwoConnectorsCannotShareAClientID(t *testing.T) {
