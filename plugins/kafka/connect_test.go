@@ -157,9 +157,9 @@ func TestCloseAtAnyTime(t *testing.T) {
 
 	// While a batch is under way that will never end.
 	o = started(t, c.ListenAddrs(), block()...)
-	o.silence = 50 * time.Millisecond
 	require.NoError(t, o.WriteBatch(t.Context(), messages(0, 1)))
 	c.Close()
+	o.silence = 50 * time.Millisecond
 	require.ErrorIs(t, o.WriteBatch(t.Context(), messages(1, 10)), service.ErrNotConnected)
 	ended := make(chan error)
 	go func() { ended <- o.Connect(context.Background()) }()
