@@ -37,8 +37,9 @@ func loopbackHosts(listen string, port string, secure bool) []string {
 	return hosts
 }
 
-// refuse gives the failure of a request that must not get through.
-func (g *guard) refuse(r *http.Request) *failure {
+// refuse gives the failure of a request that must not get through to a route that
+// the least role may call.
+func (g *guard) refuse(r *http.Request, least role) *failure {
 	if g.hosts != nil && !contains(g.hosts, r.Host) {
 		return &failure{status: http.StatusForbidden, text: fmt.Sprintf(
 			"Host %q is not answered: this API serves its own machine, use %s", r.Host, g.hosts[0])}
@@ -49,22 +50,10 @@ func (g *guard) refuse(r *http.Request) *failure {
 	if err := g.origin.Check(r); err != nil {
 		return &failure{status: http.StatusForbidden, text: "requests from web pages of another origin are not answered"}
 	}
-	if isProbe(r) || g.trusts(r) {
+	if least == anyone || g.trusts(r) {
 		return nil
 	}
 	return &failure{status: http.StatusUnauthorized, text: "this needs the header Authorization: Bearer TOKEN with the token of --api-token-file"}
-}
-
-// isProbe tells whether a request is answered without a token: those of probes, which
-// learn yes or no.
-func isProbe(r *http.Request) bool {
-	switch r.URL.Path {
-	case PathHealth, PathReadyConnectors:
-		return true
-	case PathReady:
-		return r.URL.RawQuery == "" // else it names a connector
-	}
-	return false
 }
 
 // trusts tells whether whoever sends a request may know everything.

@@ -11,44 +11,135 @@ import (
 
 // reply is what a handler answers with, unless it failed.
 type reply struct {
-	data  any
-	notes []string
+	data    any
+	notes   []string
+	written bool // by the handler itself
 }
 
-// route is one path. A long one changes or checks a connector: it may take as long
-// as draining does, and what it has begun it finishes when the client hangs up.
+// route is one path: what serves it, who may call it, and what its document says.
+// It has either handle or serve.
 type route struct {
-	method string
-	long   bool
+	method  string
+	path    string // one that ends in / has a connector's name behind it
+	role    role   // the least that may call it
+	summary string
+	query   []parameter
+	body    any // the zero value of the body's type, nil without one
+	data    any // the zero value of the data's type
+
+	// long: it changes or checks a connector. It may take as long as draining does,
+	// and what it has begun it finishes when the client hangs up.
+	long bool
+
 	handle func(ctx context.Context, r *http.Request, body []byte) (reply, error)
+	// serve writes an answer that is no Answer. An error is answered, unless serve has
+	// written something before.
+	serve func(w http.ResponseWriter, r *http.Request) error
 }
 
-func (s *Server) routes() map[string]route {
-	return map[string]route{
-		PathList:   {http.MethodGet, false, s.list},
-		PathDetail: {http.MethodGet, false, s.detail},
-		PathCreate: {http.MethodPost, true, s.create},
-		PathUpdate: {http.MethodPost, true, s.update},
-		PathDelete: {http.MethodPost, true, naming(s.manager.Delete)},
-		PathPause:  {http.MethodPost, true, naming(s.manager.Pause)},
-		PathResume: {http.MethodPost, true, naming(s.manager.Resume)},
-		PathCheck:  {http.MethodPost, true, s.check},
-		PathHealth: {http.MethodGet, false, func(context.Context, *http.Request, []byte) (reply, error) {
-			return reply{data: "healthy"}, nil
-		}},
-		PathReady:           {http.MethodGet, false, s.ready},
-		PathReadyConnectors: {http.MethodGet, false, s.connectorsReady},
-		PathReadyNames:      {http.MethodGet, false, s.nameReady},
+// parameter is one of a query string.
+type parameter struct {
+	name     string
+	required bool
+	says     string
+}
+
+var (
+	tenantParameter = parameter{"tenant", true, "the tenant: default"}
+	nameParameter   = parameter{"connector_name", true, "the connector's name"}
+)
+
+// routes are all routes of the API. Its document, its roles and its audit log are made
+// of this table.
+func (s *Server) routes() []route {
+	return []route{
+		{
+			method: http.MethodGet, path: PathList, role: reader, summary: "List connectors, a page at a time",
+			query: []parameter{
+				{"tenant", false, "only connectors of this tenant"},
+				{"connector_name", false, "only the connector of this name"},
+				{"limit", false, "rows of a page, 10 unless set"},
+				{"page", false, "the page, from 1"},
+				{"sort_field", false, "the member of a row to sort by"},
+				{"sort_by", false, "asc, else descending"},
+			},
+			data: List{}, handle: s.list,
+		},
+		{
+			method: http.MethodGet, path: PathDetail, role: reader, summary: "Show a connector and its figures",
+			query: []parameter{tenantParameter, nameParameter}, data: Detail{}, handle: s.detail,
+		},
+		{
+			method: http.MethodPost, path: PathCreate, role: operator, summary: "Create a connector",
+			body: Creation{}, data: Success, long: true, handle: s.create,
+		},
+		{
+			method: http.MethodPost, path: PathUpdate, role: operator, summary: "Replace a connector's definition",
+			body: Change{}, data: Success, long: true, handle: s.update,
+		},
+		{
+			method: http.MethodPost, path: PathDelete, role: operator, summary: "Drain and remove a connector",
+			body: Name{}, data: Success, long: true, handle: naming(s.manager.Delete),
+		},
+		{
+			method: http.MethodPost, path: PathPause, role: operator, summary: "Drain a connector and stop it until it is resumed",
+			body: Name{}, data: Success, long: true, handle: naming(s.manager.Pause),
+		},
+		{
+			method: http.MethodPost, path: PathResume, role: operator, summary: "Let a paused or failed connector run again",
+			body: Name{}, data: Success, long: true, handle: naming(s.manager.Resume),
+		},
+		{
+			method: http.MethodPost, path: PathCheck, role: operator, summary: "Try both ends of a connector and create nothing",
+			body: Definition{}, data: []Probe{}, long: true, handle: s.check,
+		},
+		{
+			method: http.MethodGet, path: PathHealth, role: anyone, summary: "Tell whether the process serves", data: "healthy",
+			handle: func(context.Context, *http.Request, []byte) (reply, error) { return reply{data: "healthy"}, nil },
+		},
+		{
+			method: http.MethodGet, path: PathReady, role: anyone, summary: "Tell whether the store takes changes, else 503",
+			data: "ready", handle: s.ready,
+		},
+		{
+			method: http.MethodGet, path: PathReadyConnectors, role: anyone, summary: "Tell whether every connector that should run does, else 503",
+			data: "ready", handle: s.connectorsReady,
+		},
+		{
+			method: http.MethodGet, path: PathReadyNames, role: reader, summary: "Tell whether a connector runs, else 503",
+			query: []parameter{{"connector_name", false, "the connector's name, where it is not in the path"}}, data: "ready", handle: s.nameReady,
+		},
+		{
+			method: http.MethodGet, path: PathMetrics, role: reader, summary: "Export metrics to Prometheus", serve: s.metrics,
+		},
 	}
 }
 
-// find gives the route of a path: an exact one, or /ready/NAME.
-func (s *Server) find(path string) (route, bool) {
+// find gives the route of a request: that of its path, or that of a connector's
+// readiness, whose name stands in the path or in the query. /ready with any query is
+// the latter, so that what a probe without a token may ask is one path and no more.
+func (s *Server) find(r *http.Request) (route, bool) {
+	path := r.URL.Path
+	if path == PathReady && r.URL.RawQuery != "" {
+		path = PathReadyNames
+	}
 	found, ok := s.paths[path]
 	if !ok && strings.HasPrefix(path, PathReadyNames) {
 		found, ok = s.paths[PathReadyNames]
 	}
 	return found, ok
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {
+	if s.options.Metrics == nil {
+		return noRoute(r)
+	}
+	s.options.Metrics.ServeHTTP(w, r)
+	return nil
+}
+
+func noRoute(r *http.Request) *failure {
+	return &failure{status: http.StatusNotFound, text: "there is no " + r.URL.Path}
 }
 
 func (s *Server) list(_ context.Context, r *http.Request, _ []byte) (reply, error) {
@@ -148,14 +239,7 @@ func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply
 }
 
 // ready tells whether the service can do its work, whatever its connectors do.
-func (s *Server) ready(ctx context.Context, r *http.Request, body []byte) (reply, error) {
-	q, err := parseQuery(r.URL.RawQuery, "connector_name")
-	if err != nil {
-		return reply{}, err
-	}
-	if q.values.Get("connector_name") != "" {
-		return s.nameReady(ctx, r, body)
-	}
+func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, error) {
 	answer := reply{data: "ready"}
 	if s.guard.trusts(r) {
 		answer.notes = s.manager.Warnings()
@@ -179,7 +263,7 @@ func (s *Server) unreadyFor(r *http.Request, err error) error {
 	return unready("not ready: send the token to learn why")
 }
 
-func (s *Server) nameReady(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+func (s *Server) nameReady(ctx context.Context, r *http.Request, body []byte) (reply, error) {
 	q, err := parseQuery(r.URL.RawQuery, "connector_name")
 	if err != nil {
 		return reply{}, err
@@ -187,6 +271,9 @@ func (s *Server) nameReady(_ context.Context, r *http.Request, _ []byte) (reply,
 	name := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, PathReady), "/")
 	if name == "" {
 		name = q.values.Get("connector_name")
+	}
+	if name == "" && r.URL.Path == PathReady {
+		return s.ready(ctx, r, body)
 	}
 	status, _, err := s.manager.Detail(name)
 	if err != nil {

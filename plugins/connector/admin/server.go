@@ -74,7 +74,10 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 		stop:   stop,
 	}
 	s.answerTo(options.Listen)
-	s.paths = s.routes()
+	s.paths = map[string]route{}
+	for _, r := range s.routes() {
+		s.paths[r.path] = r
+	}
 	return s, nil
 }
 
@@ -189,18 +192,18 @@ func (s *Server) Handler() http.Handler {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if f := s.guard.refuse(r); f != nil {
+	route, ok := s.find(r)
+	least := reader
+	if ok {
+		least = route.role
+	}
+	if f := s.guard.refuse(r, least); f != nil {
 		writeFailure(w, f)
 		return
 	}
-	if r.URL.Path == PathMetrics && s.options.Metrics != nil {
-		s.options.Metrics.ServeHTTP(w, r)
-		return
-	}
-	route, ok := s.find(r.URL.Path)
 	switch {
 	case !ok:
-		writeFailure(w, &failure{status: http.StatusNotFound, text: "there is no " + r.URL.Path})
+		writeFailure(w, noRoute(r))
 		return
 	case r.Method != route.method && (r.Method != http.MethodHead || route.method != http.MethodGet):
 		w.Header().Set("Allow", route.method)
@@ -220,6 +223,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			s.log.Error("Answering an admin request failed: it is refused", "path", r.URL.Path, "error", withoutUserInfo(f.text))
 		}
 		writeFailure(w, &f)
+		return
+	}
+	if answer.written {
 		return
 	}
 	for i, note := range answer.notes {
@@ -243,5 +249,8 @@ func (s *Server) call(route route, w http.ResponseWriter, r *http.Request, body 
 			err = errors.New("internal error: the service's log has its place")
 		}
 	}()
+	if route.serve != nil {
+		return reply{written: true}, route.serve(w, r)
+	}
 	return route.handle(ctx, r, body)
 }
