@@ -3,13 +3,10 @@
 package attack
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/tests/records"
 )
 
 const (
@@ -42,28 +40,6 @@ type healthy struct {
 	received atomic.Int64
 	slowest  time.Duration // once the reader has ended
 	next     [connectors]int64
-}
-
-// envelope is a record as RobustMQ's connector writes it, with every field.
-type envelope struct {
-	Topic     string     `json:"topic"`
-	QoS       int        `json:"qos"`
-	Retain    bool       `json:"retain"`
-	Payload   string     `json:"payload"`
-	ClientID  string     `json:"client_id"`
-	Username  string     `json:"username"`
-	Timestamp int64      `json:"timestamp"`
-	MessageID int        `json:"message_id"`
-	Header    []property `json:"header"`
-	Key       string     `json:"key"`
-	Data      string     `json:"data"`
-	Tags      []string   `json:"tags"`
-	CRC       uint32     `json:"crc_num"`
-}
-
-type property struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
 }
 
 func healthyName(i int) string   { return fmt.Sprintf("healthy%d", i) }
@@ -134,16 +110,12 @@ func (h *healthy) judge(r *kgo.Record, arrived time.Time) {
 		t.Errorf("a record of topic %s: %s", r.Topic, err)
 		return
 	}
-	var e envelope
-	d := json.NewDecoder(bytes.NewReader(r.Value))
-	d.DisallowUnknownFields()
-	err := d.Decode(&e)
-	payload, errPayload := base64.StdEncoding.DecodeString(e.Payload)
 	var message struct {
 		N    int64 `json:"n"`
 		Sent int64 `json:"sent"`
 	}
-	if err := errors.Join(err, errPayload, json.Unmarshal(payload, &message)); err != nil {
+	e, err := records.Parse(r.Value)
+	if err := errors.Join(err, json.Unmarshal(e.Payload, &message)); err != nil {
 		t.Errorf("a record of %s: %s: %s", r.Topic, err, r.Value)
 		return
 	}
@@ -153,12 +125,10 @@ func (h *healthy) judge(r *kgo.Record, arrived time.Time) {
 	topic := healthyTopic(i)
 	assert.GreaterOrEqual(t, e.Timestamp, sent.Unix())
 	assert.LessOrEqual(t, e.Timestamp, arrived.Unix())
-	assert.Positive(t, e.MessageID)
-	assert.LessOrEqual(t, e.MessageID, 65535)
-	assert.Equal(t, envelope{
+	assert.Equal(t, records.Envelope{
 		Topic: topic, QoS: 1, Payload: e.Payload, Timestamp: e.Timestamp, MessageID: e.MessageID,
-		Header: []property{{"message-expiry-interval", "86400"}}, // the broker adds it
-		Key:    topic, Data: e.Payload, Tags: []string{"healthy", strconv.Itoa(i), "data"}, CRC: crc32.ChecksumIEEE(payload),
+		Header: []records.Property{{Key: "message-expiry-interval", Value: "86400"}}, // the broker adds it
+		Key:    topic, Data: e.Payload, Tags: []string{"healthy", strconv.Itoa(i), "data"}, CRC: e.CRC,
 	}, e)
 	assert.Equal(t, topic, string(r.Key))
 	delay := arrived.Sub(sent)

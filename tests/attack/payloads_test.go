@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/tests/records"
 )
 
 // publisher connects to the broker that the healthy connectors have too.
@@ -77,8 +78,8 @@ func (s *service) waitRecord(t *testing.T, topic, mqttTopic string) {
 		fetches := reader.PollFetches(ctx)
 		require.NoError(t, ctx.Err(), "no record of %s in %s", mqttTopic, topic)
 		for r := range fetches.RecordsAll() {
-			var e envelope
-			require.NoError(t, json.Unmarshal(r.Value, &e), "%.200s", r.Value)
+			e, err := records.Parse(r.Value)
+			require.NoError(t, err)
 			if e.Topic == mqttTopic {
 				return
 			}
