@@ -66,14 +66,14 @@ func runError(t *testing.T, env *service.Environment, text string) error {
 func TestRunRefusesWithTheWordsOfLint(t *testing.T) {
 	env := service.GlobalEnvironment()
 	for text, words := range map[string]string{
-		"input: { robustmq_kafka: { topic_id: a/#/b, qos: 7 } }":                                                                                               `topic_id: "a/#/b": '#' must be the last level; use '+' for one level in the middle; qos: 7 is out of range; it takes 0 to 2`,
+		"input: { robustmq_kafka: { topic_id: a/#/b, qos: 7 } }":                                                                                               `topic_id: "a/#/b": '#' must be the last level; use '+' for one level in the middle; qos: 7 is out of range; must be 0 to 2`,
 		"input: { robustmq_kafka: { topic_id: a, urls: [ \"localhost:1883\" ] } }\n":                                                                           `urls.0: "localhost:1883" has no scheme; write tcp://localhost:1883`,
 		"output: { robustmq_kafka: { bootstrap_servers: nope, topic: t } }":                                                                                    `bootstrap_servers: "nope" has no port; write host:port, for example nope:9092`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: a/b } }":                                                                               `topic: "a/b" has the character '/'`,
-		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, retries: 0 } }":                                                                     `retries: 0 is out of range; it takes 1 to 100`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, retries: 0 } }":                                                                     `retries: 0 is out of range; must be 1 to 100`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, acks: \"1\" } }":                                                                    `acks: 1 can lose messages and needs idempotent_write: false; remove acks to lose none`,
-		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, compression_type: gzpi } }":                                                         `compression_type: value "gzpi" is unknown; it takes none, gzip, snappy, lz4, zstd; did you mean "gzip"?`,
-		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, failure_strategy: drop } }":                                                         `failure_strategy: value "drop" is unknown; it takes block, discard`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, compression_type: gzpi } }":                                                         `compression_type: value "gzpi" is unknown; must be one of none, gzip, snappy, lz4, zstd; did you mean "gzip"?`,
+		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, failure_strategy: drop } }":                                                         `failure_strategy: value "drop" is unknown; must be one of block, discard`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, failure_strategy: { strategy: discard, topic_name: d } } }":                         `failure_strategy.topic_name: has no meaning with the strategy discard; remove it`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, failure_strategy: { strategy: dead_message_queue, topic_name: t } } }":              `failure_strategy.topic_name: "t" is the topic that records are written to; name another`,
 		"output: { robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, failure_strategy: { strategy: dead_message_queue, bootstrap_servers: \"k:x\" } } }": `failure_strategy.bootstrap_servers: "k:x": port "x" is not a number`,

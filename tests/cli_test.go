@@ -138,7 +138,7 @@ func TestABadFailureStrategyAtARunNamesItsLine(t *testing.T) {
 			"\n    topic: t\n    failure_strategy: discrad\n")
 		r := call(t, "", "-c", path)
 		assert.Equal(t, 1, r.Code)
-		assert.Contains(t, r.Stderr, path+`(8,23) failure_strategy: value "discrad" is unknown; it takes block, discard, discard_after_retry, dead_message_queue`)
+		assert.Contains(t, r.Stderr, path+`(8,23) failure_strategy: value "discrad" is unknown; must be one of block, discard, discard_after_retry, dead_message_queue`)
 		assert.Equal(t, 1, strings.Count(r.Stderr, "discrad"), "said once:\n%s", r.Stderr)
 	}
 }

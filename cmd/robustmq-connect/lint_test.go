@@ -147,7 +147,7 @@ func TestLintReportsLinesOfMarkdownSnippets(t *testing.T) {
 		"# Title\n\n```yaml\ninput:\n  robustmq_kafka:\n    topic_id: ${FILTER}\n    qos: 5\n```\n\n```sh\nqos: 7\n```\n")
 	_, stderr, err := lintFiles(t, path)
 	require.ErrorIs(t, err, cli.ErrReported)
-	assert.Equal(t, path+"(7,10) qos: 5 is out of range; it takes 0 to 2\n", stderr)
+	assert.Equal(t, path+"(7,10) qos: 5 is out of range; must be 0 to 2\n", stderr)
 }
 
 func TestLintReadsEveryKindOfFence(t *testing.T) {

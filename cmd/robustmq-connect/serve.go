@@ -202,7 +202,7 @@ func targetList(text string) (all []string) {
 func serveLogger(c *ucli.Context) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		return nil, fmt.Errorf("log-level: %q is unknown: it takes debug, info, warn, error", c.String("log-level"))
+		return nil, fmt.Errorf("log-level: %q is unknown; must be one of debug, info, warn, error", c.String("log-level"))
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch format := c.String("log-format"); format {
@@ -211,7 +211,7 @@ func serveLogger(c *ucli.Context) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(c.App.ErrWriter, options)), nil
 	default:
-		return nil, fmt.Errorf("log-format: %q is unknown: it takes text, json", format)
+		return nil, fmt.Errorf("log-format: %q is unknown; must be one of text, json", format)
 	}
 }
 
@@ -256,7 +256,7 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 		add("password", password)
 	}
 	if qos := c.String("mqtt-qos"); qos != "0" && qos != "1" && qos != "2" {
-		return nil, fmt.Errorf("mqtt-qos: %q is not a quality of service: it takes 0, 1 or 2", qos)
+		return nil, fmt.Errorf("mqtt-qos: %q is not a quality of service; must be 0, 1 or 2", qos)
 	}
 	all = append(all, connector.Setting{Name: "qos", Value: json.RawMessage(c.String("mqtt-qos"))})
 

@@ -37,7 +37,7 @@ func ReadsContent(field string) bool {
 func parse(field string) (*parser, error) {
 	p := &parser{rest: field}
 	if n := utf8.RuneCountInString(field); n > MaxLength {
-		return p, fmt.Errorf("%d characters long: a field with an expression takes %d", n, MaxLength)
+		return p, fmt.Errorf("%d characters long: at most %d are allowed in a field with an expression", n, MaxLength)
 	}
 	for {
 		_, after, found := strings.Cut(p.rest, "${")

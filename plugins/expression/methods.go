@@ -252,7 +252,7 @@ func decode(args []any) (bloblang.Method, error) {
 }
 
 func unknownScheme(scheme string) error {
-	return fmt.Errorf("scheme %q is unknown: it takes base64, base64url, base64rawurl, hex, ascii85", scheme)
+	return fmt.Errorf("scheme %q is unknown; must be one of base64, base64url, base64rawurl, hex, ascii85", scheme)
 }
 
 // formatTime writes in UTC: a time zone by name would be looked up in files.

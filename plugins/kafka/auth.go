@@ -134,7 +134,7 @@ func parseMechanism(conf *service.ParsedConfig, opts options) (sasl.Mechanism, e
 	case "REDPANDA_CLOUD_SERVICE_ACCOUNT":
 		return nil, errors.New("mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT works inside Redpanda Cloud only: use SCRAM-SHA-256 or OAUTHBEARER")
 	default:
-		return nil, fmt.Errorf("mechanism: value %q is unknown; it takes %s", name, strings.Join(saslWords, ", "))
+		return nil, fmt.Errorf("mechanism: value %q is unknown; must be one of %s", name, strings.Join(saslWords, ", "))
 	}
 }
 

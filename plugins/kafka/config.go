@@ -65,7 +65,7 @@ const (
 
 // What lint and the constructor say alike.
 const (
-	shortDelivery = "record_delivery_timeout: %s is out of range; it takes 0s for no limit, or 1s and more"
+	shortDelivery = "record_delivery_timeout: %s is out of range; must be 0s for no limit, or at least 1s"
 	smallWrite    = "broker_write_max_bytes: %d bytes do not hold a record batch of max_message_bytes, %d; raise the one or lower the other"
 	ownDeadTopic  = "failure_strategy.topic_name: %q is the topic that records are written to; name another"
 )

@@ -127,7 +127,7 @@ func TestInvalidMessagesFailAlone(t *testing.T) {
 	var failed *service.BatchError
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, 2, failed.IndexedErrors())
-	require.ErrorContains(t, err, `the topic "a/b" has a character that Kafka does not take`)
+	require.ErrorContains(t, err, `the topic "a/b" has a character that Kafka does not allow`)
 	require.Equal(t, []string{"000000", "000003"}, values(t, c, "t"))
 
 	o = started(t, c.ListenAddrs(), block(`topic: ${! @topic.not_null() }`)...)

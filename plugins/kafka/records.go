@@ -364,7 +364,7 @@ func checkTopic(name string) error {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-'
 	})
 	if bad >= 0 {
-		return fmt.Errorf("the topic %q has a character that Kafka does not take: it takes a-z, A-Z, 0-9, '.', '_' and '-'", name)
+		return fmt.Errorf("the topic %q has a character that Kafka does not allow; use a-z, A-Z, 0-9, '.', '_' and '-'", name)
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func TestMessagesThatCannotBeRecords(t *testing.T) {
 	for line, want := range map[string]string{
 		`topic: ${! @name.or("") }`:                          "the topic is empty",
 		`topic: ${! "." }`:                                   "keeps for itself",
-		`topic: ${! "a b" }`:                                 "has a character that Kafka does not take",
+		`topic: ${! "a b" }`:                                 "has a character that Kafka does not allow",
 		`topic: ${! "a".repeat(250) }`:                       "Kafka takes at most 249",
 		`topic: ${! throw("no") }`:                           "evaluating field topic",
 		`key: ${! throw("no") }`:                             "evaluating field key",

@@ -98,9 +98,9 @@ func (r *strategyReader) read() (s Strategy) {
 	taken, known := strategyFields[s.Name]
 	if !known {
 		if given {
-			r.report(fieldStrategy, "value %q is unknown; it takes %s", fmt.Sprint(name), strings.Join(strategies, ", "))
+			r.report(fieldStrategy, "value %q is unknown; must be one of %s", fmt.Sprint(name), strings.Join(strategies, ", "))
 		} else {
-			r.report(fieldStrategy, "is missing; it takes %s", strings.Join(strategies, ", "))
+			r.report(fieldStrategy, "is missing; must be one of %s", strings.Join(strategies, ", "))
 		}
 		return s
 	}
@@ -145,7 +145,7 @@ func (r *strategyReader) number(name string, least, otherwise int64) int {
 		}
 	}
 	if n < least || n > math.MaxInt32 {
-		r.report(name, "%v is out of range; it takes %d to %d", value, least, math.MaxInt32)
+		r.report(name, "%v is out of range; must be %d to %d", value, least, math.MaxInt32)
 	}
 	return int(n)
 }

@@ -62,12 +62,12 @@ func TestParseStrategy(t *testing.T) {
 		field, what string
 	}{
 		{7, "failure_strategy", "want a word or an object with strategy; the words are block, discard"},
-		{"drop", "failure_strategy", `value "drop" is unknown; it takes block, discard, discard_after_retry, dead_message_queue`},
+		{"drop", "failure_strategy", `value "drop" is unknown; must be one of block, discard, discard_after_retry, dead_message_queue`},
 		{object("strategy", "drop"), "failure_strategy.strategy", `value "drop" is unknown`},
 		{object("topic_name", "d"), "failure_strategy.strategy", "is missing"},
-		{object("strategy", "discard_after_retry", "retry_total_times", 0), "failure_strategy.retry_total_times", "0 is out of range; it takes 1 to 2147483647"},
+		{object("strategy", "discard_after_retry", "retry_total_times", 0), "failure_strategy.retry_total_times", "0 is out of range; must be 1 to 2147483647"},
 		{object("strategy", "discard_after_retry", "retry_total_times", 1.5), "failure_strategy.retry_total_times", "1.5 is out of range"},
-		{object("strategy", "discard_after_retry", "wait_time_ms", -1), "failure_strategy.wait_time_ms", "-1 is out of range; it takes 0 to"},
+		{object("strategy", "discard_after_retry", "wait_time_ms", -1), "failure_strategy.wait_time_ms", "-1 is out of range; must be 0 to"},
 		{object("strategy", "discard_after_retry", "wait_time_ms", "1s"), "failure_strategy.wait_time_ms", "want a whole number, got 1s"},
 		{object("strategy", "discard", "retry_total_times", 3), "failure_strategy.retry_total_times", "has no meaning with the strategy discard"},
 		{object("strategy", "block", "wait_time_ms", 3), "failure_strategy.wait_time_ms", "has no meaning with the strategy block"},

@@ -69,7 +69,7 @@ func checkInputTemplate(f fields) {
 func checkOutputTemplate(f fields) {
 	f.textRule("bootstrap_servers", func(s string) string {
 		if most := robustmq.FieldOf("bootstrap_servers").MaxLength; utf8.RuneCountInString(s) > most {
-			return fmt.Sprintf("is %d characters long; it takes %d", utf8.RuneCountInString(s), most)
+			return fmt.Sprintf("is %d characters long; the limit is %d", utf8.RuneCountInString(s), most)
 		}
 		return checkServers(s)
 	})

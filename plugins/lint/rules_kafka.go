@@ -61,7 +61,7 @@ func checkKafkaOutput(f fields) {
 	f.scalarRule("record_delivery_timeout", func(s string) string {
 		d, err := time.ParseDuration(s)
 		if err == nil && d != 0 && d < time.Second {
-			return fmt.Sprintf("%s is out of range; it takes 0s for no limit, or 1s and more", d)
+			return fmt.Sprintf("%s is out of range; must be 0s for no limit, or at least 1s", d)
 		}
 		return checkDuration(s, true)
 	})

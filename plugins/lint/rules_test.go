@@ -151,7 +151,7 @@ func TestLintJudgesFailureStrategies(t *testing.T) {
 		`${LINT_TEST_UNSET}`: "",
 		`{ strategy: discard_after_retry, retry_total_times: "${LINT_TEST_UNSET}" }`: "",
 		`discrad`: `failure_strategy: value "discrad" is unknown`,
-		`{ strategy: discard_after_retry, retry_total_times: 0 }`:        "failure_strategy.retry_total_times: 0 is out of range; it takes 1 to",
+		`{ strategy: discard_after_retry, retry_total_times: 0 }`:        "failure_strategy.retry_total_times: 0 is out of range; must be 1 to",
 		`{ strategy: discard, wait_time_ms: 5 }`:                         "failure_strategy.wait_time_ms: has no meaning with the strategy discard",
 		`{ strategy: dead_message_queue, bootstrap_servers: [ "a:b" ] }`: `failure_strategy.bootstrap_servers: "a:b": port "b" is not a number`,
 		`{ strategy: dead_message_queue, topic_name: t }`:                `failure_strategy.topic_name: "t" is the topic that records are written to`,

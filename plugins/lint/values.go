@@ -247,7 +247,7 @@ func looksLike(text, want string) bool {
 
 func checkRange(n, low, high int64) string {
 	if n < low || n > high {
-		return fmt.Sprintf("%d is out of range; it takes %d to %d", n, low, high)
+		return fmt.Sprintf("%d is out of range; must be %d to %d", n, low, high)
 	}
 	return ""
 }
@@ -259,7 +259,7 @@ func checkDuration(text string, allowZero bool) string {
 	case err != nil:
 		return fmt.Sprintf("%q is not a duration; write a number and a unit of ns, us, ms, s, m or h, for example 30s", text)
 	case d < 0 && allowZero:
-		return fmt.Sprintf("%q is negative; it takes 0s and more, for example 30s", text)
+		return fmt.Sprintf("%q is negative; must be 0s or more, for example 30s", text)
 	case d < 0 || d == 0 && !allowZero:
 		return fmt.Sprintf("%q must be above zero, for example 30s", text)
 	}
@@ -270,7 +270,7 @@ func checkDuration(text string, allowZero bool) string {
 func checkDurationRange(text string, low, high time.Duration) string {
 	what := checkDuration(text, true)
 	if d, err := time.ParseDuration(text); err == nil && (d < low || d > high) {
-		what = fmt.Sprintf("%q is out of range; it takes %s to %s", text, low, high)
+		what = fmt.Sprintf("%q is out of range; must be %s to %s", text, low, high)
 	}
 	return what
 }
@@ -296,7 +296,7 @@ func checkSize(text string, least, most uint64) string {
 	case err != nil:
 		return fmt.Sprintf("%q is not a size; write a number and a unit of B, kB, MB, GB, KiB, MiB or GiB, for example 1MiB", text)
 	case n < least || n > most:
-		return fmt.Sprintf("%q is out of range; it takes %d to %d bytes", text, least, most)
+		return fmt.Sprintf("%q is out of range; must be %d to %d bytes", text, least, most)
 	}
 	return ""
 }
@@ -310,7 +310,7 @@ func checkWord(word string, words []string) string {
 
 // notAWord says that a word is none of a list, and which was perhaps meant.
 func notAWord(kind, word string, words []string) string {
-	text := fmt.Sprintf("%s %q is unknown; it takes %s", kind, word, strings.Join(words, ", "))
+	text := fmt.Sprintf("%s %q is unknown; must be one of %s", kind, word, strings.Join(words, ", "))
 	if near := nearest(word, words); near != "" {
 		text += fmt.Sprintf("; did you mean %q?", near)
 	}

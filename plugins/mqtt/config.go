@@ -62,7 +62,7 @@ const (
 	oversizedFail = "fail"
 )
 
-const versionRule = `root = if !["auto", "5", "3.1.1"].contains(this.string()) { ["value %v is unknown; it takes auto, 5, 3.1.1".format(this.string())] }`
+const versionRule = `root = if !["auto", "5", "3.1.1"].contains(this.string()) { ["value %v is unknown; must be one of auto, 5, 3.1.1".format(this.string())] }`
 
 // Spec describes the input mqtt and its fields.
 func Spec() *service.ConfigSpec {

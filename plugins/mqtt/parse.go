@@ -104,14 +104,14 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 		replay:           fields.Read(p.Reader, conf.FieldBool, service.AutoRetryNacksToggleFieldName),
 	}
 	if !slices.Contains([]string{versionAuto, version5, version311}, c.version) {
-		p.Fail(fmt.Errorf("value %s is unknown; it takes auto, 5, 3.1.1", c.version), fieldProtocolVersion)
+		p.Fail(fmt.Errorf("value %s is unknown; must be one of auto, 5, 3.1.1", c.version), fieldProtocolVersion)
 	}
 	if words := []string{oversizedHold, oversizedFail}; !slices.Contains(words, c.oversized) {
-		p.Fail(fmt.Errorf("value %s is unknown; it takes %s", c.oversized, strings.Join(words, ", ")), fieldOversized)
+		p.Fail(fmt.Errorf("value %s is unknown; must be one of %s", c.oversized, strings.Join(words, ", ")), fieldOversized)
 	}
 	for _, u := range c.urls {
 		if !slices.Contains(schemes, u.Scheme) {
-			p.Fail(fmt.Errorf("%q: scheme %q is unknown; it takes %s", u.Redacted(), u.Scheme, strings.Join(schemes, ", ")), fieldURLs)
+			p.Fail(fmt.Errorf("%q: scheme %q is unknown; must be one of %s", u.Redacted(), u.Scheme, strings.Join(schemes, ", ")), fieldURLs)
 		}
 	}
 	if p.Err() == nil && len(c.urls) == 0 {
@@ -150,7 +150,7 @@ func (p parser) clientID(c *config) {
 		c.stableID = false
 	case "":
 	default:
-		p.Fail(fmt.Errorf("value %q is unknown; it takes nanoid", suffix), fieldClientIDSuffix)
+		p.Fail(fmt.Errorf("value %q is unknown; must be one of nanoid", suffix), fieldClientIDSuffix)
 	}
 }
 

@@ -60,7 +60,7 @@ func (r *Reader) Integer(low, high int, path ...string) int {
 // InRange returns an error unless n is from low to high.
 func InRange(n, low, high int) error {
 	if n < low || n > high {
-		return fmt.Errorf("%d is out of range; it takes %d to %d", n, low, high)
+		return fmt.Errorf("%d is out of range; must be %d to %d", n, low, high)
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func InRange(n, low, high int) error {
 func (r *Reader) Word(words []string, name string) string {
 	text := r.Optional(name)
 	if text != "" && !slices.Contains(words, text) {
-		r.Fail(fmt.Errorf("value %q is unknown; it takes %s", text, strings.Join(words, ", ")), name)
+		r.Fail(fmt.Errorf("value %q is unknown; must be one of %s", text, strings.Join(words, ", ")), name)
 	}
 	return text
 }
@@ -82,7 +82,7 @@ func (r *Reader) Size(low, high uint64, name string) int {
 	case err != nil:
 		err = fmt.Errorf("%q is not a size; write a number and a unit of B, kB, MB, GB, KiB, MiB or GiB, for example 1MiB", text)
 	case n < low || n > high:
-		err = fmt.Errorf("%q is out of range; it takes %d to %d bytes", text, low, high)
+		err = fmt.Errorf("%q is out of range; must be %d to %d bytes", text, low, high)
 	}
 	r.Fail(err, name)
 	return int(n)
@@ -99,9 +99,9 @@ func (r *Reader) Duration(low, high time.Duration, name string) time.Duration {
 	case err != nil:
 		err = fmt.Errorf("%q is not a duration; write a number and a unit of ns, us, ms, s, m or h, for example 30s", text)
 	case d < low && low == 0 && high == AnyDuration:
-		err = fmt.Errorf("%q is negative; it takes 0s and more, for example 30s", text)
+		err = fmt.Errorf("%q is negative; must be 0s or more, for example 30s", text)
 	case d < low || d > high:
-		err = fmt.Errorf("%q is out of range; it takes %s to %s", text, low, high)
+		err = fmt.Errorf("%q is out of range; must be %s to %s", text, low, high)
 	}
 	r.Fail(err, name)
 	return d

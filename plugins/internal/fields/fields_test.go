@@ -41,18 +41,18 @@ func TestTheFirstErrorNamesTheFieldAndWhatItTakes(t *testing.T) {
 		read func(*Reader)
 		want string
 	}{
-		{"number: 0", func(r *Reader) { r.Integer(1, 5, "number") }, "field number: 0 is out of range; it takes 1 to 5"},
-		{"inner: { number: 6 }", func(r *Reader) { r.Integer(1, 5, "inner", "number") }, "field inner.number: 6 is out of range; it takes 1 to 5"},
+		{"number: 0", func(r *Reader) { r.Integer(1, 5, "number") }, "field number: 0 is out of range; must be 1 to 5"},
+		{"inner: { number: 6 }", func(r *Reader) { r.Integer(1, 5, "inner", "number") }, "field inner.number: 6 is out of range; must be 1 to 5"},
 		{"size: much", func(r *Reader) { r.Size(0, 9, "size") }, `field size: "much" is not a size; write a number and a unit of B, kB, MB, GB, KiB, MiB or GiB, for example 1MiB`},
-		{"size: 1kB", func(r *Reader) { r.Size(0, 9, "size") }, `field size: "1kB" is out of range; it takes 0 to 9 bytes`},
+		{"size: 1kB", func(r *Reader) { r.Size(0, 9, "size") }, `field size: "1kB" is out of range; must be 0 to 9 bytes`},
 		{"time: soon", func(r *Reader) { r.Duration(0, AnyDuration, "time") }, `field time: "soon" is not a duration; write a number and a unit of ns, us, ms, s, m or h, for example 30s`},
-		{"time: -1s", func(r *Reader) { r.Duration(0, AnyDuration, "time") }, `field time: "-1s" is negative; it takes 0s and more, for example 30s`},
-		{"time: 1m", func(r *Reader) { r.Duration(0, time.Second, "time") }, `field time: "1m" is out of range; it takes 0s to 1s`},
-		{"word: c", func(r *Reader) { r.Word([]string{"a", "b"}, "word") }, `field word: value "c" is unknown; it takes a, b`},
+		{"time: -1s", func(r *Reader) { r.Duration(0, AnyDuration, "time") }, `field time: "-1s" is negative; must be 0s or more, for example 30s`},
+		{"time: 1m", func(r *Reader) { r.Duration(0, time.Second, "time") }, `field time: "1m" is out of range; must be 0s to 1s`},
+		{"word: c", func(r *Reader) { r.Word([]string{"a", "b"}, "word") }, `field word: value "c" is unknown; must be one of a, b`},
 		{"number: 0", func(r *Reader) {
 			r.Integer(1, 5, "number")
 			r.Integer(2, 5, "inner", "number")
-		}, "field number: 0 is out of range; it takes 1 to 5"},
+		}, "field number: 0 is out of range; must be 1 to 5"},
 	} {
 		r := reader(t, test.yaml)
 		test.read(r)
