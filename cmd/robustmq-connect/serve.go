@@ -158,7 +158,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		ClientIDPrefix: c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
 		AllowTargets: targetList(c.String("allow-targets")), DenyTargets: targetList(c.String("deny-targets")),
-		MaxPendingBytes: pending,
+		MaxPendingBytes: pending, Version: buildVersion(), APICertFile: listen.TLSCertFile,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"sync/atomic"
 	"time"
 
@@ -89,6 +90,7 @@ func kept(messages []message) []message {
 }
 
 func (o *owed) ack(messages []message) {
+	o.measure(messages)
 	if o.session != nil {
 		if tickets := spans(messages); len(tickets) > 0 {
 			o.session.ack(tickets)
@@ -99,6 +101,21 @@ func (o *owed) ack(messages []message) {
 		for _, a := range o.session.broker.qos2.ack(deliveries) {
 			a.on.ack(a.tickets)
 		}
+	}
+}
+
+// measure counts how long messages took. They are in the order of their receipt, and
+// those that were read together came at one time: it looks at few of them.
+func (o *owed) measure(messages []message) {
+	if o.in.latency == nil {
+		return
+	}
+	now := time.Now()
+	for len(messages) > 0 {
+		received := messages[0].received
+		n := sort.Search(len(messages), func(i int) bool { return messages[i].received.After(received) })
+		o.in.latency.Observe(now.Sub(received), n)
+		messages = messages[n:]
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
 )
 
 // Option changes what the input does in one environment. A configuration cannot
@@ -50,7 +51,8 @@ type input struct {
 	keeper  keeper
 	monitor *monitor
 	replays *replays
-	handed  atomic.Int64 // bytes that the pipeline has and has not answered for
+	latency *latency.Histogram // nil where nobody asks
+	handed  atomic.Int64       // bytes that the pipeline has and has not answered for
 
 	mu      sync.Mutex
 	session *session    // the newest, which may be dead
@@ -71,6 +73,7 @@ func newInput(conf *config, mgr *service.Resources) *input {
 		conf: conf, log: mgr.Logger(),
 		keeper:  newKeeper(newBrokers(conf, mgr.Logger())),
 		replays: newReplays(),
+		latency: latency.Of(mgr),
 		asked:   true,
 		changed: make(chan signal),
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
 )
 
 // exporterName is the metrics exporter of a stream in this process: it feeds the
@@ -32,6 +33,7 @@ const (
 	metricDiscarded     = "kafka_output_records_discarded"
 	metricDeadLettered  = "kafka_output_records_dead_lettered"
 	metricSendDuration  = "kafka_output_send_duration"
+	metricBlocked       = "kafka_output_blocked"
 	metricReadFailed    = "input_connection_failed"
 	metricReadLost      = "input_connection_lost"
 )
@@ -40,6 +42,7 @@ const (
 type figures struct {
 	lastSend     atomic.Int64 // Unix nanoseconds
 	lastProgress atomic.Int64 // the same of anything that was done about a message
+	latency      latency.Histogram
 
 	mu     sync.Mutex
 	series map[string]*series
@@ -179,6 +182,26 @@ func (f *figures) gauge(name string) (v float64) {
 		}
 	}
 	return v
+}
+
+// timer adds up the timers of a name: how often, how long together, and how many within
+// each bound, in milliseconds.
+func (f *figures) timer(name string) (count uint64, sum time.Duration, within map[float64]uint64) {
+	within = make(map[float64]uint64, len(buckets))
+	for _, most := range buckets {
+		within[most] = 0
+	}
+	for _, s := range f.all() {
+		if s.name != name {
+			continue
+		}
+		count += uint64(s.count.Load())
+		sum += time.Duration(s.bits.Load())
+		for i, most := range buckets {
+			within[most] += uint64(s.below[i].Load())
+		}
+	}
+	return count, sum, within
 }
 
 // stopped forgets what holds for a running stream only.

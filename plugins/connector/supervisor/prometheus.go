@@ -12,9 +12,9 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// Metrics serves one registry for Prometheus: the engine's metrics of every
-// connector, labelled with its name, and RobustMQ's connector metrics. Those of a
-// connector that is deleted are gone.
+// Metrics serves one registry for Prometheus: the engine's metrics of every connector,
+// labelled with its name, the service's own (prometheus_names.go), and RobustMQ's
+// connector metrics. Those of a connector that is deleted are gone.
 func (s *Supervisor) Metrics() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -37,12 +37,19 @@ func (*collector) Describe(chan<- *prometheus.Desc) {}
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	desc := prometheus.NewDesc("mqtt_connector_unreadable", "Connectors that do not run because their definitions cannot be read.", nil, nil)
 	out <- constant(desc, prometheus.GaugeValue, float64(c.supervisor.unreadable()), nil)
+	c.supervisor.collectService(out)
+	standing := make(map[connector.State]float64, len(states))
 	for _, e := range c.supervisor.list() {
 		c.supervisor.protect(e, func() {
 			status := c.supervisor.status(e)
 			collectEngine(out, status, e.figures)
 			collectRobustMQ(out, status, e.figures)
+			c.supervisor.collectConnector(out, e, status)
+			standing[status.State]++
 		})
+	}
+	for _, state := range states {
+		sample{serviceMetric + "connectors", "Connectors by their state.", prometheus.GaugeValue, standing[state]}.send(out, "state", string(state))
 	}
 }
 
@@ -69,10 +76,6 @@ func collectRobustMQ(out chan<- prometheus.Metric, status connector.Status, f *f
 	if status.FailureStrategy != nil {
 		strategy = status.FailureStrategy.Strategy
 	}
-	up := 0.0
-	if status.State == connector.Running {
-		up = 1
-	}
 	for _, m := range []struct {
 		name, help, label, value string
 		kind                     prometheus.ValueType
@@ -84,7 +87,7 @@ func collectRobustMQ(out chan<- prometheus.Metric, status connector.Status, f *f
 		{"mqtt_connector_messages_discarded_total", "Records that the failure strategy dropped.", "strategy", strategy, prometheus.CounterValue, float64(f.sum(metricDiscarded))},
 		{"mqtt_connector_dlq_messages_total", "Records written to the dead letter topic.", "result", "success", prometheus.CounterValue, float64(f.sum(metricDeadLettered))},
 		{"mqtt_connector_source_read_failure_total", "Connections to the MQTT broker that failed or were lost.", "", "", prometheus.CounterValue, float64(f.sum(metricReadFailed, metricReadLost))},
-		{"mqtt_connector_up", "Whether the connector is Running: both its ends are connected, and messages get through.", "", "", prometheus.GaugeValue, up},
+		{"mqtt_connector_up", "Whether the connector is Running: both its ends are connected, and messages get through.", "", "", prometheus.GaugeValue, oneIf(status.State == connector.Running)},
 	} {
 		labels, values := robustMQLabels(status)
 		if m.label != "" {
@@ -92,35 +95,16 @@ func collectRobustMQ(out chan<- prometheus.Metric, status connector.Status, f *f
 		}
 		out <- constant(prometheus.NewDesc(m.name, m.help, labels, nil), m.kind, m.is, values)
 	}
-	for _, state := range []connector.State{connector.Running, connector.Waiting, connector.Failed, connector.Paused} {
+	for _, state := range states {
 		labels, values := robustMQLabels(status)
-		is := 0.0
-		if status.State == state {
-			is = 1
-		}
 		desc := prometheus.NewDesc("mqtt_connector_state", "1 for the state in which the connector is, 0 for the others.", append(labels, "state"), nil)
-		out <- constant(desc, prometheus.GaugeValue, is, append(values, string(state)))
+		out <- constant(desc, prometheus.GaugeValue, oneIf(status.State == state), append(values, string(state)))
 	}
 
-	var count, sum int64
-	cumulative := make(map[float64]uint64, len(buckets))
-	for i, most := range buckets {
-		cumulative[most] = 0
-		for _, s := range f.all() {
-			if s.name == metricSendDuration {
-				cumulative[most] += uint64(s.below[i].Load())
-			}
-		}
-	}
-	for _, s := range f.all() {
-		if s.name == metricSendDuration {
-			count += s.count.Load()
-			sum += int64(s.bits.Load())
-		}
-	}
+	count, sum, cumulative := f.timer(metricSendDuration)
 	labels, values := robustMQLabels(status)
 	desc := prometheus.NewDesc("mqtt_connector_send_duration_ms", "How long Kafka takes to acknowledge a batch, in milliseconds.", labels, nil)
-	m, err := prometheus.NewConstHistogram(desc, uint64(count), float64(sum)/float64(time.Millisecond), cumulative, values...)
+	m, err := prometheus.NewConstHistogram(desc, count, float64(sum)/float64(time.Millisecond), cumulative, values...)
 	out <- orInvalid(desc, m, err)
 }
 

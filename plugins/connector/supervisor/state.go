@@ -17,8 +17,9 @@ var needs = []connector.Need{connector.NeedStart, connector.NeedUpdate, connecto
 
 // failure is why a connector does not go on until someone acts.
 type failure struct {
-	since time.Time
-	why   string
+	since       time.Time
+	why         string
+	quarantined bool // it ended the process
 }
 
 // status is how a connector stands now.
@@ -87,7 +88,7 @@ func (r *run) fail(err error) {
 	r.entry.lastError.note(why)
 	r.supervisor.mu.Lock()
 	defer r.supervisor.mu.Unlock()
-	r.entry.failed = &failure{time.Now(), why + "; the log has its stack; resume or update starts it again"}
+	r.entry.failed = &failure{since: time.Now(), why: why + "; the log has its stack; resume or update starts it again"}
 }
 
 // wait notes what the run waits for, since when, and why.

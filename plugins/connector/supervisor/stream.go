@@ -10,6 +10,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
 )
 
 // stream is a connector's pipeline while it runs.
@@ -56,6 +57,7 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	}
 	crash.Watch(st.engine.Resources(), st.guard)
 	budget.Put(st.engine.Resources(), s.pending)
+	latency.Put(st.engine.Resources(), &e.figures.latency)
 	go func() {
 		defer close(st.ended)
 		defer st.guard.Catch("a constructor")

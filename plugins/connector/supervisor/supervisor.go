@@ -77,7 +77,9 @@ type Options struct {
 	// are any, and DenyTargets are none, whatever AllowTargets says: networks
 	// (10.0.0.0/8), addresses and HOST:PORT. The broker of MQTT is always allowed.
 	AllowTargets, DenyTargets []string
-	Logger                    *slog.Logger
+	// Version is of the program, and APICertFile its API's certificate, for the metrics.
+	Version, APICertFile string
+	Logger               *slog.Logger
 }
 
 // Supervisor is the connector.Manager of the service.
@@ -131,6 +133,8 @@ type entry struct {
 	failed     *failure // why it does not go on, nil unless it has failed
 	// unread: its definition cannot be read, and so it has failed.
 	unread *store.Unreadable
+	// certificates are those of its own settings, for the metrics.
+	certificates certificateCache
 }
 
 // New prepares a supervisor. Start starts the connectors of its store.

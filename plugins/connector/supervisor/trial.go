@@ -168,7 +168,7 @@ func (s *Supervisor) startLocked(e *entry) (started bool) {
 	}
 	name := e.definition.Connector.Name
 	if v, held := s.journal.Held(name); held {
-		e.failed = &failure{v.Since, "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update tries it again"}
+		e.failed = &failure{since: v.Since, why: "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update tries it again", quarantined: true}
 		return false
 	}
 	s.logJournal(s.journal.Started(name))

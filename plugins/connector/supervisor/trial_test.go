@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -33,6 +34,8 @@ const (
 	trialEnd    = "TRIAL_TEST_END" // overflow or kill
 	trialResume = "TRIAL_TEST_RESUME"
 )
+
+const quarantinedMetric = "robustmq_connect_connector_quarantined"
 
 // idle is an input that receives nothing, and ends the process where it is to.
 type idle struct{ end string }
@@ -102,6 +105,13 @@ func trialService(t *testing.T, dir string) {
 		states := map[string]string{}
 		for _, status := range s.List() {
 			states[status.Name] = string(status.State) + " " + status.Reason
+		}
+		answer := httptest.NewRecorder()
+		s.Metrics().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+		for line := range strings.Lines(answer.Body.String()) {
+			if strings.HasPrefix(line, quarantinedMetric) && strings.HasSuffix(line, "} 1\n") {
+				states[quarantinedMetric] += line
+			}
 		}
 		line, err := json.Marshal(states)
 		require.NoError(t, err)
@@ -194,12 +204,13 @@ func TestTheConnectorThatEndsTheProcessIsHeldBack(t *testing.T) {
 			assert.Greater(t, deaths, 2)
 
 			// It stays held back, and says why and what to do.
-			var reason string
+			var reason, metric string
 			require.True(t, runTrial(t, dir, []string{trialEnd + "=" + end}, func(states map[string]string) bool {
-				reason = states["culprit"]
+				reason, metric = states["culprit"], states[quarantinedMetric]
 				return held(states)
 			}))
 			assert.Regexp(t, `^Failed failed since 2.*: quarantined, because it ended the process whenever it ran alone: `+test.why+`; resume or update tries it again$`, reason)
+			assert.Equal(t, quarantinedMetric+"{connector=\"culprit\"} 1\n", metric)
 			if end == "overflow" {
 				trace, err := os.ReadFile(filepath.Join(dir, "crash-last.log"))
 				require.NoError(t, err)

@@ -27,7 +27,7 @@ func (s *Supervisor) tellUnread(all store.Contents) {
 }
 
 func unreadFailure(u store.Unreadable) *failure {
-	return &failure{time.Now(), fmt.Sprintf("its definition cannot be read: %v (%s); correct the file and resume the connector, or update or delete it", u.Why, u.File)}
+	return &failure{since: time.Now(), why: fmt.Sprintf("its definition cannot be read: %v (%s); correct the file and resume the connector, or update or delete it", u.Why, u.File)}
 }
 
 // reread tries a definition again that could not be read.

@@ -33,6 +33,19 @@ func New(total int64) *Budget {
 	return &Budget{total: total, members: make(map[*Member]struct{})}
 }
 
+// Total is what all inputs may hold together.
+func (b *Budget) Total() int64 { return b.total }
+
+// Held is what they hold now.
+func (b *Budget) Held() (held int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for m := range b.members {
+		held += m.held()
+	}
+	return held
+}
+
 type key struct{}
 
 // Put makes b the budget of a stream, before it runs.
