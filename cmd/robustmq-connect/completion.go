@@ -110,6 +110,8 @@ func flagValues(flag string) []string {
 		return []string{"block", "discard", "discard_after_retry", "dead_message_queue"}
 	case "--connector-type":
 		return []string{"kafka"}
+	case "--role":
+		return []string{"read", "operate", "admin"}
 	case "--qos":
 		return []string{"0", "1", "2"}
 	}

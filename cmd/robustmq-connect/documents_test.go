@@ -161,7 +161,7 @@ func commandLines(block string) []string {
 func assertInvocation(t *testing.T, words []string, line string) {
 	t.Helper()
 	env := service.GlobalEnvironment()
-	own := []*ucli.Command{serveCommand(env), control.Command(documentLinter(env)), demo.Command(), completionCommand(), healthCommand()}
+	own := []*ucli.Command{serveCommand(env), control.Command(documentLinter(env)), demo.Command(), completionCommand(), healthCommand(), tokenCommand()}
 	upstream := []string{"lint", "run", "streams", "test", "echo", "create", "list"}
 	call := parseInvocation(words)
 	assert.False(t, call.bare, line)

@@ -27,10 +27,10 @@ func commandPaths(commands []*ucli.Command, above ...string) (paths [][]string) 
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	commands := func() []*ucli.Command {
-		return []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand(), healthCommand()}
+		return []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand(), healthCommand(), tokenCommand()}
 	}
 	paths := commandPaths(commands())
-	require.Len(t, paths, 18)
+	require.Len(t, paths, 19)
 	for _, path := range paths {
 		var out bytes.Buffer
 		app := &ucli.App{

@@ -101,6 +101,7 @@ func run(ctx context.Context, args []string) int {
 		service.CLIOptAddCommand(demo.Command()),
 		service.CLIOptAddCommand(serveCommand(env)),
 		service.CLIOptAddCommand(cli.Action(healthCommand())),
+		service.CLIOptAddCommand(tokenCommand()),
 		service.CLIOptAddCommand(control.Command(documentLinter(env))),
 		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),

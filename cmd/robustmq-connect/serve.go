@@ -79,7 +79,8 @@ func serveFlags() []ucli.Flag {
 		},
 		text("max-pending-bytes", "256MiB", "let all connectors together hold `SIZE` of messages that are read and not yet acknowledged; half of it is divided among them"),
 		text("memory-limit", "", "keep the process's memory below `SIZE`, 400MiB for example, as GOMEMLIMIT does; nine tenths of the cgroup's limit unless set"),
-		text("api-token-file", "", "require the token in this `FILE` with every request"),
+		text("api-token-file", "", "require the token in this `FILE` with every request; it may do everything"),
+		text("api-tokens-file", "", "require one of the tokens in this YAML `FILE`, each with a role; robustmq-connect token makes an entry"),
 		&ucli.BoolFlag{
 			Name: "insecure-no-auth", EnvVars: []string{serveVariable("insecure-no-auth")},
 			Usage: "listen on addresses other than loopback without a token",
@@ -133,7 +134,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	}
 	// The address is judged before anything is touched.
 	listen := admin.Options{
-		Listen: c.String("listen"), TokenFile: c.String("api-token-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
+		Listen: c.String("listen"), TokenFile: c.String("api-token-file"), TokensFile: c.String("api-tokens-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
 		TLSCertFile: c.String("tls-cert-file"), TLSKeyFile: c.String("tls-key-file"), Logger: log,
 		// A delete drains, ends what did not, and tries the broker.
 		LongTimeout: 2*c.Duration("drain-timeout") + 30*time.Second,

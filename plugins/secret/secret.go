@@ -77,7 +77,22 @@ func Texts(raw json.RawMessage, path ...string) []string {
 	return f.found
 }
 
-type finder struct{ found []string }
+// Given are the fields of a JSON value that stands at a path in which a secret itself is
+// given, and not *** in its place, for example config.sasl.0.password.
+func Given(raw json.RawMessage, path ...string) (fields []string) {
+	var f finder
+	f.json(raw, path)
+	for i, text := range f.found {
+		if text != "" && text != Redacted {
+			fields = append(fields, f.fields[i])
+		}
+	}
+	slices.Sort(fields)
+	return fields
+}
+
+// finder keeps the secrets that it finds, and the field of each beside it.
+type finder struct{ found, fields []string }
 
 func (f *finder) json(raw []byte, path []string) bool {
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -117,7 +132,7 @@ func (f *finder) walk(v any, path []string) {
 
 func (f *finder) add(text string, path []string) {
 	if strings.Contains(text, "PRIVATE KEY") || Is(path) {
-		f.found = append(f.found, text)
+		f.found, f.fields = append(f.found, text), append(f.fields, strings.Join(path, "."))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestSecretsAreKnownByTheirPath(t *testing.T) {
@@ -78,4 +79,14 @@ func manyTexts(n int) string {
 		fmt.Fprintf(&b, `"s%06d",`, i)
 	}
 	return b.String()
+}
+
+func TestGivenNamesTheFieldsOfSecretsThemselves(t *testing.T) {
+	config := `{"Kafka":{"password":12345678,"key":"a","sasl":[{"password":"***","token":"abc"},{"password":""}],"tls":{"client_certs":[{"cert":"-----BEGIN PRIVATE KEY-----"}]}}}`
+	want := []string{"config.Kafka.password", "config.Kafka.sasl.0.token", "config.Kafka.tls.client_certs.0.cert"}
+	assert.Equal(t, want, Given(json.RawMessage(config), "config"))
+	quoted, err := json.Marshal(config)
+	require.NoError(t, err)
+	assert.Equal(t, want, Given(quoted, "config"), "a config as a text")
+	assert.Empty(t, Given(json.RawMessage(`{"password":"***","topic":"t","username":"u","other":null}`), "config"))
 }

@@ -1,8 +1,7 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,7 +10,7 @@ import (
 
 // guard decides who gets through to a route.
 type guard struct {
-	token *[sha256.Size]byte // nil: none is asked for
+	tokens []knownToken // nil: none is asked for
 	// hosts are the Host headers that are answered, nil for any. On loopback a web
 	// page could otherwise reach the API from the browser of someone who works on
 	// this machine: its own host name may be made to resolve to 127.0.0.1 after the
@@ -37,32 +36,67 @@ func loopbackHosts(listen string, port string, secure bool) []string {
 	return hosts
 }
 
-// refuse gives the failure of a request that must not get through to a route that
-// the least role may call.
-func (g *guard) refuse(r *http.Request, least role) *failure {
+// admit tells who sends a request, or why it must not get through to a route. The
+// caller is known also of a request that is refused for its role.
+func (g *guard) admit(r *http.Request, to route) (caller, *failure) {
 	if g.hosts != nil && !contains(g.hosts, r.Host) {
-		return &failure{status: http.StatusForbidden, text: fmt.Sprintf(
-			"Host %q is not answered: this API serves its own machine, use %s", r.Host, g.hosts[0])}
+		return caller{}, forbidden("Host %q is not answered: this API serves its own machine, use %s", r.Host, g.hosts[0])
 	}
 	// Browsers send a POST with a text/plain body to any site without asking, and
 	// robust-ctl's are not told from it by the content type. But a browser says
 	// where a request comes from, and nothing else does.
 	if err := g.origin.Check(r); err != nil {
-		return &failure{status: http.StatusForbidden, text: "requests from web pages of another origin are not answered"}
+		return caller{}, forbidden("requests from web pages of another origin are not answered")
 	}
-	if least == anyone || g.trusts(r) {
-		return nil
+	who, f := g.identify(r)
+	switch {
+	case to.role == anyone:
+		return who, nil
+	case f != nil:
+		return caller{}, f
+	case who.role < to.role:
+		return who, forbidden("%s needs the role %s, and %q has the role %s", r.URL.Path, to.role.orMore(), who.name, who.role)
+	case to.payloads && !who.payloads:
+		return who, forbidden("%s shows messages, and %q may not see them: that needs payloads: true in the file of --api-tokens-file", r.URL.Path, who.name)
 	}
-	return &failure{status: http.StatusUnauthorized, text: "this needs the header Authorization: Bearer TOKEN with the token of --api-token-file"}
+	return who, nil
 }
 
-// trusts tells whether whoever sends a request may know everything.
-func (g *guard) trusts(r *http.Request) bool { return g.token == nil || g.authorised(r) }
+// identify tells who sends a request. The failure is that of one whom nobody knows.
+func (g *guard) identify(r *http.Request) (caller, *failure) {
+	if g.tokens == nil {
+		return everybody, nil
+	}
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	text = strings.TrimSpace(text)
+	found, ok := findToken(g.tokens, text)
+	switch {
+	case !ok || !strings.EqualFold(scheme, "Bearer"):
+		return caller{}, unauthorized("this needs the header Authorization: Bearer TOKEN with a token of --api-token-file or --api-tokens-file")
+	case !found.chosen && len(text) < leastToken:
+		return caller{}, unauthorized("the token %q is shorter than %d characters, and could be guessed from its hash: make one by robustmq-connect token", found.name, leastToken)
+	}
+	return found.caller, nil
+}
 
-func (g *guard) authorised(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+func forbidden(format string, args ...any) *failure {
+	return &failure{status: http.StatusForbidden, text: fmt.Sprintf(format, args...)}
+}
+
+func unauthorized(format string, args ...any) *failure {
+	return &failure{status: http.StatusUnauthorized, text: fmt.Sprintf(format, args...)}
+}
+
+type callerKey struct{}
+
+func withCaller(r *http.Request, who caller) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), callerKey{}, who))
+}
+
+// callerOf tells who has sent the request that a context is of.
+func callerOf(ctx context.Context) caller {
+	who, _ := ctx.Value(callerKey{}).(caller)
+	return who
 }
 
 func contains(hosts []string, host string) bool {

@@ -37,6 +37,7 @@ func TestItIsClosedByDefault(t *testing.T) {
 			assert.Contains(t, alone.Error(), "--api-token-file", listen)
 		}
 		assert.NoError(t, Options{Listen: listen, TokenFile: "token"}.Validate(), listen)
+		assert.NoError(t, Options{Listen: listen, TokensFile: "tokens"}.Validate(), listen)
 		assert.NoError(t, Options{Listen: listen, InsecureNoAuth: true}.Validate(), listen)
 	}
 }
@@ -54,6 +55,9 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		"a certificate, no key":    {Options{Listen: listening, TLSCertFile: "c.pem"}, "tls-cert-file and tls-key-file need each other"},
 		"a key, no certificate":    {Options{Listen: listening, TLSKeyFile: "k.pem"}, "tls-cert-file and tls-key-file need each other"},
 		"no such certificate":      {Options{Listen: listening, TLSCertFile: "none.pem", TLSKeyFile: "none.pem"}, "reading tls-cert-file"},
+		"tokens and none":          {Options{Listen: listening, TokensFile: good, InsecureNoAuth: true}, "api-tokens-file and insecure-no-auth contradict each other"},
+		"no such tokens file":      {Options{Listen: listening, TokensFile: "none"}, "reading api-tokens-file: open none"},
+		"a list for one token":     {Options{Listen: listening, TokensFile: good}, "line 1: it must be a list of entries"},
 		"no such token file":       {Options{Listen: listening, TokenFile: "none"}, "reading api-token-file: open none"},
 		"an empty token file":      {Options{Listen: listening, TokenFile: tokenFile(t, " \n")}, "is empty: write a token into it"},
 		"two lines of token":       {Options{Listen: listening, TokenFile: tokenFile(t, "one\ntwo\n")}, "must hold one word of printable ASCII"},

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 )
@@ -19,12 +17,12 @@ import (
 type Options struct {
 	Listen string // host:port
 
-	// TokenFile holds the bearer token that every request must carry, but for those of
-	// probes: /health, /ready and /ready/connectors.
-	// Without it, only a loopback address may be listened on, unless InsecureNoAuth
-	// is set.
-	TokenFile      string
-	InsecureNoAuth bool
+	// TokenFile holds a bearer token that may do everything, TokensFile a list of tokens
+	// with their roles. Every request must carry one of them, but for those of probes:
+	// /health, /ready and /ready/connectors. Without both, only a loopback address may be
+	// listened on, unless InsecureNoAuth is set.
+	TokenFile, TokensFile string
+	InsecureNoAuth        bool
 
 	TLSCertFile, TLSKeyFile string // PEM, both or none
 
@@ -49,11 +47,13 @@ func (o Options) Validate() error {
 	switch {
 	case o.TokenFile != "" && o.InsecureNoAuth:
 		return errors.New("api-token-file and insecure-no-auth contradict each other: remove one")
+	case o.TokensFile != "" && o.InsecureNoAuth:
+		return errors.New("api-tokens-file and insecure-no-auth contradict each other: remove one")
 	case (o.TLSCertFile == "") != (o.TLSKeyFile == ""):
 		return errors.New("tls-cert-file and tls-key-file need each other: give both")
-	case o.TokenFile == "" && !o.InsecureNoAuth && !isLoopback(host):
+	case o.TokenFile == "" && o.TokensFile == "" && !o.InsecureNoAuth && !isLoopback(host):
 		return fmt.Errorf("listen: %s can be reached from other machines, and whoever reaches it may change connectors: "+
-			"give a bearer token with --api-token-file, listen on 127.0.0.1, or say --insecure-no-auth", o.Listen)
+			"give bearer tokens with --api-tokens-file or --api-token-file, listen on 127.0.0.1, or say --insecure-no-auth", o.Listen)
 	}
 	return nil
 }
@@ -66,27 +66,6 @@ func isLoopback(host string) bool {
 	}
 	address, err := netip.ParseAddr(host)
 	return err == nil && address.Unmap().IsLoopback()
-}
-
-// tokenSum reads the token. Only its hash is kept: hashes are of one length, so
-// that comparing them takes the same time for every guess.
-func (o Options) tokenSum() (*[sha256.Size]byte, error) {
-	if o.TokenFile == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(o.TokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading api-token-file: %w", err)
-	}
-	token := strings.TrimSpace(string(data))
-	switch {
-	case token == "":
-		return nil, fmt.Errorf("reading api-token-file: %s is empty: write a token into it", o.TokenFile)
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		return nil, fmt.Errorf("reading api-token-file: %s must hold one word of printable ASCII", o.TokenFile)
-	}
-	sum := sha256.Sum256([]byte(token))
-	return &sum, nil
 }
 
 func (o Options) tlsConfig() (*tls.Config, error) {

@@ -27,6 +27,8 @@ type route struct {
 	body    any // the zero value of the body's type, nil without one
 	data    any // the zero value of the data's type
 
+	payloads bool // its answer shows messages, which a caller must be allowed to see
+
 	// long: it changes or checks a connector. It may take as long as draining does,
 	// and what it has begun it finishes when the client hangs up.
 	long bool
@@ -241,7 +243,7 @@ func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply
 // ready tells whether the service can do its work, whatever its connectors do.
 func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, error) {
 	answer := reply{data: "ready"}
-	if s.guard.trusts(r) {
+	if callerOf(r.Context()).role >= reader {
 		answer.notes = s.manager.Warnings()
 	}
 	return answer, s.unreadyFor(r, s.manager.StoreReady())
@@ -257,7 +259,7 @@ func (s *Server) unreadyFor(r *http.Request, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case s.guard.trusts(r):
+	case callerOf(r.Context()).role >= reader:
 		return unready(err.Error())
 	}
 	return unready("not ready: send the token to learn why")

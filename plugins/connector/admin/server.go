@@ -42,12 +42,12 @@ type Server struct {
 }
 
 // New makes a server that is not listening yet. It refuses options that would let
-// in who must not be, and reads the token and the certificate.
+// in who must not be, and reads the tokens and the certificate.
 func New(manager connector.Manager, options Options) (*Server, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	token, err := options.tokenSum()
+	tokens, err := options.tokens()
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 	life, stop := context.WithCancel(context.Background())
 	s := &Server{
 		manager: manager, options: options, log: log, tls: secure,
-		guard:  guard{token: token, origin: http.NewCrossOriginProtection()},
+		guard:  guard{tokens: tokens, origin: http.NewCrossOriginProtection()},
 		onStop: func(f func()) func() bool { return context.AfterFunc(life, f) },
 		stop:   stop,
 	}
@@ -172,10 +172,10 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) warn() {
 	switch {
 	case s.guard.hosts != nil:
-	case s.guard.token == nil:
+	case s.guard.tokens == nil:
 		s.log.Warn("The admin API answers everybody who can reach it, because insecure-no-auth is set", "address", s.options.Listen)
 	case s.tls == nil:
-		s.log.Warn("The admin API's token crosses the network in clear: give tls-cert-file and tls-key-file", "address", s.options.Listen)
+		s.log.Warn("The admin API's tokens cross the network in clear: give tls-cert-file and tls-key-file", "address", s.options.Listen)
 	}
 }
 
@@ -193,14 +193,15 @@ func (s *Server) Handler() http.Handler {
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	route, ok := s.find(r)
-	least := reader
-	if ok {
-		least = route.role
+	if !ok {
+		route.role = reader // who learns that a path is not there has a token
 	}
-	if f := s.guard.refuse(r, least); f != nil {
+	who, f := s.guard.admit(r, route)
+	if f != nil {
 		writeFailure(w, f)
 		return
 	}
+	r = withCaller(r, who)
 	switch {
 	case !ok:
 		writeFailure(w, noRoute(r))
@@ -214,6 +215,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := readBody(w, r)
 	var answer reply
 	if err == nil {
+		if f := checkSecrets(body, who); f != nil {
+			writeFailure(w, f)
+			return
+		}
 		answer, err = s.call(route, w, r, body)
 	}
 	if err != nil {

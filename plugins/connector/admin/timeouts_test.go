@@ -150,7 +150,7 @@ func TestWhatIsARiskIsWarnedOf(t *testing.T) {
 		{Options{Listen: "127.0.0.1:0"}, ""},
 		{Options{Listen: "127.0.0.1:0", InsecureNoAuth: true}, ""},
 		{Options{Listen: "0.0.0.0:0", InsecureNoAuth: true}, "answers everybody who can reach it"},
-		{Options{Listen: "0.0.0.0:0", TokenFile: tokenFile(t, token)}, "crosses the network in clear"},
+		{Options{Listen: "0.0.0.0:0", TokenFile: tokenFile(t, token)}, "cross the network in clear"},
 	} {
 		var log bytes.Buffer
 		test.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
