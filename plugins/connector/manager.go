@@ -15,6 +15,7 @@ const DefaultTenant = "default"
 var (
 	ErrNotFound = errors.New("connector does not exist")
 	ErrExists   = errors.New("connector already exists")
+	ErrPaused   = errors.New("connector is paused: resume it")
 )
 
 // InvalidError says which field of a request cannot be taken, and what would be
@@ -80,8 +81,8 @@ type UpdateOptions struct {
 }
 
 // Manager runs connectors and keeps them over a restart. Its methods may be
-// called from any goroutine. An error is an *InvalidError, wraps ErrNotFound or
-// ErrExists, or says what else went wrong.
+// called from any goroutine. An error is an *InvalidError, wraps ErrNotFound, ErrExists
+// or ErrPaused, or says what else went wrong.
 type Manager interface {
 	// Create returns once the definition is on disk; Kafka and the MQTT broker may
 	// be away. The notes say what of the definition does not apply, and where it
@@ -101,12 +102,20 @@ type Manager interface {
 	// Resume lets a paused connector run, and one that has failed again. The note is as
 	// that of Pause.
 	Resume(ctx context.Context, name string) (note string, err error)
+	// Restart drains a connector and starts it again, also one that has failed. One that
+	// is paused stays so. The note is as that of Pause.
+	Restart(ctx context.Context, name string) (note string, err error)
 	// Check tries both ends of a connector and creates nothing.
 	Check(ctx context.Context, c Connector) ([]Probe, error)
 
 	// List returns all connectors by name.
 	List() []Status
 	Detail(name string) (Status, Figures, error)
+	// Logs returns the last lines that a connector logged, its secrets as ***.
+	Logs(name string, which LogQuery) (Logs, error)
+	// SetLogLevel sets from which level on a connector logs, until the service ends:
+	// debug, info, warn or error, "" for the service's own.
+	SetLogLevel(name, level string) error
 	// StoreReady returns nil while the store takes changes, whatever the connectors
 	// do. It returns within seconds, also where the disk hangs.
 	StoreReady() error

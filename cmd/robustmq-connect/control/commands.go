@@ -49,8 +49,8 @@ or at ` + serverVariable + `:
 		OnUsageError: cli.UsageError("mqtt connector"),
 	}
 	for _, command := range []*ucli.Command{
-		createCommand(), listCommand(), detailCommand(), updateCommand(), pauseCommand(), resumeCommand(),
-		deleteCommand(), checkCommand(), exportCommand(judge), importCommand(),
+		createCommand(), listCommand(), detailCommand(), updateCommand(), pauseCommand(), resumeCommand(), restartCommand(),
+		deleteCommand(), logsCommand(), logLevelCommand(), checkCommand(), exportCommand(judge), importCommand(),
 	} {
 		group.Subcommands = append(group.Subcommands, cli.Action(command))
 	}

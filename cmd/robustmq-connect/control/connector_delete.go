@@ -40,6 +40,16 @@ func resumeCommand() *ucli.Command {
 	})
 }
 
+func restartCommand() *ucli.Command {
+	return nameCommand("restarting", admin.PathRestart, "Restarted successfully!", &ucli.Command{
+		Name:  "restart",
+		Usage: "Drain a connector and start it again",
+		Description: `Also one that has failed or is quarantined. One that is paused is resumed instead:
+
+  robustmq-connect mqtt connector restart --connector-name c1`,
+	})
+}
+
 // nameCommand is a command that needs no more than a connector's name.
 func nameCommand(doing, path, success string, command *ucli.Command) *ucli.Command {
 	command.Flags = append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, adminFlags()...)

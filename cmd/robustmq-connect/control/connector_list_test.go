@@ -147,10 +147,10 @@ func TestDetailWarnsOfAStrategyThatDropsMessages(t *testing.T) {
 	}
 }
 
-func TestDeletePauseAndResumeNameAConnector(t *testing.T) {
+func TestCommandsNameAConnector(t *testing.T) {
 	noEnvironment(t)
 	for command, success := range map[string]string{
-		"delete": "Deleted successfully!\n", "pause": "Paused successfully!\n", "resume": "Resumed successfully!\n",
+		"delete": "Deleted successfully!\n", "pause": "Paused successfully!\n", "resume": "Resumed successfully!\n", "restart": "Restarted successfully!\n",
 	} {
 		server := newScripted(t, map[string]http.HandlerFunc{command: replay(t, "delete k3")})
 		for _, flag := range []string{"-c", "--connector-name"} {

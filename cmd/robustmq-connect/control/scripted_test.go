@@ -71,7 +71,7 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.calls = append(s.calls, asked{r.Method, r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get("Authorization")})
 	s.mu.Unlock()
 	action := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-	if answer := s.answers[action]; answer != nil && strings.HasPrefix(r.URL.Path, "/api/cluster/connector/") {
+	if answer := s.answers[action]; answer != nil && (strings.HasPrefix(r.URL.Path, "/api/cluster/connector/") || strings.HasPrefix(r.URL.Path, "/api/mqtt/connector/")) {
 		answer(w, r)
 		return
 	}

@@ -56,6 +56,8 @@ func failed(name string, err error) *failure {
 		return applied("Connector " + name + " does not exist.")
 	case errors.Is(err, connector.ErrExists):
 		return applied("Connector [" + name + "] already exist")
+	case errors.Is(err, connector.ErrPaused):
+		return applied("Connector " + name + " is paused: resume it.")
 	case errors.As(err, &field):
 		if isConfig(field.Field) {
 			return applied(err.Error())

@@ -33,6 +33,8 @@ type memory struct {
 	// discarded is what the last update said of what waits.
 	discarded bool
 	probes    []connector.Probe
+	logs      connector.Logs
+	asked     connector.LogQuery // of the last Logs
 	// what StoreReady and Warnings return
 	storeErr error
 	warnings []string
@@ -124,6 +126,28 @@ func (m *memory) Pause(ctx context.Context, name string) (string, error) {
 
 func (m *memory) Resume(ctx context.Context, name string) (string, error) {
 	return strings.Join(m.notes, " "), m.set(ctx, name, connector.Running)
+}
+
+func (m *memory) Restart(ctx context.Context, name string) (string, error) {
+	if s, _, err := m.Detail(name); err == nil && s.State == connector.Paused {
+		return "", fmt.Errorf("restarting %q: %w", name, connector.ErrPaused)
+	}
+	return strings.Join(m.notes, " "), m.set(ctx, name, connector.Waiting)
+}
+
+func (m *memory) Logs(name string, which connector.LogQuery) (connector.Logs, error) {
+	_, _, err := m.Detail(name)
+	m.asked = which
+	return m.logs, err
+}
+
+func (m *memory) SetLogLevel(name, level string) error {
+	if _, err := connector.ParseLogLevel("level", level); err != nil {
+		return err
+	}
+	_, _, err := m.Detail(name)
+	m.logs.Level = level
+	return err
 }
 
 func (m *memory) Check(ctx context.Context, _ connector.Connector) ([]connector.Probe, error) {

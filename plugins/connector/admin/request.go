@@ -133,7 +133,7 @@ func refused(err error, config json.RawMessage) error {
 	return applied(err.Error())
 }
 
-// name reads the body of delete, pause and resume.
+// name reads the body of delete, pause, resume and restart.
 func name(body []byte) (string, error) {
 	given, err := fields(body)
 	if err != nil {

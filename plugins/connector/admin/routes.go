@@ -92,6 +92,24 @@ func (s *Server) routes() []route {
 			body: Name{}, data: Success, long: true, handle: naming(s.manager.Resume),
 		},
 		{
+			method: http.MethodPost, path: PathRestart, role: operator, summary: "Drain a connector and start it again, also one that has failed",
+			body: Name{}, data: Success, long: true, handle: naming(s.manager.Restart),
+		},
+		{
+			method: http.MethodGet, path: PathLogs, role: reader, payloads: true, summary: "Show the last lines that a connector logged",
+			query: []parameter{
+				tenantParameter, nameParameter,
+				{"since", false, "only lines later than this time (RFC 3339) or than this duration ago (10m)"},
+				{"limit", false, "the newest lines, 100 unless set"},
+				{"level", false, "only lines of at least this level: debug, info, warn, error"},
+			},
+			data: Logs{}, handle: s.logs,
+		},
+		{
+			method: http.MethodPost, path: PathLogLevel, role: operator, summary: "Set from which level on a connector logs, until the service ends",
+			body: Level{}, data: Success, handle: s.logLevel,
+		},
+		{
 			method: http.MethodPost, path: PathCheck, role: operator, summary: "Try both ends of a connector and create nothing",
 			body: Definition{}, data: []Probe{}, long: true, handle: s.check,
 		},
@@ -154,15 +172,8 @@ func (s *Server) detail(_ context.Context, r *http.Request, _ []byte) (reply, er
 	if err != nil {
 		return reply{}, err
 	}
-	tenant, err := q.required("tenant")
+	name, err := q.connector()
 	if err != nil {
-		return reply{}, err
-	}
-	name, err := q.required("connector_name")
-	if err != nil {
-		return reply{}, err
-	}
-	if err := knownTenant(tenant); err != nil {
 		return reply{}, err
 	}
 	status, figures, err := s.manager.Detail(name)

@@ -21,6 +21,10 @@ const (
 	PathResume = "/api/cluster/connector/resume" // POST Name; data: "success"
 	PathCheck  = "/api/cluster/connector/check"  // POST Definition; data: []Probe
 
+	PathRestart  = "/api/mqtt/connector/restart"   // POST Name; data: "success"
+	PathLogs     = "/api/mqtt/connector/logs"      // GET, query: tenant, connector_name, since, limit, level; data: Logs
+	PathLogLevel = "/api/mqtt/connector/log_level" // POST Level; data: "success"
+
 	PathHealth = "/health" // GET: 200 while the process serves, never needs a token
 	// GET: 200 while the store takes changes, else 503. It needs no token, and tells
 	// reasons to those who have it. With ?connector_name=NAME it is PathReadyNames.
@@ -83,7 +87,7 @@ type Change struct {
 	DiscardWaiting bool `json:"discard_waiting,omitempty"`
 }
 
-// Name is the body of delete, pause and resume.
+// Name is the body of delete, pause, resume and restart.
 type Name struct {
 	Tenant        string `json:"tenant"`
 	ConnectorName string `json:"connector_name"`

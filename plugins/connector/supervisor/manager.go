@@ -99,9 +99,7 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 		s.mu.Unlock()
 		return "", err
 	}
-	s.mu.Lock()
-	delete(s.entries, name)
-	s.mu.Unlock()
+	s.dropEntry(name)
 	var notes []string
 	if note := wedgedNote("deleted", wedged); note != "" {
 		notes = append(notes, note)
@@ -115,65 +113,6 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 		notes = append(notes, e.hide.Load().Replace(note))
 	}
 	return strings.Join(notes, "; "), nil
-}
-
-// Pause implements connector.Manager.
-func (s *Supervisor) Pause(ctx context.Context, name string) (string, error) {
-	return s.setStatus(ctx, "pausing", name, connector.WordStop)
-}
-
-// Resume implements connector.Manager.
-func (s *Supervisor) Resume(ctx context.Context, name string) (string, error) {
-	return s.setStatus(ctx, "resuming", name, "")
-}
-
-func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) (note string, err error) {
-	unlock, err := s.operations.lock(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	e := s.find(name)
-	if e == nil {
-		return "", fmt.Errorf("%s %q: %w", doing, name, connector.ErrNotFound)
-	}
-	if s.isClosed() {
-		return "", errClosed
-	}
-	if err := s.reread(e); err != nil {
-		return "", fmt.Errorf("%s %q: %w", doing, name, err)
-	}
-	if status == "" {
-		s.logJournal(s.journal.Release(name))
-	}
-	s.mu.Lock()
-	failed := e.failed != nil
-	s.mu.Unlock()
-	if failed || e.stored(s).Connector.Status != status {
-		err = s.changeStatus(e, status)
-	}
-	s.mu.Lock()
-	s.startLocked(e)
-	s.mu.Unlock()
-	if err != nil {
-		return "", err
-	}
-	done := "resumed"
-	if status == connector.WordStop {
-		done = "paused"
-	}
-	return wedgedNote(done, s.wedged(name)), nil
-}
-
-func (s *Supervisor) changeStatus(e *entry, status string) error {
-	_ = s.stopRun(e) // what goes on is told by wedged
-	d := e.stored(s) // without what was handed over meanwhile
-	d.Connector.Status = status
-	if err := s.store.Put(d); err != nil {
-		return err
-	}
-	s.setDefinition(e, d)
-	return nil
 }
 
 // stored is the definition of an entry as it is now.

@@ -40,6 +40,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/logbook"
 	"github.com/robustmq/robustmq-connect/plugins/connector/probation"
 	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
@@ -79,7 +80,10 @@ type Options struct {
 	AllowTargets, DenyTargets []string
 	// Version is of the program, and APICertFile its API's certificate, for the metrics.
 	Version, APICertFile string
-	Logger               *slog.Logger
+	// MaxLogBytes bounds what is kept in memory of what all connectors together
+	// logged; 8 MiB unless set.
+	MaxLogBytes int
+	Logger      *slog.Logger
 }
 
 // Supervisor is the connector.Manager of the service.
@@ -92,6 +96,7 @@ type Supervisor struct {
 	env      *service.Environment
 	linter   *lint.Linter
 
+	lines      *logbook.Book
 	operations *locks // by connector name
 	sessions   *session.Owner
 	calm       // tests are less patient
@@ -144,6 +149,8 @@ func New(opts Options) (*Supervisor, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	lines := logbook.New(cmp.Or(opts.MaxLogBytes, 8<<20))
+	opts.Logger = slog.New(lines.Handler(opts.Logger.Handler()))
 	files, err := openSecretFiles(opts.SecretsDir)
 	if err != nil {
 		return nil, err
@@ -165,6 +172,7 @@ func New(opts Options) (*Supervisor, error) {
 		opts: opts, log: opts.Logger, store: opts.Store, files: files,
 		mappings:   mappings,
 		env:        env,
+		lines:      lines,
 		operations: newLocks(), calm: usualCalm,
 		halt: halt, halted: halted,
 		entries: make(map[string]*entry),
@@ -230,6 +238,12 @@ func (s *Supervisor) Start() error {
 	if err != nil {
 		return err
 	}
+	for _, u := range all.Unreadable {
+		s.lines.Open(u.Name)
+	}
+	for _, d := range all.Definitions {
+		s.lines.Open(d.Connector.Name)
+	}
 	s.tellUnread(all)
 	s.sessions.Load(all)
 	if err := s.store.Upgrade(); err != nil {
@@ -261,13 +275,22 @@ func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
 	e := &entry{id: s.ids, figures: newFigures(), lastError: &lastError{}, definition: d}
 	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
 	s.entries[d.Connector.Name] = e
+	s.lines.Open(d.Connector.Name)
 	return e
+}
+
+// dropEntry forgets a connector.
+func (s *Supervisor) dropEntry(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.entries, name)
+	s.lines.Drop(name)
 }
 
 func (s *Supervisor) logger(e *entry, c connector.Connector) *slog.Logger {
 	hide := hiding(c.MQTT, c.Kafka.More)
 	e.hide.Store(hide)
-	return slog.New(logHandler{Handler: s.log.Handler(), errors: e.lastError, hide: hide}).With("connector", c.Name)
+	return slog.New(logHandler{Handler: s.log.With("connector", c.Name).Handler(), errors: e.lastError, hide: hide})
 }
 
 // watch looks at every connector once a second, so that a reason tells since when.

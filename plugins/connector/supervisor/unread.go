@@ -76,9 +76,7 @@ func (s *Supervisor) deleteUnread(name string, u store.Unreadable) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("deleting %q: %w", name, err)
 	}
-	s.mu.Lock()
-	delete(s.entries, name)
-	s.mu.Unlock()
+	s.dropEntry(name)
 	s.sessions.Settle(name)
 	return fmt.Sprintf("the definition could not be read and is kept as %s; sessions that it may have on MQTT brokers are not known and stay there", aside), nil
 }

@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// Lines of a log that are answered, unless limit says otherwise, and the most of them.
+const (
+	defaultLines = 100
+	maxLines     = 10000
+)
+
+// Level is the body of a change of the log level.
+type Level struct {
+	Name
+	Level string `json:"level"` // debug, info, warn, error; "" for that of the service
+}
+
+// Logs is the data of a log.
+type Logs struct {
+	Level string    `json:"level"` // that was set for this connector, "" for that of the service
+	Lines []LogLine `json:"lines"` // the oldest first
+	// Omitted are older lines that the limit excludes.
+	Omitted int `json:"omitted"`
+	// Dropped are lines that made room for others, since the service started.
+	Dropped int `json:"dropped"`
+}
+
+// LogLine is one line of a connector's log.
+type LogLine struct {
+	// Time is RFC 3339 to the nanosecond, UTC, and the line's own: sent as since, it gives
+	// the lines that follow.
+	Time  string `json:"time"`
+	Level string `json:"level"` // debug, info, warn, error
+	Text  string `json:"text"`  // the message and its attributes
+}
+
+func (s *Server) logs(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name", "since", "limit", "level")
+	if err != nil {
+		return reply{}, err
+	}
+	name, err := q.connector()
+	if err != nil {
+		return reply{}, err
+	}
+	var which connector.LogQuery
+	if which.Since, err = q.since(time.Now()); err != nil {
+		return reply{}, err
+	}
+	if which.Limit, err = q.number("limit"); err != nil {
+		return reply{}, err
+	}
+	if which.Limit == 0 {
+		which.Limit = defaultLines
+	}
+	if which.Limit > maxLines {
+		return reply{}, invalid(fmt.Sprintf("limit must be between 1-%d", maxLines))
+	}
+	least, err := connector.ParseLogLevel("level", q.values.Get("level"))
+	if err != nil {
+		return reply{}, err
+	}
+	which.Least = slog.LevelDebug
+	if least != nil {
+		which.Least = *least
+	}
+	found, err := s.manager.Logs(name, which)
+	if err != nil {
+		return reply{}, failed(name, err)
+	}
+	answer := Logs{Level: found.Level, Lines: make([]LogLine, len(found.Lines)), Omitted: found.Omitted, Dropped: found.Dropped}
+	for i, line := range found.Lines {
+		answer.Lines[i] = LogLine{
+			Time: line.Time.UTC().Format(time.RFC3339Nano), Level: strings.ToLower(line.Level.String()), Text: withoutUserInfo(line.Text),
+		}
+	}
+	return reply{data: answer}, nil
+}
+
+// since is a time, or how long ago it was.
+func (q query) since(now time.Time) (time.Time, error) {
+	text := q.values.Get("since")
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return at, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	return time.Time{}, invalid(fmt.Sprintf("since: %q is neither a time, 2026-11-25T10:00:00Z for example, nor a duration, 10m for example", text))
+}
+
+// connector is the connector that a query names.
+func (q query) connector() (string, error) {
+	tenant, err := q.required("tenant")
+	if err != nil {
+		return "", err
+	}
+	name, err := q.required("connector_name")
+	if err != nil {
+		return "", err
+	}
+	return name, knownTenant(tenant)
+}
+
+func (s *Server) logLevel(_ context.Context, _ *http.Request, body []byte) (reply, error) {
+	name, err := name(body)
+	if err != nil {
+		return reply{}, err
+	}
+	given, err := fields(body)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := lacking(body, given, "level"); err != nil {
+		return reply{}, err
+	}
+	var level string
+	if json.Unmarshal(given["level"], &level) != nil {
+		return reply{}, invalid("level must be a string")
+	}
+	if err := s.manager.SetLogLevel(name, level); err != nil {
+		return reply{}, failed(name, err)
+	}
+	return reply{data: Success}, nil
+}
