@@ -45,6 +45,9 @@ type Status struct {
 	Reason     string
 	CreateTime time.Time
 	UpdateTime time.Time
+	// Revision counts the definitions that the connector has had. It is 0 where the
+	// definition cannot be read.
+	Revision int
 }
 
 // Figures are what a connector has done since the service started.
@@ -78,24 +81,37 @@ type UpdateOptions struct {
 	// DiscardWaiting: what waits in sessions that the connector does not have any more
 	// is discarded. Otherwise it is delivered before the change takes effect.
 	DiscardWaiting bool
+	// Expected are the revisions that the change may replace.
+	Expected Expected
+}
+
+// DeleteOptions say how a connector is deleted.
+type DeleteOptions struct {
+	// Expected are the revisions that may be deleted.
+	Expected Expected
 }
 
 // Manager runs connectors and keeps them over a restart. Its methods may be
-// called from any goroutine. An error is an *InvalidError, wraps ErrNotFound, ErrExists
-// or ErrPaused, or says what else went wrong.
+// called from any goroutine. An error is an *InvalidError, a *MismatchError, wraps
+// ErrNotFound, ErrExists or ErrPaused, or says what else went wrong.
 type Manager interface {
 	// Create returns once the definition is on disk; Kafka and the MQTT broker may
 	// be away. The notes say what of the definition does not apply, and where it
 	// lets messages be lost, repeated or reordered, a sentence each.
-	Create(ctx context.Context, c Connector, how CreateOptions) (notes []string, err error)
+	Create(ctx context.Context, c Connector, how CreateOptions) (Result, error)
 	// Update replaces a definition. The notes are as those of Create. A secret that comes back as *** stays as it was,
 	// while it is sent where it was sent before.
 	// Where the connector gives up a session on a broker, the notes say so.
-	Update(ctx context.Context, c Connector, how UpdateOptions) (notes []string, err error)
+	Update(ctx context.Context, c Connector, how UpdateOptions) (Result, error)
+	// Rollback updates a connector to a definition that it had. A secret is that of
+	// today where it is sent where it was sent then.
+	Rollback(ctx context.Context, name string, to int, how UpdateOptions) (Result, error)
+	// History returns the definitions that a connector has and had, the latest first.
+	History(name string) ([]Revision, error)
 	// Delete drains and removes a connector. The note is not empty where its stream
 	// does not end, or where its session on the MQTT broker could not be removed yet,
 	// which is tried again later.
-	Delete(ctx context.Context, name string) (note string, err error)
+	Delete(ctx context.Context, name string, how DeleteOptions) (note string, err error)
 	// Pause drains a connector and stops it until it is resumed. The note is not empty
 	// where its stream does not end.
 	Pause(ctx context.Context, name string) (note string, err error)

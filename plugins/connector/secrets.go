@@ -29,6 +29,13 @@ func RedactConfig(config json.RawMessage) json.RawMessage {
 	return out
 }
 
+// Redact is c with *** in the place of each secret.
+func Redact(c Connector) Connector {
+	c.Config = RedactConfig(c.Config)
+	_ = c.readConfig() // Parse has read it with other secrets
+	return c
+}
+
 // Variable is an environment variable that an exported pipeline takes a secret
 // from.
 type Variable struct {

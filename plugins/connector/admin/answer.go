@@ -20,6 +20,8 @@ type failure struct {
 	status int
 	text   string
 	plain  bool // no envelope: what RobustMQ does with a bad query string
+	// revision is that of the connector, where the request expects another one.
+	revision int
 }
 
 func (f *failure) Error() string { return f.text }
@@ -48,10 +50,13 @@ func badQuery(format string, args ...any) *failure {
 func failed(name string, err error) *failure {
 	var f *failure
 	var field *connector.InvalidError
+	var mismatch *connector.MismatchError
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &mismatch):
+		return &failure{status: http.StatusPreconditionFailed, text: err.Error(), revision: mismatch.Revision}
 	case errors.Is(err, connector.ErrNotFound):
 		return applied("Connector " + name + " does not exist.")
 	case errors.Is(err, connector.ErrExists):
@@ -101,6 +106,7 @@ func write(w http.ResponseWriter, status int, answer any) {
 
 func writeFailure(w http.ResponseWriter, f *failure) {
 	text := withoutUserInfo(f.text)
+	setRevision(w, f.revision)
 	switch {
 	case f.status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")

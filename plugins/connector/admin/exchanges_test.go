@@ -160,7 +160,7 @@ func TestRobustMQsExchanges(t *testing.T) {
 		if answersOtherwise && ours.answer == success && e.code(t) != CodeOK {
 			var d Definition
 			require.NoError(t, json.Unmarshal([]byte(body), &d))
-			_, err := m.Delete(t.Context(), d.ConnectorName)
+			_, err := m.Delete(t.Context(), d.ConnectorName, connector.DeleteOptions{})
 			require.NoError(t, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,8 @@ type memory struct {
 	mu      sync.Mutex
 	all     map[string]connector.Status
 	figures map[string]connector.Figures
+	past    map[string][]connector.Revision // the latest first
+	gone    int                             // the greatest revision of what was deleted
 	notes   []string
 	// discarded is what the last update said of what waits.
 	discarded bool
@@ -43,7 +46,7 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{all: map[string]connector.Status{}, figures: map[string]connector.Figures{}}
+	return &memory{all: map[string]connector.Status{}, figures: map[string]connector.Figures{}, past: map[string][]connector.Revision{}}
 }
 
 func (m *memory) begin(ctx context.Context) error {
@@ -55,53 +58,86 @@ func (m *memory) begin(ctx context.Context) error {
 	return m.err
 }
 
-func (m *memory) put(ctx context.Context, c connector.Connector, exists bool) ([]string, error) {
+func (m *memory) put(ctx context.Context, c connector.Connector, exists bool, expected connector.Expected) (connector.Result, error) {
 	if err := m.begin(ctx); err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, found := m.all[c.Name]
 	switch {
 	case found && !exists:
-		return nil, fmt.Errorf("creating %q: %w", c.Name, connector.ErrExists)
+		return connector.Result{}, fmt.Errorf("creating %q: %w", c.Name, connector.ErrExists)
 	case !found && exists:
-		return nil, fmt.Errorf("updating %q: %w", c.Name, connector.ErrNotFound)
+		return connector.Result{}, fmt.Errorf("updating %q: %w", c.Name, connector.ErrNotFound)
+	}
+	if err := expected.Find(c.Name, old.Revision); found && err != nil {
+		return connector.Result{}, err
 	}
 	s := connector.Status{
 		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID, Config: connector.RedactConfig(c.Config),
 		FailureStrategy: c.FailureStrategy, State: connector.Waiting, CreateTime: recordedAt, UpdateTime: recordedAt,
+		Revision: m.gone + 1,
 	}
 	if found {
-		s.CreateTime, s.State = old.CreateTime, old.State
+		s.CreateTime, s.State, s.Revision = old.CreateTime, old.State, old.Revision+1
 	}
 	m.all[c.Name] = s
-	return append([]string(nil), m.notes...), nil
+	c.Config = s.Config
+	m.past[c.Name] = slices.Insert(m.past[c.Name], 0, connector.Revision{Number: s.Revision, Time: recordedAt, Actor: connector.ActorOf(ctx), Connector: c})
+	return connector.Result{Revision: s.Revision, Notes: append([]string(nil), m.notes...)}, nil
 }
 
-func (m *memory) Create(ctx context.Context, c connector.Connector, how connector.CreateOptions) ([]string, error) {
-	notes, err := m.put(ctx, c, false)
+func (m *memory) Create(ctx context.Context, c connector.Connector, how connector.CreateOptions) (connector.Result, error) {
+	result, err := m.put(ctx, c, false, nil)
 	if err == nil && how.Paused {
 		err = m.set(ctx, c.Name, connector.Paused)
 	}
-	return notes, err
+	return result, err
 }
 
-func (m *memory) Update(ctx context.Context, c connector.Connector, how connector.UpdateOptions) ([]string, error) {
+func (m *memory) Update(ctx context.Context, c connector.Connector, how connector.UpdateOptions) (connector.Result, error) {
 	m.discarded = how.DiscardWaiting
-	return m.put(ctx, c, true)
+	return m.put(ctx, c, true, how.Expected)
 }
 
-func (m *memory) Delete(ctx context.Context, name string) (string, error) {
+func (m *memory) Rollback(ctx context.Context, name string, to int, how connector.UpdateOptions) (connector.Result, error) {
+	all, err := m.History(name)
+	if err != nil {
+		return connector.Result{}, err
+	}
+	at := slices.IndexFunc(all, func(r connector.Revision) bool { return r.Number == to })
+	if at < 0 {
+		return connector.Result{}, &connector.InvalidError{Field: "revision", Why: fmt.Sprintf("there is no %d", to)}
+	}
+	return m.Update(ctx, all[at].Connector, how)
+}
+
+func (m *memory) History(name string) ([]connector.Revision, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, found := m.all[name]; !found {
+		return nil, fmt.Errorf("%q: %w", name, connector.ErrNotFound)
+	}
+	return m.past[name], nil
+}
+
+func (m *memory) Delete(ctx context.Context, name string, how connector.DeleteOptions) (string, error) {
 	if err := m.begin(ctx); err != nil {
 		return "", err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, found := m.all[name]; !found {
+	s, found := m.all[name]
+	if !found {
 		return "", fmt.Errorf("deleting %q: %w", name, connector.ErrNotFound)
 	}
+	if err := how.Expected.Find(name, s.Revision); err != nil {
+		return "", err
+	}
+	m.gone = max(m.gone, s.Revision)
 	delete(m.all, name)
+	delete(m.past, name)
 	return strings.Join(m.notes, " "), nil
 }
 

@@ -14,6 +14,8 @@ type reply struct {
 	data    any
 	notes   []string
 	written bool // by the handler itself
+	// revision is that of the connector, which goes out as an ETag; 0 is none.
+	revision int
 }
 
 // route is one path: what serves it, who may call it, and what its document says.
@@ -81,7 +83,7 @@ func (s *Server) routes() []route {
 		},
 		{
 			method: http.MethodPost, path: PathDelete, role: operator, summary: "Drain and remove a connector",
-			body: Name{}, data: Success, long: true, handle: naming(s.manager.Delete),
+			body: Name{}, data: Success, long: true, handle: s.delete,
 		},
 		{
 			method: http.MethodPost, path: PathPause, role: operator, summary: "Drain a connector and stop it until it is resumed",
@@ -112,6 +114,14 @@ func (s *Server) routes() []route {
 		{
 			method: http.MethodPost, path: PathCheck, role: operator, summary: "Try both ends of a connector and create nothing",
 			body: Definition{}, data: []Probe{}, long: true, handle: s.check,
+		},
+		{
+			method: http.MethodGet, path: PathHistory, role: reader, summary: "Show the definitions that a connector has and had",
+			query: []parameter{tenantParameter, nameParameter}, data: []Revision{}, handle: s.history,
+		},
+		{
+			method: http.MethodPost, path: PathRollback, role: operator, summary: "Update a connector to a definition that it had",
+			body: Rollback{}, data: Success, long: true, handle: s.rollback,
 		},
 		{
 			method: http.MethodGet, path: PathHealth, role: anyone, summary: "Tell whether the process serves", data: "healthy",
@@ -181,7 +191,7 @@ func (s *Server) detail(_ context.Context, r *http.Request, _ []byte) (reply, er
 		return reply{}, failed(name, err)
 	}
 	d, notes, err := detail(name, status, figures)
-	return reply{data: d, notes: notes}, err
+	return reply{data: d, notes: notes, revision: status.Revision}, err
 }
 
 func (s *Server) create(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
@@ -190,24 +200,39 @@ func (s *Server) create(ctx context.Context, _ *http.Request, body []byte) (repl
 	if err != nil {
 		return reply{}, err
 	}
-	notes, err := s.manager.Create(ctx, c, how)
-	if err != nil {
-		return reply{}, failed(c.Name, err)
-	}
-	return reply{data: Success, notes: notes}, nil
+	result, err := s.manager.Create(ctx, c, how)
+	return changed(c.Name, result, err)
 }
 
-func (s *Server) update(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+func (s *Server) update(ctx context.Context, r *http.Request, body []byte) (reply, error) {
 	var how connector.UpdateOptions
 	c, err := readDefinition(body, map[string]*bool{"discard_waiting": &how.DiscardWaiting})
 	if err != nil {
 		return reply{}, err
 	}
-	notes, err := s.manager.Update(ctx, c, how)
-	if err != nil {
-		return reply{}, failed(c.Name, err)
+	if how.Expected, err = expected(r); err != nil {
+		return reply{}, err
 	}
-	return reply{data: Success, notes: notes}, nil
+	result, err := s.manager.Update(ctx, c, how)
+	return changed(c.Name, result, err)
+}
+
+// changed answers create, update and rollback.
+func changed(name string, result connector.Result, err error) (reply, error) {
+	if err != nil {
+		return reply{}, failed(name, err)
+	}
+	return reply{data: Success, notes: result.Notes, revision: result.Revision}, nil
+}
+
+func (s *Server) delete(ctx context.Context, r *http.Request, body []byte) (reply, error) {
+	expected, err := expected(r)
+	if err != nil {
+		return reply{}, err
+	}
+	return naming(func(ctx context.Context, name string) (string, error) {
+		return s.manager.Delete(ctx, name, connector.DeleteOptions{Expected: expected})
+	})(ctx, r, body)
 }
 
 // naming serves a route whose body is a Name.

@@ -236,6 +236,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	for i, note := range answer.notes {
 		answer.notes[i] = withoutUserInfo(withoutSecrets(note, body))
 	}
+	setRevision(w, answer.revision)
 	write(w, http.StatusOK, Answer[any]{Code: CodeOK, Data: answer.data, Notes: answer.notes})
 }
 

@@ -10,12 +10,15 @@ import (
 )
 
 // choresField stands in a file beside the fields of a connector's definition.
-// The first version of the store ignores what it does not know inside of it.
+// What stands in a file and is no definition stands inside of it, whatever its name
+// says: earlier programs ignore what they do not know there, and nowhere else.
 const choresField = "before_start"
 
 // choresJSON is how Chores stand in a file.
 type choresJSON struct {
 	HandOver []handOverJSON `json:"hand_over,omitempty"`
+	Revision int            `json:"revision,omitempty"`
+	Actor    string         `json:"actor,omitempty"`
 
 	// Of the first version of the store. It is read, and not written any more.
 	ForgetSession bool     `json:"forget_session,omitempty"`
@@ -29,10 +32,10 @@ type handOverJSON struct {
 
 func encode(d Definition) ([]byte, error) {
 	data := d.Connector.JSON()
-	if len(d.HandOver) == 0 {
+	if len(d.HandOver) == 0 && d.Revision == 0 {
 		return data, nil
 	}
-	var all choresJSON
+	all := choresJSON{Revision: d.Revision, Actor: d.Actor}
 	for _, h := range d.HandOver {
 		all.HandOver = append(all.HandOver, handOverJSON{h.From.JSON(), h.Endpoints})
 	}
@@ -62,6 +65,7 @@ func decode(data []byte) (Definition, error) {
 			}
 			d.HandOver = append(d.HandOver, HandOver{from, h.Endpoints})
 		}
+		d.Revision, d.Actor = chores.Revision, chores.Actor
 		d.Old = Old{chores.ForgetSession, chores.Unsubscribe}
 		delete(fields, choresField)
 		var err error

@@ -37,6 +37,9 @@ func (s *Store) Load() (Contents, error) {
 	if err != nil {
 		return Contents{}, err
 	}
+	if _, err := s.readGone(); err != nil {
+		all.Ignored = append(all.Ignored, Unreadable{File: filepath.Join(s.dir, revisionFile), Why: err})
+	}
 	all.Version, err = s.version()
 	switch {
 	case err != nil:
@@ -94,6 +97,9 @@ func (s *Store) definition(file string, data []byte) (Definition, error) {
 	if err == nil && fileName(d.Connector.Name) != filepath.Base(file) {
 		err = fmt.Errorf("it holds connector %q, which belongs in %s", d.Connector.Name, fileName(d.Connector.Name))
 	}
+	if err == nil && d.Revision < 1 {
+		d.Revision = s.unknownRevision(d.Connector.Name)
+	}
 	return d, err
 }
 
@@ -114,6 +120,19 @@ func (s *Store) SetAside(u Unreadable) (string, error) {
 		return "", fmt.Errorf("setting %s aside: %w", u.File, err)
 	}
 	return aside, nil
+}
+
+// Discard takes the connector of such a definition out for good, and tells where the
+// definition is now.
+func (s *Store) Discard(u Unreadable) (string, error) {
+	if err := s.retire(s.unknownRevision(u.Name)); err != nil {
+		return "", fmt.Errorf("setting %s aside: %w", u.File, err)
+	}
+	aside, err := s.SetAside(u)
+	if err == nil {
+		err = remove(s.historyFile(u.Name))
+	}
+	return aside, err
 }
 
 // each reads the files of a directory. What a crash left half-written was never

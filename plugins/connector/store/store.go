@@ -5,6 +5,8 @@
 //	DIR/lock            held while a service uses the directory
 //	DIR/version         the version of the store
 //	DIR/connectors/     a definition each
+//	DIR/history/        the definitions that each had before, without secrets
+//	DIR/revision        the greatest revision of connectors that are gone
 //	DIR/sessions/       the sessions on MQTT brokers that connectors have joined
 //	DIR/released/       connectors that are gone and whose sessions remain
 //	DIR/set_aside/      files of connectors that could not be read and were deleted
@@ -17,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/gofrs/flock"
 
@@ -29,11 +32,13 @@ const Version = 2
 
 const (
 	connectorsDir = "connectors"
+	historyDir    = "history"
 	sessionsDir   = "sessions"
 	releasedDir   = "released"
 	setAsideDir   = "set_aside"
 	oldRemovedDir = "removed" // of version 1
 	versionFile   = "version"
+	revisionFile  = "revision"
 	suffix        = ".json"
 	tmpSuffix     = ".tmp"
 )
@@ -46,6 +51,10 @@ type Definition struct {
 	// HandOver are sessions that an update gave up: what waits in them is delivered
 	// before the connector runs as it is defined now.
 	HandOver []HandOver
+	// Revision counts the definitions of the connector. Create and Revise set it.
+	Revision int
+	// Actor is who made this revision, "" where that is not known.
+	Actor string
 	// Old is what version 1 of the store had instead.
 	Old Old
 }
@@ -116,6 +125,9 @@ type Contents struct {
 type Store struct {
 	dir  string
 	lock *flock.Flock
+
+	mu   sync.Mutex
+	gone int // the greatest revision of connectors that are gone
 }
 
 // Open takes a directory for this process alone and makes it where it does not
@@ -125,7 +137,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	for _, sub := range []string{connectorsDir, sessionsDir, releasedDir, setAsideDir} {
+	for _, sub := range []string{connectorsDir, historyDir, sessionsDir, releasedDir, setAsideDir} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("opening the store: %w", err)
 		}
@@ -138,7 +150,9 @@ func Open(dir string) (*Store, error) {
 	if !got {
 		return nil, fmt.Errorf("opening the store %s: another service uses it: stop that one, or give this one a directory of its own", dir)
 	}
-	return &Store{dir: dir, lock: lock}, nil
+	s := &Store{dir: dir, lock: lock}
+	s.gone, _ = s.readGone() // that it cannot be read is told by Load
+	return s, nil
 }
 
 // Close gives the directory free.

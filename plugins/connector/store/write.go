@@ -22,8 +22,8 @@ func (s *Store) Upgrade() error {
 	return nil
 }
 
-// Put writes a definition in the place of the one of that name, if any. It
-// returns once that outlives a crash.
+// Put writes a definition in the place of the one of that name, if any, as the same
+// revision. It returns once that outlives a crash.
 func (s *Store) Put(d Definition) error {
 	data, err := encode(d)
 	if err == nil {
@@ -38,17 +38,22 @@ func (s *Store) Put(d Definition) error {
 // Release takes a connector out in one step and keeps what it takes to remove its
 // sessions.
 func (s *Store) Release(d Definition) (Released, error) {
+	if err := s.retire(d.Revision); err != nil {
+		return Released{}, fmt.Errorf("removing connector %q: %w", d.Connector.Name, err)
+	}
 	name := fileName(d.Connector.Name)
 	to := filepath.Join(s.dir, releasedDir, stamped(name))
 	err := s.move(filepath.Join(s.dir, connectorsDir, name), to)
+	released := Released{Definition: d, file: to}
 	if errors.Is(err, fs.ErrNotExist) {
 		// Somebody has removed the file: what it held is known.
-		return s.Mark(d)
+		released, err = s.Mark(d)
 	}
 	if err != nil {
 		return Released{}, fmt.Errorf("removing connector %q: %w", d.Connector.Name, err)
 	}
-	return Released{Definition: d, file: to}, nil
+	_ = remove(s.historyFile(d.Connector.Name)) // where it stays, Create removes it
+	return released, nil
 }
 
 // Mark keeps what it takes to remove the sessions that a connector had before it

@@ -56,7 +56,7 @@ func (r *run) handOver(ctx context.Context, d *store.Definition) error {
 func (r *run) handedOver(d *store.Definition) error {
 	s := r.supervisor
 	from := d.HandOver[0].From
-	next := store.Definition{Connector: d.Connector, HandOver: slices.Clone(d.HandOver)}
+	next := store.Definition{Connector: d.Connector, Revision: d.Revision, Actor: d.Actor, HandOver: slices.Clone(d.HandOver)}
 	if rest := next.HandOver[0].Endpoints[1:]; len(rest) > 0 {
 		next.HandOver[0].Endpoints = rest
 	} else {

@@ -13,41 +13,41 @@ import (
 )
 
 // Create implements connector.Manager.
-func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how connector.CreateOptions) ([]string, error) {
+func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how connector.CreateOptions) (connector.Result, error) {
 	if err := connector.CheckName(c.Name); err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	c, err := connector.KeepSecrets(c, connector.Connector{}) // refuses ***
 	if err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	side, notes, err := s.validate(c)
 	if err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	unlock, err := s.operations.lock(ctx, c.Name)
 	if err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	defer unlock()
 	if s.find(c.Name) != nil {
-		return nil, fmt.Errorf("creating %q: %w", c.Name, connector.ErrExists)
+		return connector.Result{}, fmt.Errorf("creating %q: %w", c.Name, connector.ErrExists)
 	}
 	if s.isClosed() {
-		return nil, errClosed
+		return connector.Result{}, errClosed
 	}
 
 	now := time.Now()
-	d := store.Definition{Connector: stamped(c, now, now)}
+	d := store.Definition{Connector: stamped(c, now, now), Actor: connector.ActorOf(ctx)}
 	if how.Paused {
 		d.Connector.Status = connector.WordStop
 	}
 	if err := s.hold(c.Name, side); err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
-	if err := s.store.Put(d); err != nil {
+	if d, err = s.store.Create(d); err != nil {
 		s.sessions.Restore(c.Name)
-		return nil, err
+		return connector.Result{}, err
 	}
 	s.sessions.Settle(c.Name, side)
 	s.mu.Lock()
@@ -55,7 +55,7 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	e.side = side
 	s.startLocked(e)
 	s.mu.Unlock()
-	return notes, nil
+	return connector.Result{Revision: d.Revision, Notes: notes}, nil
 }
 
 // hold takes the sessions of a side.
@@ -75,7 +75,7 @@ func (s *Supervisor) isClosed() bool {
 }
 
 // Delete implements connector.Manager.
-func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
+func (s *Supervisor) Delete(ctx context.Context, name string, how connector.DeleteOptions) (string, error) {
 	unlock, err := s.operations.lock(ctx, name)
 	if err != nil {
 		return "", err
@@ -84,6 +84,9 @@ func (s *Supervisor) Delete(ctx context.Context, name string) (string, error) {
 	e := s.find(name)
 	if e == nil {
 		return "", fmt.Errorf("deleting %q: %w", name, connector.ErrNotFound)
+	}
+	if err := how.Expected.Find(name, e.stored(s).Revision); err != nil {
+		return "", err
 	}
 	s.mu.Lock()
 	unread := e.unread

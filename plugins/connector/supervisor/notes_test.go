@@ -30,9 +30,9 @@ func TestCreateAndUpdateSayWhatADefinitionGivesUp(t *testing.T) {
 		{`,"acks":"1","clean_session":true`, []string{leader, clean}},
 	} {
 		how := connector.CreateOptions{Paused: true}
-		notes, err := r.Create(t.Context(), r.conn("c", "in/#", "out", c.more), how)
+		result, err := r.Create(t.Context(), r.conn("c", "in/#", "out", c.more), how)
 		require.NoError(t, err)
-		assert.Equal(t, c.notes, notes, c.more)
+		assert.Equal(t, c.notes, result.Notes, c.more)
 		assert.ElementsMatch(t, c.notes, r.update(r.conn("c", "in/#", "out", c.more), connector.UpdateOptions{}), c.more)
 		_, err = r.Delete(t.Context(), "c")
 		require.NoError(t, err)
@@ -40,9 +40,9 @@ func TestCreateAndUpdateSayWhatADefinitionGivesUp(t *testing.T) {
 	for _, strategy := range []string{"block", "discard", "discard_after_retry", "dead_message_queue"} {
 		c := r.conn("c", "in/#", "out", "")
 		c.FailureStrategy = &connector.FailureStrategy{Strategy: strategy, RetryTotalTimes: 1, TopicName: "dead"}
-		notes, err := r.Create(t.Context(), c, connector.CreateOptions{Paused: true})
+		result, err := r.Create(t.Context(), c, connector.CreateOptions{Paused: true})
 		require.NoError(t, err)
-		assert.Empty(t, notes, strategy)
+		assert.Empty(t, result.Notes, strategy)
 		_, err = r.Delete(t.Context(), "c")
 		require.NoError(t, err)
 	}

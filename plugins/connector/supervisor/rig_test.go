@@ -182,6 +182,11 @@ func (r *rig) records(topic string, n int) []*kgo.Record {
 	return all
 }
 
+// Delete is that of the service whatever the connector's revision is.
+func (r *rig) Delete(ctx context.Context, name string) (string, error) {
+	return r.Supervisor.Delete(ctx, name, connector.DeleteOptions{})
+}
+
 // Pause and Resume are those of the service where a test does not look at the note.
 func (r *rig) Pause(ctx context.Context, name string) error {
 	_, err := r.Supervisor.Pause(ctx, name)

@@ -77,9 +77,9 @@ func (r *rig) sessionOn(broker *embedded.Broker, id string) bool {
 
 func (r *rig) update(c connector.Connector, how connector.UpdateOptions) []string {
 	r.t.Helper()
-	notes, err := r.Update(r.t.Context(), c, how)
+	result, err := r.Update(r.t.Context(), c, how)
 	require.NoError(r.t, err)
-	return notes
+	return result.Notes
 }
 
 func urls(all ...string) string {

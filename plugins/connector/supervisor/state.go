@@ -25,12 +25,13 @@ type failure struct {
 // status is how a connector stands now.
 func (s *Supervisor) status(e *entry) connector.Status {
 	s.mu.Lock()
-	c, r, failed := e.definition.Connector, e.run, e.failed
+	c, revision, r, failed := e.definition.Connector, e.definition.Revision, e.run, e.failed
 	s.mu.Unlock()
 	status := connector.Status{
 		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID,
 		Config: connector.RedactConfig(c.Config), FailureStrategy: c.FailureStrategy,
 		CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
+		Revision: revision,
 	}
 	switch {
 	case c.Status == connector.WordStop:

@@ -72,7 +72,7 @@ func (s *Supervisor) reread(e *entry) error {
 // deleteUnread takes a connector out whose definition cannot be read. Its file is
 // kept: it may hold what nobody else knows.
 func (s *Supervisor) deleteUnread(name string, u store.Unreadable) (string, error) {
-	aside, err := s.store.SetAside(u)
+	aside, err := s.store.Discard(u)
 	if err != nil {
 		return "", fmt.Errorf("deleting %q: %w", name, err)
 	}

@@ -12,51 +12,65 @@ import (
 )
 
 // Update implements connector.Manager.
-func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how connector.UpdateOptions) ([]string, error) {
-	unlock, err := s.operations.lock(ctx, c.Name)
+func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how connector.UpdateOptions) (connector.Result, error) {
+	return s.change(ctx, c.Name, how, func(stored store.Definition) (connector.Connector, error) {
+		return connector.KeepSecrets(c, stored.Connector)
+	})
+}
+
+// change replaces the definition of a connector by what next makes of it.
+func (s *Supervisor) change(ctx context.Context, name string, how connector.UpdateOptions, next func(stored store.Definition) (connector.Connector, error)) (connector.Result, error) {
+	unlock, err := s.operations.lock(ctx, name)
 	if err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	defer unlock()
-	e := s.find(c.Name)
+	e := s.find(name)
 	if e == nil {
-		return nil, fmt.Errorf("updating %q: %w", c.Name, connector.ErrNotFound)
+		return connector.Result{}, fmt.Errorf("updating %q: %w", name, connector.ErrNotFound)
 	}
 	if s.isClosed() {
-		return nil, errClosed
+		return connector.Result{}, errClosed
 	}
-	if c, err = connector.KeepSecrets(c, e.stored(s).Connector); err != nil {
-		return nil, err
+	before := e.stored(s)
+	if err := how.Expected.Find(name, before.Revision); err != nil {
+		return connector.Result{}, err
+	}
+	c, err := next(before)
+	if err != nil {
+		return connector.Result{}, err
 	}
 	side, notes, err := s.validate(c)
 	if err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
-	if err := s.hold(c.Name, side); err != nil {
-		return nil, err
+	if err := s.hold(name, side); err != nil {
+		return connector.Result{}, err
 	}
 
 	// From here on it is done, whether or not the caller waits.
 	wedged := s.stopRun(e)
-	given, err := s.replace(e, c, side, how)
+	result, err := s.replace(e, c, side, connector.ActorOf(ctx), how)
 	if err == nil {
-		s.logJournal(s.journal.Release(c.Name)) // the new definition may be at fault no more
+		s.logJournal(s.journal.Release(name)) // the new definition may be at fault no more
 	}
 	s.mu.Lock()
 	s.startLocked(e)
 	s.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	if note := wedgedNote("updated", wedged); note != "" {
-		given = append(given, note)
+		result.Notes = append(result.Notes, note)
 	}
-	return append(given, notes...), nil
+	result.Notes = append(result.Notes, notes...)
+	return result, nil
 }
 
 // replace stores a new definition for a connector that does not run. The notes say
 // what becomes of the sessions that it gives up.
-func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side, how connector.UpdateOptions) (notes []string, err error) {
+func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side, actor string, how connector.UpdateOptions) (connector.Result, error) {
+	var notes []string
 	s.mu.Lock()
 	before, was, unread := e.definition, e.side, e.unread
 	s.mu.Unlock()
@@ -65,7 +79,7 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 		created = time.Now()
 	}
 	// What was to be read of the sessions that it had until now is found again below.
-	d := store.Definition{Connector: stamped(c, created, time.Now()), HandOver: stillGivenUp(stillGivenUp(before.HandOver, was, s.sideOf), side, s.sideOf)}
+	d := store.Definition{Connector: stamped(c, created, time.Now()), Actor: actor, HandOver: stillGivenUp(stillGivenUp(before.HandOver, was, s.sideOf), side, s.sideOf)}
 	d.Connector.Status = before.Connector.Status
 
 	given, refiltered := s.sessions.GivenUp(was, side), s.sessions.Refiltered(side)
@@ -88,26 +102,32 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	if discarded > 0 {
 		r, err := s.store.Mark(before)
 		if err != nil {
-			return nil, s.unheld(e, err)
+			return connector.Result{}, s.unheld(e, err)
 		}
 		left = &r
 	}
+	replaced := &before
 	if unread != nil {
+		replaced = nil
 		aside, err := s.store.SetAside(*unread)
 		if err != nil {
-			return nil, s.unheld(e, err)
+			return connector.Result{}, s.unheld(e, err)
 		}
 		notes = append(notes, fmt.Sprintf("the definition that could not be read is kept as %s; sessions that it may have on MQTT brokers are not known and stay there", aside))
 	}
-	if err := s.store.Put(d); err != nil {
+	d, aside, err := s.store.Revise(replaced, d)
+	if err != nil {
 		if left != nil {
 			err = errors.Join(err, s.store.Forget(*left))
 		}
-		return nil, s.unheld(e, err)
+		return connector.Result{}, s.unheld(e, err)
+	}
+	if aside != "" {
+		notes = append(notes, "the history of the connector could not be read: it is kept as "+aside+", and begins anew")
 	}
 	sides, err := s.sessions.SidesOf(d)
 	if err != nil {
-		return nil, err
+		return connector.Result{}, err
 	}
 	s.sessions.Settle(c.Name, sides...)
 	s.mu.Lock()
@@ -122,7 +142,7 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	if len(given) > 0 || discarded > 0 {
 		notes = append(notes, givenUpNote(was, side, given, paused(d), how.DiscardWaiting))
 	}
-	return notes, nil
+	return connector.Result{Revision: d.Revision, Notes: notes}, nil
 }
 
 // unheld gives the sessions back that a failed update has taken.

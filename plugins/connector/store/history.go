@@ -1,0 +1,189 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// What is kept of a connector: the definition of today and those before it.
+const (
+	MaxRevisions = 20
+	// maxHistory bounds the file of those before.
+	maxHistory = 256 << 10
+
+	anyRevision = math.MaxInt
+)
+
+// historyJSON is the file of the definitions that a connector had, the oldest first.
+// The one of today is not among them: it stands in its own file alone, so that no
+// crash can leave the two at odds. A history is written first; what it says about the
+// revision of today or later ones was never answered for.
+type historyJSON struct {
+	Revisions []revisionJSON `json:"revisions"`
+}
+
+type revisionJSON struct {
+	Revision   int             `json:"revision"`
+	Time       time.Time       `json:"time"`
+	Actor      string          `json:"actor,omitempty"`
+	Definition json.RawMessage `json:"definition"` // secrets as ***
+}
+
+// Create writes the first definition of a connector, and returns it with its
+// revision. No two connectors that one name had have a revision in common, so that
+// whoever has read the one cannot change the other by mistake.
+func (s *Store) Create(d Definition) (Definition, error) {
+	// A crash may have left that of another connector.
+	if err := remove(s.historyFile(d.Connector.Name)); err != nil {
+		return d, fmt.Errorf("storing connector %q: %w", d.Connector.Name, err)
+	}
+	s.mu.Lock()
+	d.Revision = s.gone + 1
+	s.mu.Unlock()
+	return d, s.Put(d)
+}
+
+// Revise writes a definition as the next revision of a connector and keeps the one
+// before in its history, without secrets. The one before is nil where it cannot be
+// read. Where the history cannot be read, aside is where it is kept, and it begins
+// anew.
+func (s *Store) Revise(before *Definition, d Definition) (revised Definition, aside string, err error) {
+	name := d.Connector.Name
+	fail := func(err error) (Definition, string, error) {
+		return d, aside, fmt.Errorf("storing connector %q: %w", name, err)
+	}
+	if before == nil {
+		d.Revision = s.unknownRevision(name) + 1
+		return d, "", s.Put(d)
+	}
+	d.Revision = before.Revision + 1
+	past, err := s.past(name, before.Revision)
+	if err != nil {
+		aside = filepath.Join(s.dir, setAsideDir, "history-"+stamped(fileName(name)))
+		if err := s.move(s.historyFile(name), aside); err != nil {
+			return fail(err)
+		}
+	}
+	c := connector.Redact(before.Connector)
+	at, _ := time.Parse(time.RFC3339Nano, c.UpdateTime) // zero where an earlier program wrote none
+	c.Status, c.BrokerID, c.CreateTime, c.UpdateTime = "", "", "", ""
+	past = append(past, revisionJSON{before.Revision, at, before.Actor, c.JSON()})
+	data, err := encodeHistory(past)
+	if err == nil {
+		err = s.write(s.historyFile(name), data)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return d, aside, s.Put(d)
+}
+
+// History returns the definitions that a connector had before the one of today, the
+// latest first. Of one that cannot be read these are all.
+func (s *Store) History(d Definition) ([]connector.Revision, error) {
+	past, err := s.past(d.Connector.Name, cmp.Or(d.Revision, anyRevision))
+	if err != nil {
+		return nil, fmt.Errorf("reading the history of connector %q: %w", d.Connector.Name, err)
+	}
+	all := make([]connector.Revision, 0, len(past))
+	for _, p := range slices.Backward(past) {
+		r := connector.Revision{Number: p.Revision, Time: p.Time, Actor: p.Actor}
+		r.Connector, r.Unreadable = connector.Parse(p.Definition)
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// past are the revisions before one, the oldest first.
+func (s *Store) past(name string, before int) ([]revisionJSON, error) {
+	data, err := os.ReadFile(s.historyFile(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var h historyJSON
+	if err == nil {
+		err = json.Unmarshal(data, &h)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(h.Revisions, func(r revisionJSON) bool { return r.Revision >= before }), nil
+}
+
+// encodeHistory writes the latest revisions, a line each.
+func encodeHistory(past []revisionJSON) ([]byte, error) {
+	const begin, end = "{\"revisions\": [\n", "\n]}\n"
+	var lines [][]byte
+	size := len(begin) + len(end)
+	for _, r := range slices.Backward(past) {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		if size += len(line) + len(",\n"); size > maxHistory || len(lines) == MaxRevisions-1 {
+			break
+		}
+		lines = append(lines, line)
+	}
+	slices.Reverse(lines)
+	return append(append([]byte(begin), bytes.Join(lines, []byte(",\n"))...), end...), nil
+}
+
+// unknownRevision is one for a definition that has none, as those of earlier programs
+// have: beyond any that the connector can have had.
+func (s *Store) unknownRevision(name string) int {
+	past, err := s.past(name, anyRevision)
+	if err != nil || len(past) == 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.gone + 1
+	}
+	// The one after the last was that of the definition which says nothing any more.
+	return past[len(past)-1].Revision + 2
+}
+
+// retire notes the revision of a connector that goes: one that is created later has
+// a greater one.
+func (s *Store) retire(revision int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if revision <= s.gone {
+		return nil
+	}
+	if err := s.write(filepath.Join(s.dir, revisionFile), fmt.Appendf(nil, "{\"revision\": %d}\n", revision)); err != nil {
+		return err
+	}
+	s.gone = revision
+	return nil
+}
+
+func (s *Store) readGone() (int, error) {
+	data, err := os.ReadFile(filepath.Join(s.dir, revisionFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	var v struct {
+		Revision int `json:"revision"`
+	}
+	if err == nil {
+		if err = json.Unmarshal(data, &v); err != nil || v.Revision < 1 {
+			err = fmt.Errorf("%.100q is not a revision, such as {\"revision\": 7}", data)
+		}
+	}
+	return v.Revision, err
+}
+
+func (s *Store) historyFile(name string) string {
+	return filepath.Join(s.dir, historyDir, fileName(name))
+}
