@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
 // guard decides who gets through to a route.
@@ -90,7 +92,8 @@ func unauthorized(format string, args ...any) *failure {
 type callerKey struct{}
 
 func withCaller(r *http.Request, who caller) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), callerKey{}, who))
+	ctx := connector.WithActor(r.Context(), who.name)
+	return r.WithContext(context.WithValue(ctx, callerKey{}, who))
 }
 
 // callerOf tells who has sent the request that a context is of.

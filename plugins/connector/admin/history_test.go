@@ -147,3 +147,16 @@ func TestRollbackReadsItsBodyStrictly(t *testing.T) {
 	assert.True(t, m.discarded)
 	assert.Equal(t, "Connector d does not exist.", refusal(t, ask(h, http.MethodPost, PathRollback, `{"tenant":"default","connector_name":"d","revision":1}`)))
 }
+
+func TestAHistoryNamesWhoMadeARevision(t *testing.T) {
+	m, all := newMemory(), newHolders(t)
+	h := newServer(t, m, Options{TokensFile: all.file}).Handler()
+	read[string](t, ask(h, http.MethodPost, PathCreate, definitionOf("c", plainConfig), all.as("admin")))
+	read[string](t, ask(h, http.MethodPost, PathUpdate, definitionOf("c", otherConfig), all.as("operate")))
+	read[string](t, ask(h, http.MethodPost, PathRollback, `{"tenant":"default","connector_name":"c","revision":1}`, all.as("operate-payloads")))
+	var actors []string
+	for _, r := range read[[]Revision](t, ask(h, http.MethodGet, PathHistory+"?tenant=default&connector_name=c", "", all.as("read"))) {
+		actors = append(actors, r.Actor)
+	}
+	assert.Equal(t, []string{"operate-payloads", "operate", "admin"}, actors)
+}

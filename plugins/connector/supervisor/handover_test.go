@@ -202,7 +202,7 @@ func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
 		assert.Eventually(t, func() bool { return b.filters(derivedID) == nil }, patience, 10*time.Millisecond, "it is removed once it is empty")
 		text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
 		require.NoError(t, err)
-		assert.NotContains(t, string(text), "before_start")
+		assert.NotContains(t, string(text), "hand_over")
 		assert.Empty(t, b.lost())
 	})
 }

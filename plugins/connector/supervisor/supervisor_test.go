@@ -164,7 +164,7 @@ func TestUpdateOfTheFilterUnsubscribesTheOldOne(t *testing.T) {
 
 	text, err := os.ReadFile(filepath.Join(r.dir, "connectors", "c.json"))
 	require.NoError(t, err)
-	assert.NotContains(t, string(text), "before_start", "what was done is not done again")
+	assert.NotContains(t, string(text), "hand_over", "what was done is not done again")
 }
 
 func TestCreateJudgesWhatWouldRun(t *testing.T) {
