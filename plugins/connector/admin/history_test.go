@@ -99,7 +99,7 @@ func TestHistoryShowsWhatAConnectorWas(t *testing.T) {
 	all := read[[]Revision](t, w)
 	require.Len(t, all, 3)
 	at := recordedAt.UTC().Format("2006-01-02T15:04:05Z")
-	assert.Equal(t, Revision{Revision: 2, Current: true, Time: at, Definition: all[0].Definition}, all[0])
+	assert.Equal(t, Revision{Revision: 2, Current: true, Time: at, Actor: "anonymous", Definition: all[0].Definition}, all[0])
 	assert.Equal(t, Revision{Revision: 1, Time: at, Actor: "ada", Definition: &Definition{
 		ConnectorName: "c", ConnectorType: "kafka", Tenant: "default", TopicName: "a/c",
 		Config:          json.RawMessage(`"{\"bootstrap_servers\":\"h:1\",\"topic\":\"t\",\"password\":\"***\"}"`),

@@ -24,8 +24,8 @@ const (
 	PathRestart  = "/api/mqtt/connector/restart"   // POST Name; data: "success"
 	PathLogs     = "/api/mqtt/connector/logs"      // GET, query: tenant, connector_name, since, limit, level; data: Logs
 	PathLogLevel = "/api/mqtt/connector/log_level" // POST Level; data: "success"
-	PathHistory  = "/api/mqtt/connector/history"  // GET, query: tenant, connector_name; data: []Revision
-	PathRollback = "/api/mqtt/connector/rollback" // POST Rollback; data: "success"
+	PathHistory  = "/api/mqtt/connector/history"   // GET, query: tenant, connector_name; data: []Revision
+	PathRollback = "/api/mqtt/connector/rollback"  // POST Rollback; data: "success"
 
 	PathHealth = "/health" // GET: 200 while the process serves, never needs a token
 	// GET: 200 while the store takes changes, else 503. It needs no token, and tells
