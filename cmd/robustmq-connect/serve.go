@@ -164,7 +164,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	if err != nil {
 		return err
 	}
-	listen.Metrics = connectors.Metrics()
+	listen.Metrics, listen.Build = connectors.Metrics(), build()
 	api, err := admin.New(connectors, listen)
 	if err == nil {
 		err = api.Listen()

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
 // version and commit are set by the Makefile through the linker.
@@ -47,14 +48,23 @@ func moduleVersion(path string) string {
 	return "unknown"
 }
 
-func printVersion(w io.Writer) {
+// build is what the program was built from.
+func build() admin.Build {
 	id := commit
 	if id == "" {
 		id = buildSetting("vcs.revision")
 	}
-	fmt.Fprintf(w, "%s %s\n", cli.BinaryName, buildVersion())
-	fmt.Fprintf(w, "commit:  %s\n", id)
-	fmt.Fprintf(w, "go:      %s\n", runtime.Version())
-	fmt.Fprintf(w, "benthos: %s\n", moduleVersion(benthosModule))
-	fmt.Fprintf(w, "connect: %s\n", moduleVersion(connectModule))
+	return admin.Build{
+		Version: buildVersion(), Commit: id, Go: runtime.Version(),
+		Benthos: moduleVersion(benthosModule), Connect: moduleVersion(connectModule),
+	}
+}
+
+func printVersion(w io.Writer) {
+	b := build()
+	fmt.Fprintf(w, "%s %s\n", cli.BinaryName, b.Version)
+	fmt.Fprintf(w, "commit:  %s\n", b.Commit)
+	fmt.Fprintf(w, "go:      %s\n", b.Go)
+	fmt.Fprintf(w, "benthos: %s\n", b.Benthos)
+	fmt.Fprintf(w, "connect: %s\n", b.Connect)
 }

@@ -27,6 +27,7 @@ type Options struct {
 	TLSCertFile, TLSKeyFile string // PEM, both or none
 
 	Metrics http.Handler // GET /metrics, nil is 404
+	Build   Build        // GET /version
 	Logger  *slog.Logger // nil logs nothing
 
 	// LongTimeout ends a request that changes or checks a connector, 2 minutes

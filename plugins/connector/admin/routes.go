@@ -140,6 +140,10 @@ func (s *Server) routes() []route {
 			query: []parameter{{"connector_name", false, "the connector's name, where it is not in the path"}}, data: "ready", handle: s.nameReady,
 		},
 		{
+			method: http.MethodGet, path: PathVersion, role: reader, summary: "Show what the program was built from",
+			data: Build{}, handle: s.version,
+		},
+		{
 			method: http.MethodGet, path: PathMetrics, role: reader, summary: "Export metrics to Prometheus", serve: s.metrics,
 		},
 	}

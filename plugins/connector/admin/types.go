@@ -36,6 +36,7 @@ const (
 	PathReadyConnectors = "/ready/connectors"
 	PathReadyNames      = "/ready/"  // GET with a name behind it: 200 while that connector runs
 	PathMetrics         = "/metrics" // GET: Prometheus
+	PathVersion         = "/version" // GET; data: Build
 )
 
 // The codes of an answer.
