@@ -81,6 +81,7 @@ func serveFlags() []ucli.Flag {
 		text("memory-limit", "", "keep the process's memory below `SIZE`, 400MiB for example, as GOMEMLIMIT does; nine tenths of the cgroup's limit unless set"),
 		text("api-token-file", "", "require the token in this `FILE` with every request; it may do everything"),
 		text("api-tokens-file", "", "require one of the tokens in this YAML `FILE`, each with a role; robustmq-connect token makes an entry"),
+		text("audit-log", "", "record each call that changes something, and each refused one, as a JSON line in this `FILE`; - is standard output"),
 		&ucli.BoolFlag{
 			Name: "insecure-no-auth", EnvVars: []string{serveVariable("insecure-no-auth")},
 			Usage: "listen on addresses other than loopback without a token",
@@ -113,7 +114,7 @@ func serve(c *ucli.Context, env *service.Environment) error {
 	return nil
 }
 
-func runService(ctx context.Context, c *ucli.Context, env *service.Environment) error {
+func runService(ctx context.Context, c *ucli.Context, env *service.Environment) (err error) {
 	log, err := serveLogger(c)
 	if err != nil {
 		return err
@@ -145,6 +146,10 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	if err := listen.Validate(); err != nil {
 		return err
 	}
+	if listen.Audit, err = openAuditLog(c, log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, listen.Audit.Close()) }()
 	definitions, err := store.Open(c.String("store"))
 	if err != nil {
 		return err
@@ -179,6 +184,9 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if path := c.String("audit-log"); path != "" && path != "-" {
+		defer onHangup(ctx, listen.Audit.Reopen)()
+	}
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/audit"
 )
 
 // Options say where the API listens and who may use it. The zero value but for
@@ -26,6 +28,7 @@ type Options struct {
 
 	TLSCertFile, TLSKeyFile string // PEM, both or none
 
+	Audit   *audit.Log   // of who changes what, nil keeps none
 	Metrics http.Handler // GET /metrics, nil is 404
 	Build   Build        // GET /version
 	Logger  *slog.Logger // nil logs nothing

@@ -284,7 +284,7 @@ func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply
 func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, error) {
 	answer := reply{data: "ready"}
 	if callerOf(r.Context()).role >= reader {
-		answer.notes = s.manager.Warnings()
+		answer.notes = s.Warnings()
 	}
 	return answer, s.unreadyFor(r, s.manager.StoreReady())
 }

@@ -191,53 +191,70 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	route, ok := s.find(r)
-	if !ok {
-		route.role = reader // who learns that a path is not there has a token
-	}
-	who, f := s.guard.admit(r, route)
-	if f != nil {
-		writeFailure(w, f)
-		return
-	}
-	r = withCaller(r, who)
-	switch {
-	case !ok:
-		writeFailure(w, noRoute(r))
-		return
-	case r.Method != route.method && (r.Method != http.MethodHead || route.method != http.MethodGet):
-		w.Header().Set("Allow", route.method)
-		writeFailure(w, &failure{status: http.StatusMethodNotAllowed, text: r.URL.Path + " takes " + route.method})
-		return
-	}
+// request is one, and what is found out about it on the way.
+type request struct {
+	route   route
+	who     caller
+	body    []byte
+	refused bool // whoever sends it may not do that
+}
 
-	body, err := readBody(w, r)
-	var answer reply
-	if err == nil {
-		if f := checkSecrets(body, who); f != nil {
-			writeFailure(w, f)
-			return
-		}
-		answer, err = s.call(route, w, r, body)
-	}
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	var x request
+	answer, err := s.answer(w, r, &x)
 	if err != nil {
 		f := *failed("", err)
-		f.text = withoutSecrets(f.text, body)
+		f.text = withoutUserInfo(withoutSecrets(f.text, x.body))
 		if f.status == http.StatusInternalServerError {
-			s.log.Error("Answering an admin request failed: it is refused", "path", r.URL.Path, "error", withoutUserInfo(f.text))
+			s.log.Error("Answering an admin request failed: it is refused", "path", r.URL.Path, "error", f.text)
 		}
+		s.record(w, r, x, &f)
 		writeFailure(w, &f)
 		return
 	}
+	s.record(w, r, x, nil)
 	if answer.written {
 		return
 	}
 	for i, note := range answer.notes {
-		answer.notes[i] = withoutUserInfo(withoutSecrets(note, body))
+		answer.notes[i] = withoutUserInfo(withoutSecrets(note, x.body))
 	}
 	setRevision(w, answer.revision)
 	write(w, http.StatusOK, Answer[any]{Code: CodeOK, Data: answer.data, Notes: answer.notes})
+}
+
+// answer finds what a request asks for, whether it may, and does it.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *request) (reply, error) {
+	var ok bool
+	if x.route, ok = s.find(r); !ok {
+		x.route.role = reader // who learns that a path is not there has a token
+	}
+	var f *failure
+	if x.who, f = s.guard.admit(r, x.route); f != nil {
+		x.refused = true
+		if x.who.name != "" {
+			x.body, _ = readBody(w, r) // for the record
+		}
+		return reply{}, f
+	}
+	r = withCaller(r, x.who)
+	switch {
+	case !ok:
+		return reply{}, noRoute(r)
+	case r.Method != x.route.method && (r.Method != http.MethodHead || x.route.method != http.MethodGet):
+		w.Header().Set("Allow", x.route.method)
+		return reply{}, &failure{status: http.StatusMethodNotAllowed, text: r.URL.Path + " takes " + x.route.method}
+	}
+
+	var err error
+	if x.body, err = readBody(w, r); err != nil {
+		return reply{}, err
+	}
+	if f := checkSecrets(x.body, x.who); f != nil {
+		x.refused = true
+		return reply{}, f
+	}
+	return s.call(x.route, w, r, x.body)
 }
 
 // call runs a handler. One that panics has failed alone: the connectors go on.
