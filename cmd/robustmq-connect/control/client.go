@@ -134,51 +134,72 @@ func tlsSettings(c *ucli.Context) (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
 
+// call is one call of the admin API.
+type call struct {
+	method, path string
+	query        url.Values
+	ifMatch      string // the revisions that may be changed, as the header If-Match has them
+	body, into   any    // nil where there is none
+}
+
+// answered is what an answer says beside its data.
+type answered struct {
+	notes []string
+	etag  string // the revision of the connector, "" where the server tells none
+}
+
 // get and post give the notes of the answer. A *refusedError is the server's own
 // reason; any other error is about reaching it.
 func (a *adminClient) get(ctx context.Context, path string, query url.Values, into any) ([]string, error) {
-	if len(query) > 0 {
-		path += "?" + query.Encode()
-	}
-	return a.call(ctx, http.MethodGet, path, nil, into)
+	answer, err := a.call(ctx, call{method: http.MethodGet, path: path, query: query, into: into})
+	return answer.notes, err
 }
 
 func (a *adminClient) post(ctx context.Context, path string, body, into any) ([]string, error) {
-	return a.call(ctx, http.MethodPost, path, body, into)
+	answer, err := a.call(ctx, call{method: http.MethodPost, path: path, body: body, into: into})
+	return answer.notes, err
 }
 
-func (a *adminClient) call(ctx context.Context, method, path string, body, into any) ([]string, error) {
+func (a *adminClient) call(ctx context.Context, call call) (answered, error) {
+	path := call.path
+	if len(call.query) > 0 {
+		path += "?" + call.query.Encode()
+	}
 	var content io.Reader
-	if body != nil {
-		text, err := cli.Marshal(body)
+	if call.body != nil {
+		text, err := cli.Marshal(call.body)
 		if err != nil {
-			return nil, fmt.Errorf("encoding the request: %w", err)
+			return answered{}, fmt.Errorf("encoding the request: %w", err)
 		}
 		content = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, a.base+path, content)
+	request, err := http.NewRequestWithContext(ctx, call.method, a.base+path, content)
 	if err != nil {
-		return nil, fmt.Errorf("calling the admin API: %w", err)
+		return answered{}, fmt.Errorf("calling the admin API: %w", err)
 	}
-	if body != nil {
+	if call.body != nil {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	if call.ifMatch != "" {
+		request.Header.Set("If-Match", call.ifMatch)
 	}
 	if a.token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	response, err := a.http.Do(request)
 	if err != nil {
-		return nil, a.unreachable(err)
+		return answered{}, a.unreachable(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer of %s: %w", a.base, err)
+		return answered{}, fmt.Errorf("reading the answer of %s: %w", a.base, err)
 	}
 	if len(text) > maxAnswer {
-		return nil, fmt.Errorf("reading the answer of %s: it is over %d MiB long: ask for less with --limit", a.base, maxAnswer>>20)
+		return answered{}, fmt.Errorf("reading the answer of %s: it is over %d MiB long: ask for less with --limit", a.base, maxAnswer>>20)
 	}
-	return a.read(response, text, into)
+	notes, err := a.read(response, text, call.into)
+	return answered{notes, response.Header.Get("ETag")}, err
 }
 
 func (a *adminClient) read(response *http.Response, text []byte, into any) ([]string, error) {

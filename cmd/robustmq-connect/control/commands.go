@@ -49,7 +49,7 @@ or at ` + serverVariable + `:
 		OnUsageError: cli.UsageError("mqtt connector"),
 	}
 	for _, command := range []*ucli.Command{
-		createCommand(), listCommand(), detailCommand(), updateCommand(), pauseCommand(), resumeCommand(), restartCommand(),
+		createCommand(), listCommand(), detailCommand(), updateCommand(), historyCommand(), rollbackCommand(), pauseCommand(), resumeCommand(), restartCommand(),
 		deleteCommand(), logsCommand(), logLevelCommand(), checkCommand(), exportCommand(judge), importCommand(),
 	} {
 		group.Subcommands = append(group.Subcommands, cli.Action(command))

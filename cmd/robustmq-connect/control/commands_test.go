@@ -59,7 +59,7 @@ func TestAGroupNeedsASubcommand(t *testing.T) {
 	for want, args := range map[string][]string{
 		"robustmq-connect mqtt needs a subcommand: connector, publish; see robustmq-connect mqtt --help": nil,
 		`"topic" is not a subcommand of robustmq-connect mqtt; the subcommands are connector, publish`:   {"topic"},
-		"robustmq-connect mqtt connector needs a subcommand: create, list, detail, update, pause, resume, " +
+		"robustmq-connect mqtt connector needs a subcommand: create, list, detail, update, history, rollback, pause, resume, " +
 			"restart, delete, logs, log-level, check, export, import; see robustmq-connect mqtt connector --help": {"connector"},
 		`"remove" is not a subcommand of robustmq-connect mqtt connector; the subcommands are create`: {"connector", "remove"},
 		"reading the flags of mqtt connector: flag provided but not defined: -nope":                   {"connector", "--nope"},

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -37,13 +38,14 @@ retried, and nothing overtakes it. Every user of this machine can read a passwor
 			if c.Bool("paused") {
 				d["paused"] = json.RawMessage("true")
 			}
-			return change(c, "creating", admin.PathCreate, d.name(), d, "Created successfully!")
+			return change(c, "creating", admin.PathCreate, d.name(), "", d, "Created successfully!")
 		},
 	}
 }
 
-// change sends one request that changes a connector, and tells how it went.
-func change(c *ucli.Context, doing, path, name string, body any, success string) error {
+// change sends one request that changes a connector, and tells how it went. With
+// ifMatch, only that revision of the connector is changed.
+func change(c *ucli.Context, doing, path, name, ifMatch string, body any, success string) error {
 	fail := func(err error) error { return fmt.Errorf("%s connector %q: %w", doing, name, err) }
 	inJSON, err := jsonOutput(c)
 	if err != nil {
@@ -53,14 +55,14 @@ func change(c *ucli.Context, doing, path, name string, body any, success string)
 	if err != nil {
 		return fail(err)
 	}
-	notes, err := client.post(c.Context, path, body, nil)
+	answer, err := client.call(c.Context, call{method: http.MethodPost, path: path, ifMatch: ifMatch, body: body})
 	if err != nil {
 		return fail(err)
 	}
 	if inJSON {
-		return cli.PrintJSON(c.App.Writer, changeResult{Name: name, Result: admin.Success, Notes: notes})
+		return cli.PrintJSON(c.App.Writer, changeResult{Name: name, Result: admin.Success, Revision: revisionOf(answer.etag), Notes: answer.notes})
 	}
-	for _, text := range notes {
+	for _, text := range answer.notes {
 		note(c, "%s", text)
 	}
 	fmt.Fprintln(c.App.Writer, success)
@@ -69,7 +71,8 @@ func change(c *ucli.Context, doing, path, name string, body any, success string)
 
 // changeResult is what --output json prints of a change.
 type changeResult struct {
-	Name   string   `json:"connector_name"`
-	Result string   `json:"result"`
-	Notes  []string `json:"notes,omitempty"`
+	Name     string   `json:"connector_name"`
+	Result   string   `json:"result"`
+	Revision int      `json:"revision,omitempty"` // that of the connector now
+	Notes    []string `json:"notes,omitempty"`
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -15,7 +16,11 @@ func deleteCommand() *ucli.Command {
 		Description: `What is in flight reaches Kafka first, and the MQTT broker forgets the connector's
 session, so that no queue grows there:
 
-  robustmq-connect mqtt connector delete --connector-name "iot_sensor_kafka"`,
+  robustmq-connect mqtt connector delete --connector-name "iot_sensor_kafka"
+  robustmq-connect mqtt connector delete --connector-name "iot_sensor_kafka" --if-match 7
+
+With --if-match it is deleted only while it is at that revision.`,
+		Flags: []ucli.Flag{ifMatchFlag()},
 	})
 }
 
@@ -52,13 +57,17 @@ func restartCommand() *ucli.Command {
 
 // nameCommand is a command that needs no more than a connector's name.
 func nameCommand(doing, path, success string, command *ucli.Command) *ucli.Command {
-	command.Flags = append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, adminFlags()...)
+	command.Flags = slices.Concat([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, command.Flags, adminFlags())
 	command.Action = func(c *ucli.Context) error {
 		name, err := connectorName(c)
 		if err != nil {
 			return fmt.Errorf("%s a connector: %w", doing, err)
 		}
-		return change(c, doing, path, name, admin.Name{Tenant: c.String("tenant"), ConnectorName: name}, success)
+		ifMatch, err := givenIfMatch(c)
+		if err != nil {
+			return fmt.Errorf("%s connector %q: %w", doing, name, err)
+		}
+		return change(c, doing, path, name, ifMatch, admin.Name{Tenant: c.String("tenant"), ConnectorName: name}, success)
 	}
 	return command
 }

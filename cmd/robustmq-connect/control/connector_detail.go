@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,11 +47,11 @@ func printDetail(c *ucli.Context, name string) error {
 		return err
 	}
 	var text json.RawMessage
-	notes, err := client.get(c.Context, admin.PathDetail, nameQuery(c, name), &text)
+	answer, err := client.call(c.Context, call{method: http.MethodGet, path: admin.PathDetail, query: nameQuery(c, name), into: &text})
 	if err != nil {
 		return err
 	}
-	for _, warning := range notes {
+	for _, warning := range answer.notes {
 		note(c, "%s", warning)
 	}
 	if inJSON {
@@ -58,6 +60,9 @@ func printDetail(c *ucli.Context, name string) error {
 	rows, err := detailRows(text)
 	if err != nil {
 		return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	}
+	if revision := revisionOf(answer.etag); revision > 0 {
+		rows = append(rows, []string{"revision", strconv.Itoa(revision)})
 	}
 	fmt.Fprintln(c.App.Writer, "connector detail result:")
 	printTable(c.App.Writer, []string{"what", "value"}, rows)

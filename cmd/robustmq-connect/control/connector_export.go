@@ -73,7 +73,7 @@ func exportConnector(c *ucli.Context, judge Linter) error {
 
 // fetchDescription asks the server for the connector as its user gave it.
 func fetchDescription(c *ucli.Context, name string) ([]byte, error) {
-	detail, err := fetchDetail(c, name)
+	detail, _, err := fetchDetail(c, name)
 	if err != nil {
 		return nil, err
 	}

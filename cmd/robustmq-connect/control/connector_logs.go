@@ -68,7 +68,7 @@ Without --level it logs as the server does:
 				return fmt.Errorf("setting a connector's log level: %w", err)
 			}
 			body := admin.Level{Name: admin.Name{Tenant: c.String("tenant"), ConnectorName: name}, Level: c.String("level")}
-			return change(c, "setting the log level of", admin.PathLogLevel, name, body, "Log level set successfully!")
+			return change(c, "setting the log level of", admin.PathLogLevel, name, "", body, "Log level set successfully!")
 		},
 	}
 }

@@ -44,7 +44,7 @@ func recordedExchange(t *testing.T, name string) exchange {
 
 // asked is one request that a scripted server got.
 type asked struct {
-	method, path, query, body, token string
+	method, path, query, body, token, ifMatch string
 }
 
 // scripted is an admin API that gives prepared answers and keeps what it was
@@ -68,7 +68,7 @@ func newScripted(t *testing.T, answers map[string]http.HandlerFunc) *scripted {
 func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body) // a client that went away fails its own test
 	s.mu.Lock()
-	s.calls = append(s.calls, asked{r.Method, r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get("Authorization")})
+	s.calls = append(s.calls, asked{r.Method, r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get("Authorization"), r.Header.Get("If-Match")})
 	s.mu.Unlock()
 	action := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
 	if answer := s.answers[action]; answer != nil && (strings.HasPrefix(r.URL.Path, "/api/cluster/connector/") || strings.HasPrefix(r.URL.Path, "/api/mqtt/connector/")) {
@@ -107,6 +107,14 @@ func replay(t *testing.T, name string) http.HandlerFunc {
 // gives answers with this text.
 func gives(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+// tagged is an answer about a connector at a revision.
+func tagged(etag, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", etag)
+		gives(text)(w, r)
+	}
 }
 
 const successAnswer = `{"code":0,"data":"success","error":null}`
