@@ -9,6 +9,7 @@ require (
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/gofrs/flock v0.13.0
 	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/jcmturner/gokrb5/v8 v8.4.4
 	github.com/matoous/go-nanoid/v2 v2.1.0
 	github.com/mochi-mqtt/server/v2 v2.7.9

@@ -102,7 +102,7 @@ func TestSettingsOfDocumentsAreKnown(t *testing.T) {
 }
 
 // foreign are the programs of other projects that the documents call.
-var foreign = []string{"sudo", "docker", "mosquitto_pub", "kcat"}
+var foreign = []string{"sudo", "docker", "mosquitto_pub", "kcat", "promtool"}
 
 func TestCommandsOfDocumentsExist(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(top, "Makefile"))

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Helpers of mosquitto.sh and kafka.sh: one server process, on loopback, that
+# Helpers of mosquitto.sh, kafka.sh and prometheus.sh: one server process, on loopback, that
 # lives in one directory and is described there by server.pid.
 
 # shellcheck disable=SC2034 # used by the scripts that source this file

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # with.sh COMMAND… runs a command beside a new mosquitto and a new Kafka, and
 # stops both whatever becomes of it. The command finds them in MQTT_URL and
-# KAFKA_BROKERS. Servers that it starts in SERVERS_DIR/NAME/mosquitto and
-# SERVERS_DIR/NAME/kafka are stopped too. Exit code 90 means that a server did not
-# start.
+# KAFKA_BROKERS. Servers that it starts in SERVERS_DIR/NAME/mosquitto,
+# SERVERS_DIR/NAME/kafka and SERVERS_DIR/NAME/prometheus are stopped too. Exit code 90
+# means that a server did not start.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/robustmq-connect-servers.XXXXXX")
@@ -12,7 +12,7 @@ cleanup() {
   local code=$?
   trap - EXIT
   local server
-  for server in "$dir"/{,*/}{mosquitto,kafka}; do
+  for server in "$dir"/{,*/}{mosquitto,kafka,prometheus}; do
     [[ ! -d $server ]] || "$here/${server##*/}.sh" stop --dir "$server" >&2 || true
   done
   rm -rf "$dir"
