@@ -202,7 +202,7 @@ func assertRequest(t *testing.T, line string) {
 	require.NotNil(t, m, line)
 	assert.Contains(t, []string{
 		admin.PathList, admin.PathDetail, admin.PathCreate, admin.PathUpdate, admin.PathDelete,
-		admin.PathPause, admin.PathResume, admin.PathRestart, admin.PathLogs, admin.PathLogLevel, admin.PathCheck, admin.PathHistory, admin.PathRollback, admin.PathHealth, admin.PathReady, admin.PathReadyConnectors, admin.PathMetrics, admin.PathVersion,
+		admin.PathPause, admin.PathResume, admin.PathRestart, admin.PathLogs, admin.PathLogLevel, admin.PathTail, admin.PathCheck, admin.PathHistory, admin.PathRollback, admin.PathHealth, admin.PathReady, admin.PathReadyConnectors, admin.PathMetrics, admin.PathVersion,
 	}, m[1], line)
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 // DefaultTenant is the one tenant that exists.
@@ -62,6 +64,9 @@ type Figures struct {
 	OldestUnacked  time.Duration // age of the oldest of them, 0 without any
 	LastError      string
 	LastErrorSince time.Time
+	// LastMessage is the payload of the newest message that a tail has shown, in base64
+	// where it is no text; nil unless somebody tails.
+	LastMessage *string
 }
 
 // Probe is the answer of Check for one end of a connector.
@@ -123,6 +128,10 @@ type Manager interface {
 	Restart(ctx context.Context, name string) (note string, err error)
 	// Check tries both ends of a connector and creates nothing.
 	Check(ctx context.Context, c Connector) ([]Probe, error)
+
+	// Tail shows the last messages of a connector that were seen since somebody has
+	// looked, and then those that get through. Whoever opens it closes it.
+	Tail(name string, last int) (*tail.Reader, error)
 
 	// List returns all connectors by name.
 	List() []Status

@@ -46,7 +46,7 @@ type delivery struct {
 	fault          *failure                 // why it stopped
 	counted        int                      // the record that was counted as refused last, from 1
 	tried          int                      // the record that was tried as often as the strategy says, from 1
-	handled        int                      // how many records the strategy has done away with
+	handled        []handled                // the records that the strategy has done away with
 	refused        bool                     // whether Kafka has refused a record, which may be on its way still
 	progress       atomic.Int64             // counts the acknowledgements
 	waiting        atomic.Bool              // whether it waits by itself
@@ -57,6 +57,12 @@ type delivery struct {
 	acked    int64     // the progress
 	activeAt time.Time // when there was some
 	warned   bool      // whether its silence was logged
+}
+
+// handled is a record that was discarded or dead-lettered.
+type handled struct {
+	index int
+	why   error
 }
 
 func newDelivery(batch service.MessageBatch, b *buffers, errs []error, handler *failureHandler) *delivery {
@@ -285,7 +291,7 @@ func (d *delivery) applyStrategy(p *producer, f failure) *failure {
 	if err := d.handler.discardOrDeadLetter(r, refusal, d); err != nil {
 		return &failure{f.index, err}
 	}
-	d.handled++
+	d.handled = append(d.handled, handled{f.index, refusal})
 	return nil
 }
 

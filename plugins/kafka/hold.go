@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 const (
@@ -113,8 +115,11 @@ func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) er
 	if d.warned {
 		o.logger.Infof("Kafka acknowledges again: a batch was written after %s", time.Since(d.began).Round(time.Second/10))
 	}
+	if o.tail.Watched() {
+		o.tail.Offer(len(d.records), func(i int) tail.Message { return o.message(d, i) })
+	}
 	if o.handler != nil {
-		o.finished(d, d.handled)
+		o.finished(d, len(d.handled))
 		return nil
 	}
 	return o.rejected(p, d, batch)

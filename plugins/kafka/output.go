@@ -13,6 +13,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 // DialFunc opens connections as net.Dialer.DialContext does.
@@ -55,6 +56,7 @@ type output struct {
 	warnings *warnings
 	metrics  metrics
 	handler  *failureHandler // nil to reject what is refused
+	tail     *tail.Feed      // nil where nobody can look
 
 	silence  time.Duration // that a batch may go without any acknowledgement
 	patience time.Duration // with which Connect waits for an answer to a ping meanwhile
@@ -78,6 +80,7 @@ func newOutput(conf *config, mgr *service.Resources) *output {
 		warnings: newWarnings(mgr.Logger()),
 		metrics:  m,
 		handler:  newFailureHandler(conf, m, mgr),
+		tail:     tail.Of(mgr),
 		silence:  min(maxSilence, conf.timeout+conf.requestOverhead),
 		patience: min(maxPatience, conf.requestOverhead),
 		pace:     newPace(),

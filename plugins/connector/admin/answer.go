@@ -95,13 +95,17 @@ func write(w http.ResponseWriter, status int, answer any) {
 		_ = e.Encode(answer)
 		b.Truncate(b.Len() - 1) // the encoder's newline, which RobustMQ does not send
 	}
-	h := w.Header()
+	setHeaders(w.Header(), contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the client is gone: nobody is left to tell
+}
+
+// setHeaders keeps an answer out of caches and out of pages of other origins.
+func setHeaders(h http.Header, contentType string) {
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the client is gone: nobody is left to tell
 }
 
 func writeFailure(w http.ResponseWriter, f *failure) {

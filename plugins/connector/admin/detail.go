@@ -14,7 +14,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 		return Detail{}, nil, applied("Connector thread " + name + " does not exist.")
 	}
 	d := Detail{
-		LastSendTime: unix(f.LastSend), SendSuccessTotal: f.Sent, SendFailTotal: f.Failed,
+		LastMsg: f.LastMessage, LastSendTime: unix(f.LastSend), SendSuccessTotal: f.Sent, SendFailTotal: f.Failed,
 		RetryTotal: f.Retried, DiscardedTotal: f.Discarded, DeadLetteredTotal: f.DeadLettered,
 		InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
 		LastError: withoutUserInfo(f.LastError), LastErrorTime: unix(f.LastErrorSince),

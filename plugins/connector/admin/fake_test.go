@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,6 +42,8 @@ type memory struct {
 	// what StoreReady and Warnings return
 	storeErr error
 	warnings []string
+	hub      tail.Hub
+	feeds    map[string]*tail.Feed           // by connector, of those that can be tailed
 	err      error                           // of everything that changes something
 	during   func(ctx context.Context) error // runs within everything that changes something
 }
@@ -208,6 +211,14 @@ func (m *memory) Detail(name string) (connector.Status, connector.Figures, error
 		return s, connector.Figures{}, fmt.Errorf("%q: %w", name, connector.ErrNotFound)
 	}
 	return s, m.figures[name], nil
+}
+
+func (m *memory) Tail(name string, last int) (*tail.Reader, error) {
+	feed := m.feeds[name]
+	if feed == nil {
+		return nil, fmt.Errorf("%q: %w", name, connector.ErrNotFound)
+	}
+	return feed.Open(last)
 }
 
 func (m *memory) StoreReady() error { return m.storeErr }

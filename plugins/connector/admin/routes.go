@@ -124,6 +124,12 @@ func (s *Server) routes() []route {
 			body: Rollback{}, data: Success, long: true, handle: s.rollback,
 		},
 		{
+			method: http.MethodGet, path: PathTail, role: reader, payloads: true,
+			summary: "Show the messages of a connector as they get through, as server-sent events",
+			query:   []parameter{tenantParameter, nameParameter, {"last", false, "how many of the messages seen before it begins with, 10 unless set, 50 at most"}},
+			serve:   s.tail,
+		},
+		{
 			method: http.MethodGet, path: PathHealth, role: anyone, summary: "Tell whether the process serves", data: "healthy",
 			handle: func(context.Context, *http.Request, []byte) (reply, error) { return reply{data: "healthy"}, nil },
 		},
@@ -181,7 +187,7 @@ func (s *Server) list(_ context.Context, r *http.Request, _ []byte) (reply, erro
 	return reply{data: page}, err
 }
 
-func (s *Server) detail(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+func (s *Server) detail(ctx context.Context, r *http.Request, _ []byte) (reply, error) {
 	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name")
 	if err != nil {
 		return reply{}, err
@@ -193,6 +199,9 @@ func (s *Server) detail(_ context.Context, r *http.Request, _ []byte) (reply, er
 	status, figures, err := s.manager.Detail(name)
 	if err != nil {
 		return reply{}, failed(name, err)
+	}
+	if !callerOf(ctx).payloads {
+		figures.LastMessage = nil
 	}
 	d, notes, err := detail(name, status, figures)
 	return reply{data: d, notes: notes, revision: status.Revision}, err

@@ -39,6 +39,10 @@ type Server struct {
 	// onStop calls f when requests that are under way must end; stop makes that so.
 	onStop func(f func()) (forget func() bool)
 	stop   context.CancelFunc
+	// onDrain calls f when the service begins to stop, for what would go on for ever;
+	// drain makes that so.
+	onDrain func(f func()) (forget func() bool)
+	drain   context.CancelFunc
 }
 
 // New makes a server that is not listening yet. It refuses options that would let
@@ -67,11 +71,14 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 	}
 
 	life, stop := context.WithCancel(context.Background())
+	serving, drain := context.WithCancel(life)
 	s := &Server{
 		manager: manager, options: options, log: log, tls: secure,
-		guard:  guard{tokens: tokens, origin: http.NewCrossOriginProtection()},
-		onStop: func(f func()) func() bool { return context.AfterFunc(life, f) },
-		stop:   stop,
+		guard:   guard{tokens: tokens, origin: http.NewCrossOriginProtection()},
+		onStop:  func(f func()) func() bool { return context.AfterFunc(life, f) },
+		stop:    stop,
+		onDrain: func(f func()) func() bool { return context.AfterFunc(serving, f) },
+		drain:   drain,
 	}
 	s.answerTo(options.Listen)
 	s.paths = map[string]route{}
@@ -144,6 +151,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("serving the admin API: %w", err)
 	case <-ctx.Done():
 	}
+	s.drain()
 	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownTimeout)
 	defer cancel()
 	err := server.Shutdown(graceful)

@@ -136,7 +136,7 @@ type Detail struct {
 	LastSendTime     int64   `json:"last_send_time"` // Unix seconds, 0 before the first
 	SendSuccessTotal int64   `json:"send_success_total"`
 	SendFailTotal    int64   `json:"send_fail_total"`
-	LastMsg          *string `json:"last_msg"` // always null: no message is kept
+	LastMsg          *string `json:"last_msg"` // null unless somebody tails
 
 	// Ours. The figures count from the start of the service.
 	RetryTotal        int64  `json:"retry_total"`

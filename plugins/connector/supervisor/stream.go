@@ -11,6 +11,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 // stream is a connector's pipeline while it runs.
@@ -58,6 +59,7 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	crash.Watch(st.engine.Resources(), st.guard)
 	budget.Put(st.engine.Resources(), s.pending)
 	latency.Put(st.engine.Resources(), &e.figures.latency)
+	tail.Put(st.engine.Resources(), e.tail)
 	go func() {
 		defer close(st.ended)
 		defer st.guard.Catch("a constructor")

@@ -46,6 +46,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 )
@@ -101,6 +102,7 @@ type Supervisor struct {
 	sessions   *session.Owner
 	calm       // tests are less patient
 
+	tails   tail.Hub
 	health  storeHealth
 	pending *budget.Budget
 	journal *probation.Journal
@@ -126,6 +128,7 @@ type entry struct {
 	figures   *figures
 	lastError *lastError
 	hide      atomic.Pointer[strings.Replacer]
+	tail      *tail.Feed
 
 	// unsettled: Kafka was away when the connector was stopped last, and messages that
 	// the broker had delivered were not acknowledged.
@@ -272,7 +275,7 @@ func paused(d store.Definition) bool { return d.Connector.Status == connector.Wo
 
 func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
 	s.ids++
-	e := &entry{id: s.ids, figures: newFigures(), lastError: &lastError{}, definition: d}
+	e := &entry{id: s.ids, figures: newFigures(), lastError: &lastError{}, tail: s.tails.NewFeed(), definition: d}
 	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
 	s.entries[d.Connector.Name] = e
 	s.lines.Open(d.Connector.Name)
@@ -283,6 +286,9 @@ func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
 func (s *Supervisor) dropEntry(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e := s.entries[name]; e != nil {
+		e.tail.End("the connector was deleted")
+	}
 	delete(s.entries, name)
 	s.lines.Drop(name)
 }

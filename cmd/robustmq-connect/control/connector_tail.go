@@ -1,0 +1,199 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+// silentFor is how long a tail may show no sign of life. The server sends one every 15
+// seconds.
+const silentFor = time.Minute
+
+func tailCommand() *ucli.Command {
+	return &ucli.Command{
+		Name:  "tail",
+		Usage: "Print the messages of a connector as they get through",
+		Description: `It prints the last messages that the server has seen since somebody looked, and then those
+that come, up to 20 a second, until it is interrupted. Payloads are cut at 4096 bytes:
+
+  robustmq-connect mqtt connector tail --connector-name c1
+  robustmq-connect mqtt connector tail --connector-name c1 --last 50 --output json
+
+With --output json each line is a JSON object. What is not shown is counted on standard error.`,
+		Flags: append([]ucli.Flag{
+			nameFlag("the connector's `NAME`"), tenantFlag(),
+			&ucli.StringFlag{Name: "last", Usage: "begin with this `NUMBER` of messages, 10 by default, 50 at most"},
+		}, adminFlags()...),
+		Action: func(c *ucli.Context) error {
+			name, err := connectorName(c)
+			if err != nil {
+				return fmt.Errorf("tailing a connector: %w", err)
+			}
+			if err := printTail(c, name); err != nil {
+				return fmt.Errorf("tailing connector %q: %w", name, err)
+			}
+			return nil
+		},
+	}
+}
+
+func printTail(c *ucli.Context, name string) error {
+	inJSON, err := jsonOutput(c)
+	if err != nil {
+		return err
+	}
+	client, err := newAdminClient(c)
+	if err != nil {
+		return err
+	}
+	query := nameQuery(c, name)
+	if last := c.String("last"); last != "" {
+		query.Set("last", last)
+	}
+	err = client.events(c.Context, admin.PathTail, query, func(event string, data []byte) error {
+		return printEvent(c, event, data, inJSON)
+	})
+	if c.Err() != nil {
+		return nil // the user has seen enough
+	}
+	return err
+}
+
+func printEvent(c *ucli.Context, event string, data []byte, inJSON bool) error {
+	switch event {
+	case admin.EventMessage:
+		if inJSON {
+			_, err := fmt.Fprintf(c.App.Writer, "%s\n", data)
+			return err
+		}
+		var m admin.TailMessage
+		if err := json.Unmarshal(data, &m); err != nil {
+			return fmt.Errorf("reading a message of the server: %w", err)
+		}
+		_, err := fmt.Fprintln(c.App.Writer, cli.OneLine(messageLine(m)))
+		return err
+	case admin.EventLeftOut, admin.EventDropped:
+		var count admin.TailCount
+		if err := json.Unmarshal(data, &count); err != nil {
+			return fmt.Errorf("reading a count of the server: %w", err)
+		}
+		if event == admin.EventLeftOut {
+			note(c, "%d messages are not shown: there are more than 20 a second", count.Count)
+		} else {
+			note(c, "%d messages are not shown: this program or the network was too slow", count.Count)
+		}
+	case admin.EventEnd:
+		var end admin.TailEnd
+		if err := json.Unmarshal(data, &end); err != nil {
+			return fmt.Errorf("reading the end that the server has told: %w", err)
+		}
+		return &refusedError{cli.OneLine(end.Reason)}
+	}
+	return nil // of a later version
+}
+
+// messageLine is a message on one line: when, from where, to where, and the payload.
+func messageLine(m admin.TailMessage) string {
+	at := m.Time
+	if when, err := time.Parse(time.RFC3339Nano, m.Time); err == nil {
+		at = when.Local().Format("2006-01-02 15:04:05.000")
+	}
+	to := m.KafkaTopic
+	if m.Partition != nil && m.Offset != nil {
+		to = fmt.Sprintf("%s/%d@%d", m.KafkaTopic, *m.Partition, *m.Offset)
+	}
+	line := fmt.Sprintf("%s %s -> %s", at, m.Topic, to)
+	if m.Outcome != "sent" {
+		line += fmt.Sprintf(" (%s: %s)", strings.ReplaceAll(m.Outcome, "_", "-"), m.Reason)
+	}
+	return line + ": " + excerptText(m.Payload)
+}
+
+// excerptText tells what is no text and what is cut.
+func excerptText(e *admin.Excerpt) string {
+	if e == nil {
+		return "-"
+	}
+	text := ""
+	switch {
+	case e.Text != nil:
+		text = *e.Text
+	case e.Base64 != nil:
+		text = "base64:" + *e.Base64
+	}
+	if e.Cut {
+		text += fmt.Sprintf("… (%d bytes)", e.Size)
+	}
+	return text
+}
+
+// events gives each server-sent event of a route to got, until got returns an error, the
+// context ends or the server does not send any more.
+func (a *adminClient) events(ctx context.Context, path string, query url.Values, got func(event string, data []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return fmt.Errorf("calling the admin API: %w", err)
+	}
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	alive := time.AfterFunc(silentFor, func() {
+		cancel(fmt.Errorf("%s has sent nothing for %s: check the network and the server", a.base, silentFor))
+	})
+	defer alive.Stop()
+	endless := *a.http
+	endless.Timeout = 0
+	response, err := endless.Do(request)
+	if err != nil {
+		if silent := context.Cause(ctx); silent != nil {
+			return silent
+		}
+		return a.unreachable(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
+		text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+		if err != nil {
+			return fmt.Errorf("reading the answer of %s: %w", a.base, err)
+		}
+		if _, err := a.read(response, text, nil); err != nil {
+			return err
+		}
+		return a.noAnswer(response, text)
+	}
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 1<<20) // of an event of two excerpts of 4 KiB, all of it escaped
+	event := ""
+	for lines.Scan() {
+		alive.Reset(silentFor)
+		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			event = name
+		} else if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			if err := got(event, []byte(data)); err != nil {
+				return err
+			}
+		}
+	}
+	if silent := context.Cause(ctx); silent != nil {
+		return silent
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("reading the events of %s: %w", a.base, err)
+	}
+	return errors.New("the server has ended the answer: look at its log")
+}

@@ -1,0 +1,88 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+)
+
+const (
+	sentEvent = `{"time":"2026-11-25T10:00:00.123Z","latency_ms":1.5,"topic":"a/\u001b[2J","qos":1,"retain":false,"payload":{"text":"21.5\n","size":5},` +
+		`"kafka_topic":"t","partition":2,"offset":7,"key":{"text":"a","size":1},"value":{"text":"{}","size":2},"outcome":"sent","reason":""}`
+	deadEvent = `{"time":"2026-11-25T10:00:01.000Z","latency_ms":2,"topic":"b","qos":0,"retain":true,"payload":{"base64":"/wA=","size":5000,"cut":true},` +
+		`"kafka_topic":"t","partition":null,"offset":null,"key":null,"value":null,"outcome":"dead_lettered","reason":"too large"}`
+)
+
+// streams answers with this text as server-sent events.
+func streams(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+func TestTailPrintsMessagesAndCountsWhatIsNotShown(t *testing.T) {
+	noEnvironment(t)
+	server := newScripted(t, map[string]http.HandlerFunc{"tail": streams(": hello\n\nevent: message\ndata: " + sentEvent +
+		"\n\nevent: left_out\ndata: {\"count\":980}\n\nevent: dropped\ndata: {\"count\":3}\n\nevent: later\ndata: {}\n\nevent: message\ndata: " + deadEvent +
+		"\n\nevent: end\ndata: {\"reason\":\"the connector was deleted\"}\n\n")})
+	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k 1", "--last", "2")
+	require.EqualError(t, err, `tailing connector "k 1": the connector was deleted`)
+	at := func(s int, ms int) string {
+		return time.Date(2026, 11, 25, 10, 0, s, ms*1e6, time.UTC).Local().Format("2006-01-02 15:04:05.000")
+	}
+	assert.Equal(t, at(0, 123)+" a/?[2J -> t/2@7: 21.5 \n"+at(1, 0)+" b -> t (dead-lettered: too large): base64:/wA=… (5000 bytes)\n", stdout)
+	assert.Equal(t, "note: 980 messages are not shown: there are more than 20 a second\nnote: 3 messages are not shown: this program or the network was too slow\n", stderr)
+	assert.Equal(t, "connector_name=k+1&last=2&tenant=default", server.asked()[0].query)
+
+	stdout, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k", "--output", "json")
+	require.Error(t, err)
+	assert.Equal(t, sentEvent+"\n"+deadEvent+"\n", stdout)
+	assert.Equal(t, "connector_name=k&tenant=default", server.asked()[1].query)
+}
+
+func TestTailFailsWithTheReason(t *testing.T) {
+	noEnvironment(t)
+	server := newScripted(t, map[string]http.HandlerFunc{"tail": replay(t, "detail: unknown name")})
+	_, _, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "nosuch")
+	require.EqualError(t, err, `tailing connector "nosuch": Connector nosuch does not exist.`)
+	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail")
+	require.EqualError(t, err, "tailing a connector: name it with --connector-name")
+	server.answers["tail"] = streams("event: message\ndata: " + sentEvent + "\n\n")
+	stdout, _, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
+	require.EqualError(t, err, `tailing connector "k": the server has ended the answer: look at its log`)
+	assert.Contains(t, stdout, "21.5")
+	server.answers["tail"] = gives(successAnswer)
+	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
+	require.ErrorContains(t, err, "check that --server leads to an admin API")
+	server.Close()
+	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
+	require.ErrorContains(t, err, "start the server with robustmq-connect serve")
+}
+
+func TestTailEndsWithoutAnErrorWhenItIsInterrupted(t *testing.T) {
+	noEnvironment(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	server := newScripted(t, map[string]http.HandlerFunc{"tail": func(w http.ResponseWriter, r *http.Request) {
+		streams("event: message\ndata: "+sentEvent+"\n\n")(w, r)
+		w.(http.Flusher).Flush()
+		interrupt()
+		<-r.Context().Done()
+	}})
+	var out, errOut bytes.Buffer
+	app := &ucli.App{Name: cli.BinaryName, Writer: &out, ErrWriter: &errOut, Commands: []*ucli.Command{Command(lintDocument)}, ExitErrHandler: func(*ucli.Context, error) {}}
+	require.NoError(t, app.RunContext(ctx, []string{cli.BinaryName, "mqtt", "--server", server.URL, "connector", "tail", "-c", "c"}))
+	assert.LessOrEqual(t, strings.Count(out.String(), "\n"), 1)
+	assert.Empty(t, errOut.String())
+}
