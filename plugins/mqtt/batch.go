@@ -13,19 +13,19 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// owed is what the messages of a batch still need from us.
-type owed struct {
+// pendingBatch is a batch that the pipeline has and that it has not answered for yet.
+type pendingBatch struct {
 	in       *input
-	session  *session // by which they came; nil for those that are ours alone
+	session  *session // the connection that delivered the messages; nil for those with nothing to acknowledge
 	messages []message
-	attempts int          // how often they were handed over
-	size     atomic.Int64 // of the messages, until they are answered for
+	attempts int          // how often the messages were handed over
+	size     atomic.Int64 // of the messages, until the batch is answered
 }
 
-// batch makes a batch of messages, which it keeps, and the function that
-// acknowledges it.
+// batch builds a batch of messages and the function that acknowledges it. It keeps the
+// slice.
 func (i *input) batch(s *session, messages []message, attempts int) (service.MessageBatch, service.AckFunc, error) {
-	o := &owed{in: i, session: s, messages: messages, attempts: attempts + 1}
+	o := &pendingBatch{in: i, session: s, messages: messages, attempts: attempts + 1}
 	size := 0
 	for k := range messages {
 		messages[k].owed = o
@@ -46,7 +46,7 @@ func deliveries(messages []message) (all []*delivery) {
 }
 
 // answer is the batch's acknowledgement function.
-func (o *owed) answer(_ context.Context, err error) error {
+func (o *pendingBatch) answer(_ context.Context, err error) error {
 	defer func() {
 		o.in.handed.Add(-o.size.Swap(0)) // once
 		o.in.conf.share.Released()
@@ -60,7 +60,7 @@ func (o *owed) answer(_ context.Context, err error) error {
 	good, bad := o.split(err)
 	o.ack(good)
 	if o.in.conf.replay {
-		o.in.replays.add(replay{o.session, kept(bad), o.attempts})
+		o.in.replays.add(replay{o.session, detached(bad), o.attempts})
 	} else {
 		o.reject(bad, err)
 	}
@@ -68,17 +68,18 @@ func (o *owed) answer(_ context.Context, err error) error {
 	return nil
 }
 
-// release lets go of what the messages of an answered batch hold. Somebody may
-// keep one of them, which is a place in the array of all, for as long as he likes.
-func (o *owed) release() {
+// release drops what the messages of an answered batch refer to. A processor may keep
+// one of them, which keeps the array of all, for as long as it likes.
+func (o *pendingBatch) release() {
 	for i := range o.messages {
 		m := &o.messages[i]
 		m.payload, m.properties, m.delivery = nil, nil, nil
 	}
 }
 
-// kept makes messages independent of those that arrived with them.
-func kept(messages []message) []message {
+// detached copies messages so that they share no memory with those that arrived with
+// them.
+func detached(messages []message) []message {
 	for i := range messages {
 		m := &messages[i]
 		m.owed = nil
@@ -89,14 +90,14 @@ func kept(messages []message) []message {
 	return messages
 }
 
-func (o *owed) ack(messages []message) {
+func (o *pendingBatch) ack(messages []message) {
 	o.measure(messages)
 	if o.session != nil {
 		if tickets := spans(messages); len(tickets) > 0 {
 			o.session.ack(tickets)
 		}
 	}
-	// Those of QoS 2 may have come again meanwhile, by another connection.
+	// Messages of QoS 2 may have arrived again on another connection.
 	if deliveries := deliveries(messages); len(deliveries) > 0 {
 		for _, a := range o.session.broker.qos2.ack(deliveries) {
 			a.on.ack(a.tickets)
@@ -104,9 +105,9 @@ func (o *owed) ack(messages []message) {
 	}
 }
 
-// measure counts how long messages took. They are in the order of their receipt, and
-// those that were read together came at one time: it looks at few of them.
-func (o *owed) measure(messages []message) {
+// measure records how long messages took. They are in order of receipt, and those that
+// were read together have the same time, so it visits only one of each.
+func (o *pendingBatch) measure(messages []message) {
 	if o.in.latency == nil {
 		return
 	}
@@ -119,10 +120,10 @@ func (o *owed) measure(messages []message) {
 	}
 }
 
-// split tells the messages that the error says to be done with from the others.
-// A message that it does not speak of, since a processor has dropped it or put
-// it into another, is among the others: it is rather repeated than lost.
-func (o *owed) split(err error) (good, bad []message) {
+// split separates the messages that are finished according to the error from the
+// others. A message that the error does not mention, because a processor dropped or
+// merged it, counts as failed: repeating a message is better than losing it.
+func (o *pendingBatch) split(err error) (good, bad []message) {
 	var partial *service.BatchError
 	if !errors.As(err, &partial) || partial.IndexedErrors() == 0 {
 		return nil, slices.Clone(o.messages)
@@ -149,11 +150,11 @@ func (o *owed) split(err error) (good, bad []message) {
 	return good, bad
 }
 
-// reject ends the connection by which messages came that the pipeline does not
-// take, so that the broker delivers them again on the next.
-func (o *owed) reject(rejected []message, err error) {
-	// As text: the error would keep the batch that it speaks of.
-	err = fmt.Errorf("the pipeline rejected a message, which the broker is to deliver again: %s", err.Error())
+// reject ends the connection that delivered the rejected messages, so that the broker
+// delivers them again on the next one.
+func (o *pendingBatch) reject(rejected []message, err error) {
+	// As text, because the error would keep the whole batch in memory.
+	err = fmt.Errorf("the pipeline rejected a message, so that the broker delivers it again: %s", err.Error())
 	if o.session != nil && len(spans(rejected)) > 0 {
 		o.session.retire(err)
 	}
@@ -164,8 +165,8 @@ func (o *owed) reject(rejected []message, err error) {
 	}
 }
 
-// A message is the context of what the engine gets of it, so that it is known
-// again when the engine tells what became of it.
+// A message is the context of the message that the engine gets, so that the input
+// recognizes it in the engine's answer.
 var _ context.Context = (*message)(nil)
 
 type messageKey struct{}
@@ -179,7 +180,7 @@ func (*message) Done() <-chan struct{} { return nil }
 // Err implements context.Context.
 func (*message) Err() error { return nil }
 
-// Value implements context.Context: by messageKey it finds itself.
+// Value implements context.Context: the value of messageKey is the message itself.
 func (m *message) Value(key any) any {
 	if key == (messageKey{}) {
 		return m

@@ -14,9 +14,9 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// BenchmarkInput reads messages of 64 bytes from a source that keeps a window of
-// them in flight, and acknowledges every batch at once. The CPU time is that of
-// the process, the source included.
+// BenchmarkInput reads messages of 64 bytes from a source that keeps a window of them
+// in flight, and acknowledges every batch at once. The CPU time is that of the process,
+// including the source.
 func BenchmarkInput(b *testing.B) {
 	for name, window := range map[string]int{"window 20": 20, "window 4000": 4000} {
 		b.Run(name, func(b *testing.B) { benchmarkInput(b, window) })
@@ -57,7 +57,7 @@ func cpu(b *testing.B) float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// flood answers one client and keeps window messages in flight until it leaves.
+// flood serves one client and keeps window messages in flight until it disconnects.
 func flood(ln net.Listener, window int) {
 	conn, err := ln.Accept()
 	if err != nil {

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 const patience = 5 * time.Second
 
-// scripted is a listener whose connections a test answers by hand.
+// scripted is a listener whose connections a test serves step by step.
 type scripted struct {
 	t  *testing.T
 	ln net.Listener
@@ -50,9 +50,8 @@ func (b *scripted) accept() *peer {
 	return p
 }
 
-// tryAccept returns nil if nobody connects in time.
-// joined accepts a connection of MQTT 3.1.1, welcomes it, and waits for what
-// background returned: the input is connected then.
+// joined accepts a connection of MQTT 3.1.1, welcomes it, and waits until Connect,
+// run by background, has returned.
 func (b *scripted) joined(done chan error, sessionPresent, subscribes bool) *peer {
 	b.t.Helper()
 	p := b.accept()
@@ -61,7 +60,7 @@ func (b *scripted) joined(done chan error, sessionPresent, subscribes bool) *pee
 	return p
 }
 
-// joined5 does so with MQTT 5.
+// joined5 is joined with MQTT 5.
 func (b *scripted) joined5(done chan error, sessionPresent, subscribes bool) *peer {
 	b.t.Helper()
 	p := b.accept()
@@ -70,6 +69,7 @@ func (b *scripted) joined5(done chan error, sessionPresent, subscribes bool) *pe
 	return p
 }
 
+// tryAccept accepts a connection, or returns nil if nobody connects in time.
 func (b *scripted) tryAccept(d time.Duration) *peer {
 	b.t.Helper()
 	require.NoError(b.t, b.ln.(*net.TCPListener).SetDeadline(time.Now().Add(d)))
@@ -108,7 +108,7 @@ func (p *peer) read() frame {
 	return f
 }
 
-// silent checks that nothing arrives for a while.
+// silent checks that nothing arrives for the duration.
 func (p *peer) silent(d time.Duration) {
 	p.t.Helper()
 	require.NoError(p.t, p.conn.SetReadDeadline(time.Now().Add(d)))
@@ -116,8 +116,8 @@ func (p *peer) silent(d time.Duration) {
 	require.ErrorContains(p.t, err, "timeout", "something arrived or the connection is gone")
 }
 
-// gone waits until the client has closed the connection, which it does when the
-// broker has after its DISCONNECT, and returns what came before.
+// gone waits until the client has closed the connection, and returns what it sent
+// before. After its DISCONNECT, the client waits for the broker to close first.
 func (p *peer) gone() (all []frame) {
 	p.t.Helper()
 	require.NoError(p.t, p.conn.SetReadDeadline(time.Now().Add(patience)))
@@ -166,7 +166,7 @@ func text(s string) []byte {
 
 func u16(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
 
-// publish is a PUBLISH of MQTT 3.1.1.
+// publish encodes a PUBLISH of MQTT 3.1.1.
 func publish(topic string, qos byte, id uint16, payload string) []byte {
 	body := text(topic)
 	if qos > 0 {
@@ -175,7 +175,7 @@ func publish(topic string, qos byte, id uint16, payload string) []byte {
 	return packet(typePublish<<4|qos<<1, body, []byte(payload))
 }
 
-// publish5 is a PUBLISH of MQTT 5 with raw properties.
+// publish5 encodes a PUBLISH of MQTT 5 with raw properties.
 func publish5(topic string, qos byte, id uint16, properties []byte, payload string) []byte {
 	body := text(topic)
 	if qos > 0 {
@@ -196,8 +196,8 @@ func (p *peer) version() byte {
 	return f.body[6]
 }
 
-// welcome takes a CONNECT of MQTT 3.1.1 and a SUBSCRIBE, where one is due, and
-// grants both.
+// welcome reads a CONNECT of MQTT 3.1.1 and, if subscribes is set, a SUBSCRIBE, and
+// accepts both.
 func (p *peer) welcome(sessionPresent, subscribes bool) {
 	p.t.Helper()
 	require.Equal(p.t, byte(4), p.version())
@@ -209,7 +209,7 @@ func (p *peer) welcome(sessionPresent, subscribes bool) {
 	}
 }
 
-// welcome5 is the same for MQTT 5, with raw properties for the CONNACK.
+// welcome5 is welcome with MQTT 5 and raw properties for the CONNACK.
 func (p *peer) welcome5(sessionPresent, subscribes bool, properties ...byte) {
 	p.t.Helper()
 	require.Equal(p.t, byte(5), p.version())
@@ -219,7 +219,7 @@ func (p *peer) welcome5(sessionPresent, subscribes bool, properties ...byte) {
 	}
 }
 
-// grant5 takes a SUBSCRIBE of MQTT 5 and grants it.
+// grant5 reads a SUBSCRIBE of MQTT 5 and grants it.
 func (p *peer) grant5() {
 	p.t.Helper()
 	sub := p.subscribe5()
@@ -242,7 +242,7 @@ func parse(t *testing.T, yaml string) (*config, error) {
 	return parseConfig(conf)
 }
 
-// started is an input of the given configuration that connects to the broker.
+// started returns an input with the given configuration that connects to the broker.
 func started(t *testing.T, url, yaml string) (*input, *logtext.Text) {
 	t.Helper()
 	conf, err := parse(t, "urls: ["+url+"]\ntopics: [a/#]\nclient_id: test\n"+yaml)
@@ -251,12 +251,12 @@ func started(t *testing.T, url, yaml string) (*input, *logtext.Text) {
 	mgr := service.MockResources(service.MockResourcesOptUseLogger(service.NewLoggerFromSlog(slogTo(collected))))
 	in := newInput(conf, mgr)
 	in.keeper.retries.First, in.keeper.rejoins.First, in.keeper.refusals.First = time.Millisecond, time.Millisecond, time.Millisecond
-	in.keeper.stubbornWait = 10 * time.Millisecond
+	in.keeper.permanentWait = 10 * time.Millisecond
 	t.Cleanup(func() { require.NoError(t, in.Close(context.Background())) })
 	return in, collected
 }
 
-// background runs Connect and returns where its error will be.
+// background runs Connect and returns a channel for its error.
 func background(in *input) chan error {
 	done := make(chan error, 1)
 	go func() { done <- in.Connect(context.Background()) }()
@@ -284,7 +284,7 @@ func readBatch(t *testing.T, in service.BatchInput) (service.MessageBatch, servi
 	return batch, ack
 }
 
-// readN reads batches until n messages have come.
+// readN reads batches until n messages have arrived.
 func readN(t *testing.T, in service.BatchInput, n int) (payloads []string, acks []service.AckFunc) {
 	t.Helper()
 	for len(payloads) < n {

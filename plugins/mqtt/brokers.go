@@ -12,9 +12,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
-// brokers makes sessions with the brokers of the URLs. It remembers what it has
-// learned about each.
-// One goroutine uses it.
+// brokers opens sessions with the brokers of the URLs and remembers what it has learned
+// about each. Only one goroutine uses it.
 type brokers struct {
 	conf *config
 	log  logger
@@ -22,22 +21,22 @@ type brokers struct {
 	known      map[string]*broker // by URL
 	assignedID string
 	warned     map[string]bool
-	generation int // how many sessions brokers have begun
+	generation int // how many sessions have begun
 }
 
-// broker is what earlier connections told about the broker at one URL, and about
-// our session there.
+// broker is what earlier connections learned about the broker at one URL, and about the
+// session there.
 type broker struct {
 	speaks5 bool
-	only3   bool // it has refused MQTT 5 in so many words
-	// generation is the session's: connections whose session the broker has
-	// kept in between share it. 0 before the first.
+	only3   bool // it has explicitly refused MQTT 5
+	// generation identifies the session: connections share it if the broker kept the
+	// session between them. 0 before the first.
 	generation int
-	// subscribed says that the session has all filters. The reading goroutine of
-	// a connection sets it.
+	// subscribed means that the session has all filters. The reading goroutine of a
+	// connection sets it.
 	subscribed atomic.Bool
-	// unsure says that the broker may have begun a new session without our
-	// knowing: it got a CONNECT whose CONNACK did not arrive.
+	// unsure means that the broker may have started a new session that we do not know
+	// of: it got a CONNECT whose CONNACK did not arrive.
 	unsure bool
 	qos2   *qos2
 }
@@ -58,7 +57,7 @@ func (c *brokers) broker(u *url.URL) *broker {
 	return b
 }
 
-// warn logs a warning once in the life of the process.
+// warn logs a warning once in the lifetime of the process.
 func (c *brokers) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if !c.warned[text] {
@@ -67,7 +66,7 @@ func (c *brokers) warn(format string, args ...any) {
 	}
 }
 
-// connect tries the brokers in turn and returns the first session that works.
+// connect tries the brokers in turn and returns the first working session.
 func (c *brokers) connect(ctx context.Context) (*session, error) {
 	var all []error
 	for _, u := range c.conf.urls {
@@ -83,7 +82,7 @@ func (c *brokers) connect(ctx context.Context) (*session, error) {
 	return nil, &allFailed{all}
 }
 
-// allFailed is what became of the attempts to connect to each broker.
+// allFailed joins the errors of the attempts to connect to each broker.
 type allFailed struct{ errs []error }
 
 func (e *allFailed) Unwrap() []error { return e.errs }
@@ -96,7 +95,7 @@ func (e *allFailed) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// session connects to one broker and subscribes where that is needed.
+// session connects to one broker and subscribes if needed.
 func (c *brokers) session(ctx context.Context, u *url.URL) (*session, error) {
 	if err := c.conf.gate.Enter(ctx, u, c.conf.clientID, c.conf.cleanSession); err != nil {
 		return nil, err
@@ -123,9 +122,9 @@ func (c *brokers) session(ctx context.Context, u *url.URL) (*session, error) {
 	return s, nil
 }
 
-// resume decides whether the connection goes on with the session of an earlier one
-// at the same URL. Where that is not sure it does not: a message is rather repeated
-// than lost.
+// resume decides whether the connection continues the session of an earlier one at the
+// same URL. If that is unsure it does not: repeating a message is better than losing
+// it.
 func (c *brokers) resume(s *session) {
 	b := s.broker
 	if !s.connack.sessionPresent || b.unsure || b.generation == 0 {
@@ -138,17 +137,17 @@ func (c *brokers) resume(s *session) {
 	s.generation = b.generation
 }
 
-// mustSubscribe says whether the connection has to subscribe.
+// mustSubscribe reports whether the connection has to subscribe.
 //
-// Under MQTT 5 it always does, since that repeats no retained message: a broker
-// may have kept a session without its subscriptions, or one of other filters. MQTT
-// 3.1.1 would repeat them, so that there a session is subscribed to once in the
-// life of this process: by a SUBACK that granted every filter.
+// With MQTT 5 it always does, because that does not repeat retained messages: a broker
+// may have kept a session without its subscriptions, or with those of other filters.
+// MQTT 3.1.1 would repeat them, so there a session is subscribed once in the lifetime
+// of this process, by a SUBACK that grants every filter.
 func (c *brokers) mustSubscribe(s *session) bool {
 	return s.v5 || !s.broker.subscribed.Load()
 }
 
-// notice logs what the broker grants less of than was asked for.
+// notice logs where the broker grants less than was requested.
 func (c *brokers) notice(s *session) {
 	if id := s.connack.assignedID; id != "" && !c.conf.cleanSession {
 		c.assignedID = id
@@ -161,10 +160,10 @@ func (c *brokers) notice(s *session) {
 	}
 }
 
-// open dials a broker and greets it, under MQTT 3.1.1 where it does not speak
-// MQTT 5. Only a broker that refused MQTT 5 in so many words is not asked again:
-// one that hung up or stayed silent may have been a balancer without a broker
-// behind it.
+// open dials a broker and sends CONNECT. It falls back to MQTT 3.1.1 if the broker does
+// not speak MQTT 5. Only a broker that refused MQTT 5 explicitly is not tried with it
+// again: one that closed the connection or stayed silent may have been a load balancer
+// without a backend.
 func (c *brokers) open(ctx context.Context, u *url.URL) (*session, error) {
 	b := c.broker(u)
 	auto := c.conf.version == versionAuto
@@ -181,7 +180,7 @@ func (c *brokers) open(ctx context.Context, u *url.URL) (*session, error) {
 		return s, nil
 	}
 	var other *otherVersionError
-	// A broker that spoke MQTT 5 before and hangs up now has another reason.
+	// A broker that spoke MQTT 5 before has another reason to close the connection now.
 	if !errors.As(err, &other) || !auto || b.speaks5 && !other.explicit {
 		return nil, err
 	}
@@ -214,7 +213,7 @@ func (c *brokers) openAs(ctx context.Context, u *url.URL, v5 bool, patience time
 	in := newFrames(conn)
 	ack, err := greet(ctx, conn, in, c.conf.hello(u, id, v5), v5, patience)
 	if err != nil {
-		_ = conn.Close() // the first error is the one to tell
+		_ = conn.Close() // the first error is reported
 		if !answeredByRefusal(err) {
 			c.broker(u).unsure = true
 		}
@@ -223,7 +222,7 @@ func (c *brokers) openAs(ctx context.Context, u *url.URL, v5 bool, patience time
 	return newSession(c.conf, c.log, c.broker(u), u.Redacted(), v5, conn, in, ack), nil
 }
 
-// answeredByRefusal reports whether the broker has answered a CONNECT by a refusal.
+// answeredByRefusal reports whether the broker answered a CONNECT with a refusal.
 func answeredByRefusal(err error) bool {
 	var other *otherVersionError
 	if errors.As(err, &other) {
@@ -232,8 +231,8 @@ func answeredByRefusal(err error) bool {
 	return errors.As(err, new(*reasonError)) || errors.As(err, new(*unknownCodeError))
 }
 
-// stubborn reports whether retrying soon cannot help.
-func stubborn(err error) bool {
+// isPermanent reports whether retrying soon cannot help.
+func isPermanent(err error) bool {
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return true

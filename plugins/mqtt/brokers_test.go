@@ -15,14 +15,14 @@ func TestAutoFallsBackToMQTT311(t *testing.T) {
 		refuse     func(p *peer)
 		remembered bool
 	}{
-		"with return code 1":                           {func(p *peer) { p.write([]byte{0x20, 2, 0, 1}) }, true},
-		"with return code 1 in the format of MQTT 5":   {func(p *peer) { p.write([]byte{0x20, 3, 0, 1, 0}) }, true},
-		"with return code 0, in the format of 3.1.1":   {func(p *peer) { p.write([]byte{0x20, 2, 0, 0}) }, true},
-		"with reason 0x84":                             {func(p *peer) { p.write([]byte{0x20, 3, 0, 0x84, 0}) }, true},
-		"with reason 0x84 and no properties":           {func(p *peer) { p.write([]byte{0x20, 2, 0, 0x84}) }, true},
-		"with reason 0x84 and properties that are not": {func(p *peer) { p.write([]byte{0x20, 4, 0, 0x84, 9, 9}) }, true},
-		"without a word":                               {func(p *peer) { p.conn.Close() }, false},
-		"by silence":                                   {func(p *peer) {}, false},
+		"with return code 1":                         {func(p *peer) { p.write([]byte{0x20, 2, 0, 1}) }, true},
+		"with return code 1 in the format of MQTT 5": {func(p *peer) { p.write([]byte{0x20, 3, 0, 1, 0}) }, true},
+		"with return code 0, in the format of 3.1.1": {func(p *peer) { p.write([]byte{0x20, 2, 0, 0}) }, true},
+		"with reason 0x84":                           {func(p *peer) { p.write([]byte{0x20, 3, 0, 0x84, 0}) }, true},
+		"with reason 0x84 and no properties":         {func(p *peer) { p.write([]byte{0x20, 2, 0, 0x84}) }, true},
+		"with reason 0x84 and invalid properties":    {func(p *peer) { p.write([]byte{0x20, 4, 0, 0x84, 9, 9}) }, true},
+		"by closing the connection":                  {func(p *peer) { p.conn.Close() }, false},
+		"by silence":                                 {func(p *peer) {}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newScripted(t)
@@ -34,13 +34,13 @@ func TestAutoFallsBackToMQTT311(t *testing.T) {
 			p = b.accept()
 			p.welcome(false, true)
 			require.NoError(t, wait(t, done))
-			told := "speaks MQTT 3.1.1 on this connection"
+			want := "speaks MQTT 3.1.1 on this connection"
 			if c.remembered {
-				told = "speaks MQTT 3.1.1 with it from now on"
+				want = "speaks MQTT 3.1.1 with it from now on"
 			}
-			require.Len(t, l.Lines(told), 1)
+			require.Len(t, l.Lines(want), 1)
 
-			// What was not said in so many words may have had another reason.
+			// A broker that did not refuse explicitly may have had another reason.
 			p.conn.Close()
 			<-in.current().dead
 			done = background(in)
@@ -64,8 +64,8 @@ func TestAutoFallsBackToMQTT311(t *testing.T) {
 	}
 }
 
-// What a broker says by a code that is neither is a refusal, and no reason to try
-// another version.
+// A CONNACK code that belongs to neither version is a refusal, and does not make the
+// input try another version.
 func TestConnackRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		connack []byte
@@ -94,9 +94,9 @@ func TestConnackRefusals(t *testing.T) {
 	}
 }
 
-// A broker that restarts closes connections too. Once it has spoken MQTT 5, that
-// is no reason to give MQTT 5 up.
-func TestAutoKeepsToMQTT5OnceSpoken(t *testing.T) {
+// A broker that restarts closes connections too. Once it has spoken MQTT 5, a closed
+// connection must not make the input give up MQTT 5.
+func TestAutoKeepsMQTT5OnceTheBrokerHasSpokenIt(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "clean_session: false")
 	done := background(in)
@@ -123,7 +123,7 @@ func TestVersion5DoesNotFallBack(t *testing.T) {
 	require.ErrorContains(t, wait(t, done), "the broker answered in MQTT 3.1.1 on MQTT 5")
 }
 
-func TestConnectSendsWhatIsConfigured(t *testing.T) {
+func TestConnectPacketHasTheConfiguredValues(t *testing.T) {
 	yaml := `
 user: me
 password: secret
@@ -149,7 +149,7 @@ will: {enabled: true, qos: 1, retained: true, topic: gone, payload: bye}
 	require.Equal(t, uint32(0xffffffff), *hello.Properties.SessionExpiryInterval)
 	require.Equal(t, uint16(100), *hello.Properties.ReceiveMaximum)
 	require.Nil(t, hello.Properties.TopicAliasMaximum)
-	require.Nil(t, hello.Properties.MaximumPacketSize, "with it a broker drops larger messages in silence")
+	require.Nil(t, hello.Properties.MaximumPacketSize, "with it a broker silently drops larger messages")
 	require.Equal(t, []packets5.User{{Key: "a", Value: "2"}, {Key: "z", Value: "1"}}, hello.Properties.User)
 	require.Equal(t, []any{true, byte(1), true, "gone", "bye"}, []any{hello.WillFlag, hello.WillQOS, hello.WillRetain, hello.WillTopic, string(hello.WillMessage)})
 	p.write(robustMQConnack)
@@ -160,7 +160,7 @@ will: {enabled: true, qos: 1, retained: true, topic: gone, payload: bye}
 	require.Equal(t, time.Minute, in.current().keepAlive, "the broker decides")
 }
 
-func TestConnectOldSendsWhatIsConfigured(t *testing.T) {
+func TestConnectPacketOfMQTT311HasTheConfiguredValues(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, "tcp://you:word@"+b.ln.Addr().String(), v311+"user: me\npassword: secret\nwill: {enabled: true, topic: gone}")
 	done := background(in)
@@ -184,13 +184,13 @@ func TestFirstConnectionSubscribesToAnOldSession(t *testing.T) {
 	expiry := []byte{17, 0, 0, 0, 60}
 	p.write(packet(0x20, []byte{1, 0, byte(len(expiry))}, expiry))
 	sub := p.subscribe5()
-	require.Equal(t, byte(1), sub.Subscriptions[0].RetainHandling, "what is retained came before")
+	require.Equal(t, byte(1), sub.Subscriptions[0].RetainHandling, "retained messages were sent before")
 	p.write(packet(0x90, u16(sub.PacketID), []byte{0, 1}))
 	require.NoError(t, wait(t, done))
 	require.Len(t, l.Lines("keeps the session for 1m0s only"), 1)
 }
 
-func TestSubscribeKeepsToTheMaximumPacketSize(t *testing.T) {
+func TestSubscribeRespectsTheMaximumPacketSize(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "")
 	in.conf.topics = nil
@@ -213,7 +213,7 @@ func TestSubscribeKeepsToTheMaximumPacketSize(t *testing.T) {
 	require.NoError(t, wait(t, done))
 }
 
-func TestSharedSubscriptionThatTheBrokerDoesNotHave(t *testing.T) {
+func TestSharedSubscriptionWithoutBrokerSupportFails(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "")
 	in.conf.topics = []subscription{{filter: "$share/g/a", qos: 1}}
@@ -251,7 +251,7 @@ func TestTopicAliasAndProperties(t *testing.T) {
 	require.Equal(t, []frame{{0xe0, []byte{reasonProtocol}}}, p.gone())
 }
 
-func TestConnectTriesTheURLsInTurn(t *testing.T) {
+func TestConnectTriesEachURLInTurn(t *testing.T) {
 	dead, b := newScripted(t), newScripted(t)
 	dead.ln.Close()
 	in, _ := started(t, "'"+dead.url()+","+b.url()+"'", v311)
@@ -281,7 +281,7 @@ func TestConnectionTest(t *testing.T) {
 	require.ErrorContains(t, in.ConnectionTest(t.Context())[0].Err, "connecting to "+b.url())
 }
 
-func TestAssignedClientIDIsUsedAgain(t *testing.T) {
+func TestReconnectReusesTheAssignedClientID(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "clean_session: false")
 	in.conf.clientID = ""

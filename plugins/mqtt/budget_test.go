@@ -12,10 +12,10 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 )
 
-// One pipeline takes nothing: its input reads until it holds its share and what is
-// common, and the input beside it goes on. What it holds it gives back with its
-// acknowledgements, and then it goes on, too.
-func TestABlockedInputHoldsNoMoreThanItMay(t *testing.T) {
+// One pipeline takes no messages: its input reads until it holds its share of the
+// budget and the common part, and the input beside it continues. The blocked input
+// returns the memory with its acknowledgements and continues then.
+func TestBlockedInputStaysWithinItsMemoryBudget(t *testing.T) {
 	const (
 		total   = 2 << 20
 		payload = 32 << 10
@@ -50,7 +50,7 @@ func TestABlockedInputHoldsNoMoreThanItMay(t *testing.T) {
 	flooded := flood(blocked)
 	most := int64(total/2 + total/4)
 	require.Eventually(t, func() bool { return blockedInput.held() >= most }, patience, time.Millisecond)
-	// Some of it is with the pipeline: that counts as well.
+	// Messages that the pipeline holds count as well.
 	_, ack := readBatch(t, blockedInput)
 	require.GreaterOrEqual(t, blockedInput.held(), most)
 	require.Never(t, func() bool { return blockedInput.held() > most+2*readBuffer+2*payload }, 100*time.Millisecond, 10*time.Millisecond)
@@ -75,7 +75,7 @@ func TestABlockedInputHoldsNoMoreThanItMay(t *testing.T) {
 	require.Zero(t, freeInput.held())
 }
 
-func TestAnInputTakesPartInTheBudgetOfItsStream(t *testing.T) {
+func TestInputUsesTheMemoryBudgetOfItsStream(t *testing.T) {
 	mgr := service.MockResources()
 	shared := budget.New(1)
 	budget.Put(mgr, shared)

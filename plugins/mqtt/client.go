@@ -7,20 +7,20 @@ import (
 	"net/url"
 )
 
-// Dial opens the connection that a broker's URL names, as the input does: tcp,
-// ssl, ws, wss and their other names. One goroutine may read and one write.
+// Dial opens a connection to the broker of a URL, as the input does. The scheme is tcp,
+// ssl, ws, wss or one of their aliases. One goroutine may read and one may write.
 func Dial(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
 	return dialer{}.dial(ctx, u, conf)
 }
 
-// ReasonError is a reason code of MQTT 5 by which a broker said no, with its own
-// words, or "", and what to do about it where that is known.
+// ReasonError returns the error for an MQTT 5 reason code of a broker, with the
+// broker's own text ("" for none) and, where it is known, what to do about it.
 func ReasonError(code byte, text string) error {
 	return &reasonError{code: code, text: text}
 }
 
-// ReturnCodeError is ReasonError for a CONNACK of MQTT 3.1.1, whose codes 1 to 5
-// mean the same by other numbers.
+// ReturnCodeError is ReasonError for a CONNACK of MQTT 3.1.1, which has its own numbers
+// for the same reasons.
 func ReturnCodeError(code byte) error {
 	return &reasonError{code: oldReasons[code]}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-func TestInputEndsEverywhere(t *testing.T) {
+func TestInputCloseWorksInEveryState(t *testing.T) {
 	deadline := func(t *testing.T, in *input) {
 		t.Helper()
 		begun := time.Now()
@@ -76,7 +76,7 @@ func TestInputEndsEverywhere(t *testing.T) {
 	})
 }
 
-func TestInputGoodbyeCarriesTheLastAcks(t *testing.T) {
+func TestInputCloseSendsTheLastAcks(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	p.write(publish("a/b", 1, 1, "x"))
 	_, acks := readN(t, in, 1)

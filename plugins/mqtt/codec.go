@@ -36,7 +36,7 @@ const (
 
 type userProperty struct{ key, value string }
 
-// properties are those of a PUBLISH that go on with the message.
+// properties are the PUBLISH properties that are passed on with the message.
 type properties struct {
 	payloadFormat    byte
 	hasPayloadFormat bool
@@ -49,21 +49,21 @@ type properties struct {
 	user             []userProperty
 }
 
-// rawPublish is a PUBLISH whose topic and payload lie in the buffer that it was
-// decoded from.
+// rawPublish is a PUBLISH whose topic and payload lie in the buffer that it was decoded
+// from.
 type rawPublish struct {
-	topic      []byte // empty where the alias stands for it
+	topic      []byte // empty if the alias stands for it
 	payload    []byte
-	properties *properties // nil where none has to go on
-	alias      uint16      // 0 without one
+	properties *properties // nil if there are none to pass on
+	alias      uint16      // 0 for none
 	id         uint16      // 0 at QoS 0
 	qos        byte
 	dup        bool
 	retain     bool
 }
 
-// packetError says what is wrong with a packet of the broker, with the reason
-// code that an MQTT 5 broker is told.
+// packetError describes a protocol violation of the broker, with the reason code that
+// an MQTT 5 broker is sent.
 type packetError struct {
 	code byte
 	what string
@@ -75,8 +75,8 @@ func malformed(what string) *packetError {
 	return &packetError{reasonMalformed, "malformed PUBLISH: " + what}
 }
 
-// decodePublish decodes what follows the fixed header of a PUBLISH. The result
-// refers to body.
+// decodePublish decodes the part of a PUBLISH after the fixed header. The result refers
+// to body.
 func decodePublish(flags byte, body []byte, v5 bool) (p rawPublish, err error) {
 	p.qos = flags >> 1 & 3
 	p.dup = flags&8 != 0
@@ -104,8 +104,8 @@ func decodePublish(flags byte, body []byte, v5 bool) (p rawPublish, err error) {
 	return p, d.err
 }
 
-// decoder takes values off the front of rest. After the first error, which it
-// keeps, it returns zero values.
+// decoder reads values from the front of rest. It keeps the first error and returns
+// zero values after it.
 type decoder struct {
 	rest []byte
 	err  error
@@ -145,7 +145,7 @@ func (d *decoder) uint32(what string) uint32 {
 	return 0
 }
 
-// text is a string or binary data: two bytes of length, then the bytes.
+// text reads a string or binary data: a length of two bytes, then the bytes.
 func (d *decoder) text(what string) []byte {
 	return d.take(int(d.uint16(what)), what)
 }
@@ -190,7 +190,7 @@ func (d *decoder) property(p *rawPublish) {
 		}
 		d.kept(id, p.properties)
 	default:
-		d.err = malformed(fmt.Sprintf("property %d does not belong here", id))
+		d.err = malformed(fmt.Sprintf("property %d is not allowed here", id))
 	}
 }
 
@@ -212,7 +212,7 @@ func (d *decoder) kept(id byte, p *properties) {
 	}
 }
 
-// size is about what the properties take in memory.
+// size estimates the memory of the properties.
 func (p *properties) size() int {
 	if p == nil {
 		return 0
@@ -224,8 +224,8 @@ func (p *properties) size() int {
 	return n
 }
 
-// appendAck appends a PUBACK, PUBREC, PUBREL or PUBCOMP without a reason code,
-// which is the same in both versions and means success.
+// appendAck appends a PUBACK, PUBREC, PUBREL or PUBCOMP without a reason code, which
+// means success and is the same in both versions.
 func appendAck(buf []byte, packetType byte, id uint16) []byte {
 	flags := byte(0)
 	if packetType == typePubrel {

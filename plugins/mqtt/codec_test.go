@@ -60,7 +60,7 @@ func encode3(t testing.TB, p *packets5.Publish) []byte {
 	return buf.Bytes()
 }
 
-func TestDecodePublishReadsWhatPahoWrites(t *testing.T) {
+func TestDecodePublishDecodesPahosPackets(t *testing.T) {
 	for _, p := range corpus() {
 		flags, body := split(t, encode5(t, &p))
 		got, err := decodePublish(flags, body, true)
@@ -77,7 +77,7 @@ func TestDecodePublishReadsWhatPahoWrites(t *testing.T) {
 	}
 }
 
-// same5 compares with what paho makes of a packet.
+// same5 compares a decoded PUBLISH with the packet that paho encoded.
 func same5(t testing.TB, want *packets5.Publish, got rawPublish) {
 	t.Helper()
 	require.Equal(t, want.Topic, string(got.topic))
@@ -108,8 +108,8 @@ func same5(t testing.TB, want *packets5.Publish, got rawPublish) {
 	}
 }
 
-// compare holds the decoder to both of paho's: what ours takes, they take, and
-// read alike.
+// compare checks the decoder against both of paho's: what ours accepts, they accept and
+// decode alike.
 func compare(t testing.TB, flags byte, body []byte) {
 	t.Helper()
 	header := []byte{typePublish<<4 | flags}
@@ -160,7 +160,7 @@ func TestDecodePublishEveryTruncationAndBitFlip(t *testing.T) {
 	require.Greater(t, checked, 1000)
 }
 
-func TestDecodePublishSaysWhatIsWrong(t *testing.T) {
+func TestDecodePublishErrors(t *testing.T) {
 	for _, c := range []struct {
 		flags byte
 		body  []byte
@@ -175,7 +175,7 @@ func TestDecodePublishSaysWhatIsWrong(t *testing.T) {
 		{0, append(text("a"), 9), "properties needs 9 bytes, 0 are left"},
 		{0, append(text("a"), 0xff, 0xff, 0xff, 0xff, 1), "property length has more than 4 bytes"},
 		{0, append(text("a"), 2, 1), "properties needs 2 bytes, 1 are left"},
-		{0, append(text("a"), 1, 99), "property 99 does not belong here"},
+		{0, append(text("a"), 1, 99), "property 99 is not allowed here"},
 		{0, append(text("a"), 3, 35, 0, 0), "topic alias 0"},
 		{0, append(text("a"), 3, 3, 0, 9), "content type needs 9 bytes, 0 are left"},
 	} {
@@ -194,7 +194,7 @@ func FuzzDecodePublish(f *testing.F) {
 	f.Fuzz(func(t *testing.T, flags byte, body []byte) { compare(t, flags&0xf, body) })
 }
 
-// FuzzRoundTrip has paho write packets of any content, which must come back.
+// FuzzRoundTrip encodes packets of any content with paho and decodes them.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add(int64(1), "a/b", []byte("payload"))
 	f.Fuzz(func(t *testing.T, seed int64, topic string, payload []byte) {
@@ -219,7 +219,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzControl feeds the packets off the hot path with anything.
+// FuzzControl feeds arbitrary packets other than PUBLISH.
 func FuzzControl(f *testing.F) {
 	f.Add([]byte{0, 0, 0})
 	f.Add(robustMQConnack[2:])
@@ -228,13 +228,13 @@ func FuzzControl(f *testing.F) {
 			_, _ = parseConnack(body, v5)
 			_, _, _, _ = parseSuback(body, v5)
 			s := &session{v5: v5}
-			require.Error(t, s.dismissed(body))
+			require.Error(t, s.disconnectedBy(body))
 		}
 	})
 }
 
-// robustMQConnack is what RobustMQ answers under MQTT 5. Its Maximum QoS of 2 is
-// against the standard (MQTT 5.0 section 3.2.2.3.4).
+// robustMQConnack is RobustMQ's answer with MQTT 5. Its Maximum QoS of 2 violates the
+// standard (MQTT 5.0 section 3.2.2.3.4).
 var robustMQConnack = []byte{
 	0x20, 0x20, 0x00, 0x00, 0x1d, 0x11, 0x00, 0x00, 0x00, 0x1e, 0x21, 0xff, 0xff, 0x24, 0x02, 0x25, 0x01,
 	0x27, 0x00, 0xa0, 0x00, 0x00, 0x22, 0xff, 0xff, 0x28, 0x01, 0x29, 0x01, 0x2a, 0x01, 0x13, 0x00, 0x3c,
@@ -249,8 +249,8 @@ func TestParseConnackOfRobustMQ(t *testing.T) {
 	require.False(t, ack.noShared)
 }
 
-func TestFramesTakeNoMemoryAheadOfWhatArrives(t *testing.T) {
-	// A length of 256 MB, and then nothing.
+func TestFramesAllocateOnlyForBytesThatArrived(t *testing.T) {
+	// A length of 256 MB, followed by nothing.
 	stream := append([]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, make([]byte, 100)...)
 	allocated := testing.AllocsPerRun(1, func() {
 		_, _, _, err := newFrames(bytes.NewReader(stream)).next()
@@ -277,7 +277,7 @@ func TestTopicAliasesAreBoundedByTheBytesOfTheirNames(t *testing.T) {
 		_, err := topics.of(name(i))
 		require.NoError(t, err)
 	}
-	// A new name in place of an old one takes the room of the old one.
+	// A new name for an alias frees the bytes of the old one.
 	for range 3 * fit {
 		_, err := topics.of(name(0))
 		require.NoError(t, err)

@@ -1,13 +1,13 @@
-// Package mqtt is the input mqtt. It takes the place of the stock input of that
-// name and adds MQTT 5, acknowledgements that wait for the end of the pipeline,
-// and batches from the first hop.
+// Package mqtt is the input mqtt. It replaces the stock input of that name and adds
+// MQTT 5, acknowledgements that wait for the end of the pipeline, and batches from the
+// first hop.
 //
-// An input has one goroutine that keeps a connection (reconnect.go), and one that
-// watches the oldest message (monitor.go). A connection, which is a session here,
-// has one that reads (reader.go) and one that writes (writer.go); both end before
-// the next connection begins. The engine's goroutines call Connect and ReadBatch,
-// and answer batches (batch.go). An acknowledgement leaves when the pipeline is done
-// with the message and with all that arrived before it (inflight.go).
+// An input has one goroutine that maintains the connection (reconnect.go) and one that
+// watches the oldest message (monitor.go). Each connection, called a session here, has
+// one goroutine that reads (reader.go) and one that writes (writer.go); both end before
+// the next connection starts. The engine's goroutines call Connect and ReadBatch, and
+// answer batches (batch.go). An acknowledgement is sent when the pipeline has finished
+// the message and all that arrived before it (inflight.go).
 package mqtt
 
 import (
@@ -194,7 +194,7 @@ func sessionFields() []*service.ConfigField {
 		}).
 			Description("The version of MQTT to speak.").
 			Default(versionAuto).Advanced().
-			// The rule that comes with the options takes the dots of 3.1.1 for a path.
+			// The built-in rule for options reads the dots of 3.1.1 as a path.
 			LintRule(versionRule),
 		service.NewStringField(fieldSessionExpiry).
 			Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`. Ignored with MQTT 3.1.1, where the broker's own settings decide.").

@@ -23,12 +23,11 @@ import (
 // DialFunc opens the connection that a URL names.
 type DialFunc func(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error)
 
-// DialTo is Dial to the targets that a guard lets pass.
+// DialTo returns a Dial that connects only to targets that the guard allows.
 func DialTo(guard *targets.Guard) DialFunc { return dialer{guard}.dial }
 
-// dialer opens connections to the targets that its guard lets pass, through a
-// proxy where the environment has one. The proxy itself is not judged: it is the
-// operator's.
+// dialer connects to targets that its guard allows, through a proxy if the environment
+// configures one. The guard does not check the proxy itself, which the operator chose.
 type dialer struct{ targets *targets.Guard }
 
 func (d dialer) dial(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
@@ -53,7 +52,7 @@ func (d dialer) dial(ctx context.Context, u *url.URL, conf *tls.Config) (net.Con
 	return nil, fmt.Errorf("scheme %q is unknown", u.Scheme)
 }
 
-// dialTCP goes through the SOCKS proxy of ALL_PROXY, but for what NO_PROXY names.
+// dialTCP dials through the SOCKS proxy of ALL_PROXY, except for hosts in NO_PROXY.
 func (d dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	var via proxy.ContextDialer = direct(d)
 	if u, err := url.Parse(cmp.Or(os.Getenv("ALL_PROXY"), os.Getenv("all_proxy"))); err == nil && u.Host != "" {
@@ -66,7 +65,7 @@ func (d dialer) dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	return via.DialContext(ctx, "tcp", address)
 }
 
-// direct dials what its guard lets pass.
+// direct dials targets that its guard allows.
 type direct struct{ targets *targets.Guard }
 
 func (d direct) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -77,8 +76,8 @@ func (d direct) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }
 
-// judged lets a proxy dial what its guard lets pass. The proxy gets the address
-// that was judged: it might find another one for the name.
+// judged dials through a proxy the targets that its guard allows. It passes the proxy
+// the checked address: the proxy might resolve the name to another one.
 type judged struct {
 	targets *targets.Guard
 	via     proxy.Dialer
@@ -91,7 +90,7 @@ func (j judged) DialContext(ctx context.Context, network, address string) (net.C
 	}
 	via, ok := j.via.(proxy.ContextDialer)
 	if !ok {
-		return nil, errors.New("dialling through the proxy of ALL_PROXY: it knows no deadlines")
+		return nil, errors.New("dialling through the proxy of ALL_PROXY: it does not support deadlines")
 	}
 	for _, one := range all {
 		var conn net.Conn
@@ -116,7 +115,7 @@ func (d dialer) dialTLS(ctx context.Context, u *url.URL, conf *tls.Config) (net.
 	}
 	secure := tls.Client(conn, conf)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // the handshake's error is the one to tell
+		_ = conn.Close() // the handshake's error is reported
 		return nil, fmt.Errorf("encrypting: %w", err)
 	}
 	return secure, nil
@@ -133,7 +132,7 @@ func (d dialer) dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config)
 	header := http.Header{}
 	guard := d.targets
 	if via != nil {
-		// The proxy is dialled, and gets the address that was judged.
+		// The proxy is dialled, and it gets the address that was checked.
 		guard = nil
 		if conf, err = d.pin(ctx, &bare, header, conf); err != nil {
 			return nil, err
@@ -164,15 +163,16 @@ func (d dialer) dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config)
 	return &webSocket{Conn: conn, socket: socket.Conn}, nil
 }
 
-// webProxy is the HTTP proxy that the environment has for a WebSocket's URL, or nil.
+// webProxy returns the HTTP proxy that the environment configures for a WebSocket URL,
+// or nil.
 func webProxy(u *url.URL) (*url.URL, error) {
 	asHTTP := *u
 	asHTTP.Scheme = map[string]string{"ws": "http", "wss": "https"}[u.Scheme]
 	return http.ProxyFromEnvironment(&http.Request{URL: &asHTTP})
 }
 
-// pin puts the address that the guard lets pass into a URL. The server still sees
-// the host by its name.
+// pin replaces the host in a URL by the address that the guard checked. The server
+// still sees the host name.
 func (d dialer) pin(ctx context.Context, u *url.URL, header http.Header, conf *tls.Config) (*tls.Config, error) {
 	port := cmp.Or(u.Port(), map[string]string{"ws": "80", "wss": "443"}[u.Scheme])
 	address := net.JoinHostPort(u.Hostname(), port)
@@ -188,10 +188,10 @@ func (d dialer) pin(ctx context.Context, u *url.URL, header http.Header, conf *t
 	return conf, nil
 }
 
-// ownDeadlines is a connection whose deadlines are the WebSocket library's while
-// it dials, and ours from then on: the library keeps the one for writing in a plain
-// field, which only the goroutine that writes may set, and gives it to the
-// connection before each write.
+// ownDeadlines is a connection whose deadlines the WebSocket library sets while it
+// dials, and we set afterwards. The library keeps the write deadline in a plain field,
+// which only the writing goroutine may set, and applies it to the connection before
+// each write.
 type ownDeadlines struct {
 	net.Conn
 	ours atomic.Bool
@@ -218,9 +218,9 @@ func (c *ownDeadlines) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// webSocket is the stream of bytes in the binary messages of a WebSocket. One
-// goroutine may read and one write; any may set deadlines, which end a read or a
-// write that is under way too.
+// webSocket is a byte stream over the binary messages of a WebSocket. One goroutine may
+// read and one may write; any goroutine may set deadlines, which also end a read or
+// write in progress.
 type webSocket struct {
 	*websocket.Conn
 	socket  net.Conn  // below the WebSocket, and TLS
@@ -260,7 +260,7 @@ func (w *webSocket) SetDeadline(t time.Time) error      { return w.socket.SetDea
 func (w *webSocket) SetReadDeadline(t time.Time) error  { return w.socket.SetReadDeadline(t) }
 func (w *webSocket) SetWriteDeadline(t time.Time) error { return w.socket.SetWriteDeadline(t) }
 
-// bare is the connection below a WebSocket and TLS.
+// bare returns the connection below a WebSocket and TLS.
 func bare(conn net.Conn) net.Conn {
 	if w, ok := conn.(*webSocket); ok {
 		return w.socket
@@ -271,8 +271,8 @@ func bare(conn net.Conn) net.Conn {
 	return conn
 }
 
-// hangUp closes a connection at once, without the alert that TLS would still try
-// to write for some seconds.
+// hangUp closes a connection at once, without the TLS alert, which could block for
+// seconds.
 func hangUp(conn net.Conn) {
-	_ = bare(conn).Close() // nobody is left to tell
+	_ = bare(conn).Close() // nothing can be done about an error
 }

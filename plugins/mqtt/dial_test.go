@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exchanged runs one message and its acknowledgement over a connection.
+// exchanged sends one message and its acknowledgement over a connection.
 func exchanged(t *testing.T, url string, yaml string, accept func() *peer) {
 	t.Helper()
 	in, _ := started(t, url, v311+yaml)
@@ -52,7 +52,7 @@ func TestDialTLS(t *testing.T) {
 
 		in, _ := started(t, scheme+"://"+b.ln.Addr().String(), v311)
 		done := background(in)
-		go func() { _ = accept().conn.(*tls.Conn).Handshake() }() // the client tells
+		go func() { _ = accept().conn.(*tls.Conn).Handshake() }() // the client reports the error
 		require.ErrorContains(t, wait(t, done), "encrypting: tls: failed to verify certificate")
 	}
 }
@@ -102,8 +102,8 @@ func TestDialWebSocket(t *testing.T) {
 	}
 }
 
-// A deadline ends a write that is under way, whoever sets it: the broker may read
-// nothing, and Close must not wait for it.
+// A deadline ends a write in progress, no matter which goroutine sets it: the broker
+// may read nothing, and Close must not wait for it.
 func TestDialWebSocketWriteCanBeInterrupted(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		upgrader := websocket.Upgrader{Subprotocols: []string{"mqtt"}}

@@ -33,7 +33,7 @@ func TestInputBackPressure(t *testing.T) {
 	}()
 	s := in.current()
 	require.Eventually(t, s.suspended.Load, patience, time.Millisecond)
-	// A PINGRESP cannot be seen behind what we do not read. Pings go on.
+	// A PINGRESP cannot be seen behind unread data. Pings continue.
 	for range 3 {
 		require.Equal(t, "c0 ", p.read().String())
 	}
@@ -48,7 +48,7 @@ func TestInputBackPressure(t *testing.T) {
 	require.NoError(t, s.reason())
 }
 
-func TestInputSilentBrokerIsLeft(t *testing.T) {
+func TestInputDisconnectsFromASilentBroker(t *testing.T) {
 	_, p, in, l := connected(t, "keepalive: 1")
 	require.Equal(t, "c0 ", p.read().String())
 	p.write([]byte{0xd0, 0})
@@ -58,9 +58,9 @@ func TestInputSilentBrokerIsLeft(t *testing.T) {
 	require.Len(t, l.Lines("does not answer pings"), 1)
 }
 
-// NATS repeats its whole window every 30 s that it is not acknowledged, Moquette
-// every 5 s. In an hour without Kafka that is more copies than messages.
-func TestInputDropsCopiesOfWhatIsInFlightOnTheSameConnection(t *testing.T) {
+// NATS repeats its whole unacknowledged window every 30 s, Moquette every 5 s. After an
+// hour without Kafka that is more copies than messages.
+func TestInputDropsCopiesOfMessagesInFlight(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	duplicate := func(topic string, id uint16, payload string) []byte {
 		packet := publish(topic, 1, id, payload)
@@ -85,24 +85,26 @@ func TestInputDropsCopiesOfWhatIsInFlightOnTheSameConnection(t *testing.T) {
 	p.silent(20 * time.Millisecond)
 }
 
-// rumqttd answers no ping while its window is full. While the pipeline is done with
-// nothing, that is no sign of a broker that is gone.
-func TestInputBrokerThatWaitsForAcknowledgementsIsNotSilent(t *testing.T) {
+// rumqttd answers no ping while its window is full. While the pipeline finishes
+// nothing, that does not mean that the broker is dead.
+func TestInputKeepsABrokerThatWaitsForAcknowledgements(t *testing.T) {
 	_, p, in, l := connected(t, "keepalive: 1")
 	p.write(publish("a/b", 1, 1, "x"))
 	_, acks := readN(t, in, 1)
 	require.Equal(t, "c0 ", p.read().String())
-	time.Sleep(3 * time.Second) // three times what a broker may take for its answer
+	time.Sleep(3 * time.Second) // three times the limit for an answer
 	require.Empty(t, l.Lines("Lost the connection"))
 	ackAll(t, acks, nil)
 	for f := p.read(); f.String() != ackOf(typePuback, 1); f = p.read() {
 		require.Equal(t, "c0 ", f.String())
 	}
 	untilLost(t, in)
-	require.Len(t, l.Lines("does not answer pings"), 1, "from then on it is")
+	require.Len(t, l.Lines("does not answer pings"), 1, "from then on the broker is silent")
 }
 
-func TestInputBacklogBeforeTheSuback(t *testing.T) {
+// A broker with a large backlog sends it before its SUBACK. Connect must not wait for
+// an answer that cannot be read before the pipeline takes messages.
+func TestInputReadsABacklogSentBeforeTheSuback(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311+"max_pending_bytes: 10KiB")
 	done := background(in)
@@ -116,7 +118,7 @@ func TestInputBacklogBeforeTheSuback(t *testing.T) {
 		for i := range total {
 			all = append(all, publish("a/b", 1, uint16(i+1), strconv.Itoa(i))...)
 		}
-		_, _ = p.conn.Write(append(all, 0x90, 3, 0xff, 0xff, 1)) // the reader tells
+		_, _ = p.conn.Write(append(all, 0x90, 3, 0xff, 0xff, 1)) // the reader reports errors
 	}()
 	require.NoError(t, wait(t, done))
 	_, acks := readN(t, in, total)
@@ -131,17 +133,17 @@ func TestInputStallWarning(t *testing.T) {
 	_, p, in, l := connected(t, "stall_warning: 50ms")
 	p.write(publish("a/slow", 1, 1, "x"), publish("a/b", 1, 2, "y"))
 	_, acks := readN(t, in, 2)
-	in.monitor.note(errors.New("kafka is away"))
-	require.Eventually(t, func() bool { return len(l.Lines("kafka is away")) == 1 }, patience, time.Millisecond)
+	in.monitor.note(errors.New("kafka is unavailable"))
+	require.Eventually(t, func() bool { return len(l.Lines("kafka is unavailable")) == 1 }, patience, time.Millisecond)
 	require.Len(t, l.Lines("a/slow"), 1)
 	time.Sleep(100 * time.Millisecond) // a second line would come by now
 	require.Len(t, l.Lines("a/slow"), 1)
 	ackAll(t, acks, nil)
 }
 
-// What is acknowledged leaves in order and whole, whether the socket takes it at
-// once or not.
-func TestInputAcknowledgesABrokerThatReadsSlowly(t *testing.T) {
+// Acknowledgements are written in order and complete, even if the socket does not
+// accept them at once.
+func TestInputAcknowledgesToASlowBroker(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	require.NoError(t, p.conn.(*net.TCPConn).SetReadBuffer(64<<10))
 	const total = 200_000

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// frames reads packets off a connection.
+// frames reads packets from a connection.
 type frames struct {
 	r     *bufio.Reader
 	began time.Time
-	// heard is when the connection last brought bytes, since began. Any bytes
-	// count: a large packet over a slow link may take longer than a keepalive.
+	// heard is when the connection last delivered bytes, since began. Any bytes count:
+	// a large packet over a slow link may take longer than a keepalive.
 	heard atomic.Int64
-	// readAt is the same for the reading goroutine, as the time of day.
+	// readAt is the same as a wall-clock time, for the reading goroutine only.
 	readAt time.Time
 }
 
@@ -28,7 +28,7 @@ func newFrames(r io.Reader) *frames {
 	return f
 }
 
-// listener notes for frames when bytes arrive.
+// listener records for frames when bytes arrive.
 type listener struct {
 	r io.Reader
 	f *frames
@@ -43,7 +43,7 @@ func (l *listener) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// buffered says whether the next packet can be read without waiting.
+// buffered reports whether the next packet can be read without waiting.
 func (f *frames) buffered() bool {
 	n := f.r.Buffered()
 	if n < 2 {
@@ -64,8 +64,8 @@ func (f *frames) buffered() bool {
 
 var errLength = errors.New("malformed packet: its length has more than 4 bytes")
 
-// next returns the first byte of the next packet and what follows its header.
-// shared says that the body is good only until done is called.
+// next returns the first byte of the next packet and the body after its header. shared
+// means that the body is valid only until done is called.
 func (f *frames) next() (first byte, body []byte, shared bool, err error) {
 	first, length, err := f.header()
 	if err != nil {
@@ -75,7 +75,7 @@ func (f *frames) next() (first byte, body []byte, shared bool, err error) {
 	return first, body, shared, err
 }
 
-// header reads the first byte of the next packet and the length of the rest.
+// header reads the first byte of the next packet and the length of its body.
 func (f *frames) header() (first byte, length int, err error) {
 	if first, err = f.r.ReadByte(); err != nil {
 		return 0, 0, err
@@ -95,7 +95,7 @@ func (f *frames) header() (first byte, length int, err error) {
 	}
 }
 
-// body reads what follows a header. shared says that it is good only until done is
+// body reads the body after a header. shared means that it is valid only until done is
 // called.
 func (f *frames) body(length int) (body []byte, shared bool, err error) {
 	if length <= f.r.Size() {
@@ -106,8 +106,8 @@ func (f *frames) body(length int) (body []byte, shared bool, err error) {
 	return body, false, err
 }
 
-// start is the beginning of a body that is longer than the buffer. The whole body
-// is still to be read, by body or skip.
+// start returns the beginning of a body that is longer than the buffer. It consumes
+// nothing: body or skip must follow.
 func (f *frames) start() ([]byte, error) { return f.r.Peek(f.r.Size()) }
 
 // skip reads past a body without keeping it.
@@ -116,13 +116,13 @@ func (f *frames) skip(length int) error {
 	return err
 }
 
-// done gives the body of a shared packet back.
+// done releases the body of a shared packet.
 func (f *frames) done(body []byte) {
-	_ = f.skip(len(body)) // they have been peeked at
+	_ = f.skip(len(body)) // cannot fail: they are buffered
 }
 
-// readLarge reads length bytes and takes memory only as they arrive: at most
-// twice of what has.
+// readLarge reads length bytes. It allocates memory only as they arrive, at most twice
+// what has arrived.
 func readLarge(r io.Reader, length int) ([]byte, error) {
 	var body []byte
 	for chunk := readBuffer; len(body) < length; chunk = len(body) {

@@ -16,18 +16,18 @@ import (
 	packets3 "github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// connack is what the broker said to a CONNECT that it accepted.
+// connack is the broker's answer to a CONNECT that it accepted.
 type connack struct {
 	sessionPresent bool
 	assignedID     string
-	keepAlive      *uint16 // nil where ours holds
-	expiry         *uint32 // nil where ours holds
+	keepAlive      *uint16 // nil if ours is used
+	expiry         *uint32 // nil if ours is used
 	maxPacket      uint32
 	noShared       bool
 	noWildcards    bool
 }
 
-// otherVersionError means that the broker does not speak MQTT 5, or seems not to.
+// otherVersionError means that the broker does not, or does not seem to, speak MQTT 5.
 type otherVersionError struct {
 	how      string
 	explicit bool // the broker said so
@@ -35,12 +35,12 @@ type otherVersionError struct {
 
 func (e *otherVersionError) Error() string { return "the broker " + e.how + " on MQTT 5" }
 
-// silence is how long a broker may say nothing to MQTT 5 before MQTT 3.1.1 is
-// tried.
+// silence is how long a broker may leave a CONNECT of MQTT 5 unanswered before MQTT
+// 3.1.1 is tried.
 const silence = 5 * time.Second
 
-// greet sends a CONNECT and waits for the answer, until the context ends or
-// patience is used up.
+// greet sends a CONNECT and waits for the answer until the context ends or patience has
+// passed.
 func greet(ctx context.Context, conn net.Conn, in *frames, hello []byte, v5 bool, patience time.Duration) (*connack, error) {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func exchange(conn net.Conn, in *frames, hello []byte, v5 bool) (*connack, error
 	return ack, err
 }
 
-// noAnswer explains that no CONNACK came.
+// noAnswer explains why no CONNACK arrived.
 func noAnswer(err error, v5 bool) error {
 	if errors.Is(err, errLength) {
 		return err
@@ -89,9 +89,9 @@ func noAnswer(err error, v5 bool) error {
 	return fmt.Errorf("the broker %s instead of answering CONNECT", how)
 }
 
-// parseConnack reads a CONNACK. A broker that does not speak MQTT 5 answers in
-// the format of MQTT 3.1.1, of two bytes, or puts its return code, 1 to 5, into
-// the format of MQTT 5. Some leave the properties of MQTT 5 out.
+// parseConnack reads a CONNACK. A broker that does not speak MQTT 5 answers in the
+// two-byte format of MQTT 3.1.1, or puts its return code, 1 to 5, into the format of
+// MQTT 5. Some brokers omit the properties of MQTT 5.
 func parseConnack(body []byte, v5 bool) (*connack, error) {
 	if len(body) < 2 {
 		return nil, fmt.Errorf("malformed CONNACK of %d bytes", len(body))
@@ -110,7 +110,7 @@ func parseConnack(body []byte, v5 bool) (*connack, error) {
 	switch {
 	case code == reasonUnsupportedVersion:
 		return nil, &otherVersionError{how: "refused", explicit: true}
-	case code >= 0x80: // whatever follows it
+	case code >= 0x80: // regardless of what follows
 		refused := &reasonError{code, props.ReasonString}
 		if props.ServerReference != "" {
 			return nil, fmt.Errorf("%w: the broker names %s", refused, props.ServerReference)
@@ -146,20 +146,20 @@ func parseOldConnack(flags, code byte, v5 bool) (*connack, error) {
 	if reason, ok := oldReasons[code]; ok {
 		return nil, &reasonError{code: reason}
 	}
-	if code >= 0x80 { // a broker of MQTT 5 that answers in its own words
+	if code >= 0x80 { // an MQTT 5 broker that uses its own codes
 		return nil, &reasonError{code: code}
 	}
 	return nil, &unknownCodeError{code}
 }
 
-// unknownCodeError is a refusal by a return code that neither version has.
+// unknownCodeError is a refusal with a return code that neither version defines.
 type unknownCodeError struct{ code byte }
 
 func (e *unknownCodeError) Error() string {
 	return fmt.Sprintf("the broker refused the connection with the unknown return code %d", e.code)
 }
 
-// credentials are those of the URL, or else those of the configuration.
+// credentials returns those of the URL, or else those of the configuration.
 func (c *config) credentials(u *url.URL) (user, password string) {
 	user, password = c.user, c.password
 	if u.User != nil {
@@ -171,14 +171,14 @@ func (c *config) credentials(u *url.URL) (user, password string) {
 	return user, password
 }
 
-// hello is the CONNECT packet.
+// hello builds the CONNECT packet.
 func (c *config) hello(u *url.URL, clientID string, v5 bool) []byte {
 	user, password := c.credentials(u)
 	var buf bytes.Buffer
 	if v5 {
-		_, _ = c.hello5(clientID, user, password).WriteTo(&buf) // a buffer takes all
+		_, _ = c.hello5(clientID, user, password).WriteTo(&buf) // writing to a buffer does not fail
 	} else {
-		_ = c.hello3(clientID, user, password).Write(&buf) // a buffer takes all
+		_ = c.hello3(clientID, user, password).Write(&buf) // writing to a buffer does not fail
 	}
 	return buf.Bytes()
 }

@@ -15,27 +15,28 @@ type entry struct {
 	acked    bool
 }
 
-// inflight holds the unacknowledged messages of one connection in the order of
-// their arrival. Acknowledgements may come in any order; they leave in this one.
+// inflight holds the unacknowledged messages of one connection in order of arrival. The
+// pipeline may acknowledge them in any order; acknowledgements leave in order of
+// arrival.
 //
-// A message has a ticket, 1 for the first of the connection, that stays good
-// after the message is gone: packet identifiers come back, tickets do not.
+// Each message has a ticket, 1 for the first of the connection. Tickets are never
+// reused, unlike packet identifiers.
 type inflight struct {
-	mu      sync.Mutex
-	entries []entry
-	head    int                   // entries before it have been released
-	first   uint64                // ticket of entries[head]
-	open    *[1 << 16 / 64]uint64 // a bit for each packet identifier in entries; nil before the first
-	dead    bool
+	mu        sync.Mutex
+	entries   []entry
+	head      int                   // entries before it have been released
+	first     uint64                // ticket of entries[head]
+	open      *[1 << 16 / 64]uint64 // one bit per packet identifier in entries; nil before the first
+	discarded bool
 }
 
 func newInflight() *inflight { return &inflight{first: 1} }
 
-// nextLocked is the ticket that the next message will get.
+// nextLocked returns the ticket of the next message.
 func (f *inflight) nextLocked() uint64 { return f.first + uint64(len(f.entries)-f.head) }
 
-// add takes messages in the order of their arrival and returns the ticket of
-// the first; the others follow by one each.
+// add appends messages in order of arrival and returns the ticket of the first. The
+// others have consecutive tickets.
 func (f *inflight) add(messages ...entry) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,13 +68,13 @@ func (f *inflight) holds(id uint16, topic string) bool {
 	return slices.ContainsFunc(f.entries[f.head:], func(e entry) bool { return e.id == id && e.topic == topic })
 }
 
-// ack marks count messages from ticket on as acknowledged and appends to buf the
-// packets of those that no unacknowledged message stands before. Tickets already
-// released, and all those of a dead connection, do nothing.
+// ack marks count messages from ticket on as acknowledged. It appends to buf the
+// packets of those that have no unacknowledged message before them. Tickets that are
+// released already, or belong to a closed connection, are ignored.
 func (f *inflight) ack(buf []byte, ticket uint64, count int) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.dead {
+	if f.discarded {
 		return buf
 	}
 	for ; count > 0; ticket, count = ticket+1, count-1 {
@@ -99,15 +100,15 @@ func (f *inflight) ack(buf []byte, ticket uint64, count int) []byte {
 	return buf
 }
 
-// kill ends the connection's part: nothing is released from here on.
-func (f *inflight) kill() {
+// discard drops all messages: nothing is released after it.
+func (f *inflight) discard() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.dead = true
+	f.discarded = true
 	f.entries, f.head = nil, 0
 }
 
-// oldest returns how many messages are unacknowledged, and the oldest of them.
+// oldest returns the number of unacknowledged messages, and the oldest of them.
 func (f *inflight) oldest() (count int, topic string, received time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -118,8 +119,8 @@ func (f *inflight) oldest() (count int, topic string, received time.Time) {
 	return len(f.entries) - f.head, e.topic, e.received
 }
 
-// progress returns how many messages are unacknowledged, and a number that grows
-// with each that is released.
+// progress returns the number of unacknowledged messages, and a counter that grows with
+// each released message.
 func (f *inflight) progress() (waiting int, released uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,13 +16,13 @@ func TestInflightReleasesInOrderOfArrival(t *testing.T) {
 	require.Equal(t, uint64(3), f.add(entry{id: 12, qos: 1}))
 	require.Empty(t, f.ack(nil, 2, 2))
 	require.Equal(t, []byte{0x40, 2, 0, 10, 0x50, 2, 0, 11, 0x40, 2, 0, 12}, f.ack(nil, 1, 1))
-	require.Empty(t, f.ack(nil, 1, 3), "a second time")
-	require.Empty(t, f.ack(nil, 4, 100), "tickets that nobody has")
+	require.Empty(t, f.ack(nil, 1, 3), "a repeated acknowledgement")
+	require.Empty(t, f.ack(nil, 4, 100), "unknown tickets")
 	count, _, _ := f.oldest()
 	require.Zero(t, count)
 }
 
-func TestInflightKnowsTheOldest(t *testing.T) {
+func TestInflightReturnsTheOldestMessage(t *testing.T) {
 	f := newInflight()
 	now := time.Now()
 	f.add(entry{topic: "a", received: now}, entry{topic: "b", received: now.Add(1)})
@@ -31,13 +31,13 @@ func TestInflightKnowsTheOldest(t *testing.T) {
 	require.Equal(t, 1, count)
 	require.Equal(t, "b", topic)
 	require.Equal(t, now.Add(1), received)
-	f.kill()
+	f.discard()
 	require.Empty(t, f.ack(nil, 2, 1))
 	count, _, _ = f.oldest()
 	require.Zero(t, count)
 }
 
-func TestInflightAnyOrderOfAcks(t *testing.T) {
+func TestInflightReleasesInOrderForAnyOrderOfAcks(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		f := newInflight()
@@ -75,7 +75,7 @@ func messagesOf(sizes ...int) (all []message) {
 	return all
 }
 
-func TestMailboxKeepsToItsLimits(t *testing.T) {
+func TestMailboxRespectsItsLimits(t *testing.T) {
 	m := newMailbox(100)
 	require.True(t, m.put(messagesOf(40, 40)))
 	require.False(t, m.put(messagesOf(40)))
@@ -94,7 +94,7 @@ func TestMailboxKeepsToItsLimits(t *testing.T) {
 	require.True(t, open)
 }
 
-func TestMailboxLeavesTheRestWhenClosed(t *testing.T) {
+func TestMailboxKeepsTheRestWhenClosed(t *testing.T) {
 	m := newMailbox(100)
 	m.put(messagesOf(1, 1, 1))
 	got, _ := m.take(1, 100)
@@ -121,7 +121,7 @@ func TestTopicsStayBounded(t *testing.T) {
 	}
 	known := intern("x")
 	require.Same(t, known, intern("x"))
-	for i := range 300 { // of the greatest length there is
+	for i := range 300 { // of the maximum length
 		intern(strings.Repeat("x", 60_000) + strconv.Itoa(i))
 		require.LessOrEqual(t, names.bytes, maxInternedBytes)
 		total := 0
@@ -132,7 +132,7 @@ func TestTopicsStayBounded(t *testing.T) {
 	}
 }
 
-func TestArenaPayloadsDoNotTouch(t *testing.T) {
+func TestArenaPayloadsDoNotOverlap(t *testing.T) {
 	var a arena
 	first := a.copy([]byte("abc"))
 	second := a.copy([]byte("def"))

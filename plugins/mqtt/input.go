@@ -14,18 +14,17 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
 )
 
-// Option changes what the input does in one environment. A configuration cannot
-// change it.
+// Option changes what the input does in one environment. A configuration cannot change
+// it.
 type Option func(*config)
 
-// DialBy lets the input open its connections by a function other than Dial.
+// DialBy makes the input open connections with another function than Dial.
 func DialBy(dial DialFunc) Option { return func(c *config) { c.dial = dial } }
 
-// GatedBy lets every connection of the input pass a gate.
+// GatedBy makes every connection of the input pass a gate.
 func GatedBy(gate Gate) Option { return func(c *config) { c.gate = gate } }
 
-// Register adds the input mqtt to the environment, in the place of one that is
-// there already.
+// Register adds the input mqtt to the environment. It replaces an existing one.
 func Register(env *service.Environment, opts ...Option) error {
 	return env.RegisterBatchInput("mqtt", Spec(),
 		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
@@ -38,13 +37,13 @@ func Register(env *service.Environment, opts ...Option) error {
 		})
 }
 
-// input is the shell around connections that the engine drives: Connect, then
-// ReadBatch until it returns ErrNotConnected, and again. Close may come at any
-// time, acknowledgements until after it.
+// input is what the engine drives: it calls Connect, then ReadBatch until that returns
+// ErrNotConnected, and starts again. Close may be called at any time. Acknowledgements
+// may come after Close.
 //
-// One goroutine keeps a connection (reconnect.go), from the first Connect to Close.
-// Connect and ReadBatch only look at what it has: a connection that is lost while
-// the engine asks for nothing is replaced meanwhile.
+// One goroutine maintains the connection (reconnect.go), from the first Connect until
+// Close. Connect and ReadBatch only use what that goroutine provides: a connection that
+// is lost while the engine requests nothing is replaced in the background.
 type input struct {
 	conf    *config
 	log     *service.Logger
@@ -55,8 +54,8 @@ type input struct {
 	handed  atomic.Int64       // bytes that the pipeline has and has not answered for
 
 	mu      sync.Mutex
-	session *session    // the newest, which may be dead
-	unread  []unread    // of dead connections, to be handed over
+	session *session    // the newest, which may be closed
+	unread  []unread    // messages of closed connections, still to be handed over
 	failure error       // why there is no connection, for the next Connect
 	asked   bool        // the engine knows that there is no connection
 	begun   bool        // Connect was called
@@ -83,7 +82,7 @@ func newInput(conf *config, mgr *service.Resources) *input {
 	return in
 }
 
-// held is what the input has read and not yet acknowledged, in bytes.
+// held returns the number of bytes that the input has read and not yet acknowledged.
 func (i *input) held() int64 {
 	i.mu.Lock()
 	s, size := i.session, i.unreadSizeLocked()
@@ -94,14 +93,14 @@ func (i *input) held() int64 {
 	return int64(size) + i.handed.Load()
 }
 
-// current is the newest session, or nil.
+// current returns the newest session, or nil.
 func (i *input) current() *session {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.session
 }
 
-// change changes what mu guards and wakes who waits for it.
+// change changes what mu guards and wakes all waiters.
 func (i *input) change(how func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -114,8 +113,8 @@ func (i *input) wakeLocked() {
 	i.changed = make(chan signal)
 }
 
-// Connect waits until there is a connection, or a reason why there is none that
-// was not reported yet: the engine logs each.
+// Connect waits until there is a connection, or an error that it has not returned yet:
+// the engine logs each.
 func (i *input) Connect(ctx context.Context) error {
 	i.begin()
 	for {
@@ -136,11 +135,11 @@ func (i *input) Connect(ctx context.Context) error {
 	}
 }
 
-// look tells Connect how things are. It takes the failure.
+// look returns the state for Connect. It removes the failure, which is reported once.
 func (i *input) look() (up, closed bool, changed chan signal, failure error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	// One that is over is about to be replaced.
+	// A session that is closing is about to be replaced.
 	if up = i.up && !i.session.closing.Load(); up {
 		i.asked = false
 	} else {
@@ -149,8 +148,8 @@ func (i *input) look() (up, closed bool, changed chan signal, failure error) {
 	return up, i.closed, i.changed, failure
 }
 
-// ReadBatch hands over what was rejected, else what has arrived, and waits while
-// there is neither.
+// ReadBatch returns rejected messages first, then what has arrived. It waits if there
+// is neither.
 func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	for {
 		s, changed, err := i.source()
@@ -173,7 +172,7 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 		}
 		arrived := s.mailbox.arrived
 		if !open {
-			arrived = nil // the goroutine that keeps connections will tell
+			arrived = nil // closed: the goroutine that maintains connections reports it
 		}
 		select {
 		case <-arrived:
@@ -185,8 +184,8 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 	}
 }
 
-// rejected returns the first messages that the pipeline is to get again, if
-// there are any, after the pause that they are due.
+// rejected returns the first messages that have to be handed over again, if any, after
+// their retry pause.
 func (i *input) rejected(ctx context.Context, s *session) (replay, error) {
 	for {
 		r, ok := i.replays.first()
@@ -219,13 +218,13 @@ func (i *input) source() (s *session, changed chan signal, err error) {
 		return nil, nil, service.ErrEndOfInput
 	case !i.up:
 		i.asked = true
-		i.wakeLocked() // awaitRoom goes by it
+		i.wakeLocked() // awaitRoom waits for it
 		return nil, nil, service.ErrNotConnected
 	}
 	return i.session, i.changed, nil
 }
 
-// Close says goodbye to the broker and returns when nothing is running any more.
+// Close disconnects from the broker and returns when all goroutines have ended.
 func (i *input) Close(context.Context) error {
 	i.change(func() { i.closed = true })
 	i.keeper.stop()
@@ -235,7 +234,7 @@ func (i *input) Close(context.Context) error {
 	return nil
 }
 
-// ConnectionTest connects to a broker without subscribing, and says goodbye.
+// ConnectionTest connects to a broker without subscribing, and disconnects.
 func (i *input) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	var all []error
 	for _, u := range i.conf.urls {

@@ -16,7 +16,7 @@ import (
 
 const v311 = "protocol_version: 3.1.1\nclean_session: false\n"
 
-// connected is an input with one connection of MQTT 3.1.1.
+// connected returns an input with one connection of MQTT 3.1.1.
 
 func connected(t *testing.T, yaml string) (*scripted, *peer, *input, *logtext.Text) {
 	t.Helper()
@@ -41,14 +41,14 @@ func TestInputAcksInOrderOfArrival(t *testing.T) {
 	require.NoError(t, acks[1](t.Context(), nil))
 	p.silent(50 * time.Millisecond)
 	require.NoError(t, acks[0](t.Context(), nil))
-	require.NoError(t, acks[0](t.Context(), nil), "a second ack does nothing")
+	require.NoError(t, acks[0](t.Context(), nil), "a second ack is ignored")
 	for i := range 6 {
 		require.Equal(t, ackOf(typePuback, uint16(i+1)), p.read().String())
 	}
 	p.silent(20 * time.Millisecond)
 }
 
-func TestInputWithholdsAckUntilPipelineIsDone(t *testing.T) {
+func TestInputAcksOnlyWhenThePipelineHasFinished(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	p.write(publish("a/b", 1, 7, "x"))
 	_, ack := readBatch(t, in)
@@ -88,7 +88,7 @@ func metadata(t *testing.T, m *service.Message) map[string]any {
 	return all
 }
 
-func TestInputReconnectRedeliversAndLateAckDoesNothing(t *testing.T) {
+func TestInputIgnoresLateAckAfterReconnect(t *testing.T) {
 	b, p, in, l := connected(t, "")
 	p.write(publish("a/b", 1, 1, "one"), publish("a/b", 1, 2, "two"), publish("a/b", 0, 0, "zero"))
 	_, acks := readN(t, in, 3)
@@ -99,7 +99,7 @@ func TestInputReconnectRedeliversAndLateAckDoesNothing(t *testing.T) {
 
 	done := background(in)
 	p = b.accept()
-	p.welcome(true, false) // the session is there: nothing is subscribed again
+	p.welcome(true, false) // the session is present: the input does not subscribe again
 	require.NoError(t, wait(t, done))
 	p.write(publish("a/b", 1, 1, "one"), publish("a/b", 1, 2, "two"))
 	payloads, again := readN(t, in, 2)
@@ -111,7 +111,7 @@ func TestInputReconnectRedeliversAndLateAckDoesNothing(t *testing.T) {
 	require.Equal(t, ackOf(typePuback, 2), p.read().String())
 }
 
-func TestInputSubscribesAgainWhenSessionIsGone(t *testing.T) {
+func TestInputSubscribesAgainWhenTheSessionIsLost(t *testing.T) {
 	b, p, in, l := connected(t, "")
 	p.write(publish("a/b", 1, 1, "kept"), publish("a/b", 0, 0, "zero"))
 	require.Eventually(t, func() bool { n, _, _ := in.current().inflight.oldest(); return n == 1 }, patience, time.Millisecond)
@@ -121,14 +121,14 @@ func TestInputSubscribesAgainWhenSessionIsGone(t *testing.T) {
 	p = b.joined(done, false, true)
 	require.Len(t, l.Lines("has not kept the session"), 1)
 
-	// What nobody sends again is handed over all the same.
+	// Messages that nobody redelivers are still handed over.
 	payloads, acks := readN(t, in, 2)
 	require.Equal(t, []string{"kept", "zero"}, payloads)
 	ackAll(t, acks, nil)
 	p.silent(20 * time.Millisecond)
 }
 
-func TestInputDropsUnreadMessagesThatComeAgain(t *testing.T) {
+func TestInputDropsUnreadMessagesThatAreRedelivered(t *testing.T) {
 	b, p, in, _ := connected(t, "")
 	p.write(publish("a/b", 1, 1, "again"), publish("a/b", 0, 0, "zero"), publish("a/b", 2, 2, "twice"))
 	require.Eventually(t, func() bool { n, _, _ := in.current().inflight.oldest(); return n == 2 }, patience, time.Millisecond)
@@ -168,7 +168,7 @@ func TestInputNackClosesTheConnectionSoThatTheBrokerRedelivers(t *testing.T) {
 	require.Equal(t, ackOf(typePubrec, 2), p.read().String())
 }
 
-func TestInputRefusedSubscription(t *testing.T) {
+func TestInputReportsARefusedSubscription(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "protocol_version: '5'")
 	done := background(in)
@@ -183,10 +183,10 @@ func TestInputRefusedSubscription(t *testing.T) {
 	require.ErrorContains(t, err, b.url())
 	var backOff *service.ErrBackOff
 	require.ErrorAs(t, err, &backOff)
-	require.Equal(t, in.keeper.stubbornWait, backOff.Wait, "longer than after other faults")
+	require.Equal(t, in.keeper.permanentWait, backOff.Wait, "longer than after other errors")
 }
 
-func TestInputTakenOver(t *testing.T) {
+func TestInputReportsASessionTakeover(t *testing.T) {
 	b := newScripted(t)
 	in, l := started(t, b.url(), "")
 	done := background(in)
@@ -208,7 +208,7 @@ func TestInputMalformedPacketClosesTheConnection(t *testing.T) {
 	require.Len(t, l.Lines("QoS 3 does not exist"), 1)
 }
 
-// untilLost reads until the connection is known to be lost.
+// untilLost reads until the input reports that the connection is lost.
 func untilLost(t *testing.T, in *input) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -221,10 +221,6 @@ func untilLost(t *testing.T, in *input) {
 	}
 }
 
-// A broker with a large backlog sends it before its SUBACK. Connect must not
-
-// wait for an answer that cannot be read before the pipeline takes messages.
-
 func TestInputWarnsWhenReconnectLoses(t *testing.T) {
 	for yaml, want := range map[string]int{
 		"":                                    1,
@@ -233,7 +229,7 @@ func TestInputWarnsWhenReconnectLoses(t *testing.T) {
 		"qos: 0":                              0,
 	} {
 		conf, err := parse(t, "urls: ['tcp://127.0.0.1:1']\ntopics: [a]\nclient_id: x\n"+yaml)
-		if err != nil { // client_id stands twice
+		if err != nil { // client_id is set twice
 			conf, err = parse(t, "urls: ['tcp://127.0.0.1:1']\ntopics: [a]\n"+yaml)
 		}
 		require.NoError(t, err)
@@ -245,7 +241,7 @@ func TestInputWarnsWhenReconnectLoses(t *testing.T) {
 	}
 }
 
-func TestInputRepeatedFailureIsToldOnce(t *testing.T) {
+func TestInputReportsARepeatedFailureOnce(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311)
 	refuse := func() {
@@ -266,7 +262,3 @@ func TestInputRepeatedFailureIsToldOnce(t *testing.T) {
 	p.write([]byte{0x20, 2, 0, 4})
 	require.ErrorContains(t, wait(t, done), "bad user name or password (0x86): check user and password")
 }
-
-// A batch of which one message was rejected: the others are acknowledged as far
-
-// as the order allows, and only the rest comes again.

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// topic is a topic name, with the same text as an interface value, so that
-// giving it to a message allocates nothing.
+// topic is a topic name and the same text as an interface value, so that passing it to
+// a message allocates nothing.
 type topic struct {
 	name  string
 	boxed any
@@ -21,14 +21,14 @@ const (
 	ownAllocSize     = 4 << 10
 )
 
-// topics keeps one copy of each topic name of a connection, within two limits,
-// and the topic aliases. Those the broker may count on, so that too many bytes of
-// them end the connection.
+// topics keeps one copy of each topic name of a connection, within two limits, and the
+// topic aliases. The broker may rely on the aliases, so exceeding their limit ends the
+// connection.
 type topics struct {
 	names      map[string]*topic
 	bytes      int // of the names
 	aliases    map[uint16]*topic
-	aliasBytes int // of the names that aliases stand for, each alias for itself
+	aliasBytes int // of the names of aliases, each alias counted separately
 	maxAlias   uint16
 }
 
@@ -36,7 +36,7 @@ func newTopics(maxAlias uint16) *topics {
 	return &topics{names: make(map[string]*topic), aliases: make(map[uint16]*topic), maxAlias: maxAlias}
 }
 
-// intern returns the topic of that name, which it checks the first time.
+// intern returns the topic with that name. It checks the name the first time.
 func (t *topics) intern(name []byte) (*topic, error) {
 	if known, ok := t.names[string(name)]; ok {
 		return known, nil
@@ -55,7 +55,7 @@ func (t *topics) intern(name []byte) (*topic, error) {
 	return n, nil
 }
 
-// checkTopicName holds a name to MQTT 5.0, sections 1.5.4 and 3.3.2.1.
+// checkTopicName applies MQTT 5.0, sections 1.5.4 and 3.3.2.1.
 func checkTopicName(name []byte) error {
 	switch {
 	case !utf8.Valid(name):
@@ -68,8 +68,7 @@ func checkTopicName(name []byte) error {
 	return nil
 }
 
-// quoted is the text with its odd bytes escaped, and its end left out where it is
-// long.
+// quoted returns the text with unprintable bytes escaped, and shortened if it is long.
 func quoted(text []byte) string {
 	const most = 200
 	if len(text) <= most {
@@ -78,7 +77,7 @@ func quoted(text []byte) string {
 	return fmt.Sprintf("%+q… (%d bytes)", text[:most], len(text))
 }
 
-// of is the topic of a PUBLISH. It sets or looks up the alias.
+// of returns the topic of a PUBLISH. It sets or looks up the alias.
 func (t *topics) of(p *rawPublish) (*topic, error) {
 	if p.alias > t.maxAlias {
 		return nil, &packetError{reasonAliasInvalid, fmt.Sprintf("a PUBLISH with the topic alias %d where the maximum is %d", p.alias, t.maxAlias)}
@@ -110,8 +109,8 @@ func (t *topics) setAlias(alias uint16, n *topic) error {
 	return nil
 }
 
-// arena copies payloads. Small ones share an allocation with their neighbours,
-// with which they also leave memory.
+// arena copies payloads. Small ones share an allocation, which is freed when the last
+// of them is.
 type arena struct{ free []byte }
 
 func (a *arena) copy(b []byte) []byte {

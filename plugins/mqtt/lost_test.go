@@ -22,9 +22,8 @@ func listenAt(t *testing.T, address string) *scripted {
 	return &scripted{t, ln}
 }
 
-// Messages that come in one read with the CONNACK are what a broker sends that has
-// kept a session.
-func TestTimestampOfMessagesThatComeWithTheConnack(t *testing.T) {
+// A broker that has kept a session sends messages together with the CONNACK.
+func TestMessagesSentWithTheConnackHaveATimestamp(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311)
 	done := background(in)
@@ -45,8 +44,8 @@ func TestTimestampOfMessagesThatComeWithTheConnack(t *testing.T) {
 	require.WithinDuration(t, begun, received, 2*time.Second)
 }
 
-// A packet that takes longer than keepalive, but arrives all the time.
-func TestLargeMessageOverASlowLink(t *testing.T) {
+// A packet takes longer than keepalive, but bytes keep arriving.
+func TestLargeMessageOverASlowLinkKeepsTheConnection(t *testing.T) {
 	_, p, in, l := connected(t, "keepalive: 1")
 	packet := publish("a/b", 1, 1, strings.Repeat("x", 200_000))
 	go func() {
@@ -78,8 +77,8 @@ func slicesOf(b []byte, n int) func(func([]byte) bool) {
 	}
 }
 
-// While the pipeline takes nothing, a connection that is gone is noticed and
-// replaced, without the engine asking for it.
+// While the pipeline takes nothing, the input detects and replaces a lost connection
+// without a request from the engine.
 func TestLostConnectionIsReplacedWhileThePipelineIsStalled(t *testing.T) {
 	b, p, in, l := connected(t, "max_pending_bytes: 10KiB")
 	_, first := func() ([]string, []service.AckFunc) {
@@ -97,7 +96,7 @@ func TestLostConnectionIsReplacedWhileThePipelineIsStalled(t *testing.T) {
 	p.write(publish("a/b", 1, 1, "with the pipeline"), publish("a/b", 1, 2, "again"))
 	require.Eventually(t, func() bool { n, _ := in.current().inflight.progress(); return n == 2 }, patience, time.Millisecond)
 
-	// The engine goes on as if nothing had been.
+	// The engine continues as if nothing had happened.
 	ackAll(t, first, nil)
 	payloads, acks := readN(t, in, 2)
 	for len(payloads) < 2 || payloads[len(payloads)-1] != "again" {
@@ -109,8 +108,8 @@ func TestLostConnectionIsReplacedWhileThePipelineIsStalled(t *testing.T) {
 	require.Equal(t, ackOf(typePuback, 2), p.read().String())
 }
 
-// A connection that is lost time and again while nothing is taken does not leave
-// more and more behind.
+// A connection that is lost repeatedly while the pipeline takes nothing does not
+// accumulate unread messages.
 func TestUnreadMessagesOfLostConnectionsAreBounded(t *testing.T) {
 	b, p, in, _ := connected(t, "max_pending_bytes: 10KiB")
 	for rounds := 0; p != nil; rounds++ {
@@ -130,7 +129,7 @@ func TestUnreadMessagesOfLostConnectionsAreBounded(t *testing.T) {
 	in.mu.Unlock()
 	require.Less(t, size, 2*in.conf.maxPendingBytes+2*readBuffer)
 
-	// When the engine asks, there is a connection again.
+	// When the engine requests messages, there is a connection again.
 	untilLost(t, in)
 	done := background(in)
 	b.accept().welcome(true, false)
@@ -138,24 +137,24 @@ func TestUnreadMessagesOfLostConnectionsAreBounded(t *testing.T) {
 	readN(t, in, 20)
 }
 
-// What nobody may send is refused with the reason, told with the bytes that are
-// wrong, and does not become a loop when the broker sends it again each time.
-func TestPacketsThatNobodyMaySend(t *testing.T) {
+// A forbidden packet is refused with a reason, reported with the invalid bytes, and
+// does not cause a tight loop when the broker sends it again each time.
+func TestForbiddenPacketsAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		packet []byte
 		code   byte
 		want   string
 	}{
-		"topic that is not UTF-8":  {publish5("a/\xff", 1, 1, nil, "x"), reasonMalformed, `malformed PUBLISH: the topic "a/\xff" is not UTF-8`},
-		"topic with a surrogate":   {publish5("a/\xed\xa0\x80", 0, 0, nil, "x"), reasonMalformed, `the topic "a/\xed\xa0\x80" is not UTF-8`},
-		"topic with U+0000":        {publish5("a/\x00", 1, 1, nil, "x"), reasonMalformed, `the topic "a/\x00" has the character U+0000`},
-		"topic with +":             {publish5("a/+", 1, 1, nil, "x"), reasonTopicInvalid, `a PUBLISH to the topic "a/+", which has a wildcard`},
-		"topic with #":             {publish5("#", 2, 1, nil, "x"), reasonTopicInvalid, `a PUBLISH to the topic "#", which has a wildcard`},
-		"long topic":               {publish5(strings.Repeat("y", 1000)+"+", 1, 1, nil, "x"), reasonTopicInvalid, `yyyyy"… (1001 bytes), which has a wildcard`},
-		"DUP with QoS 0":           {packet(0x38, text("a/b"), []byte{0}), reasonMalformed, "malformed PUBLISH: DUP with QoS 0"},
-		"PUBREL with other flags":  {[]byte{0x60, 2, 0, 1}, reasonMalformed, "malformed PUBREL: its first byte is 0x60, not 0x62"},
-		"PUBREL of one byte":       {[]byte{0x62, 1, 0}, reasonMalformed, "malformed PUBREL of 1 bytes"},
-		"a packet that is not its": {[]byte{0x82, 2, 0, 1}, reasonProtocol, "the broker sent a packet of type 8"},
+		"topic that is not UTF-8":         {publish5("a/\xff", 1, 1, nil, "x"), reasonMalformed, `malformed PUBLISH: the topic "a/\xff" is not UTF-8`},
+		"topic with a surrogate":          {publish5("a/\xed\xa0\x80", 0, 0, nil, "x"), reasonMalformed, `the topic "a/\xed\xa0\x80" is not UTF-8`},
+		"topic with U+0000":               {publish5("a/\x00", 1, 1, nil, "x"), reasonMalformed, `the topic "a/\x00" has the character U+0000`},
+		"topic with +":                    {publish5("a/+", 1, 1, nil, "x"), reasonTopicInvalid, `a PUBLISH to the topic "a/+", which has a wildcard`},
+		"topic with #":                    {publish5("#", 2, 1, nil, "x"), reasonTopicInvalid, `a PUBLISH to the topic "#", which has a wildcard`},
+		"long topic":                      {publish5(strings.Repeat("y", 1000)+"+", 1, 1, nil, "x"), reasonTopicInvalid, `yyyyy"… (1001 bytes), which has a wildcard`},
+		"DUP with QoS 0":                  {packet(0x38, text("a/b"), []byte{0}), reasonMalformed, "malformed PUBLISH: DUP with QoS 0"},
+		"PUBREL with other flags":         {[]byte{0x60, 2, 0, 1}, reasonMalformed, "malformed PUBREL: its first byte is 0x60, not 0x62"},
+		"PUBREL of one byte":              {[]byte{0x62, 1, 0}, reasonMalformed, "malformed PUBREL of 1 bytes"},
+		"a packet that only clients send": {[]byte{0x82, 2, 0, 1}, reasonProtocol, "the broker sent a packet of type 8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newScripted(t)
@@ -188,8 +187,8 @@ func TestPacketsThatNobodyMaySend(t *testing.T) {
 	}
 }
 
-// What a kept session sends first may be what nobody may send.
-func TestPacketThatNobodyMaySendBeforeTheSuback(t *testing.T) {
+// The first message of a kept session may be a forbidden one.
+func TestForbiddenPacketBeforeTheSubackIsRefused(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311)
 	in.keeper.refusals = pace.Pace{First: 20 * time.Millisecond, Limit: time.Minute}

@@ -14,25 +14,26 @@ type message struct {
 	received   time.Time
 	ticket     uint64          // in the connection's inflight; 0 at QoS 0
 	delivery   *delivery       // at QoS 2
-	notKept    *oversizedError // why there is no payload; nil where there is
-	size       int             // roughly the memory it takes
+	notKept    *oversizedError // why the payload was not kept; nil if it was
+	size       int             // estimated memory
 	id         uint16
 	qos        byte
 	dup        bool
 	retain     bool
 
-	owed  *owed // once it was handed over: the batch, and its place there
+	owed  *pendingBatch // the batch that it was handed over in, and its place there
 	place int
 }
 
-// mailbox holds the messages that have arrived on one connection and that the
-// pipeline has not asked for. Putting never blocks: who puts asks afterwards
-// whether there is room for more.
+// mailbox holds the messages that have arrived on one connection and that the pipeline
+// has not requested yet. Adding never blocks: the caller checks afterwards whether
+// there is room for more.
 type mailbox struct {
-	// arrived has one slot: something was put, or the mailbox was closed.
+	// arrived has one slot: it is signalled when messages were added, or the mailbox
+	// was closed.
 	arrived chan struct{}
-	// room has one slot: what was over the limit has been taken, or the
-	// mailbox was closed.
+	// room has one slot: it is signalled when the mailbox is below its limit again, or
+	// was closed.
 	room  chan struct{}
 	limit int
 
@@ -40,7 +41,7 @@ type mailbox struct {
 	items  []message
 	head   int // items before it have been taken
 	bytes  int
-	over   bool // the limit was reached and room has not been told
+	over   bool // the limit was reached and room was not signalled yet
 	closed bool
 }
 
@@ -55,8 +56,8 @@ func notify(slot chan struct{}) {
 	}
 }
 
-// put appends messages and says whether there is room for more. After false, a
-// value in room tells when there is.
+// put appends messages and reports whether there is room for more. If not, room is
+// signalled once there is.
 func (m *mailbox) put(messages []message) bool {
 	m.mu.Lock()
 	for i := range messages {
@@ -71,9 +72,9 @@ func (m *mailbox) put(messages []message) bool {
 	return !over
 }
 
-// makeRoomLocked moves what waits to the front before items would grow. A mailbox
-// that is never empty would else keep the room of all that it has ever held. It
-// moves at most as many as were taken, which keeps it cheap.
+// makeRoomLocked moves the waiting messages to the front before the slice would grow.
+// Without it, a mailbox that is never empty would keep the memory of all that it ever
+// held. It moves at most as many messages as were taken, so the cost is amortized.
 func (m *mailbox) makeRoomLocked(n int) {
 	if waiting := len(m.items) - m.head; len(m.items)+n > cap(m.items) && m.head >= waiting {
 		copy(m.items, m.items[m.head:])
@@ -82,9 +83,9 @@ func (m *mailbox) makeRoomLocked(n int) {
 	}
 }
 
-// take returns messages from the front, as many as the two limits allow and at
-// least one where there is one. open is false when the connection is gone; what
-// it left behind is then for rest.
+// take removes messages from the front, as many as the two limits allow, and at least
+// one if there is one. open is false when the connection is closed; use rest for the
+// remaining messages then.
 func (m *mailbox) take(messages, bytes int) (taken []message, open bool) {
 	m.mu.Lock()
 	if m.closed {
@@ -115,8 +116,8 @@ func (m *mailbox) take(messages, bytes int) (taken []message, open bool) {
 	return taken, true
 }
 
-// fit returns how many of the first messages fit into a batch, at least one where
-// there is one, and what they take.
+// fit returns how many of the first messages fit into a batch, at least one if there is
+// one, and their size.
 func fit(messages []message, most, bytes int) (n, size int) {
 	for n < len(messages) && n < most && (n == 0 || size+messages[n].size <= bytes) {
 		size += messages[n].size
@@ -125,14 +126,14 @@ func fit(messages []message, most, bytes int) (n, size int) {
 	return n, size
 }
 
-// size is what waits, in bytes.
+// size returns the bytes of the waiting messages.
 func (m *mailbox) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.bytes
 }
 
-// close ends the mailbox: nothing is taken any more.
+// close closes the mailbox: take returns nothing after it.
 func (m *mailbox) close() {
 	m.mu.Lock()
 	m.closed = true
@@ -141,7 +142,7 @@ func (m *mailbox) close() {
 	notify(m.room)
 }
 
-// rest returns what was never taken, once the mailbox is closed.
+// rest returns the messages that were never taken, once the mailbox is closed.
 func (m *mailbox) rest() []message {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A mailbox that is never empty, because messages arrive as fast as they are
-// taken, once kept the room of every message that it had ever held.
+// Regression: a mailbox that is never empty, because messages arrive as fast as they
+// are taken, kept the memory of every message that it had ever held.
 func TestMailboxThatIsNeverEmptyDoesNotGrow(t *testing.T) {
 	const waiting, batch = 1000, 100
 	m := newMailbox(1 << 30)

@@ -6,14 +6,14 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// metaDuplicate is the DUP flag, a bool. The other keys, which the envelope
-// reads, are kept there.
+// metaDuplicate is the DUP flag, a bool. The keys that the envelope reads are defined
+// in the package envelope.
 const metaDuplicate = "mqtt_duplicate"
 
 // metaPayloadSize is the size of a payload that exceeds max_payload_bytes, an int.
 const metaPayloadSize = "mqtt_payload_size"
 
-// batchOf makes a batch of messages.
+// batchOf builds the engine's batch from messages.
 func batchOf(messages []message) service.MessageBatch {
 	batch := make(service.MessageBatch, len(messages))
 	var at int64

@@ -19,10 +19,10 @@ import (
 // consumed is a message that the pipeline got.
 type consumed struct {
 	topic, payload string
-	late           time.Duration // when it came, against its time of receipt
+	late           time.Duration // when it was consumed, relative to its time of receipt
 }
 
-// pipeline takes what an input gives and acknowledges it, as the engine would.
+// pipeline takes messages from an input and acknowledges them, as the engine does.
 type pipeline struct {
 	t  *testing.T
 	in *input
@@ -33,7 +33,8 @@ type pipeline struct {
 	sent map[string]misbehaving.Message // by payload
 }
 
-// misbehave starts an input with short pauses at a broker with these options.
+// misbehave starts an input with short pauses, connected to a broker with these
+// options.
 func misbehave(t *testing.T, opts misbehaving.Options, yaml string) *pipeline {
 	t.Helper()
 	b, err := misbehaving.Listen(opts)
@@ -59,7 +60,7 @@ func (p *pipeline) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		batch, ack, err := p.in.ReadBatch(ctx)
 		if errors.Is(err, service.ErrNotConnected) {
-			_ = p.in.Connect(ctx) // it says why not, and is asked again
+			_ = p.in.Connect(ctx) // it returns why not, and is called again
 			continue
 		}
 		if err != nil {
@@ -91,8 +92,8 @@ func (p *pipeline) publish(n int) {
 	}
 }
 
-// settle waits until the broker has no message left, and one that is published
-// now gets through. One that the broker loses is followed by another.
+// settle waits until the broker has no message left and a newly published one gets
+// through. If the broker loses that one, settle publishes another.
 func (p *pipeline) settle() {
 	p.t.Helper()
 	probe := 0
@@ -109,7 +110,7 @@ func (p *pipeline) settle() {
 	}, 6*patience, time.Millisecond)
 }
 
-// once says how many times messages may come.
+// once says how often a message may arrive.
 type once int
 
 const (
@@ -118,7 +119,7 @@ const (
 	unsorted
 )
 
-// check compares what came with what the broker did not lose.
+// check compares the received messages with those that the broker did not lose.
 func (p *pipeline) check(want once) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -127,7 +128,7 @@ func (p *pipeline) check(want once) {
 	times, highest := map[string]int{}, map[string]string{}
 	for _, m := range p.got {
 		require.Equal(p.t, p.sent[m.payload].Topic, m.topic)
-		require.Less(p.t, m.late.Abs(), 30*time.Second, "received long ago: %s", m.payload)
+		require.Less(p.t, m.late.Abs(), 30*time.Second, "wrong time of receipt:  %s", m.payload)
 		if times[m.payload]++; times[m.payload] == 1 && want != unsorted {
 			require.Greater(p.t, m.payload, highest[m.topic], "in order")
 			highest[m.topic] = m.payload
@@ -147,8 +148,8 @@ func (p *pipeline) check(want once) {
 
 var versions = map[string]string{"MQTT 5": "protocol_version: '5'\n", "MQTT 3.1.1": "protocol_version: 3.1.1\n"}
 
-// A session with messages is resumed by a connection that is treated badly. The
-// input must come back, and must have lost nothing.
+// A broker with stored messages misbehaves when the session is resumed. The input must
+// recover, and must not lose a message.
 func TestMisbehaviourOnResume(t *testing.T) {
 	for name, test := range map[string]struct {
 		how  misbehaving.Behaviour
@@ -196,8 +197,8 @@ func TestMisbehaviourOnResume(t *testing.T) {
 	}
 }
 
-// Under MQTT 5 a session that has lost its filters is noticed.
-func TestMisbehaviourHalfKeptSession(t *testing.T) {
+// With MQTT 5, the input notices a session that has lost its filters.
+func TestMisbehaviourSessionWithoutItsFilters(t *testing.T) {
 	p := misbehave(t, misbehaving.Options{Script: []misbehaving.Behaviour{{}, {Session: misbehaving.HalfKept}}}, versions["MQTT 5"])
 	require.Eventually(t, func() bool { return p.b.Subscribed("a/1") }, patience, time.Millisecond)
 	p.publish(20)
@@ -207,9 +208,9 @@ func TestMisbehaviourHalfKeptSession(t *testing.T) {
 	p.check(exactly)
 }
 
-// A broker of MQTT 3.1.1 alone is reached however it says so. Where it says nothing
-// to the CONNECT of MQTT 5, the input cannot know whether it has begun a session, and
-// repeats what it is not sure of.
+// The input connects to a broker that speaks only MQTT 3.1.1, however that broker
+// refuses MQTT 5. If it does not answer the CONNECT of MQTT 5, the input cannot know
+// whether a session has begun, and repeats messages that it is unsure of.
 func TestMisbehaviourRefusesMQTT5(t *testing.T) {
 	for name, test := range map[string]struct {
 		refusal *misbehaving.Refusal
@@ -234,9 +235,10 @@ func TestMisbehaviourRefusesMQTT5(t *testing.T) {
 	}
 }
 
-// A connection is cut at every byte, in each direction, while messages flow. No
-// offset may lose a message or keep the input away. A message of QoS 2 comes once,
-// but where the cut hits the handshake: then nobody knows whose session it is.
+// The connection is cut at every byte, in each direction, while messages flow. No
+// offset may lose a message or prevent the input from recovering. A message of QoS 2
+// arrives once, unless the cut hits the handshake: then it is unknown whose session the
+// broker has.
 func TestMisbehaviourCutAtEveryByte(t *testing.T) {
 	for version, yaml := range versions {
 		for name, test := range map[string]struct {
@@ -264,7 +266,7 @@ func TestMisbehaviourCutAtEveryByte(t *testing.T) {
 						p.publish(10) // so that there is something to cut
 					}
 					made, _ := p.b.Connections()
-					return made >= 1+test.to-test.from+1+1 // the last of them has no end
+					return made >= 1+test.to-test.from+1+1 // the last one has no end
 				}, 12*patience, time.Millisecond)
 				p.settle()
 				p.check(test.want)

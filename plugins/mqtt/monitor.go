@@ -25,7 +25,7 @@ type monitor struct {
 
 	mu       sync.Mutex
 	rejected int    // times in a row
-	last     string // why; an error would keep the batch that it speaks of
+	last     string // the reason; an error would keep the whole batch in memory
 }
 
 func newMonitor(after time.Duration, mgr *service.Resources, current func() *session) *monitor {
@@ -82,7 +82,7 @@ func (m *monitor) look() (count int, topic string, age time.Duration) {
 	return count, topic, time.Since(received)
 }
 
-// cause says what is known about why a message is not done with.
+// cause describes why a message is not finished, as far as known.
 func (m *monitor) cause() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

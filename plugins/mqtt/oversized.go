@@ -7,16 +7,16 @@ func (c *config) exceeds(size int) bool {
 	return c.maxPayloadBytes > 0 && size > c.maxPayloadBytes
 }
 
-// tooLarge reports whether the packet that begins is a PUBLISH with a payload that
-// exceeds the limit, so that it is not to be read into memory. Only one that is
-// longer than the read buffer is looked at: the others are in memory already.
+// tooLarge reports whether the next packet is a PUBLISH with a payload over the limit,
+// which must not be read into memory. It looks only at packets longer than the read
+// buffer: shorter ones are in memory already.
 func (s *session) tooLarge(first byte, length int) (bool, error) {
 	if first>>4 != typePublish || length <= readBuffer || !s.conf.exceeds(length) {
 		return false, nil
 	}
 	start, err := s.in.start()
 	if err != nil {
-		return false, lost("reading", err)
+		return false, connectionError("reading", err)
 	}
 	raw, err := decodePublish(first&0xf, start, s.v5)
 	if err != nil {
@@ -26,8 +26,8 @@ func (s *session) tooLarge(first byte, length int) (bool, error) {
 	return s.conf.exceeds(length - len(start) + len(raw.payload)), nil
 }
 
-// oversized decides about a message whose payload of so many bytes exceeds the
-// limit. Where it is kept, it goes on without its payload and with an error.
+// oversized decides what happens to a message whose payload exceeds the limit. If the
+// message is kept, it goes on without its payload and with an error.
 func (s *session) oversized(m *message, size int) (kept bool, err error) {
 	m.payload = nil
 	large := &oversizedError{topic: m.topic.name, size: size, limit: s.conf.maxPayloadBytes}
@@ -35,7 +35,7 @@ func (s *session) oversized(m *message, size int) (kept bool, err error) {
 	case s.conf.oversized == oversizedFail:
 		m.notKept = large
 		return true, nil
-	case m.qos == 0: // no broker sends it again
+	case m.qos == 0: // brokers do not redeliver it
 		s.log.Warnf("Dropped a message of QoS 0: %s", large.Error())
 		return false, nil
 	default:

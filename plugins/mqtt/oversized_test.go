@@ -11,8 +11,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// sizes are on both sides of the read buffer, since what fits into it is looked at
-// only when it is in memory.
+// sizes are below and above the read buffer: payloads that fit into it are checked only
+// when they are in memory.
 var sizes = map[string]struct {
 	limit     string
 	fits, not int
@@ -54,7 +54,7 @@ func TestOversizedPayloadIsHeld(t *testing.T) {
 	}
 }
 
-// Nobody sends a message of QoS 0 again.
+// Brokers do not redeliver a message of QoS 0.
 func TestOversizedPayloadOfQoS0IsDroppedWithAWarning(t *testing.T) {
 	for name, c := range sizes {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestOversizedPayloadOfQoS0IsDroppedWithAWarning(t *testing.T) {
 	}
 }
 
-func TestOversizedPayloadFails(t *testing.T) {
+func TestOversizedPayloadIsDeliveredAsAFailedMessage(t *testing.T) {
 	for name, c := range sizes {
 		t.Run(name, func(t *testing.T) {
 			_, p, in, _ := connected(t, "oversized_payload: fail\nmax_payload_bytes: "+c.limit)
@@ -106,9 +106,9 @@ func TestOversizedPayloadFails(t *testing.T) {
 	}
 }
 
-// An identifier that comes again over a reconnect with another payload is another
-// message, though neither payload was kept.
-func TestOversizedPayloadsOfQoS2AreToldApart(t *testing.T) {
+// An identifier that is reused after a reconnect with another payload is another
+// message, even if neither payload was kept.
+func TestOversizedPayloadsOfQoS2AreDistinguished(t *testing.T) {
 	b, p, in, _ := connected(t, "oversized_payload: fail\nmax_payload_bytes: 1KiB")
 	size := func() any {
 		batch, ack := readBatch(t, in)
@@ -127,8 +127,8 @@ func TestOversizedPayloadsOfQoS2AreToldApart(t *testing.T) {
 	require.Equal(t, 2001, size())
 }
 
-// Properties may be as large as a packet, and take many times that once they are
-// read.
+// Properties may be as large as a packet, and use many times that memory once they are
+// decoded.
 func TestPropertiesAreBoundedWithThePayload(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "clean_session: false\nmax_payload_bytes: 1KiB")

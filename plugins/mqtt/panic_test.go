@@ -9,8 +9,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
-// A panic in the reading goroutine ends the connection and not the process, and
-// what has arrived is not acknowledged.
+// A panic in the reading goroutine ends the connection and not the process. Messages
+// that have arrived are not acknowledged.
 func TestAPanicWhileReadingEndsTheConnection(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311)
@@ -25,11 +25,11 @@ func TestAPanicWhileReadingEndsTheConnection(t *testing.T) {
 	wait(t, in.conf.guard.Tripped())
 	require.ErrorContains(t, in.conf.guard.Err(), "a panic in the input mqtt, reading: assignment to entry in nil map")
 	require.NoError(t, ack(t.Context(), nil))
-	require.Empty(t, p.gone(), "nothing is acknowledged, and nobody says goodbye")
+	require.Empty(t, p.gone(), "neither an acknowledgement nor DISCONNECT is sent")
 	require.ErrorContains(t, in.current().reason(), "a panic in the input mqtt, reading")
 }
 
-// What fills the buffer may panic: the lock must not stay.
+// The function that fills the buffer may panic: the lock must be released.
 func TestAPanicWhileFillingTheWriterLeavesNoLock(t *testing.T) {
 	w := newWriter(nil, func() int64 { return 1 })
 	require.Panics(t, func() { w.add(func([]byte) []byte { panic("boom") }) })

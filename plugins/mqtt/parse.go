@@ -27,7 +27,7 @@ type config struct {
 
 	urls           []*url.URL
 	clientID       string
-	stableID       bool // the same client id on the next start
+	stableID       bool // the next start uses the same client id
 	connectTimeout time.Duration
 	will           *will // nil without one
 	user, password string
@@ -53,7 +53,7 @@ type config struct {
 	maxPayloadBytes  int // 0 for no limit
 	oversized        string
 	stallWarning     time.Duration
-	replay           bool // a rejected message is tried again without the broker
+	replay           bool // the input retries a rejected message without the broker
 
 	gate Gate
 }
@@ -69,10 +69,10 @@ type subscription struct {
 	qos    byte
 }
 
-// schemes are the URL schemes that dial knows.
+// schemes are the URL schemes that dial supports.
 var schemes = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "mqtt+ssl", "tcps", "ws", "wss", "unix"}
 
-// parser reads the fields that need more than one look.
+// parser reads fields that need more than a simple lookup.
 type parser struct{ *fields.Reader }
 
 func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
@@ -150,7 +150,7 @@ func (p parser) clientID(c *config) {
 		c.stableID = false
 	case "":
 	default:
-		p.Fail(fmt.Errorf("value %q is unknown; must be one of nanoid", suffix), fieldClientIDSuffix)
+		p.Fail(fmt.Errorf("value %q is unknown; must be nanoid", suffix), fieldClientIDSuffix)
 	}
 }
 
@@ -224,7 +224,8 @@ func (p parser) userProperties(c *config) {
 	}
 }
 
-// needsSession says whether a reconnect must find a session so as to lose nothing.
+// needsSession reports whether a reconnect must find its session so that no message is
+// lost.
 func (c *config) needsSession() bool {
 	return slices.ContainsFunc(c.topics, func(s subscription) bool { return s.qos > 0 })
 }

@@ -9,20 +9,21 @@ import (
 type delivery struct {
 	id     uint16
 	digest uint64
-	// on and ticket say where its PUBREC is waited for: the connection by
-	// which it came last, which the input may not have adopted yet.
+	// on and ticket identify the PUBREC that the broker expects: on is the connection
+	// that delivered the message last, which the input may not have adopted yet.
 	on     *session
 	ticket uint64
 	acked  bool // by the pipeline
 }
 
-// qos2 remembers the messages of QoS 2 that were delivered to the pipeline and
-// not yet released by the broker, so that none is delivered twice. It outlives
-// the connection, as the broker's half does.
+// qos2 remembers the messages of QoS 2 that were delivered to the pipeline and that the
+// broker has not released yet, so that none is delivered twice. It outlives the
+// connection, as the broker's half does.
 //
-// Over a reconnect, the packet identifier alone does not tell a repetition:
-// some brokers number anew. There a message is one only if topic and payload
-// are the same too, so that a broker's fault costs a repetition, not a message.
+// After a reconnect, the packet identifier alone does not identify a repeated message,
+// because some brokers renumber. A message counts as repeated only if its topic and
+// payload are the same too, so that a broker's fault costs a duplicate and not a
+// message.
 type qos2 struct {
 	seed maphash.Seed
 
@@ -42,14 +43,14 @@ func (q *qos2) digest(m *message) uint64 {
 	return sum
 }
 
-// What arrive finds.
+// Results of arrive.
 const (
-	fresh   = iota // not delivered before
-	pending        // delivered by this connection, the pipeline has it
-	again          // delivered before; its PUBREC is waited for anew
+	fresh       = iota // not delivered before
+	pending            // delivered by this connection, the pipeline has it
+	redelivered        // delivered before; the broker expects its PUBREC again
 )
 
-// arrive takes a message that came on a connection and says whether it has been
+// arrive registers a message that came on a connection and reports whether it was
 // delivered before.
 func (q *qos2) arrive(on *session, m *message) (d *delivery, found int) {
 	id, digest := m.id, q.digest(m)
@@ -60,17 +61,17 @@ func (q *qos2) arrive(on *session, m *message) (d *delivery, found int) {
 	case ok && d.on == on && !d.acked:
 		return d, pending
 	case ok && (d.on == on || d.digest == digest):
-		// Until expect knows the ticket, an acknowledgement finds none here.
+		// Until expect sets the ticket, an acknowledgement finds none here.
 		d.on, d.ticket = on, 0
-		return d, again
+		return d, redelivered
 	}
 	d = &delivery{id: id, digest: digest, on: on}
 	q.open[id] = d
 	return d, fresh
 }
 
-// expect says under which ticket the message's PUBREC is waited for, and returns
-// whether the pipeline is done with it already.
+// expect sets the ticket under which the message's PUBREC is expected, and reports
+// whether the pipeline has finished the message already.
 func (q *qos2) expect(d *delivery, ticket uint64) (acked bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -78,15 +79,15 @@ func (q *qos2) expect(d *delivery, ticket uint64) (acked bool) {
 	return d.acked
 }
 
-// awaited are messages whose PUBRECs a connection waits for.
+// awaited are messages whose PUBRECs a connection has to send.
 type awaited struct {
 	on      *session
 	tickets []span
 }
 
-// ack notes that the pipeline is done with messages. It returns those that a
-// connection waits for: they may have come again by another one than that by which
-// the pipeline has them.
+// ack records that the pipeline has finished messages. It returns those whose PUBREC a
+// connection still has to send: they may have arrived again on another connection than
+// the one that delivered them to the pipeline.
 func (q *qos2) ack(deliveries []*delivery) (waiting []awaited) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -104,8 +105,8 @@ func (q *qos2) ack(deliveries []*delivery) (waiting []awaited) {
 	return waiting
 }
 
-// reject notes that the pipeline does not take messages: the next time they
-// come, they are delivered. It returns the connections that wait for any.
+// reject records that the pipeline rejected messages: they are delivered the next time
+// they arrive. It returns the connections that have to send any of their PUBRECs.
 func (q *qos2) reject(deliveries []*delivery) (waiting []*session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -121,14 +122,14 @@ func (q *qos2) reject(deliveries []*delivery) (waiting []*session) {
 	return waiting
 }
 
-// release ends a message on the broker's PUBREL.
+// release removes a message when the broker sends PUBREL.
 func (q *qos2) release(id uint16) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.open, id)
 }
 
-// forget takes back messages that arrived and never reached the pipeline.
+// forget removes messages that arrived and never reached the pipeline.
 func (q *qos2) forget(messages []message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -139,7 +140,7 @@ func (q *qos2) forget(messages []message) {
 	}
 }
 
-// clear forgets all of them: the broker has begun a new session.
+// clear removes all messages: the broker has started a new session.
 func (q *qos2) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-func TestInputQoS2(t *testing.T) {
+func TestInputDeliversQoS2ExactlyOnce(t *testing.T) {
 	b, p, in, _ := connected(t, "")
 	p.write(publish("a/b", 2, 1, "one"), publish("a/b", 2, 1, "one"), publish("a/b", 2, 2, "two"))
 	payloads, acks := readN(t, in, 2)
@@ -19,14 +19,14 @@ func TestInputQoS2(t *testing.T) {
 	require.Equal(t, ackOf(typePubrec, 1), p.read().String())
 	require.Equal(t, ackOf(typePubrec, 2), p.read().String())
 	p.write(publish("a/b", 2, 1, "one"))
-	require.Equal(t, ackOf(typePubrec, 1), p.read().String(), "a repetition after PUBREC gets another")
+	require.Equal(t, ackOf(typePubrec, 1), p.read().String(), "a repeated PUBLISH gets another PUBREC")
 	p.write(appendAck(nil, typePubrel, 1))
 	require.Equal(t, ackOf(typePubcomp, 1), p.read().String())
 	p.write(publish("a/b", 2, 1, "one"))
 	payloads, acks = readN(t, in, 1)
 	require.Equal(t, []string{"one"}, payloads, "after PUBREL the identifier is free")
 
-	// Over a reconnect: 2 was acknowledged, 1 is with the pipeline, 3 is new.
+	// After a reconnect: 2 was acknowledged, 1 is in the pipeline, 3 is new.
 	p.conn.Close()
 	<-in.current().dead
 	done := background(in)
@@ -44,7 +44,7 @@ func TestInputQoS2(t *testing.T) {
 	require.Equal(t, ackOf(typePubcomp, 99), p.read().String(), "an unknown PUBREL is answered")
 }
 
-func TestInputQoS2RenumberedMessageIsNotTakenForARepetition(t *testing.T) {
+func TestInputQoS2RenumberedMessageIsANewMessage(t *testing.T) {
 	b, p, in, _ := connected(t, "")
 	p.write(publish("a/b", 2, 1, "one"))
 	_, acks := readN(t, in, 1)
@@ -59,6 +59,8 @@ func TestInputQoS2RenumberedMessageIsNotTakenForARepetition(t *testing.T) {
 	require.Equal(t, []string{"other"}, payloads)
 }
 
+// One message of a batch is rejected: the others are acknowledged as far as the order
+// allows, and only the rest is delivered again.
 func TestInputPartialNackAcksTheOthers(t *testing.T) {
 	b, p, in, _ := connected(t, "auto_replay_nacks: false")
 	p.write(publish("a/b", 1, 1, "good"), publish("a/b", 2, 2, "good too"), publish("a/b", 1, 3, "bad"), publish("a/b", 2, 4, "behind"))
@@ -75,14 +77,14 @@ func TestInputPartialNackAcksTheOthers(t *testing.T) {
 	p = b.joined(done, true, false)
 	p.write(publish("a/b", 1, 3, "bad"), publish("a/b", 2, 4, "behind"))
 	payloads, acks := readN(t, in, 1)
-	require.Equal(t, []string{"bad"}, payloads, "of QoS 2, what was done with is not delivered again")
+	require.Equal(t, []string{"bad"}, payloads, "a finished message of QoS 2 is not delivered again")
 	ackAll(t, acks, nil)
 	require.Equal(t, ackOf(typePuback, 3), p.read().String())
 	require.Equal(t, ackOf(typePubrec, 4), p.read().String())
 }
 
-// The broker sends a message again on a connection that is not adopted yet, since
-// its SUBACK is late, and the pipeline is done with the message just then.
+// The broker redelivers a message on a connection that is not adopted yet, because its
+// SUBACK is late, and the pipeline finishes the message at that moment.
 func TestInputQoS2AckBeforeTheNextConnectionIsReady(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "protocol_version: '5'\nclean_session: false")

@@ -10,26 +10,26 @@ import (
 	packets5 "github.com/eclipse/paho.golang/packets"
 )
 
-// reader is what the reading goroutine keeps between packets. Messages that
-// arrived in one read of the socket go on together.
+// reader is the state of the reading goroutine between packets. Messages that arrived
+// in one read of the socket are handed over together.
 type reader struct {
-	topics  *topics
-	arena   arena
-	entries []entry
-	pending []message // ticket holds the place in entries, from 1
-	flowing bool      // a message has arrived
-	again   []repeated
+	topics   *topics
+	arena    arena
+	entries  []entry
+	pending  []message // ticket holds the place in entries, from 1
+	flowing  bool      // a message has arrived
+	repeated []repeated
 }
 
-// repeated is a message of QoS 2 that had been delivered before. It waits for its
-// PUBREC in the order of this arrival.
+// repeated is a message of QoS 2 that was delivered before. Its PUBREC is sent in the
+// order of this arrival.
 type repeated struct {
 	delivery *delivery
 	place    uint64 // in entries, from 1
 }
 
-// messageOverhead is about what a message takes in memory beside its contents,
-// with its metadata.
+// messageOverhead estimates the memory of a message in addition to its contents, with
+// its metadata.
 const messageOverhead = 256
 
 // readLoop is the only goroutine that reads once the connection is up.
@@ -42,17 +42,17 @@ func (s *session) readLoop() {
 		}
 		if err := s.packet(); err != nil {
 			s.deliver()
-			s.protest(err)
+			s.endForViolation(err)
 			return
 		}
 	}
 }
 
-// packet takes the next packet.
+// packet handles the next packet.
 func (s *session) packet() error {
 	first, length, err := s.in.header()
 	if err != nil {
-		return lost("reading", err)
+		return connectionError("reading", err)
 	}
 	cut, err := s.tooLarge(first, length)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *session) packet() error {
 		body, shared, err = s.in.body(length)
 	}
 	if err != nil {
-		return lost("reading", err)
+		return connectionError("reading", err)
 	}
 	if first>>4 == typePublish {
 		err = s.publish(first&0xf, body, length, shared)
@@ -77,26 +77,26 @@ func (s *session) packet() error {
 		return err
 	}
 	if err := s.in.skip(length); err != nil {
-		return lost("reading", err)
+		return connectionError("reading", err)
 	}
 	return nil
 }
 
-// protest ends the connection over what the broker sent. Under MQTT 5 it is told
-// why.
-func (s *session) protest(err error) {
+// endForViolation ends the connection because of what the broker sent. An MQTT 5 broker
+// is told the reason.
+func (s *session) endForViolation(err error) {
 	if code := disconnectCode(err); code != 0 && s.v5 {
-		_ = s.conn.SetWriteDeadline(time.Now().Add(parting)) // without it the peer's end bounds the wait
+		_ = s.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // if it fails, the wait ends when the peer closes
 		s.writer.end([]byte{typeDisconnect << 4, 1, code})
 		select {
 		case <-s.written:
-		case <-time.After(parting):
+		case <-time.After(closeTimeout):
 		}
 	}
 	s.fail(err)
 }
 
-// disconnectCode is the reason code that tells a broker of MQTT 5 why, or 0.
+// disconnectCode returns the reason code that tells an MQTT 5 broker why, or 0.
 func disconnectCode(err error) byte {
 	if wrong, ok := errors.AsType[*packetError](err); ok {
 		return wrong.code
@@ -107,7 +107,7 @@ func disconnectCode(err error) byte {
 	return 0
 }
 
-// control takes any packet but a PUBLISH.
+// control handles any packet except PUBLISH.
 func (s *session) control(first byte, body []byte) error {
 	switch packetType := first >> 4; packetType {
 	case typePubrel:
@@ -123,17 +123,18 @@ func (s *session) control(first byte, body []byte) error {
 	case typeSuback:
 		return s.granted(body)
 	case typeDisconnect:
-		return s.dismissed(body)
+		return s.disconnectedBy(body)
 	case typePingresp, typePuback, typePubrec, typePubcomp:
-		// A ping is answered by anything that is read. We publish nothing.
+		// Any received packet counts as the answer to a ping. This client publishes
+		// nothing.
 	default:
-		return &packetError{reasonProtocol, fmt.Sprintf("the broker sent a packet of type %d, which is not its to send now", packetType)}
+		return &packetError{reasonProtocol, fmt.Sprintf("the broker sent a packet of type %d, which is not allowed now", packetType)}
 	}
 	return nil
 }
 
-// dismissed explains a DISCONNECT of the broker.
-func (s *session) dismissed(body []byte) error {
+// disconnectedBy explains a DISCONNECT of the broker.
+func (s *session) disconnectedBy(body []byte) error {
 	if !s.v5 || len(body) == 0 {
 		return errors.New("the broker ended the connection")
 	}
@@ -148,8 +149,8 @@ func (s *session) dismissed(body []byte) error {
 	return fmt.Errorf("the broker ended the connection: %w", err)
 }
 
-// publish takes a PUBLISH of that length, of which body may be the beginning, where
-// the payload is too large.
+// publish handles a PUBLISH of that length. If the payload is too large, body may be
+// only its beginning.
 func (s *session) publish(flags byte, body []byte, length int, shared bool) error {
 	raw, err := decodePublish(flags, body, s.v5)
 	if err != nil {
@@ -171,9 +172,8 @@ func (s *session) publish(flags byte, body []byte, length int, shared bool) erro
 	}
 	m.size = len(m.payload) + len(name.name) + raw.properties.size() + messageOverhead
 	if m.qos == 1 && m.dup && s.inflight.holds(m.id, name.name) {
-		// Some brokers repeat on the same connection what is not acknowledged for
-		// some seconds (NATS, Moquette). The acknowledgement of the first answers
-		// both.
+		// Some brokers (NATS, Moquette) repeat unacknowledged messages on the same
+		// connection after some seconds. One acknowledgement answers both.
 		return nil
 	}
 	if m.qos == 2 {
@@ -181,8 +181,8 @@ func (s *session) publish(flags byte, body []byte, length int, shared bool) erro
 		switch found {
 		case pending:
 			return nil
-		case again:
-			r.again = append(r.again, repeated{d, r.entry(&m)})
+		case redelivered:
+			r.repeated = append(r.repeated, repeated{d, r.entry(&m)})
 			return nil
 		}
 		m.delivery = d
@@ -202,7 +202,7 @@ func (r *reader) entry(m *message) uint64 {
 	return uint64(len(r.entries))
 }
 
-// deliver hands over what has been read, and waits while that is too much.
+// deliver hands over what has been read, and waits while there is too much.
 func (s *session) deliver() {
 	r := &s.reader
 	if len(r.entries) > 0 {
@@ -215,12 +215,12 @@ func (s *session) deliver() {
 				}
 			}
 		}
-		for _, a := range r.again {
+		for _, a := range r.repeated {
 			if s.broker.qos2.expect(a.delivery, a.place+before) {
 				s.ack([]span{{a.place + before, 1}})
 			}
 		}
-		r.entries, r.again = r.entries[:0], r.again[:0]
+		r.entries, r.repeated = r.entries[:0], r.repeated[:0]
 	}
 	if len(r.pending) == 0 {
 		return
@@ -237,9 +237,9 @@ func (s *session) deliver() {
 	}
 }
 
-// suspend waits until the pipeline has taken enough of what has arrived, where full
-// says that this is too much, and until all inputs together hold little enough.
-// Nothing is read meanwhile, so that the end of the connection has to be looked for.
+// suspend stops reading until the pipeline has taken enough, if full reports that there
+// is too much, and until all inputs together hold little enough. Because nothing is
+// read, it has to check whether the connection has ended.
 func (s *session) suspend(full bool) {
 	s.suspended.Store(true)
 	look := time.NewTicker(hangUpCheck)
@@ -260,5 +260,5 @@ func (s *session) suspend(full bool) {
 	s.suspended.Store(false)
 }
 
-// hangUpCheck is how often a connection that is not read is looked at.
+// hangUpCheck is how often a suspended connection is checked.
 const hangUpCheck = time.Second

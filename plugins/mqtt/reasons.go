@@ -2,7 +2,7 @@ package mqtt
 
 import "fmt"
 
-// Reason codes that this client sends or decides by, MQTT 5.0 section 2.4.
+// Reason codes that this client sends or checks, MQTT 5.0 section 2.4.
 const (
 	reasonMalformed          = 0x81
 	reasonProtocol           = 0x82
@@ -53,20 +53,20 @@ var reasonNames = map[byte]string{
 
 // reasonHints say what to do about a reason, where that is known.
 var reasonHints = map[byte]string{
-	0x85: "the broker does not take this client_id",
+	0x85: "the broker does not accept this client_id",
 	0x86: "check user and password",
 	0x87: "check what the broker permits this user",
 	0x8a: "the broker's administrator has banned this client",
-	0x8d: "the broker got nothing from us for too long; set a lower keepalive if a proxy holds traffic back",
+	0x8d: "the broker received nothing from this client for too long; set a lower keepalive if a proxy delays traffic",
 	0x8e: "another client connected with the same client_id; give each its own, and see that this pipeline runs once",
 	0x93: "set a lower receive_maximum",
 	0x9e: "remove $share/group/ from the filter, or use a broker that shares subscriptions",
 }
 
-// reasonError is a reason code by which the broker said no.
+// reasonError is a reason code with which the broker refused something.
 type reasonError struct {
 	code byte
-	text string // the broker's own words, or ""
+	text string // the broker's own text, or ""
 }
 
 func (e *reasonError) Error() string {
@@ -84,6 +84,6 @@ func (e *reasonError) Error() string {
 	return s
 }
 
-// oldReasons gives the return codes of a CONNACK of MQTT 3.1.1, section 3.2.2.3,
-// their MQTT 5 counterparts.
+// oldReasons maps the return codes of a CONNACK of MQTT 3.1.1, section 3.2.2.3, to
+// those of MQTT 5.
 var oldReasons = map[byte]byte{1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}

@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// lasting is how long a connection holds that counts as sound.
-	lasting = 10 * time.Second
-	// stubbornWait is the time between attempts when somebody has to change
-	// something at the broker first.
-	stubbornWait = 10 * time.Second
-	// reminder is the time after which a failure is told again.
-	reminder = 5 * time.Minute
+	// stableAfter is how long a connection must last to count as stable.
+	stableAfter = 10 * time.Second
+	// permanentWait is the time between attempts when somebody has to change something
+	// at the broker first.
+	permanentWait = 10 * time.Second
+	// repeatAfter is the time after which the same failure is reported again.
+	repeatAfter = 5 * time.Minute
 )
 
-// keeper is what the goroutine knows that keeps a connection. Others use stop
-// alone.
+// keeper is the state of the goroutine that maintains the connection. Other goroutines
+// use only stop.
 type keeper struct {
 	brokers  *brokers
 	retries  pace.Pace // between attempts to connect
 	rejoins  pace.Pace // between a connection that did not last and the next
-	refusals pace.Pace // the same where what ended it will come again
+	refusals pace.Pace // the same if the next connection will end for the same reason
 
-	stubbornWait time.Duration
+	permanentWait time.Duration
 
 	failed, lost reported
 
@@ -44,29 +44,29 @@ func newKeeper(c *brokers) keeper {
 		rejoins:  pace.Pace{First: 200 * time.Millisecond, Limit: 5 * time.Second},
 		refusals: pace.Pace{First: time.Second, Limit: time.Minute},
 
-		stubbornWait: stubbornWait,
+		permanentWait: permanentWait,
 	}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	return k
 }
 
-// reported is the last text that was reported, so that one that repeats is
-// reported only now and then.
+// reported is the text that was reported last, so that a repeated one is reported only
+// from time to time.
 type reported struct {
 	text string
 	at   time.Time
 }
 
-// due says whether the text is to be reported.
+// due reports whether the text has to be reported.
 func (r *reported) due(text string) bool {
-	if text == r.text && time.Since(r.at) < reminder {
+	if text == r.text && time.Since(r.at) < repeatAfter {
 		return false
 	}
 	r.text, r.at = text, time.Now()
 	return true
 }
 
-// begin starts the goroutine that keeps a connection, on the first Connect.
+// begin starts the goroutine that maintains the connection, on the first Connect.
 func (i *input) begin() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -79,7 +79,7 @@ func (i *input) begin() {
 	i.running.Go(i.keep)
 }
 
-// keep connects, and connects again when a connection is over, until Close.
+// keep connects, and reconnects when a connection has ended, until Close.
 func (i *input) keep() {
 	defer i.conf.guard.Catch("the input mqtt, connecting", func(err error) {
 		if s := i.current(); s != nil {
@@ -110,7 +110,7 @@ func (i *input) keep() {
 	}
 }
 
-// establish tries until there is a connection. It returns nil at Close.
+// establish retries until there is a connection. It returns nil after Close.
 func (i *input) establish(ctx context.Context) *session {
 	k := &i.keeper
 	for {
@@ -126,11 +126,11 @@ func (i *input) establish(ctx context.Context) *session {
 		}
 		wait := k.retries.Next()
 		switch {
-		case stubborn(err):
-			wait = k.stubbornWait
+		case isPermanent(err):
+			wait = k.permanentWait
 		case recurs(err): // before the broker has granted anything
 			wait = k.refusals.Next()
-			err = fmt.Errorf("%w%s", err, i.wayOut(err))
+			err = fmt.Errorf("%w%s", err, i.advice(err))
 		}
 		if k.failed.due(err.Error()) {
 			i.fail(err, wait)
@@ -141,8 +141,8 @@ func (i *input) establish(ctx context.Context) *session {
 	}
 }
 
-// fail gives the engine a reason why there is no connection. Where the engine does
-// not ask for one, it is logged at once.
+// fail passes the engine a reason why there is no connection. If the engine does not
+// request one, it is logged at once.
 func (i *input) fail(err error, wait time.Duration) {
 	i.change(func() {
 		i.failure = service.NewErrBackOff(err, wait)
@@ -152,8 +152,8 @@ func (i *input) fail(err error, wait time.Duration) {
 	})
 }
 
-// adopt makes a connection the current one. Where the broker has kept the session
-// of an earlier one, it sends again what that one had not acknowledged.
+// adopt makes a connection the current one. If the broker kept the session of an
+// earlier one, it redelivers what that one had not acknowledged.
 func (i *input) adopt(s *session) {
 	k := &i.keeper
 	if k.failed.text != "" {
@@ -167,12 +167,12 @@ func (i *input) adopt(s *session) {
 	})
 }
 
-// drop notes that a connection is over, and returns how long to wait before the
+// drop records that a connection has ended, and returns how long to wait before the
 // next one.
 func (i *input) drop(s *session) (wait time.Duration) {
 	k := &i.keeper
 	reason := s.reason()
-	lasted := time.Since(s.began) > lasting
+	lasted := time.Since(s.began) > stableAfter
 	if lasted {
 		k.rejoins.Reset()
 		k.refusals.Reset()
@@ -181,7 +181,7 @@ func (i *input) drop(s *session) (wait time.Duration) {
 	switch {
 	case recurs(reason):
 		wait = k.refusals.Next()
-		failure = service.NewErrBackOff(fmt.Errorf("connecting to %s: %w%s", s.address, reason, i.wayOut(reason)), wait)
+		failure = service.NewErrBackOff(fmt.Errorf("connecting to %s: %w%s", s.address, reason, i.advice(reason)), wait)
 	case !lasted:
 		wait = k.rejoins.Next()
 	}
@@ -192,23 +192,23 @@ func (i *input) drop(s *session) (wait time.Duration) {
 	return wait
 }
 
-// recurs reports whether what ended a connection will end the next one too.
+// recurs reports whether the reason that ended a connection will end the next one too.
 func recurs(reason error) bool {
-	return stubborn(reason) || errors.As(reason, new(*packetError)) || errors.As(reason, new(*oversizedError))
+	return isPermanent(reason) || errors.As(reason, new(*packetError)) || errors.As(reason, new(*oversizedError))
 }
 
-// wayOut says how to go on where the broker sends what nobody may send.
-func (i *input) wayOut(reason error) string {
+// advice says what to do when the broker sends what MQTT forbids.
+func (i *input) advice(reason error) string {
 	if !errors.As(reason, new(*packetError)) {
 		return ""
 	}
 	if i.conf.cleanSession {
 		return ": find out who publishes this, and remove it there; where the broker retains it, publish an empty retained message to its topic"
 	}
-	return ": the broker sends it again on every connection, as long as it keeps it; remove it there, or connect once with clean_session: true, which gives up all that waits for this client"
+	return ": the broker sends it again on every connection, as long as it keeps the message; remove it there, or connect once with clean_session: true, which discards all messages that wait for this client"
 }
 
-// warnOfLoss says when a reconnect cannot but lose messages.
+// warnOfLoss warns when a reconnect will lose messages.
 func (i *input) warnOfLoss() {
 	switch {
 	case !i.conf.needsSession():

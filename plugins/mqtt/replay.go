@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// replay are messages of one batch that the pipeline has rejected, and that it
-// is to get again.
+// replay is the rejected messages of one batch, which have to be handed over again.
 type replay struct {
-	session  *session // by which they came; nil for those that are ours alone
+	session  *session // the connection that delivered them; nil if there is nothing to acknowledge
 	messages []message
 	attempts int
 }
 
-// wait is the pause before the next attempt. Only what keeps failing waits.
+// wait returns the pause before the next attempt. Only messages that keep failing wait.
 func (r replay) wait() time.Duration {
 	if r.attempts < 3 {
 		return 0
@@ -21,10 +20,10 @@ func (r replay) wait() time.Duration {
 	return min(time.Millisecond<<min(r.attempts-3, 10), time.Second)
 }
 
-// replays holds what was rejected, in the order of the rejections. It is handed
-// over again before anything newer.
+// replays holds rejected messages in the order of rejection. They are handed over
+// before anything newer.
 type replays struct {
-	// added has one slot: there is something to hand over.
+	// added has one slot: it is signalled when there is something to hand over.
 	added chan struct{}
 
 	mu   sync.Mutex
@@ -56,12 +55,12 @@ func (r *replays) drop() {
 	r.list = r.list[1:]
 }
 
-// over is what is left to do about rejected messages when another connection
-// has taken the place of theirs. Where the broker has kept the session, it sends
-// those of QoS 1 again; those of QoS 2 as well, but they are known by then.
+// over returns which rejected messages still have to be handed over when another
+// connection has replaced theirs. If the broker kept the session, it redelivers those
+// of QoS 1 and of QoS 2, but those of QoS 2 are known already.
 //
-// Messages of another session stay with theirs. Its broker may be turned to again,
-// and asks then for the acknowledgement of those of QoS 2.
+// Messages of another session stay with theirs: the input may return to that broker,
+// which then expects the acknowledgement of those of QoS 2.
 func (r replay) over(current *session) replay {
 	if r.session == nil || r.session == current {
 		return r

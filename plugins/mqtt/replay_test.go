@@ -16,7 +16,7 @@ import (
 
 var errRefused = errors.New("refused")
 
-// refused is the answer of an output that refused some messages of a batch.
+// refused returns the error of an output that rejected some messages of a batch.
 func refused(batch service.MessageBatch, indexes ...int) error {
 	err := service.NewBatchError(batch, errRefused)
 	for _, i := range indexes {
@@ -35,7 +35,7 @@ func together(t *testing.T, p *peer, in *input, packets ...[]byte) (service.Mess
 	return batch, ack
 }
 
-func TestReplayComesBeforeWhatIsNewer(t *testing.T) {
+func TestReplayComesBeforeNewerMessages(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	_, ack := together(t, p, in, publish("a/b", 1, 1, "one"), publish("a/b", 1, 2, "two"))
 	p.write(publish("a/b", 1, 3, "three"))
@@ -49,24 +49,24 @@ func TestReplayComesBeforeWhatIsNewer(t *testing.T) {
 	}
 }
 
-func TestReplayIsOfTheRefusedMessagesOnly(t *testing.T) {
+func TestReplayRepeatsOnlyTheRejectedMessages(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	batch, ack := together(t, p, in, publish("a/b", 1, 1, "one"), publish("a/b", 1, 2, "two"), publish("a/b", 2, 3, "three"))
-	// A processor has changed, split and reordered them by then.
+	// A processor has changed, split and reordered the messages.
 	changed := service.MessageBatch{batch[2].Copy(), batch[1].Copy(), batch[1].Copy(), batch[0].Copy()}
 	changed[0].SetBytes([]byte("changed"))
 	require.NoError(t, ack(t.Context(), refused(changed, 1)))
 	require.Equal(t, ackOf(typePuback, 1), p.read().String())
 	payloads, acks := readN(t, in, 1)
-	require.Equal(t, []string{"two"}, payloads, "as it came")
+	require.Equal(t, []string{"two"}, payloads, "as it arrived")
 	ackAll(t, acks, nil)
 	require.Equal(t, ackOf(typePuback, 2), p.read().String())
 	require.Equal(t, ackOf(typePubrec, 3), p.read().String())
 }
 
-// An error that does not speak of a message says nothing about it: it may be in
-// a message that was made of several and refused.
-func TestReplayTakesWhatTheErrorDoesNotSpeakOf(t *testing.T) {
+// A message that the error does not mention may be part of a rejected message that a
+// processor merged.
+func TestReplayRepeatsMessagesThatTheErrorDoesNotMention(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	batch, ack := together(t, p, in, publish("a/b", 1, 1, "one"), publish("a/b", 1, 2, "two"), publish("a/b", 1, 3, "three"))
 	stranger := service.NewMessage([]byte("made by a processor"))
@@ -77,15 +77,15 @@ func TestReplayTakesWhatTheErrorDoesNotSpeakOf(t *testing.T) {
 	ackAll(t, acks, nil)
 }
 
-// After a reconnect the broker sends again what it keeps. Only what it does not
-// send is ours to repeat.
-func TestReplayOverAReconnect(t *testing.T) {
+// After a reconnect the broker redelivers what it keeps. The input repeats only the
+// rest.
+func TestReplayAfterAReconnectRepeatsOnlyWhatTheBrokerDoesNot(t *testing.T) {
 	for name, c := range map[string]struct {
 		kept bool
 		want []string
 	}{
 		"the session is kept": {true, []string{"zero", "two"}},
-		"the session is gone": {false, []string{"one", "zero", "two"}},
+		"the session is lost": {false, []string{"one", "zero", "two"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, p, in, _ := connected(t, "")
@@ -115,8 +115,8 @@ func TestReplayOverAReconnect(t *testing.T) {
 	}
 }
 
-// A message of QoS 2 is rejected while the input is at another broker, and written
-// there. The first broker asks for its acknowledgement when the input is back.
+// A message of QoS 2 is rejected while the input is connected to another broker, and
+// written there. The first broker expects its acknowledgement when the input returns.
 func TestReplayAtAnotherBrokerIsAcknowledgedToTheFirst(t *testing.T) {
 	one, other := newScripted(t), newScripted(t)
 	in, _ := started(t, "'"+one.url()+","+other.url()+"'", v311)
@@ -151,8 +151,8 @@ func TestReplayAtAnotherBrokerIsAcknowledgedToTheFirst(t *testing.T) {
 	require.Equal(t, ackOf(typePuback, 8), p.read().String())
 }
 
-// Twice gone, kept in between: the broker has the messages of the second session
-// only.
+// The session is lost twice and kept in between: the broker has only the messages of
+// the second session.
 func TestReplayKnowsWhichSessionTheBrokerKept(t *testing.T) {
 	b, p, in, _ := connected(t, "")
 	p.write(publish("a/b", 1, 1, "one"))
@@ -170,8 +170,9 @@ func TestReplayKnowsWhichSessionTheBrokerKept(t *testing.T) {
 	require.Equal(t, []string{"one"}, payloads)
 }
 
-// Who keeps one message must not keep the payloads of all that came with it.
-func TestReplayLetsGoOfWhatIsDoneWith(t *testing.T) {
+// A processor that keeps one message must not keep the payloads of all that arrived
+// with it.
+func TestReplayReleasesFinishedMessages(t *testing.T) {
 	_, p, in, _ := connected(t, "")
 	large := strings.Repeat("x", 100_000)
 	batch, ack := together(t, p, in, publish("a/b", 1, 1, large), publish("a/b", 1, 2, "kept"))
@@ -190,7 +191,7 @@ func TestReplayLetsGoOfWhatIsDoneWith(t *testing.T) {
 	require.Equal(t, "kept", string(text))
 }
 
-func TestReplayWaitsLongerTheOftenerItFails(t *testing.T) {
+func TestReplayWaitGrowsWithEachFailure(t *testing.T) {
 	var last time.Duration
 	for attempts := 1; attempts < 20; attempts++ {
 		wait := replay{attempts: attempts}.wait()

@@ -13,13 +13,13 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
-// logger is the part of the engine's logger that a session needs.
+// logger is the part of the engine's logger that a session uses.
 type logger interface {
 	Warnf(format string, args ...any)
 }
 
-// session is one connection, from its CONNACK to its end. What outlives it is
-// given to it: the configuration, and what is known about the broker.
+// session is one connection, from its CONNACK to its end. What outlives it is passed
+// in: the configuration, and what is known about the broker.
 type session struct {
 	conf      *config
 	log       logger
@@ -29,8 +29,8 @@ type session struct {
 	connack   *connack
 	keepAlive time.Duration // 0 without
 	began     time.Time
-	// generation is the same for connections whose session the broker has kept
-	// in between.
+	// generation is the same for connections if the broker kept the session between
+	// them.
 	generation int
 
 	conn     net.Conn
@@ -41,27 +41,27 @@ type session struct {
 	reader   reader
 
 	asking     [][]subscription // by lastIdentifier - packet identifier; nil once answered
-	subscribes []byte           // the packets that ask
+	subscribes []byte           // the SUBSCRIBE packets
 	subscribed chan struct{}    // closed when all filters are granted
 	flowing    chan struct{}    // closed when the first message has arrived
 
 	suspended atomic.Bool
 	closing   atomic.Bool
 
-	// Of the writing goroutine. Times are by clock, 0 for never.
+	// Owned by the writing goroutine. Times are by clock, 0 for never.
 	asked         int64  // when the last ping was sent
 	excused       int64  // when the broker last had a reason not to answer
 	releasedAsked uint64 // inflight's progress when it was asked
 
 	retired sync.Once
-	over    chan struct{} // closed when the connection is of no use to us any more
+	over    chan struct{} // closed when the connection is no longer usable
 	killed  sync.Once
-	dead    chan struct{} // closed when the connection is gone
+	dead    chan struct{} // closed when the connection is closed
 	running sync.WaitGroup
 	written chan struct{} // closed when the writer has returned
 
 	mu  sync.Mutex
-	err error // why it is dead
+	err error // why it ended
 }
 
 var (
@@ -71,8 +71,8 @@ var (
 	errUnanswered = errors.New("the broker does not answer the subscription")
 )
 
-// lost explains the end of a connection.
-func lost(doing string, err error) error {
+// connectionError explains the end of a connection.
+func connectionError(doing string, err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("the broker closed the connection")
 	}
@@ -105,13 +105,13 @@ func newSession(conf *config, log logger, b *broker, address string, v5 bool, co
 	return s
 }
 
-// clock is the time since the connection began, in nanoseconds, and never 0. It
-// does not follow the clock of the machine, which somebody may set.
+// clock returns the time since the connection began, in nanoseconds, and never 0. It
+// does not follow the wall clock, which somebody may set.
 func (s *session) clock() int64 { return int64(time.Since(s.in.began)) + 1 }
 
-// start begins to read and write, and subscribes where asked to. It returns when
-// the broker has granted every filter, or has sent a message of an older session:
-// some brokers do not grant anything before that is acknowledged.
+// start begins to read and write, and subscribes if subscribe is set. It returns when
+// the broker has granted every filter, or has sent a message of an older session: some
+// brokers grant nothing before that message is acknowledged.
 func (s *session) start(ctx context.Context, subscribe bool) error {
 	if subscribe {
 		if err := s.subscribe(); err != nil {
@@ -133,9 +133,9 @@ func (s *session) start(ctx context.Context, subscribe bool) error {
 	case <-ctx.Done():
 	}
 	select {
-	case <-s.subscribed: // and over at once, for a reason that the input is told
+	case <-s.subscribed: // it may end at once; the input learns the reason
 		return nil
-	case <-s.flowing: // what has arrived is for the input to hand over
+	case <-s.flowing: // the input hands over what has arrived
 		return nil
 	default:
 	}
@@ -159,49 +159,49 @@ func (s *session) fail(err error) {
 	})
 }
 
-// retire makes the connection useless to us, and leaves it to close to end it.
-// Only the first reason counts.
+// retire marks the connection as no longer usable. close still has to end it. Only the
+// first reason counts.
 func (s *session) retire(err error) {
 	s.retired.Do(func() {
 		s.mu.Lock()
 		s.err = err
 		s.mu.Unlock()
 		s.closing.Store(true)
-		s.inflight.kill()
+		s.inflight.discard()
 		s.mailbox.close()
 		close(s.over)
 	})
 }
 
-// reason is why the connection ended.
+// reason returns why the connection ended.
 func (s *session) reason() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// parting is how long a goodbye may take.
-const parting = time.Second
+// closeTimeout is how long a graceful close may take.
+const closeTimeout = time.Second
 
-// close says goodbye after the acknowledgements that are due, and returns when
-// both goroutines are gone. It takes no longer than parting.
+// close sends the acknowledgements that are due and DISCONNECT, and returns when both
+// goroutines have ended. It takes at most closeTimeout.
 //
-// It is the broker that closes the connection, after the DISCONNECT, and until
-// then what it sends is read. Closing a socket with unread data resets it, and the
-// broker might lose the acknowledgements that it has not read yet. Closing our half
-// is no better: Moquette then closes its own while acknowledgements still wait to
-// be handled, frees their places in its window, and overwrites the messages that it
-// could not send any more when the session goes on.
+// The broker closes the connection after the DISCONNECT; until then, what it sends is
+// read. Closing a socket with unread data resets it, and the broker might lose
+// acknowledgements that it has not read yet. Closing only our half does not help
+// either: Moquette then closes its half while acknowledgements still wait to be
+// processed, frees their places in its window, and overwrites the messages that it
+// could not send when the session continues.
 func (s *session) close() {
 	s.retire(errClosed)
-	_ = s.conn.SetDeadline(time.Now().Add(parting)) // it fails when the connection is gone
+	_ = s.conn.SetDeadline(time.Now().Add(closeTimeout)) // it fails on a closed connection
 	s.writer.end([]byte{typeDisconnect << 4, 0})
 	s.running.Wait()
 	s.fail(errClosed)
 }
 
-// ack tells the broker, in the order of arrival, that the pipeline is done with
-// messages. It never blocks.
+// ack tells the broker, in order of arrival, that the pipeline has finished messages.
+// It never blocks.
 func (s *session) ack(spans []span) {
 	s.writer.add(func(buf []byte) []byte {
 		for _, r := range spans {
@@ -211,13 +211,13 @@ func (s *session) ack(spans []span) {
 	})
 }
 
-// span is a run of tickets.
+// span is a range of consecutive tickets.
 type span struct {
 	ticket uint64
 	count  int
 }
 
-// spans returns the tickets of messages as runs, most often one.
+// spans returns the tickets of messages as ranges, usually one.
 func spans(messages []message) (all []span) {
 	for i := range messages {
 		if ticket := messages[i].ticket; ticket != 0 {
@@ -227,7 +227,7 @@ func spans(messages []message) (all []span) {
 	return all
 }
 
-// appendTicket adds a ticket to runs of them.
+// appendTicket adds a ticket to ranges.
 func appendTicket(all []span, ticket uint64) []span {
 	if n := len(all); n > 0 && all[n-1].ticket+uint64(all[n-1].count) == ticket {
 		all[n-1].count++

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hungUp reports whether the other end of a connection has closed it, without
-// reading from it. It tells nothing of a connection that is no socket, such as one
-// through a SOCKS proxy.
+// hungUp reports whether the peer has closed a connection, without reading from it. It
+// reports false for a connection that is not a socket, such as one through a SOCKS
+// proxy.
 func hungUp(conn net.Conn) (gone bool) {
 	onSocket(conn, func(fd int) {
 		set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
@@ -20,19 +20,19 @@ func hungUp(conn net.Conn) (gone bool) {
 	return gone
 }
 
-// limitSilence ends a connection whose other end does not confirm for that long
-// what was sent. While nothing is read, no answer to a ping can be missed, and
-// this alone notices that the way to the broker is cut.
+// limitSilence ends a connection whose peer does not acknowledge sent data for that
+// long. While nothing is read, a missing answer to a ping cannot be detected, and only
+// this detects that the network path is cut.
 func limitSilence(conn net.Conn, d time.Duration) {
 	onSocket(conn, func(fd int) {
-		// It fails on what is not TCP, which has no way to be cut.
+		// It fails on what is not TCP, which has no network path.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 	})
 }
 
-// directWrite returns a function that writes as much as the socket takes at once,
-// or nil where the connection is no socket: TLS and WebSocket have more to do than
-// to write. A connection that has failed takes nothing.
+// directWrite returns a function that writes at once as much as the socket accepts, or
+// nil if the connection is not a plain socket (TLS and WebSocket transform the data).
+// It writes nothing to a failed connection.
 func directWrite(conn net.Conn) func(buf []byte) int {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:

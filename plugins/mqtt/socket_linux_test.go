@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// While nothing is read, only the kernel can notice that the way to the broker is
-// cut.
+// While nothing is read, only the kernel can detect that the network path to the broker
+// is cut.
 func TestConnectionHasALimitOnUnconfirmedData(t *testing.T) {
 	_, p, in, _ := connected(t, "keepalive: 20")
 	timeout := 0
@@ -22,7 +22,7 @@ func TestConnectionHasALimitOnUnconfirmedData(t *testing.T) {
 	p.conn.Close()
 }
 
-func TestHungUpTellsWithoutReading(t *testing.T) {
+func TestHungUpDetectsACloseWithoutReading(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()
@@ -40,5 +40,5 @@ func TestHungUpTellsWithoutReading(t *testing.T) {
 	_, err = ours.Read(got)
 	require.NoError(t, err)
 	require.Equal(t, "unread", string(got))
-	require.False(t, hungUp(&net.UnixConn{}), "what is no socket tells nothing")
+	require.False(t, hungUp(&net.UnixConn{}), "a connection without a file descriptor")
 }

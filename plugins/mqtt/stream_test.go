@@ -21,7 +21,7 @@ import (
 	_ "github.com/redpanda-data/benthos/v4/public/components/pure"
 )
 
-// stream runs this input in the engine until the returned function is called.
+// stream runs the input in the engine until the returned function is called.
 func stream(t *testing.T, input, processors string, consume service.MessageBatchHandlerFunc) (stop func()) {
 	t.Helper()
 	env := service.NewEnvironment()
@@ -43,7 +43,7 @@ func stream(t *testing.T, input, processors string, consume service.MessageBatch
 		once.Do(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			// Stop fails while Run has not got going.
+			// Stop fails until Run has started.
 			require.Eventually(t, func() bool { return s.Stop(ctx) == nil }, patience, time.Millisecond)
 			require.NoError(t, wait(t, done))
 		})
@@ -79,7 +79,7 @@ func send(t *testing.T, c paho.Client, qos byte, from, to int) {
 	}
 }
 
-// received collects payloads in order.
+// received collects payloads in order of arrival.
 type received struct {
 	mu  sync.Mutex
 	all []string
@@ -130,10 +130,10 @@ func TestStreamThroughTheEmbeddedBroker(t *testing.T) {
 				}
 				stop()
 
-				// The broker keeps what comes while nobody is there, and nothing of
-				// what was acknowledged.
+				// The broker keeps the messages that arrive while no client is
+				// connected, and none that were acknowledged.
 				send(t, c, qos, 200, 250)
-				require.Eventually(t, func() bool { return b.Received() == 250 }, patience, time.Millisecond, "of QoS 0 nothing is confirmed")
+				require.Eventually(t, func() bool { return b.Received() == 250 }, patience, time.Millisecond, "messages of QoS 0 are not confirmed")
 				want := 0
 				if qos > 0 {
 					want = 50
@@ -151,7 +151,7 @@ func TestStreamThroughTheEmbeddedBroker(t *testing.T) {
 	}
 }
 
-func TestStreamRetriesWhatWasRejected(t *testing.T) {
+func TestStreamRetriesRejectedMessages(t *testing.T) {
 	b := newScripted(t)
 	var calls atomic.Int64
 	stream(t, "  urls: ["+b.url()+"]\n  topics: [a]\n  protocol_version: 3.1.1", "",
@@ -168,7 +168,7 @@ func TestStreamRetriesWhatWasRejected(t *testing.T) {
 	require.Equal(t, int64(3), calls.Load())
 }
 
-func TestStreamAcksWhatAProcessorDrops(t *testing.T) {
+func TestStreamAcksMessagesThatAProcessorDrops(t *testing.T) {
 	b := newScripted(t)
 	r := new(received)
 	stream(t, "  urls: ["+b.url()+"]\n  topics: [a]\n  protocol_version: 3.1.1", "mapping: 'root = if content() == \"drop\" { deleted() }'",
@@ -186,7 +186,7 @@ func TestStreamAcksWhatAProcessorDrops(t *testing.T) {
 	require.Equal(t, []string{"keep"}, r.payloads())
 }
 
-func TestStreamWithoutReplayIsRedelivered(t *testing.T) {
+func TestStreamWithoutReplayLetsTheBrokerRedeliver(t *testing.T) {
 	b := newScripted(t)
 	var calls atomic.Int64
 	stream(t, "  urls: ["+b.url()+"]\n  topics: [a]\n  clean_session: false\n  client_id: x\n  auto_replay_nacks: false\n  protocol_version: 3.1.1", "",

@@ -10,7 +10,7 @@ import (
 	packets3 "github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// refusedError is a subscription that the broker does not grant.
+// refusedError is a subscription that the broker refused.
 type refusedError struct {
 	filter string
 	why    error
@@ -19,8 +19,8 @@ type refusedError struct {
 func (e *refusedError) Error() string { return fmt.Sprintf("subscribing to %q: %v", e.filter, e.why) }
 func (e *refusedError) Unwrap() error { return e.why }
 
-// subscribe sends the subscriptions, in as few packets as the broker takes. The
-// answers come to granted; subscribed is closed after the last.
+// subscribe sends the subscriptions in as few packets as the broker allows. granted
+// handles the answers; subscribed is closed after the last.
 func (s *session) subscribe() error {
 	if err := s.available(); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (s *session) subscribe() error {
 	for rest := s.conf.topics; len(rest) > 0; {
 		n, packet := s.largestSubscribe(rest)
 		if n == 0 {
-			return &refusedError{rest[0].filter, fmt.Errorf("the broker takes packets of %d bytes at most", s.connack.maxPacket)}
+			return &refusedError{rest[0].filter, fmt.Errorf("the broker allows packets of %d bytes at most", s.connack.maxPacket)}
 		}
 		s.asking = append(s.asking, rest[:n])
 		rest = rest[n:]
@@ -45,7 +45,7 @@ func (s *session) allGranted() {
 	close(s.subscribed)
 }
 
-// available compares the filters with what the broker said it cannot do.
+// available checks the filters against the capabilities that the broker announced.
 func (s *session) available() error {
 	for _, t := range s.conf.topics {
 		shared := strings.HasPrefix(t.filter, "$share/")
@@ -59,9 +59,9 @@ func (s *session) available() error {
 	return nil
 }
 
-// lastIdentifier is the packet identifier of the first SUBSCRIBE; others count
-// down from it. Some brokers (mochi) take ours and their own for one, and refuse a
-// SUBSCRIBE under an identifier of a message that waits to be delivered. Those
+// lastIdentifier is the packet identifier of the first SUBSCRIBE; later ones count down
+// from it. Some brokers (mochi) confuse our identifiers with their own, and refuse a
+// SUBSCRIBE with the identifier of a message that waits for delivery. Those brokers
 // count up.
 const lastIdentifier uint16 = 65535
 
@@ -83,7 +83,7 @@ func (s *session) encodeSubscribe(id uint16, filters []subscription) []byte {
 		for _, f := range filters {
 			p.Topics, p.Qoss = append(p.Topics, f.filter), append(p.Qoss, f.qos)
 		}
-		_ = p.Write(&buf) // a buffer takes all
+		_ = p.Write(&buf) // writing to a buffer does not fail
 		return buf.Bytes()
 	}
 	p := &packets5.Subscribe{PacketID: id, Properties: &packets5.Properties{}}
@@ -99,11 +99,11 @@ func (s *session) encodeSubscribe(id uint16, filters []subscription) []byte {
 			RetainAsPublished: s.conf.retainAsPublished,
 		})
 	}
-	_, _ = p.WriteTo(&buf) // a buffer takes all
+	_, _ = p.WriteTo(&buf) // writing to a buffer does not fail
 	return buf.Bytes()
 }
 
-// granted takes a SUBACK.
+// granted handles a SUBACK.
 func (s *session) granted(body []byte) error {
 	codes, id, text, err := parseSuback(body, s.v5)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *session) granted(body []byte) error {
 	}
 	index := int(lastIdentifier - id)
 	if index < 0 || index >= len(s.asking) || s.asking[index] == nil {
-		return fmt.Errorf("a SUBACK for the packet identifier %d, which asked for nothing", id)
+		return fmt.Errorf("a SUBACK for the packet identifier %d, which no SUBSCRIBE has", id)
 	}
 	filters := s.asking[index]
 	s.asking[index] = nil
@@ -121,7 +121,7 @@ func (s *session) granted(body []byte) error {
 	for i, code := range codes {
 		if code >= 0x80 {
 			var why error = &reasonError{code, text}
-			if code == 0x80 { // all that MQTT 3.1.1 can say
+			if code == 0x80 { // MQTT 3.1.1 has no other code
 				why = fmt.Errorf("%w: check the filter, and what the broker permits this user", why)
 			}
 			return &refusedError{filters[i].filter, why}

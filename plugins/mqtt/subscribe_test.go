@@ -9,9 +9,9 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// A broker that has lost the session and then does not come to grant the
-// subscription holds an empty session from then on, which it reports as present.
-// An input that goes by that alone is deaf for good.
+// A broker that loses the session and then fails before it grants the subscription
+// holds an empty session, which it reports as present. An input that trusts that report
+// never receives a message again.
 func TestSubscribesAgainAfterASubscriptionThatFailed(t *testing.T) {
 	for name, c := range map[string]struct {
 		yaml string
@@ -55,15 +55,15 @@ func TestSubscribesAgainAfterASubscriptionThatFailed(t *testing.T) {
 			require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
 			p.write(publishAs(in, "a/b", 1, "after"))
 			payloads, acks := readN(t, in, 2)
-			require.Equal(t, []string{"kept in memory", "after"}, payloads, "what came in a session that is lost, nobody sends again")
+			require.Equal(t, []string{"kept in memory", "after"}, payloads, "the broker does not redeliver the messages of a lost session")
 			ackAll(t, acks, nil)
 			require.Equal(t, ackOf(typePuback, 1), p.read().String())
 		})
 	}
 }
 
-// The CONNACK that says that the session is lost does not arrive. The next one
-// reports the empty session that the broker has begun.
+// The CONNACK that reports the lost session does not arrive. The next one reports the
+// empty session that the broker has started.
 func TestSubscribesAgainAfterAConnackThatDidNotArrive(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), v311)
@@ -87,7 +87,7 @@ func TestSubscribesAgainAfterAConnackThatDidNotArrive(t *testing.T) {
 	require.Equal(t, []string{"kept in memory", "kept too"}, payloads)
 	p.conn.Close()
 
-	// A refusal begins no session.
+	// A refusal starts no session.
 	p = b.accept()
 	p.version()
 	p.write([]byte{0x20, 2, 0, 3})
@@ -96,7 +96,7 @@ func TestSubscribesAgainAfterAConnackThatDidNotArrive(t *testing.T) {
 	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
 }
 
-// publishAs is a PUBLISH of QoS 1 in the version that the input speaks.
+// publishAs encodes a PUBLISH of QoS 1 in the version that the input speaks.
 func publishAs(in *input, topic string, id uint16, payload string) []byte {
 	if in.conf.version == version5 {
 		return publish5(topic, 1, id, nil, payload)
@@ -104,9 +104,8 @@ func publishAs(in *input, topic string, id uint16, payload string) []byte {
 	return publish(topic, 1, id, payload)
 }
 
-// Each broker has a session of its own: what one has kept says nothing about the
-// other's.
-func TestSessionsOfSeveralBrokersAreTheirOwn(t *testing.T) {
+// Each broker has its own session: what one has kept says nothing about the other's.
+func TestSessionsOfSeveralBrokersAreIndependent(t *testing.T) {
 	one, other := newScripted(t), newScripted(t)
 	in, _ := started(t, "'"+one.url()+","+other.url()+"'", v311)
 	done := background(in)
@@ -119,14 +118,15 @@ func TestSessionsOfSeveralBrokersAreTheirOwn(t *testing.T) {
 	one.ln.Close()
 	p.conn.Close()
 
-	// The other keeps a session of an earlier run, with other filters.
+	// The other broker keeps a session of an earlier run, with other filters.
 	p = other.accept()
 	p.welcome(true, true)
 	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
 	payloads, _ := readN(t, in, 1)
 	require.Equal(t, []string{"of one"}, payloads, "the other broker does not send it again")
 
-	// Back to the first, which has kept its session and is subscribed to.
+	// The input returns to the first broker, which has kept its session and its
+	// subscription.
 	one = listenAt(t, address)
 	p.conn.Close()
 	p = one.accept()
@@ -139,8 +139,8 @@ func TestSessionsOfSeveralBrokersAreTheirOwn(t *testing.T) {
 	require.Equal(t, ackOf(typePuback, 1), p.read().String())
 }
 
-// rumqttd answers a SUBSCRIBE on a session that it has kept only when the first
-// message is acknowledged.
+// On a kept session, rumqttd answers SUBSCRIBE only when the first message is
+// acknowledged.
 func TestSubackMayWaitForAcknowledgements(t *testing.T) {
 	for _, yaml := range []string{v311 + "connect_timeout: 200ms", "protocol_version: '5'\nclean_session: false\nconnect_timeout: 200ms"} {
 		b := newScripted(t)
@@ -173,7 +173,7 @@ func TestSubackMayWaitForAcknowledgements(t *testing.T) {
 	}
 }
 
-// Where nothing is left to wait for, the answer is owed.
+// When nothing is left to acknowledge, the answer is due.
 func TestSubackThatNeverComesEndsTheConnection(t *testing.T) {
 	b := newScripted(t)
 	in, l := started(t, b.url(), v311+"connect_timeout: 200ms")
@@ -190,7 +190,7 @@ func TestSubackThatNeverComesEndsTheConnection(t *testing.T) {
 	require.Len(t, l.Lines("does not answer the subscription"), 1)
 }
 
-func TestSubackThatRefusesAfterMessagesIsLoud(t *testing.T) {
+func TestSubackThatRefusesAfterMessagesIsReported(t *testing.T) {
 	b := newScripted(t)
 	in, l := started(t, b.url(), v311)
 	done := background(in)
@@ -210,8 +210,8 @@ func TestSubackThatRefusesAfterMessagesIsLoud(t *testing.T) {
 	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
 }
 
-// Under MQTT 5 every connection subscribes, without asking for retained messages
-// where the session has the filter.
+// With MQTT 5 every connection subscribes. It does not request retained messages if the
+// session has the filter.
 func TestEveryConnectionOfMQTT5Subscribes(t *testing.T) {
 	b := newScripted(t)
 	in, _ := started(t, b.url(), "protocol_version: '5'\nclean_session: false")

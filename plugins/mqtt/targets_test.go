@@ -20,7 +20,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/targets"
 )
 
-// socksProxy tells which address each client asks for, and connects none.
+// socksProxy reports which address each client requests, and connects none.
 func socksProxy(t *testing.T) (addr string, asked chan string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,7 +34,7 @@ func socksProxy(t *testing.T) (addr string, asked chan string) {
 				return
 			}
 			asked <- socksRequest(conn)
-			_ = conn.Close() // it has told enough
+			_ = conn.Close() // the request is all the test needs
 		}
 	}()
 	return listener.Addr().String(), asked
@@ -42,7 +42,7 @@ func socksProxy(t *testing.T) (addr string, asked chan string) {
 
 // socksRequest reads the greeting and the request of a client of SOCKS 5.
 func socksRequest(conn net.Conn) string {
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // a failure is told below
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // an error appears below
 	r := bufio.NewReader(conn)
 	head := make([]byte, 2)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -92,9 +92,9 @@ func dialing(t *testing.T, rules targets.Rules, target string) error {
 	return err
 }
 
-// What a proxy would connect to is judged here, and the proxy gets the address: it
-// might find another one for the name.
-func TestTargetsBehindASOCKSProxyAreJudged(t *testing.T) {
+// The target behind a proxy is checked here, and the proxy gets the checked address: it
+// might resolve the name to another one.
+func TestTargetsBehindASOCKSProxyAreChecked(t *testing.T) {
 	proxy, asked := socksProxy(t)
 	t.Setenv("ALL_PROXY", "socks5h://"+proxy)
 	t.Setenv("NO_PROXY", "127.0.0.2")
@@ -106,17 +106,17 @@ func TestTargetsBehindASOCKSProxyAreJudged(t *testing.T) {
 		require.Error(t, dialing(t, targets.Rules{Allow: []string{"127.0.0.0/8"}}, scheme+"://localhost:1883"))
 		require.Equal(t, "127.0.0.1:1883", <-asked)
 		require.Error(t, dialing(t, targets.Rules{}, scheme+"://broker.invalid:1883"))
-		require.Equal(t, "broker.invalid:1883", <-asked, "without rules the proxy looks the name up")
+		require.Equal(t, "broker.invalid:1883", <-asked, "without rules the proxy resolves the name")
 
 		err = dialing(t, targets.Rules{Deny: []string{"127.0.0.0/8"}}, scheme+"://127.0.0.2:1")
-		require.ErrorContains(t, err, "is not a target", "what NO_PROXY names is judged where it is dialled")
+		require.ErrorContains(t, err, "is not a target", "a target in NO_PROXY is checked when it is dialled")
 		require.Empty(t, asked)
 	}
 }
 
-// The proxy for WebSockets is read from the environment once in a process, and is
-// not asked for this machine: another process tries it.
-func TestTargetsBehindAnHTTPProxyAreJudged(t *testing.T) {
+// The proxy for WebSockets is read from the environment once per process and is not
+// used for localhost, so another process runs the test.
+func TestTargetsBehindAnHTTPProxyAreChecked(t *testing.T) {
 	if os.Getenv("ROBUSTMQ_TEST_PROXY") != "" {
 		fmt.Println("denied:", dialing(t, targets.Rules{Deny: []string{"203.0.113.0/24"}}, "ws://203.0.113.7:8083/mqtt"))
 		fmt.Println("allowed:", dialing(t, targets.Rules{Allow: []string{"203.0.113.0/24"}}, "ws://203.0.113.8:8083/mqtt"))
@@ -135,7 +135,7 @@ func TestTargetsBehindAnHTTPProxyAreJudged(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	test := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestTargetsBehindAnHTTPProxyAreJudged$", "-test.v")
+	test := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestTargetsBehindAnHTTPProxyAreChecked$", "-test.v")
 	test.Env = append(os.Environ(), "ROBUSTMQ_TEST_PROXY=1", "HTTP_PROXY=http://"+listener.Addr().String())
 	text, err := test.CombinedOutput()
 	require.NoError(t, err, "%s", text)
@@ -149,7 +149,7 @@ func TestTargetsBehindAnHTTPProxyAreJudged(t *testing.T) {
 	require.Equal(t, []string{"CONNECT 203.0.113.8:8083", "CONNECT broker.invalid:8083"}, all)
 }
 
-func TestSocketsAreJudged(t *testing.T) {
+func TestUnixSocketTargetsAreChecked(t *testing.T) {
 	err := dialing(t, targets.Rules{Sockets: []string{"/run/own.sock"}}, "unix:///run/other.sock")
 	require.ErrorContains(t, err, "/run/other.sock is not a target")
 	err = dialing(t, targets.Rules{Sockets: []string{"/run/own.sock"}}, "unix:///run/own.sock")

@@ -3,14 +3,14 @@ package mqtt
 import "context"
 
 // unread are messages that arrived on a connection and that the pipeline had not
-// asked for when it was lost.
+// requested when it was lost.
 type unread struct {
 	generation int // of the session
 	messages   []message
 }
 
-// collect takes what a connection left unread, until the next says whether the
-// broker sends it again.
+// collect keeps the unread messages of a connection until the next connection shows
+// whether the broker redelivers them.
 func (i *input) collect(s *session) {
 	rest := s.mailbox.rest()
 	if len(rest) == 0 {
@@ -18,14 +18,13 @@ func (i *input) collect(s *session) {
 	}
 	s.broker.qos2.forget(rest)
 	for k := range rest {
-		rest[k].ticket, rest[k].delivery = 0, nil // of the connection that is gone
+		rest[k].ticket, rest[k].delivery = 0, nil // they belong to the closed connection
 	}
 	i.change(func() { i.unread = append(i.unread, unread{s.generation, rest}) })
 }
 
-// dropSentAgainLocked leaves of the unread messages those that the broker will not
-// send again on a connection of the session: those of other sessions, and those of
-// QoS 0.
+// dropSentAgainLocked drops the unread messages that the broker redelivers on a
+// connection of the session. It keeps those of other sessions, and those of QoS 0.
 func (i *input) dropSentAgainLocked(generation int) {
 	var kept []unread
 	for _, u := range i.unread {
@@ -63,9 +62,9 @@ func (i *input) takeUnread() []message {
 	return taken
 }
 
-// awaitRoom waits while unread messages take as much memory as those of two
-// connections may, and the engine asks for none: each connection that is lost then
-// could leave more. It returns false at Close.
+// awaitRoom waits while the unread messages take as much memory as two connections may
+// use and the engine requests none: each lost connection could otherwise add more. It
+// returns false after Close.
 func (i *input) awaitRoom(ctx context.Context) bool {
 	for {
 		i.mu.Lock()

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// writer gathers packets in one buffer and writes them whenever the socket is
-// free, so that what comes in between goes out with one system call. What the
-// socket takes at once is written by who adds it: at a low rate, waking another
-// goroutine for each acknowledgement costs more than the acknowledgement.
+// writer collects packets in one buffer and writes them when the socket is free, so
+// that packets added during a write leave with one system call. What the socket accepts
+// at once is written by the caller that adds it: at a low rate, waking another
+// goroutine costs more than the acknowledgement itself.
 type writer struct {
 	wake   chan struct{}            // one slot
-	direct func(buf []byte) (n int) // writes what can be written at once; nil where that is not possible
+	direct func(buf []byte) (n int) // writes what can be written at once; nil if that is not possible
 	clock  func() int64
 	sent   atomic.Int64 // when something was last written, by clock
 
 	mu     sync.Mutex
 	buf    []byte
 	busy   bool // the writing goroutine is writing
-	ending bool // write what is there, and no more
+	ending bool // write what is there, then stop
 }
 
 func newWriter(conn net.Conn, clock func() int64) *writer {
@@ -29,14 +29,14 @@ func newWriter(conn net.Conn, clock func() int64) *writer {
 	return w
 }
 
-// add lets fill append packets. It never blocks on the socket.
+// add calls fill to append packets. It never blocks on the socket.
 func (w *writer) add(fill func([]byte) []byte) {
 	if w.append(fill) {
 		notify(w.wake)
 	}
 }
 
-// append says whether something is left for the writing goroutine.
+// append reports whether something is left for the writing goroutine.
 func (w *writer) append(fill func([]byte) []byte) (waits bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -53,7 +53,7 @@ func (w *writer) append(fill func([]byte) []byte) (waits bool) {
 	return waits
 }
 
-// end adds the last packets. Nothing is taken after them.
+// end adds the last packets. Packets added later are ignored.
 func (w *writer) end(last []byte) {
 	w.mu.Lock()
 	w.buf = append(w.buf, last...)
@@ -62,7 +62,7 @@ func (w *writer) end(last []byte) {
 	notify(w.wake)
 }
 
-// swap takes what is to be written and leaves spare in its place. The writing
+// swap takes what has to be written and leaves spare in its place. The writing
 // goroutine is busy until rest.
 func (w *writer) swap(spare []byte) (buf []byte, ending bool) {
 	w.mu.Lock()
@@ -72,7 +72,7 @@ func (w *writer) swap(spare []byte) (buf []byte, ending bool) {
 	return buf, w.ending
 }
 
-// rest says that the writing goroutine has written what it took.
+// rest records that the writing goroutine has written what it took.
 func (w *writer) rest() {
 	w.sent.Store(w.clock())
 	w.mu.Lock()
@@ -80,17 +80,17 @@ func (w *writer) rest() {
 	w.mu.Unlock()
 }
 
-// largestSpare is the largest buffer that is kept for later.
+// largestSpare is the size of the largest buffer that is reused.
 const largestSpare = 1 << 20
 
-// writeLoop is the only goroutine that writes once the connection is up. It
-// returns when the connection fails or has been ended.
+// writeLoop is the only goroutine that writes once the connection is up. It returns
+// when the connection fails or is ended.
 func (s *session) writeLoop() {
 	defer s.running.Done()
 	defer close(s.written)
 	defer s.conf.guard.Catch("the input mqtt, writing", s.fail)
 	var spare []byte
-	beat := time.NewTicker(s.beat())
+	beat := time.NewTicker(s.pingInterval())
 	defer beat.Stop()
 	unanswered := newUnanswered(s)
 	defer unanswered.Stop()
@@ -113,11 +113,12 @@ func (s *session) writeLoop() {
 		buf, ending := s.writer.swap(spare)
 		if len(buf) > 0 {
 			if s.keepAlive > 0 && !ending {
-				// A broker that reads nothing for that long has given us up.
+				// A broker that reads nothing for that long has given up the
+				// connection.
 				_ = s.conn.SetWriteDeadline(time.Now().Add(s.keepAlive*3/2 + time.Second))
 			}
 			if _, err := s.conn.Write(buf); err != nil {
-				s.fail(lost("writing", err))
+				s.fail(connectionError("writing", err))
 				return
 			}
 			s.writer.rest()
@@ -131,18 +132,17 @@ func (s *session) writeLoop() {
 	}
 }
 
-// beat is how often the writer looks whether a ping is due.
-func (s *session) beat() time.Duration {
+// pingInterval returns how often the writer checks whether a ping is due.
+func (s *session) pingInterval() time.Duration {
 	if s.keepAlive == 0 {
 		return time.Hour
 	}
 	return max(s.keepAlive/4, 10*time.Millisecond)
 }
 
-// ping asks for a sign of life when there was no traffic. It returns an error
-// when the broker owes one for too long, except while it cannot be seen, or while
-// the broker may be waiting for us: rumqttd answers nothing while its window is
-// full.
+// ping sends a PINGREQ when there was no traffic. It returns an error when the answer
+// is overdue, except while the answer cannot be read, or while the broker may be
+// waiting for us: rumqttd answers nothing while its window is full.
 func (s *session) ping() error {
 	if s.keepAlive == 0 {
 		return nil
@@ -158,7 +158,7 @@ func (s *session) ping() error {
 	}
 	quiet := now - int64(s.keepAlive)*3/4
 	if s.writer.sent.Load() > quiet && (heard > quiet || owed) {
-		return nil // one question at a time
+		return nil // one ping at a time
 	}
 	if !owed {
 		s.asked = now
@@ -168,10 +168,10 @@ func (s *session) ping() error {
 	return nil
 }
 
-// pingTimeout is how long a broker may take for the answer to a ping.
+// pingTimeout is how long a broker may take to answer a ping.
 func (s *session) pingTimeout() time.Duration { return min(s.keepAlive, 10*time.Second) }
 
-// unanswered ticks while the broker owes the answer to a subscription.
+// unanswered checks whether the answer to a subscription is overdue.
 type unanswered struct {
 	*time.Ticker
 	s        *session
@@ -183,9 +183,9 @@ func newUnanswered(s *session) *unanswered {
 	return &unanswered{Ticker: time.NewTicker(max(s.conf.connectTimeout/2, time.Millisecond)), s: s}
 }
 
-// over reports whether the broker has owed the answer for connect_timeout, with
-// nothing to wait for: some brokers grant no filter before their messages are
-// acknowledged, which may take as long as Kafka is away.
+// over reports whether the answer is overdue by connect_timeout while nothing is left
+// to acknowledge: some brokers grant no filter before their messages are acknowledged,
+// which may take as long as Kafka is unavailable.
 func (u *unanswered) over() bool {
 	select {
 	case <-u.s.subscribed:
