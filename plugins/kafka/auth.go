@@ -33,11 +33,11 @@ const (
 	fieldSecret      = "secret"
 )
 
-// awsUnserved are the fields of the stock output that ask AWS for credentials,
-// which takes its SDK.
+// awsUnserved are the fields of the stock output that request credentials from AWS,
+// which needs its SDK.
 var awsUnserved = []string{"profile", "from_ec2_role", "role", "role_external_id"}
 
-// saslWords are the mechanisms that this output speaks.
+// saslWords are the mechanisms that this output supports.
 var saslWords = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI", "none"}
 
 func saslField() *service.ConfigField {
@@ -104,7 +104,7 @@ func parseSASL(conf *service.ParsedConfig, opts options) ([]sasl.Mechanism, erro
 	return mechanisms, nil
 }
 
-// parseMechanism returns nil for none.
+// parseMechanism returns nil for the mechanism none.
 func parseMechanism(conf *service.ParsedConfig, opts options) (sasl.Mechanism, error) {
 	p := fields.NewReader(conf)
 	name := fields.Read(p, conf.FieldString, fieldMechanism)
@@ -160,7 +160,7 @@ func parseAWS(conf *service.ParsedConfig) (sasl.Mechanism, error) {
 	if (static.AccessKey == "") != (static.SecretKey == "") {
 		return nil, errors.New("aws.credentials: id and secret belong together, set both or none")
 	}
-	// The environment is read for each connection, as it is by AWS's own tools.
+	// The environment is read for each connection, as AWS's own tools do.
 	return aws.ManagedStreamingIAM(func(context.Context) (aws.Auth, error) {
 		auth := static
 		if auth.AccessKey == "" {

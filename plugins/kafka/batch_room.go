@@ -1,17 +1,17 @@
 package kafka
 
-// batchRooms counts the bytes of the record batches that the records of a part make:
+// batchRooms counts the bytes of the record batches that the records of a part fill:
 // one for each partition of each topic.
 type batchRooms struct {
 	list  []batchRoom
 	index map[string]int
 }
 
-// batchRoom counts for one topic. Where it cannot be foreseen on which partition a
-// record lands, that may be any, or the same for all.
+// batchRoom counts the bytes for one topic. A record whose partition cannot be
+// predicted counts for every partition, because it may land on any.
 type batchRoom struct {
 	name     string
-	topic    *topic // nil where it is not known
+	topic    *topic // nil if it is not known
 	limit    int
 	sizes    []int // of the records whose partition is known, by partition
 	largest  int   // the largest of them
@@ -26,7 +26,7 @@ func (r *batchRooms) reset() {
 	clear(r.index)
 }
 
-// forTopic is the room of the topic, valid until the next call.
+// forTopic returns the batchRoom of the topic, valid until the next call.
 func (r *batchRooms) forTopic(name string, p *producer) *batchRoom {
 	if i, ok := r.index[name]; ok {
 		return &r.list[i]
@@ -44,7 +44,7 @@ func (r *batchRooms) forTopic(name string, p *producer) *batchRoom {
 	return &r.list[len(r.list)-1]
 }
 
-// partitions is how many the topic has, or 0 where that is not known.
+// partitions returns the topic's number of partitions, or 0 if it is not known.
 func (r *batchRoom) partitions() int32 {
 	if r.topic == nil {
 		return 0
@@ -52,8 +52,8 @@ func (r *batchRoom) partitions() int32 {
 	return r.topic.partitions.Load()
 }
 
-// addRecord counts a record that goes to this partition, -1 for any. It says whether
-// every record batch is within the topic's limit with it.
+// addRecord counts a record for this partition, -1 for any. It reports whether every
+// record batch is still within the topic's limit.
 func (r *batchRoom) addRecord(partition int32, size int) (fits bool) {
 	if partition < 0 {
 		r.unplaced += size

@@ -1,18 +1,18 @@
-// Package kafka is the output kafka_franz. It takes the place of the stock
-// output of that name and adds order through faults, faults that name the
-// record, and batches that wait for no timer.
+// Package kafka is the output kafka_franz. It replaces the stock output of that name.
+// It also keeps the order of records when errors occur, names the record in its errors,
+// and writes batches without waiting for a timer.
 //
-// The engine's writer calls WriteBatch, with max_in_flight 1 for one batch at a
-// time, and Connect after ErrNotConnected (output.go, connect.go). Each batch has a
-// goroutine that writes it part by part (delivery.go): it outlives a call of
-// WriteBatch that gives up waiting, and the next call with the same batch joins it
-// (hold.go). A producer is one client of Kafka; its promises run in the client's
-// goroutines, and pings and topic limits in goroutines that its close waits for
-// (producer.go, liveness.go, topics.go). What is refused belongs to the delivery,
-// which asks the failure strategy (refused.go, deadletter.go).
+// The engine's writer calls WriteBatch, one batch at a time with max_in_flight 1, and
+// Connect after ErrNotConnected (output.go, connect.go). Each batch has a goroutine
+// that writes it part by part (delivery.go). That goroutine continues after a call of
+// WriteBatch stops waiting, and the next call with the same batch joins it (hold.go). A
+// producer is one client of Kafka; its promises run in the client's goroutines, and
+// pings and topic limits in goroutines that its close waits for (producer.go,
+// liveness.go, topics.go). The delivery handles refused records: it applies the failure
+// strategy (refused.go, deadletter.go).
 //
 // WriteBatch returns nil when every record is in Kafka, discarded or dead-lettered.
-// That is what makes the engine acknowledge the batch to its input.
+// Only then does the engine acknowledge the batch to its input.
 package kafka
 
 import (
@@ -63,14 +63,14 @@ const (
 	fieldRecordDeliveryTimeout  = "record_delivery_timeout"
 )
 
-// What lint and the constructor say alike.
+// Messages shared by lint and the constructor.
 const (
 	shortDelivery = "record_delivery_timeout: %s is out of range; must be 0s for no limit, or at least 1s"
-	smallWrite    = "broker_write_max_bytes: %d bytes do not hold a record batch of max_message_bytes, %d; raise the one or lower the other"
+	smallWrite    = "broker_write_max_bytes: %d bytes cannot hold a record batch of max_message_bytes, %d; raise broker_write_max_bytes or lower max_message_bytes"
 	ownDeadTopic  = "failure_strategy.topic_name: %q is the topic that records are written to; name another"
 )
 
-// Constraints say what the fields must have in common.
+// Constraints are the rules that involve several fields.
 var Constraints = constraint.New(
 	constraint.Constraint{
 		Field: fieldPartitioner, Broken: `this.partitioner.or("") == "manual" && this.partition.or("") == ""`,
@@ -78,11 +78,11 @@ var Constraints = constraint.New(
 	},
 	constraint.Constraint{
 		Field: fieldPartition, Broken: `this.partitioner.or("") != "manual" && this.partition.or("") != ""`,
-		What: "needs partitioner: manual beside it; add that, or remove partition",
+		What: "needs partitioner: manual; add it, or remove partition",
 	},
 	constraint.Constraint{
 		Field: fieldTimestamp, Broken: `this.timestamp.or("") != "" && this.timestamp_ms.or("") != ""`,
-		What: "contradicts timestamp_ms; keep one of the two",
+		What: "conflicts with timestamp_ms; remove one of them",
 	},
 	constraint.Constraint{
 		Field: fieldAcks, Broken: `this.idempotent_write.or(true) == true && this.acks.or("all") != "all"`,
@@ -107,7 +107,7 @@ func Spec() *service.ConfigSpec {
 		Description(`
 All messages of a batch are given to the producer at once and written without waiting for a timer. The batch is acknowledged once Kafka has acknowledged every record of it.
 
-A fault that passes (a broker that restarts, a leader that moves, too few replicas in sync) is retried without end inside the producer, so that it never changes the order of records. ` + "`failure_strategy`" + ` decides about a fault that does not pass.
+Transient errors (a broker restarts, a leader moves, too few replicas are in sync) are retried without limit inside the producer, so that they never change the order of records. ` + "`failure_strategy`" + ` decides what happens after permanent errors.
 
 When Kafka acknowledges nothing of a batch for 5 seconds, or for 1 second if it refuses the connection, the output logs a warning and sets the gauge ` + "`kafka_output_blocked`" + `. It keeps the batch and is not ready; at most 5 seconds later it reports the reason. It continues by itself. With ` + "`max_in_flight`" + ` above 1 it stays ready. Warnings of the Kafka client are logged; the same warning is logged again after 1 minute, and then at growing intervals.
 

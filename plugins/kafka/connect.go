@@ -9,9 +9,9 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Connect returns nil once Kafka answers and a batch that is held is written.
-// Until then it returns why not: at once when the reason is new, and then every
-// now and then. In between it tries again by itself, because the engine logs
+// Connect returns nil once Kafka answers and the held batch, if there is one, is
+// written. Until then it returns the reason: at once if the reason is new, and then
+// from time to time. In between it retries without returning, because the engine logs
 // each error.
 func (o *output) Connect(ctx context.Context) error {
 	for {
@@ -30,14 +30,15 @@ func (o *output) Connect(ctx context.Context) error {
 		case tell && isAuthentication(err):
 			return service.NewErrBackOff(err, wait)
 		case tell:
-			// The long waits are here, where the end of a delivery cuts them short.
+			// The long waits are here, because the end of a delivery can end them
+			// early.
 			return service.NewErrBackOff(err, o.pace.shortest)
 		}
 		o.pause(ctx, wait)
 	}
 }
 
-// pause waits before the next try, or until a delivery that was under way ends.
+// pause waits before the next try, or until a running delivery ends.
 func (o *output) pause(ctx context.Context, wait time.Duration) {
 	var ends <-chan struct{}
 	if _, d, _ := o.state(); d != nil && !d.ended() {
@@ -88,7 +89,7 @@ func (o *output) open(ctx context.Context) error {
 	return nil
 }
 
-// setProducer makes batches go through p, unless the output is closed.
+// setProducer makes batches use p, unless the output is closed.
 func (o *output) setProducer(p *producer) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -98,8 +99,8 @@ func (o *output) setProducer(p *producer) bool {
 	return !o.closed
 }
 
-// resumeHeld waits for the held batch, and writes it again where it has stopped at a
-// fault that was told already.
+// resumeHeld waits for the held batch, and retries it if it stopped at an error that
+// was reported already.
 func (o *output) resumeHeld(ctx context.Context, p *producer, d *delivery) error {
 	if d.ended() && d.fault != nil {
 		fault := o.explainFault(p, d)
@@ -124,9 +125,8 @@ func (o *output) resumeHeld(ctx context.Context, p *producer, d *delivery) error
 	}
 }
 
-// checkAlive asks Kafka whether it answers, and then for the reason where the batch
-// has got no acknowledgement for too long. Both together take no longer than the
-// output has patience.
+// checkAlive checks that Kafka answers. If the batch has had no acknowledgement for too
+// long, it also looks for the reason. Both together take at most the output's patience.
 func (o *output) checkAlive(ctx context.Context, p *producer, d *delivery) error {
 	began := time.Now()
 	topics := d.topics
@@ -144,8 +144,8 @@ func (o *output) checkAlive(ctx context.Context, p *producer, d *delivery) error
 	return p.explainSilence(ctx, topics())
 }
 
-// retry starts a delivery that has stopped at a fault once more. The client is
-// replaced where it remembers the fault; nothing is under way in it.
+// retry restarts a delivery that has stopped at an error. It replaces the client if
+// that caches the error; the client has no records in flight then.
 func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer, error) {
 	if remembered(d.fault.err) {
 		if err := o.open(ctx); err != nil {
@@ -163,7 +163,7 @@ func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer
 	return p, nil
 }
 
-// awaitEnd waits a moment for the delivery to end.
+// awaitEnd waits briefly for the delivery to end.
 func (o *output) awaitEnd(ctx context.Context, d *delivery) error {
 	timer := time.NewTimer(o.pace.shortest)
 	defer timer.Stop()
@@ -177,7 +177,7 @@ func (o *output) awaitEnd(ctx context.Context, d *delivery) error {
 	}
 }
 
-// explainSilence names the reason if it can be seen.
+// explainSilence returns the reason if it can be determined.
 func (p *producer) explainSilence(ctx context.Context, topics []string) error {
 	where := "Kafka"
 	if len(topics) > 0 {
@@ -192,7 +192,8 @@ func (p *producer) explainSilence(ctx context.Context, topics []string) error {
 	return fmt.Errorf("writing to %s: Kafka answers, but acknowledges no record: %s", where, why)
 }
 
-// explainFault also counts a record, the first time that it is at fault.
+// explainFault describes the error that holds the batch. It also counts the record, the
+// first time that it fails.
 func (o *output) explainFault(p *producer, d *delivery) error {
 	f := d.fault
 	d.count(*f)

@@ -16,9 +16,9 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
-// deadLetters writes records to the dead letter topic, one at a time and so in
-// their order. It has a client of its own: what the output's client is told to
-// do with records, such as to refuse large ones, must not befall them again.
+// deadLetters writes records to the dead letter topic, one at a time and therefore in
+// order. It has its own client: settings of the output's client that made it refuse a
+// record, such as max_message_bytes, must not refuse the dead letter too.
 type deadLetters struct {
 	conf     *config
 	topic    string
@@ -38,8 +38,8 @@ func newDeadLetters(conf *config, mgr *service.Resources) *deadLetters {
 	return l
 }
 
-// forDeadLetters is the configuration that dead letters are written with: that
-// of the output, as far as it is about the way to Kafka.
+// forDeadLetters returns the configuration for writing dead letters: that of the
+// output, as far as it concerns the connection to Kafka.
 func (c *config) forDeadLetters() *config {
 	dead := *c
 	if servers := c.strategy.BootstrapServers; servers != nil {
@@ -50,17 +50,17 @@ func (c *config) forDeadLetters() *config {
 	dead.partitioner = ""
 	dead.acks = "all"
 	dead.maxRequests = 1
-	// Only the topic's own limit is to count.
+	// Only the topic's own limit applies.
 	dead.maxMessageBytes = c.brokerWriteBytes
 	dead.maxBufferedBytes = 0
 	dead.limits = limits{}
 	return &dead
 }
 
-// deadLetterError is a dead letter that could not be written.
+// deadLetterError means that a dead letter could not be written.
 type deadLetterError struct {
 	topic   string
-	refusal error // why there was to be one
+	refusal error // why the record was to be dead-lettered
 	err     error
 }
 
@@ -68,7 +68,7 @@ func (e *deadLetterError) Error() string {
 	return fmt.Sprintf("%s; writing it to the dead letter topic %q: %s", e.refusal, e.topic, e.err)
 }
 
-// open returns the producer, which it makes when it is asked the first time.
+// open returns the producer. The first call creates it.
 func (l *deadLetters) open() (*producer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +104,7 @@ func (l *deadLetters) close() {
 	}
 }
 
-// write returns once the dead letter of the record is in Kafka, or refused.
+// write returns when the record's dead letter is in Kafka or was refused.
 func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) error {
 	failed := func(err error) error { return &deadLetterError{l.topic, refusal, err} }
 	p, err := l.open()
@@ -129,10 +129,10 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 	return failed(fmt.Errorf("%w%s", neterror.WithoutLocalPort(err), advice))
 }
 
-// record is the record with the headers of Kafka Connect's dead record queues,
-// as its DeadLetterQueueReporter writes them. There, topic, partition and offset
-// are those of the record that the connector has read; here, those that it was
-// written to, with -1 for the number that it never got.
+// record adds the headers of Kafka Connect's dead letter queues to the record, in the
+// format of its DeadLetterQueueReporter. In Kafka Connect, topic, partition and offset
+// are those of the record that the connector read. Here they are those of the record
+// that could not be written, with -1 for numbers that it never got.
 func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 	letter := kgo.Record{
 		Topic:     l.topic,
@@ -163,7 +163,7 @@ func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 	return letter
 }
 
-// stage is Kafka Connect's word for where a record has failed.
+// stage returns Kafka Connect's name for the stage at which a record failed.
 func stage(refusal error) string {
 	switch {
 	case errors.As(refusal, new(*messageError)):
@@ -175,7 +175,8 @@ func stage(refusal error) string {
 	}
 }
 
-// exceptionClass is the exception that Kafka's own clients have for the refusal.
+// exceptionClass returns the exception with which Kafka's own clients report the
+// refusal.
 func exceptionClass(refusal error) string {
 	for _, known := range []struct {
 		err   error

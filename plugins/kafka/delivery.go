@@ -11,10 +11,10 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// segment is a run of records, or a list of them in order.
+// segment is a range of records, or an ordered list of them.
 type segment struct {
 	from, to int
-	list     []int // where it is not a run
+	list     []int // set if the records are not a range
 }
 
 func (s segment) len() int {
@@ -31,31 +31,31 @@ func (s segment) at(k int) int {
 	return s.from + k
 }
 
-// delivery is one batch on its way. It belongs to one goroutine at a time:
-// while run is running to that one, and after done is closed to the output.
+// delivery is one batch that is being written. One goroutine at a time owns it: the
+// goroutine of start while it runs, and the output after done is closed.
 type delivery struct {
 	batch service.MessageBatch
 	*buffers
-	errs    []error         // by record: those that were given up, or cannot be written; nil without any
-	handler *failureHandler // nil to give up what is refused
+	errs    []error         // by record: those that were given up, or cannot be written; nil if there are none
+	handler *failureHandler // nil to reject refused records
 	began   time.Time
 
 	again []segment // to be written before the rest, in order
 	next  int       // the first record that was not tried yet
 
-	fault          *failure                 // why it stopped
+	fault          *failure                 // why the delivery stopped
 	counted        int                      // the record that was counted as refused last, from 1
-	tried          int                      // the record that was tried as often as the strategy says, from 1
-	handled        []handled                // the records that the strategy has done away with
-	refused        bool                     // whether Kafka has refused a record, which may be on its way still
+	tried          int                      // the record that was retried as often as the strategy allows, from 1
+	handled        []handled                // the records that the strategy has discarded or dead-lettered
+	refused        bool                     // whether Kafka has refused a record, which may still be in flight
 	progress       atomic.Int64             // counts the acknowledgements
-	waiting        atomic.Bool              // whether it waits by itself
+	waiting        atomic.Bool              // whether it is waiting on purpose, before a retry or for linger
 	deadLettersVia atomic.Pointer[producer] // set while it waits for a dead letter
 	done           chan struct{}            // closed when run has ended
 
-	// For the output alone, of the time that quiet was asked for last.
+	// Owned by the output: the state of the last call of quiet.
 	acked    int64     // the progress
-	activeAt time.Time // when there was some
+	activeAt time.Time // the time of the last progress
 	warned   bool      // whether its silence was logged
 }
 
@@ -70,9 +70,9 @@ func newDelivery(batch service.MessageBatch, b *buffers, errs []error, handler *
 	return &delivery{batch: batch, buffers: b, errs: errs, handler: handler, began: now, activeAt: now}
 }
 
-// start writes what is left of the batch, in a goroutine that ends by closing
-// done and calling ended: when nothing is left, at a fault if it holds at one, or
-// when the producer is closed.
+// start writes the rest of the batch in a goroutine. When that goroutine stops, it
+// closes done and calls ended: when nothing is left, at an error that holds the batch,
+// or when the producer is closed.
 func (d *delivery) start(p *producer, ended func()) {
 	d.fault = nil
 	d.activeAt = time.Now()
@@ -85,8 +85,8 @@ func (d *delivery) start(p *producer, ended func()) {
 	}()
 }
 
-// quiet is how long Kafka has acknowledged no record of the batch, though it was
-// to. What happened since the last call counts as if it were now.
+// quiet returns for how long Kafka has acknowledged no record of the batch while it
+// should have. Progress since the last call counts as progress now.
 func (d *delivery) quiet(now time.Time) time.Duration {
 	if acked := d.progress.Load(); acked != d.acked || d.waiting.Load() {
 		d.acked, d.activeAt = acked, now
@@ -94,7 +94,7 @@ func (d *delivery) quiet(now time.Time) time.Duration {
 	return now.Sub(d.activeAt)
 }
 
-// ended says whether the last start has come to its end.
+// ended reports whether the last start has finished.
 func (d *delivery) ended() bool {
 	select {
 	case <-d.done:
@@ -104,8 +104,8 @@ func (d *delivery) ended() bool {
 	}
 }
 
-// sameBatch says whether the batch sameBatch the one under way. The engine hands over the
-// same messages again, whose payloads lie where they lay before.
+// sameBatch reports whether the batch is the one in progress. The engine hands over the
+// same messages again, and their payloads have the same addresses.
 func (d *delivery) sameBatch(batch service.MessageBatch) bool {
 	if len(batch) != len(d.batch) {
 		return false
@@ -120,13 +120,13 @@ func (d *delivery) sameBatch(batch service.MessageBatch) bool {
 	return true
 }
 
-// samePlace compares slices by place. They are both in use, so that neither
-// place can have been given to something else.
+// samePlace compares the addresses of slices. Both are in use, so neither address can
+// have been reused.
 func samePlace(a, b []byte) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// topics are some topics of the batch, few enough to ask about.
+// topics returns some topics of the batch, few enough to query.
 func (d *delivery) topics() []string {
 	const most = 100
 	var topics []string
@@ -155,15 +155,15 @@ func (d *delivery) run(p *producer) {
 	}
 }
 
-// linger waits as long as the configuration says, if nothing was tried yet and
-// the batch is small.
+// linger waits for the configured time, if nothing was tried yet and the batch is
+// small.
 func (d *delivery) linger(p *producer) {
 	if wait := p.conf.linger; wait > 0 && p.conf.oneAtATime() && d.next == 0 && p.part(d.records, 0, &d.rooms) == len(d.records) {
 		d.wait(p, wait)
 	}
 }
 
-// wait returns false if the client was closed meanwhile.
+// wait returns false if the client was closed during the wait.
 func (d *delivery) wait(p *producer, wait time.Duration) bool {
 	d.waiting.Store(true)
 	defer d.waiting.Store(false)
@@ -177,8 +177,8 @@ func (d *delivery) wait(p *producer, wait time.Duration) bool {
 	}
 }
 
-// nextSegment is what to write next; ok is false when there is nothing, or the next
-// record cannot be written at all and holds the batch.
+// nextSegment returns what to write next. ok is false when there is nothing, or when
+// the next record cannot be written at all and holds the batch.
 func (d *delivery) nextSegment(p *producer) (seg segment, ok bool) {
 	if len(d.again) > 0 {
 		seg, d.again = d.again[0], d.again[1:]
@@ -208,9 +208,9 @@ func (d *delivery) nextSegment(p *producer) (seg segment, ok bool) {
 	return seg, true
 }
 
-// handleFailures decides about the refused records of a segment of this many records.
-// Where one record may have taken others down with it, they are written again
-// in halves, until it is alone.
+// handleFailures handles the refused records of a segment of size records. If one
+// record may have made Kafka refuse others too, they are written again in halves until
+// that record is alone.
 func (d *delivery) handleFailures(p *producer, size int, failures []failure) {
 	var open []int
 	exhausted := d.handler != nil && p.onlyLimitReached(d.records, failures)
@@ -250,9 +250,9 @@ func indexes(failures []failure) []int {
 	return list
 }
 
-// retryAlone tries a refused record again, alone, and gives it up at last, as far as
-// the strategy says so. Meanwhile nothing else is written. It returns the fault
-// that holds the batch, if there is one.
+// retryAlone retries a refused record alone, as often as the strategy allows, and gives
+// it up after that. Nothing else is written in the meantime. It returns the error that
+// holds the batch, if there is one.
 func (d *delivery) retryAlone(p *producer, f failure, exhausted bool) *failure {
 	if !d.handler.handles(f.err, exhausted) {
 		return &f
@@ -279,8 +279,8 @@ func (d *delivery) retryAlone(p *producer, f failure, exhausted bool) *failure {
 	return d.applyStrategy(p, f)
 }
 
-// applyStrategy does the last thing that the strategy says, and returns the fault that
-// holds the batch if that is not possible.
+// applyStrategy discards or dead-letters the record as the strategy says. If that is
+// impossible, it returns the error that holds the batch.
 func (d *delivery) applyStrategy(p *producer, f failure) *failure {
 	if !d.handler.handles(f.err, true) {
 		return &f
@@ -303,8 +303,8 @@ func (d *delivery) count(f failure) {
 	}
 }
 
-// relearnLimits reads the limits of the topics that have found a record batch of these
-// records too large.
+// relearnLimits reads the limits of the topics that refused a record batch of these
+// records as too large.
 func (d *delivery) relearnLimits(p *producer, failures []failure) {
 	sizes := map[string]int{}
 	for _, f := range failures {
@@ -324,9 +324,9 @@ func (d *delivery) relearnLimits(p *producer, failures []failure) {
 	}
 }
 
-// holdAt holds the batch because of a fault, the refused records of the list ahead
-// of what was not tried yet. The first of them goes alone the next time: as long
-// as it is refused, the others need not be sent.
+// holdAt holds the batch because of an error. The refused records of the list come
+// before the records that were not tried yet. The first of them is retried alone: as
+// long as it is refused, the others need not be sent.
 func (d *delivery) holdAt(list []int, why failure) {
 	kept := []segment{{list: list[:1]}}
 	if len(list) > 1 {

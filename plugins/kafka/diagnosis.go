@@ -11,9 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// diagnose looks for the reason why Kafka answers and yet acknowledges no
-// record: the client retries such a fault without telling it. It returns "" if
-// there is none to be seen.
+// diagnose looks for the reason why Kafka answers but acknowledges no record: the
+// client retries such errors without reporting them. It returns "" if it finds none.
 func (p *producer) diagnose(ctx context.Context, topics []string) string {
 	ctx, cancel := context.WithTimeout(ctx, p.conf.requestOverhead)
 	defer cancel()
@@ -36,11 +35,11 @@ func (p *producer) diagnose(ctx context.Context, topics []string) string {
 			where := fmt.Sprintf("topic %q, partition %d", topic.Topic, partition.Partition)
 			switch {
 			case partition.Leader < 0:
-				return where + " has no leader: bring its brokers back"
+				return where + " has no leader: restart its brokers"
 			case partition.Err != nil:
 				return fmt.Sprintf("%s: %s", where, partition.Err)
 			case p.conf.acks == "all" && len(partition.ISR) < least[topic.Topic]:
-				return fmt.Sprintf("%s has %d of the %d replicas in sync that min.insync.replicas asks for: bring replicas back, or lower it",
+				return fmt.Sprintf("%s has %d of the %d replicas in sync that min.insync.replicas requires: restart replicas, or lower min.insync.replicas",
 					where, len(partition.ISR), least[topic.Topic])
 			}
 		}
@@ -48,9 +47,9 @@ func (p *producer) diagnose(ctx context.Context, topics []string) string {
 	return ""
 }
 
-// onlyLimitReached says whether a limit that the user has set on tries or time is all
-// that has failed the records. Where Kafka can be asked and names a fault that a
-// person has to correct, it is not.
+// onlyLimitReached reports whether the records failed only because a limit of the user
+// on retries or time was reached. It returns false if Kafka reports an error that a
+// person has to correct.
 func (p *producer) onlyLimitReached(records []kgo.Record, failures []failure) bool {
 	first := failures[0]
 	if !p.conf.limits.reached(first.err) {

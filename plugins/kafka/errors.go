@@ -6,30 +6,30 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// recordError is a fault of a record that Kafka never saw.
+// recordError is an error of a record that was never sent to Kafka.
 type recordError struct{ err error }
 
 func (e *recordError) Error() string { return e.err.Error() }
 func (e *recordError) Unwrap() error { return e.err }
 
-// messageError is the error that a message carries, of a processor that failed.
+// messageError is the error that a message carries because a processor failed.
 type messageError struct{ err error }
 
 func (e *messageError) Error() string {
-	return "the message carries an error of its processing: correct the processor, or handle the error with catch:  " + e.err.Error()
+	return "a processor failed on the message: correct the processor, or handle the error with catch:   " + e.err.Error()
 }
 func (e *messageError) Unwrap() error { return e.err }
 
-// class says what a refusal is about.
+// class says what a refusal depends on.
 type class string
 
 const (
-	// classRecord is a fault of the record: others may pass.
+	// classRecord is an error of the record: others may succeed.
 	classRecord class = "record"
-	// classTopic is a fault of the topic, which all its records share.
+	// classTopic is an error of the topic, which affects all its records.
 	classTopic class = "topic"
-	// classCluster is a fault of the cluster or of the way to it. What is not
-	// known to be otherwise counts as one.
+	// classCluster is an error of the cluster or the connection to it. Unknown errors
+	// belong to this class.
 	classCluster class = "cluster"
 )
 
@@ -63,29 +63,28 @@ func classify(err error) class {
 	}
 }
 
-// sharedByBatch says whether Kafka refuses a whole record batch with err for
-// the sake of one record, so that it takes smaller ones to know which.
+// sharedByBatch reports whether Kafka refuses a whole record batch with err because of
+// one record, so that smaller record batches are needed to find that record.
 func sharedByBatch(err error) bool { return isAny(err, recordFaults) }
 
-// isTooLarge says whether the refusal depends on the limit of the topic.
+// isTooLarge reports whether the refusal depends on the topic's limit.
 func isTooLarge(err error) bool {
 	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
 }
 
-// remembered says whether the client may go by the fault from then on, though it
-// is corrected: a producer id that it was refused, or a topic that was deleted and
-// made anew, whose new id it does not take.
+// remembered reports whether the client may keep returning the error after its cause
+// was corrected. Examples are a producer id that it was refused, and a topic that was
+// deleted and created again, whose new id it does not accept.
 func remembered(err error) bool {
 	return classify(err) == classCluster || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
 }
 
-// isAuthentication says whether trying again soon is pointless and may lock an
-// account.
+// isAuthentication reports whether retrying soon is pointless and may lock an account.
 func isAuthentication(err error) bool {
 	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism)
 }
 
-// code is the error's short name, for a metric label.
+// code returns the error's short name, for a metric label.
 func code(err error) string {
 	if e, ok := errors.AsType[*kerr.Error](err); ok {
 		return e.Message

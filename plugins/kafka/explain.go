@@ -12,13 +12,13 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
-// explainer words what went wrong for whoever has to correct it. The configuration
-// says which field or setting that is.
+// explainer turns errors into messages for the person who has to correct the cause. It
+// uses the configuration to name the field or setting.
 type explainer struct{ conf *config }
 
-// refusal names the record that Kafka refused, the reason, and what corrects it.
-// index is its place in a batch of total; limit is the topic's
-// max.message.bytes, or 0 where that is not known.
+// refusal names the record that Kafka refused, the reason, and the correction. index is
+// its place in a batch of total; limit is the topic's max.message.bytes, or 0 if it is
+// not known.
 func (e explainer) refusal(err error, r *kgo.Record, index, total int, limit int32) error {
 	where := fmt.Sprintf("writing message %d of %d", index+1, total)
 	if r.Topic != "" {
@@ -30,7 +30,7 @@ func (e explainer) refusal(err error, r *kgo.Record, index, total int, limit int
 	return fmt.Errorf("%s: %w%s", where, neterror.WithoutLocalPort(err), e.advice(err, r, limit))
 }
 
-// advice says what corrects the fault; r is nil where the fault is not that of a record.
+// advice names the correction; r is nil if the error does not concern a record.
 func (e explainer) advice(err error, r *kgo.Record, limit int32) string {
 	switch {
 	case isTooLarge(err):
@@ -57,11 +57,11 @@ func (e explainer) advice(err error, r *kgo.Record, limit int32) string {
 	case isAuthentication(err):
 		return ": correct " + fieldSASL
 	case errors.Is(err, kerr.NotEnoughReplicas), errors.Is(err, kerr.NotEnoughReplicasAfterAppend):
-		return ": bring replicas back, or lower min.insync.replicas of the topic"
+		return ": restart replicas, or lower min.insync.replicas of the topic"
 	case errors.Is(err, kgo.ErrRecordRetries):
-		return fmt.Sprintf(": %s has run out", fieldRecordRetries)
+		return fmt.Sprintf(": the limit %s was reached", fieldRecordRetries)
 	case errors.Is(err, kgo.ErrRecordTimeout):
-		return fmt.Sprintf(": %s has run out", fieldRecordDeliveryTimeout)
+		return fmt.Sprintf(": the limit %s was reached", fieldRecordDeliveryTimeout)
 	default:
 		return ""
 	}
@@ -77,9 +77,9 @@ func (e explainer) connectAdvice(err error) string {
 	case isAuthentication(err):
 		return fmt.Sprintf(": correct %s, which is %s", fieldSASL, e.conf.mechanisms())
 	case errors.Is(err, io.EOF) && len(e.conf.sasl) > 0:
-		return fmt.Sprintf(": the broker has closed the connection: see whether it knows this user and password (%s, which is %s), and whether it wants TLS", fieldSASL, e.conf.mechanisms())
+		return fmt.Sprintf(": the broker closed the connection: check whether it knows this user and password (%s, which is %s), and whether it requires TLS", fieldSASL, e.conf.mechanisms())
 	case errors.Is(err, io.EOF):
-		return fmt.Sprintf(": the broker has closed the connection: see whether it wants TLS (%s) or authentication (%s)", fieldTLS, fieldSASL)
+		return fmt.Sprintf(": the broker closed the connection: check whether it requires TLS (%s) or authentication (%s)", fieldTLS, fieldSASL)
 	default:
 		return ""
 	}

@@ -11,17 +11,16 @@ import (
 )
 
 const (
-	// maxSilence is how long a batch may go without any acknowledgement, at
-	// most, before the output is not ready.
+	// maxSilence is how long a batch may go without any acknowledgement before the
+	// output is not ready.
 	maxSilence = 5 * time.Second
-	// maxPatience is how long the output waits for an answer to a ping then. Both
-	// together are less than ten seconds, after which the reason is to be known.
+	// maxPatience is how long the output then waits for an answer to a ping. Both
+	// together are less than ten seconds, within which the reason must be known.
 	maxPatience = 4 * time.Second
-	// glances is how often the output looks for acknowledgements in the time of
-	// one silence.
+	// glances is how often the output checks for acknowledgements during one silence.
 	glances = 20
-	// unreachable is the part of a silence after which the output does not wait
-	// any longer if the client cannot connect to a broker.
+	// unreachable is the fraction of a silence after which the output stops waiting if
+	// the client cannot connect to a broker.
 	unreachable = 5
 )
 
@@ -57,9 +56,9 @@ func (o *output) await(ctx context.Context, p *producer, d *delivery, batch serv
 	}
 }
 
-// tooQuiet says whether the delivery has got no acknowledgement for so long that
-// someone should know. It looks a glance ahead, since the last acknowledgement
-// may be as old as that already.
+// tooQuiet reports whether the delivery has had no acknowledgement for so long that it
+// must be reported. It looks one check ahead, because the last acknowledgement may be
+// that much older.
 func (o *output) tooQuiet(p *producer, d *delivery, now time.Time) bool {
 	if via := d.deadLettersVia.Load(); via != nil {
 		p = via
@@ -103,7 +102,7 @@ func (o *output) tellBlockedLocked() {
 	}
 }
 
-// result is what the engine gets to know of a delivery that has ended.
+// result returns what WriteBatch reports about a delivery that has ended.
 func (o *output) result(p *producer, d *delivery, batch service.MessageBatch) error {
 	if d.fault != nil {
 		o.hold(d)

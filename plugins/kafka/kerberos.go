@@ -31,12 +31,12 @@ const (
 	fieldFast        = "fast"
 )
 
-// What lint and the constructor say alike of GSSAPI.
+// Messages about GSSAPI that lint and the constructor share.
 const (
 	needPrincipal = "username: is empty; give the Kerberos principal, with or without @REALM"
 	needSecret    = "kerberos.keytab_file: is empty; give the principal's keytab, or password"
-	oneSecret     = "kerberos.keytab_file: contradicts password; keep one of the two"
-	oneRealm      = "kerberos.realm: %q is not the realm of username, %q; keep one of the two"
+	oneSecret     = "kerberos.keytab_file: conflicts with password; remove one of them"
+	oneRealm      = "kerberos.realm: %q is not the realm of username, %q; remove one of them"
 	needService   = "kerberos.service_name: is empty; give the first part of the brokers' principal, for example kafka"
 )
 
@@ -103,8 +103,8 @@ func parseKerberos(conf *service.ParsedConfig, user, password string, opts optio
 	if _, _, _, err := t.read(); err != nil {
 		return nil, err
 	}
-	// Each connection has a client of its own: one that is shared would be
-	// destroyed with the first producer that is closed.
+	// Each connection has its own client: closing the first producer would destroy a
+	// shared one.
 	return ticketed{kerberos.Kerberos(func(ctx context.Context) (kerberos.Auth, error) {
 		c, err := t.client(ctx)
 		if err != nil {
@@ -114,8 +114,8 @@ func parseKerberos(conf *service.ParsedConfig, user, password string, opts optio
 	}), t}, nil
 }
 
-// client reads the files and returns a client that has not logged in yet. It will
-// dial the servers of each realm as they stand in its configuration.
+// client reads the files and returns a client that has not logged in yet. The client
+// will dial the servers of each realm in its configuration.
 func (t *ticketer) client(ctx context.Context) (*client.Client, error) {
 	conf, realm, keys, err := t.read()
 	if err != nil {
@@ -133,7 +133,7 @@ func (t *ticketer) client(ctx context.Context) (*client.Client, error) {
 	return client.NewWithKeytab(t.user, realm, keys, conf, settings...), nil
 }
 
-// read reads the files. Without a keytab there are no keys.
+// read reads the files. keys is nil without a keytab.
 func (t *ticketer) read() (conf *krb5.Config, realm string, keys *keytab.Keytab, err error) {
 	text, err := t.file(t.configFile)
 	if err == nil {
@@ -142,8 +142,9 @@ func (t *ticketer) read() (conf *krb5.Config, realm string, keys *keytab.Keytab,
 			err = nil
 		}
 		if err != nil && t.files != nil {
-			// The error quotes lines, and who named the file may not read it.
-			err = errors.New("it is not a configuration of Kerberos")
+			// The original error quotes lines, which the user who named the file may
+			// not be allowed to read.
+			err = errors.New("not a Kerberos configuration")
 		}
 	}
 	if err != nil {
@@ -168,7 +169,8 @@ func (t *ticketer) read() (conf *krb5.Config, realm string, keys *keytab.Keytab,
 	return conf, realm, keys, nil
 }
 
-// maxKerberosFile is ample for a configuration, and for a keytab of thousands.
+// maxKerberosFile is large enough for a configuration, and for a keytab of thousands of
+// keys.
 const maxKerberosFile = 1 << 20
 
 func (t *ticketer) file(name string) ([]byte, error) {
@@ -190,9 +192,9 @@ func (t *ticketer) file(name string) ([]byte, error) {
 	return text, err
 }
 
-// pinServers puts the addresses that the guard lets pass in the place of the names
-// of the servers, since the Kerberos library dials them itself. Servers are looked
-// up in DNS here, for the realm of the principal, and not by the library.
+// pinServers replaces the names of the servers by the addresses that the guard checked,
+// because the Kerberos library dials them itself. It also looks up the servers of the
+// principal's realm in DNS, which the library would do otherwise.
 func (t *ticketer) pinServers(ctx context.Context, conf *krb5.Config, realm string) error {
 	if !slices.ContainsFunc(conf.Realms, func(r krb5.Realm) bool { return r.Realm == realm && len(r.KDC) > 0 }) {
 		_, found, err := conf.GetKDCs(realm, true)
@@ -221,7 +223,7 @@ func (t *ticketer) pinServers(ctx context.Context, conf *krb5.Config, realm stri
 	return nil
 }
 
-// ticketed tells which principal and service an error is about.
+// ticketed adds the principal and the service to errors.
 type ticketed struct {
 	sasl.Mechanism
 	t *ticketer

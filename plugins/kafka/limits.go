@@ -10,16 +10,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// limits are those that the user has set on the tries to write a record; 0 sets none.
+// limits are the user's limits on the tries to write a record; 0 means no limit.
 type limits struct {
 	retries int
 	timeout time.Duration
 }
 
-// reached says whether the refusal comes of a limit that the user has set on
-// faults that pass. The client returns its own error for it, or the last fault. A
-// broker that closes a new connection may want another login, which is no such
-// fault.
+// reached reports whether the refusal is due to a limit of the user on retrying
+// transient errors. The client returns its own error for that, or the last error. A
+// broker that closes a new connection may require another login, which is not a
+// transient error.
 func (l limits) reached(err error) bool {
 	switch {
 	case l == limits{}, classify(err) != classCluster, isAuthentication(err),

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// connectFailures knows when the client could not connect to a broker.
+// connectFailures records when the client could not connect to a broker.
 type connectFailures struct{ failed atomic.Pointer[time.Time] } // nil since a success
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
@@ -19,30 +19,30 @@ func (l *connectFailures) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration,
 	switch {
 	case err == nil:
 		l.failed.Store(nil)
-	case errors.Is(err, context.Canceled): // given up by us
+	case errors.Is(err, context.Canceled): // we cancelled it
 	default:
 		now := time.Now()
 		l.failed.Store(&now)
 	}
 }
 
-// brokenSince says whether the last attempt to connect failed, after that time.
+// brokenSince reports whether the last attempt to connect failed, after that time.
 func (l *connectFailures) brokenSince(then time.Time) bool {
 	failed := l.failed.Load()
 	return failed != nil && failed.After(then)
 }
 
-// pingResult is a question to brokers whether they are there.
+// pingResult is a running request that checks whether brokers answer.
 type pingResult struct {
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-// ping waits until any broker answers, so long at most. The client makes
-// a request wait for the ones before it to the same broker, whatever its context
-// says: for a connection that is being dialled into the void, or for one that
-// answers nothing. So the question may outlive its asker, and the next one waits
-// for the same answer.
+// ping waits until any broker answers, for at most patience. The client queues a
+// request behind earlier ones to the same broker, regardless of the context: for
+// example behind a connection attempt that gets no answer, or on a connection that no
+// longer answers. So the request may outlive the caller, and the next caller waits for
+// the same answer.
 func (p *producer) ping(ctx context.Context, patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -59,8 +59,8 @@ func (p *producer) ping(ctx context.Context, patience time.Duration) error {
 	return fmt.Errorf("no answer within %s", patience)
 }
 
-// startPing returns the question that is open, or a new one. It ends with the client
-// at the latest.
+// startPing returns the running request, or starts one. It ends with the client at the
+// latest.
 func (p *producer) startPing() *pingResult {
 	p.mu.Lock()
 	defer p.mu.Unlock()

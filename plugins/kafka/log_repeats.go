@@ -15,31 +15,31 @@ import (
 
 const (
 	maxReasons = 64 // that are remembered
-	// crowded is how often an unknown reason is told when there are more.
+	// crowded is how often an unknown reason is logged when there are more.
 	crowded = 5 * time.Second
 )
 
-// repeats decides which of many equal texts are told: the first, and reminders
-// that come ever more seldom.
+// repeats decides which of many equal texts are logged: the first, and reminders at
+// growing intervals.
 type repeats struct {
 	first, last time.Duration // until the first reminder, and between the last ones
 
 	mu      sync.Mutex
 	reasons map[string]*repeat
-	latest  time.Time // when an unknown reason was told
+	latest  time.Time // when an unknown reason was logged
 }
 
 func newRepeats() *repeats { return &repeats{first: time.Minute, last: time.Hour} }
 
 type repeat struct {
-	seen time.Time // last
-	told time.Time // last
+	seen time.Time // the last time
+	told time.Time // the last time
 	gap  time.Duration
-	many int // not told since
+	many int // not logged since
 }
 
-// due says whether to tell the reason now, and how often it was not told since
-// the last time.
+// due reports whether to log the reason now, and how often it was not logged since the
+// last time.
 func (r *repeats) due(reason string, now time.Time) (tell bool, untold int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,8 +61,8 @@ func (r *repeats) due(reason string, now time.Time) (tell bool, untold int) {
 	return true, untold
 }
 
-// newLocked remembers a reason, in the place of the one that was not seen for
-// longest where there are too many.
+// newLocked remembers a reason. If there are too many, it replaces the one that was not
+// seen for the longest time.
 func (r *repeats) newLocked(reason string, now time.Time) (tell bool) {
 	if len(r.reasons) >= maxReasons {
 		if now.Sub(r.latest) < crowded {
@@ -97,8 +97,8 @@ func (r *repeats) forget() {
 	clear(r.reasons)
 }
 
-// warnings writes the log lines that tell of faults that pass: the client's own
-// and the output's. The same fault is not written again and again.
+// warnings logs transient errors, those of the client and those of the output. It does
+// not log the same error again and again.
 type warnings struct {
 	logger  *service.Logger
 	repeats *repeats
@@ -108,7 +108,7 @@ func newWarnings(logger *service.Logger) *warnings {
 	return &warnings{logger: logger, repeats: newRepeats()}
 }
 
-// warn writes the text, unless the reason is known. It says whether it did.
+// warn logs the text, unless the reason was logged recently. It reports whether it did.
 func (w *warnings) warn(reason, text string) bool {
 	tell, untold := w.repeats.due(reason, time.Now())
 	if tell {
@@ -127,8 +127,8 @@ func others(untold int) string {
 // Level implements kgo.Logger.
 func (*warnings) Level() kgo.LogLevel { return kgo.LogLevelWarn }
 
-// Log implements kgo.Logger. Two lines have the same reason where text and error
-// are the same: brokers, partitions and counts beside them vary.
+// Log implements kgo.Logger. Two lines have the same reason if their text and error are
+// equal: their brokers, partitions and counts vary.
 func (w *warnings) Log(level kgo.LogLevel, text string, keyvals ...any) {
 	reason := strings.Builder{}
 	reason.WriteString(text)

@@ -6,21 +6,21 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// metrics are those of one output. None is counted by record, but what befalls
-// single records.
+// metrics are the metrics of one output. Only refused records are counted one by one;
+// everything else is counted by batch.
 type metrics struct {
 	sent     *service.MetricCounter
 	duration *service.MetricTimer // from the first byte of a batch to its end
 	blocked  *service.MetricGauge // 1 while a batch is held
 
-	failed       *service.MetricCounter // refused, whatever came of it
+	failed       *service.MetricCounter // refused, whatever happened to them afterwards
 	topics       *topicLabels           // of failed
-	retried      *service.MetricCounter // tries that the failure strategy asked for
+	retried      *service.MetricCounter // retries that the failure strategy made
 	discarded    *service.MetricCounter
 	deadLettered *service.MetricCounter
 }
 
-// newMetrics tells so many topics apart.
+// newMetrics keeps that many topics as labels of their own.
 func newMetrics(m *service.Metrics, topics int) metrics {
 	return metrics{
 		sent:         m.NewCounter("kafka_output_records_sent"),
@@ -38,12 +38,12 @@ func (m *metrics) fail(topic string, err error) {
 	m.failed.Incr(1, m.topics.label(topic), string(classify(err)), code(err))
 }
 
-// otherTopics is the label of the topics that have none of their own.
+// otherTopics is the label of topics that have none of their own.
 const otherTopics = "other"
 
-// topicLabels are the topics that have a label of their own: the first ones, up
-// to a number, of those that Kafka could have. Each label is a metric series, and
-// messages may name any number of topics.
+// topicLabels are the topics that have a label of their own: the first ones, up to a
+// limit, with legal names. Each label is a metric series, and messages may name any
+// number of topics.
 type topicLabels struct {
 	most int
 

@@ -19,14 +19,13 @@ import (
 // DialFunc opens connections as net.Dialer.DialContext does.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Register adds the output kafka_franz to the environment, in the place of one
-// that is there already.
+// Register adds the output kafka_franz to the environment. It replaces an existing one.
 func Register(env *service.Environment, opts ...Option) error {
 	return RegisterDialing(env, nil, opts...)
 }
 
-// RegisterDialing is Register with another network in the place of TCP, for
-// tests that hold the clock (testing/synctest) or break the network.
+// RegisterDialing is Register with another network instead of TCP, for tests that
+// control the clock (testing/synctest) or break the network.
 func RegisterDialing(env *service.Environment, dial DialFunc, opts ...Option) error {
 	return env.RegisterBatchOutput("kafka_franz", Spec(),
 		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
@@ -44,28 +43,28 @@ func RegisterDialing(env *service.Environment, dial DialFunc, opts ...Option) er
 		})
 }
 
-// output is the shell around deliveries that the engine drives.
+// output is what the engine drives; deliveries do the writing.
 //
-// The contract that holding a batch rests on: after WriteBatch has returned
-// ErrNotConnected, the engine calls Connect until it returns nil, shows its
-// errors where it tells whether the stream is ready, and then hands over the
-// same batch again, ahead of any other.
+// Holding a batch relies on this contract: after WriteBatch has returned
+// ErrNotConnected, the engine calls Connect until it returns nil, shows Connect's
+// errors in the readiness report, and then hands over the same batch again, before any
+// other.
 type output struct {
 	conf     *config
 	logger   *service.Logger
 	warnings *warnings
 	metrics  metrics
-	handler  *failureHandler // nil to reject what is refused
-	tail     *tail.Feed      // nil where nobody can look
+	handler  *failureHandler // nil to reject refused records
+	tail     *tail.Feed      // nil if nobody can look
 
 	silence  time.Duration // that a batch may go without any acknowledgement
-	patience time.Duration // with which Connect waits for an answer to a ping meanwhile
+	patience time.Duration // how long Connect waits for the answer to a ping during a silence
 	pace     pace
 
 	mu       sync.Mutex
 	producer *producer // nil until connected
 	holding  *delivery // the batch that the engine will hand over again
-	silent   int       // how many batches have got no acknowledgement for too long
+	silent   int       // the number of batches without an acknowledgement for too long
 	spare    []*buffers
 	idle     *time.Timer
 	closed   bool
@@ -89,17 +88,17 @@ func newOutput(conf *config, mgr *service.Resources) *output {
 	return o
 }
 
-// errClosed ends a Connect that comes after Close.
+// errClosed ends a Connect after Close.
 var errClosed = errors.New("connecting to Kafka: the output is closed")
 
-// state is a snapshot of what the mutex guards.
+// state returns a snapshot of what the mutex guards.
 func (o *output) state() (p *producer, holding *delivery, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.producer, o.holding, o.closed
 }
 
-// buffers returns those of a batch that Kafka has, or new ones.
+// buffers returns those of a finished batch, or new ones.
 func (o *output) buffers() *buffers {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -111,7 +110,7 @@ func (o *output) buffers() *buffers {
 	return new(buffers)
 }
 
-// spareFor is how long buffers are kept that no batch comes for.
+// spareFor is how long unused buffers are kept.
 const spareFor = 10 * time.Second
 
 // recycle keeps the buffers of a batch for a later one.
@@ -141,10 +140,9 @@ func (o *output) begin(p *producer, d *delivery) bool {
 	return true
 }
 
-// WriteBatch writes all messages in order and returns once each is in Kafka or
-// refused. Where refusals or Kafka's silence hold the batch it returns
-// ErrNotConnected, and keeps what is left to write. Else refusals are returned by
-// message.
+// WriteBatch writes all messages in order and returns when each is in Kafka or refused.
+// If refused records or Kafka's silence hold the batch, it returns ErrNotConnected and
+// keeps the unwritten rest. Otherwise it returns the refusals by message.
 func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
 	if len(batch) == 0 {
 		return nil
@@ -154,8 +152,8 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 		return service.ErrNotConnected
 	}
 	if d == nil || !d.sameBatch(batch) {
-		// The engine has dropped the batch that it owed. What is still under
-		// way must not be overtaken.
+		// The engine has dropped the batch that it should have handed over again. Later
+		// records must not overtake what is in flight.
 		if d != nil && !d.ended() {
 			return service.ErrNotConnected
 		}
@@ -176,7 +174,7 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 	return err
 }
 
-// rejected is the error that a batch with refused records is rejected with.
+// rejected returns the error that rejects a batch with refused records.
 func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) error {
 	var failed *service.BatchError
 	refused := 0
@@ -206,13 +204,13 @@ func (o *output) rejected(p *producer, d *delivery, batch service.MessageBatch) 
 	return failed
 }
 
-// finished counts a batch of which all but so many records are in Kafka.
+// finished counts a batch of which all but refused records are in Kafka.
 func (o *output) finished(d *delivery, refused int) {
 	o.metrics.sent.Incr(int64(len(d.records) - refused))
 	o.metrics.duration.Timing(time.Since(d.began).Nanoseconds())
 }
 
-// ConnectionTest asks Kafka whether it answers, over a connection of its own.
+// ConnectionTest checks that Kafka answers, over its own connection.
 func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	err := probe(ctx, o.conf, o.logger)
 	if err == nil && o.conf.strategy.BootstrapServers != nil {
@@ -226,7 +224,7 @@ func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResul
 	return service.ConnectionTestSucceeded().AsList()
 }
 
-// probe asks Kafka whether it answers.
+// probe checks that Kafka answers.
 func probe(ctx context.Context, c *config, logger *service.Logger) error {
 	p, err := newProducer(c, newWarnings(logger))
 	if err != nil {
@@ -239,7 +237,7 @@ func probe(ctx context.Context, c *config, logger *service.Logger) error {
 	return nil
 }
 
-// Close gives up what is under way and waits for it to end.
+// Close gives up what is in flight and waits for it to end.
 func (o *output) Close(ctx context.Context) error {
 	o.mu.Lock()
 	p := o.producer

@@ -38,9 +38,9 @@ type config struct {
 	requestOverhead time.Duration
 	connIdle        time.Duration
 	dialer          net.Dialer
-	targets         *targets.Guard                        // nil lets everything pass
-	refused         *atomic.Pointer[targets.RefusedError] // what it did not, last
-	network         DialFunc                              // in the place of dialer, or nil
+	targets         *targets.Guard                        // nil allows every target
+	refused         *atomic.Pointer[targets.RefusedError] // what the guard refused last
+	network         DialFunc                              // replaces dialer if set
 
 	records builder
 
@@ -63,14 +63,14 @@ type config struct {
 	limits             limits
 }
 
-// oneAtATime says whether there is one batch in flight. Then the output may keep it
-// for the engine to hand over again, which several could not be told apart in; and
-// the producer writes only when a part of the batch has been handed over in full, so
-// that a partition gets one record batch a part, and a refusal cannot be overtaken by
-// the records behind it.
+// oneAtATime reports whether only one batch is in flight. Then the output may hold it
+// for the engine to hand over again; several batches could not be told apart. The
+// producer then writes only when a complete part of the batch was handed to it, so that
+// a partition gets one record batch per part, and later records cannot overtake a
+// refused one.
 func (c *config) oneAtATime() bool { return c.maxInFlight == 1 }
 
-// mechanisms are the names of the SASL mechanisms in their order.
+// mechanisms returns the names of the SASL mechanisms in their order.
 func (c *config) mechanisms() string {
 	var names []string
 	for _, mechanism := range c.sasl {
@@ -79,8 +79,8 @@ func (c *config) mechanisms() string {
 	return strings.Join(names, ", ")
 }
 
-// deadTopicIsOwn says whether a dead letter would be written to the topic that
-// has refused it.
+// deadTopicIsOwn reports whether a dead letter would be written to the topic that
+// refused it.
 func (c *config) deadTopicIsOwn() bool {
 	return c.strategy.TopicName != "" && c.strategy.BootstrapServers == nil &&
 		c.records.topic.isConstant && c.records.topic.constant == c.strategy.TopicName
@@ -160,7 +160,7 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	return c, c.check(conf, problems)
 }
 
-// check refuses what lint does, and what the client would refuse later on.
+// check returns the errors that lint finds, and those that the client would find later.
 func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) error {
 	var errs []error
 	refuse := func(when bool, format string, args ...any) {
@@ -181,7 +181,7 @@ func (c *config) check(conf *service.ParsedConfig, problems []StrategyProblem) e
 	refuse(c.deadTopicIsOwn(), ownDeadTopic, c.strategy.TopicName)
 	refuse(c.limits.timeout != 0 && c.limits.timeout < time.Second, shortDelivery, c.limits.timeout)
 	refuse(c.brokerWriteBytes < c.maxMessageBytes, smallWrite, c.brokerWriteBytes, c.maxMessageBytes)
-	refuse(len(c.brokers) == 0, "%s: want at least one address, such as localhost:9092", fieldSeedBrokers)
+	refuse(len(c.brokers) == 0, "%s: is empty; give at least one address, for example localhost:9092", fieldSeedBrokers)
 	if len(errs) == 0 {
 		if err := kgo.ValidateOpts(c.options(new(topics), nil)...); err != nil {
 			errs = append(errs, fmt.Errorf("configuring the Kafka client: %w", err))
@@ -202,7 +202,7 @@ var (
 	}
 )
 
-// options are those of the client; logger may be nil.
+// options returns those of the client; logger may be nil.
 func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.brokers...),
@@ -221,8 +221,8 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 		kgo.MaxProduceRequestsInflightPerBroker(c.maxRequests),
 		kgo.RetryBackoffFn(retryBackoff),
 		kgo.MetadataMinAge(metadataMinAge),
-		// With waits this short, the default of 4 would not give brokers the
-		// time to create a topic.
+		// With waits this short, the default of 4 would not give brokers enough time to
+		// create a topic.
 		kgo.UnknownTopicRetries(10),
 	}
 	if logger != nil {
@@ -231,7 +231,7 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 	if len(hooks) > 0 {
 		opts = append(opts, kgo.WithHooks(hooks...))
 	}
-	// With a manual flush, a delivery waits itself.
+	// With a manual flush, the delivery waits itself.
 	if c.oneAtATime() {
 		opts = append(opts, kgo.ManualFlushing(), kgo.ProducerLinger(0))
 	} else {
@@ -258,8 +258,8 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 	return opts
 }
 
-// retryBackoff is how long the client waits after so many failures. It stays
-// short, so that records flow again soon after Kafka is back.
+// retryBackoff returns the wait after so many failures. It stays short, so that writing
+// continues soon after Kafka is back.
 func retryBackoff(failures int) time.Duration {
 	wait := time.Second
 	if failures < 5 {

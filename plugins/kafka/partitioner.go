@@ -6,27 +6,27 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
-// pinning keeps a record on the partition that it has already: the one that was
-// foreseen, or that it was given when it was written first. A partition without
-// keys is chosen anew for each batch, and a record that is written again would
-// else land behind ones that came after it. A record without a partition has -1.
+// pinning keeps a record on the partition that it already has: the predicted one, or
+// the one that it was first written to. Without keys, the partition changes with each
+// batch, so a record that is written again would otherwise land behind later ones. A
+// record without a partition has -1.
 //
-// It also notes how many partitions a topic has, as the client counts them.
+// It also records how many partitions a topic has, as the client counts them.
 type pinning struct {
 	kgo.Partitioner
 	topics *topics
 	guard  *crash.Guard
 }
 
-// byKey foresees the partition of a record that has a key: it has no state.
+// byKey predicts the partition of a record with a key: it has no state.
 var byKey = kgo.StickyKeyPartitioner(nil).ForTopic("")
 
-// foresee is the partition on which the record will land, or -1 where that
-// cannot be told. It makes the partition that of the record, so that it stays
-// true when the topic gets another number of partitions.
+// foresee returns the partition on which the record will land, or -1 if that cannot be
+// predicted. It assigns the partition to the record, so that the prediction stays
+// correct when the topic's number of partitions changes.
 func (c *config) foresee(r *kgo.Record, partitions int32) int32 {
 	if partitions <= 1 {
-		return -1 // all records land on one, or it is not known
+		return -1 // all records land on one partition, or it is not known
 	}
 	if c.hashesKeys() && r.Key != nil {
 		r.Partition = int32(byKey.Partition(r, int(partitions)))
@@ -37,11 +37,11 @@ func (c *config) foresee(r *kgo.Record, partitions int32) int32 {
 	return r.Partition
 }
 
-// hashesKeys says whether the key of a record tells its partition.
+// hashesKeys reports whether the key of a record determines its partition.
 func (c *config) hashesKeys() bool { return c.partitioner == "" || c.partitioner == "murmur2_hash" }
 
-// ForTopic implements kgo.Partitioner. The client tells by type assertion what
-// a partitioner wants to know, so that each kind has its own wrapper.
+// ForTopic implements kgo.Partitioner. The client uses type assertions to detect what a
+// partitioner supports, so each kind has its own wrapper.
 func (p pinning) ForTopic(topic string) kgo.TopicPartitioner {
 	inner := p.Partitioner.ForTopic(topic)
 	pinned := &pinnedTopic{TopicPartitioner: inner, topics: p.topics, name: topic, guard: p.guard}
@@ -65,7 +65,7 @@ type backupPartitioner interface {
 	kgo.TopicPartitionerOnNewBatch
 }
 
-// pinnedTopic is used under a lock of the client's.
+// pinnedTopic is used under one of the client's locks.
 type pinnedTopic struct {
 	kgo.TopicPartitioner
 	topics *topics
@@ -74,8 +74,8 @@ type pinnedTopic struct {
 	guard  *crash.Guard
 }
 
-// count notes how many partitions the topic has. Only a record that may go to
-// all of them tells: the others see the ones that have a leader.
+// count records how many partitions the topic has. Only for a record that may go to any
+// of them does the client pass all; for others it passes those that have a leader.
 func (p *pinnedTopic) count(r *kgo.Record, n int) {
 	if p.topic == nil {
 		p.topic = p.topics.add(p.name)
@@ -85,15 +85,15 @@ func (p *pinnedTopic) count(r *kgo.Record, n int) {
 	}
 }
 
-// RequiresConsistency makes the client count all partitions of the topic, so
-// that a number means the same one as before.
+// RequiresConsistency makes the client count all partitions of the topic, so that a
+// number always means the same partition.
 func (p *pinnedTopic) RequiresConsistency(r *kgo.Record) bool {
 	return r.Partition >= 0 || p.TopicPartitioner.RequiresConsistency(r)
 }
 
 // Partition implements kgo.TopicPartitioner.
 func (p *pinnedTopic) Partition(r *kgo.Record, n int) (partition int) {
-	partition = -1 // there is none after a panic, and the client refuses the record
+	partition = -1 // after a panic it stays -1, and the client refuses the record
 	defer p.guard.Catch("the output kafka_franz, choosing a partition")
 	p.count(r, n)
 	if r.Partition >= 0 && int(r.Partition) < n {

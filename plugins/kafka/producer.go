@@ -11,7 +11,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
-// producer writes parts of batches through one client.
+// producer writes parts of batches with one client.
 type producer struct {
 	client          *kgo.Client
 	conf            *config
@@ -20,9 +20,9 @@ type producer struct {
 	connectFailures connectFailures
 
 	mu         sync.Mutex
-	pinging    *pingResult // nil unless a question is open
+	pinging    *pingResult // nil unless a ping is running
 	closed     bool
-	background sync.WaitGroup // what runs in the background of the deliveries
+	background sync.WaitGroup // background goroutines of the producer
 }
 
 func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
@@ -35,8 +35,8 @@ func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
 	return p, err
 }
 
-// goBackground runs f in a goroutine that close waits for. It is to end when the
-// client's context does.
+// goBackground runs f in a goroutine that close waits for. f must end when the client's
+// context does.
 func (p *producer) goBackground(doing string, f func()) (started bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,7 +54,7 @@ func (p *producer) goBackgroundLocked(doing string, f func()) (started bool) {
 	return true
 }
 
-// close gives up what is under way.
+// close gives up what is in flight.
 func (p *producer) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -63,8 +63,7 @@ func (p *producer) close() {
 	p.background.Wait()
 }
 
-// renew reads the limits of the topics of a part in the background, where
-// that is due.
+// renew reads the limits of the topics of a part in the background, if that is due.
 func (p *producer) renew(rooms *batchRooms) {
 	now := time.Now().UnixNano()
 	start := false
@@ -78,17 +77,17 @@ func (p *producer) renew(rooms *batchRooms) {
 	}
 }
 
-// learnNow reads the limits of topics at whose hand Kafka has just refused
-// records, so that it is there to answer. Without an answer within a second, the
-// sizes of what is refused tell.
+// learnNow reads the limits of topics for which Kafka has just refused records, so it
+// can be expected to answer. Without an answer within a second, the sizes of the
+// refused record batches have to do.
 func (p *producer) learnNow(names ...string) {
 	ctx, cancel := context.WithTimeout(p.client.Context(), time.Second)
 	defer cancel()
 	p.topics.learn(ctx, names)
 }
 
-// learnFirst reads the limit of the topic before anything is written to it, and
-// knows the topic from then on if Kafka has it.
+// learnFirst reads the limit of the topic before anything is written to it. If Kafka
+// has the topic, the producer knows it afterwards.
 func (p *producer) learnFirst(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -99,9 +98,9 @@ func (p *producer) learnFirst(ctx context.Context, name string) {
 	}
 }
 
-// forgetMissing makes the client forget those of the topics that Kafka has never
-// had. It would keep their names, and ask for them from then on. No record may be
-// under way.
+// forgetMissing makes the client forget those of the topics that Kafka never had.
+// Otherwise it would keep their names and query them forever. No record may be in
+// flight.
 func (p *producer) forgetMissing(names map[string]bool) {
 	var missing []string
 	for name := range names {
@@ -112,13 +111,12 @@ func (p *producer) forgetMissing(names map[string]bool) {
 	p.client.PurgeTopicsFromProducing(missing...)
 }
 
-// maxPart bounds the bytes of a part that goes to many partitions.
+// maxPart limits the bytes of a part that goes to many partitions.
 const maxPart = 16 << 20
 
-// part is the end of the longest part of the records from here on that can be
-// written at once: one that makes one record batch for a partition at most, no
-// larger than its topic takes, and that the client can hold. A single record is
-// always a part.
+// part returns the end of the longest part that starts at from and can be written at
+// once: at most one record batch per partition, within the limits of its topic and of
+// the client. A single record is always a part.
 func (p *producer) part(records []kgo.Record, from int, rooms *batchRooms) int {
 	rooms.reset()
 	var room *batchRoom
@@ -146,22 +144,22 @@ type failure struct {
 	err   error
 }
 
-// write writes the records of seg and returns those that were refused, in
-// order, once every record is either in Kafka or refused. progress counts the
-// ones that are in Kafka. It ends early only when the client is closed.
+// write writes the records of seg. It returns those that were refused, in order, when
+// every record is either in Kafka or refused. progress counts those that are in Kafka.
+// It returns early only when the client is closed.
 func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int64) []failure {
 	w := &writing{guard: p.conf.guard, done: make(chan struct{}), progress: progress, partitioned: p.partitioned}
 	n := seg.len()
 	w.left.Store(int64(n))
 	before := p.partitioned.count.Load()
-	promise := w.promise // once, since every use of the method allocates
+	promise := w.promise // once, because every use of the method value allocates
 	for k := range n {
 		p.client.Produce(context.Background(), &records[seg.at(k)], promise)
 	}
 	if p.conf.oneAtATime() {
-		// A flush lets the client write from the first record on. So it has to
-		// wait until each has its partition, which for a topic that is not
-		// known yet takes a while.
+		// A flush lets the client write from the first record on. So it has to wait
+		// until each record has its partition, which takes a while for an unknown
+		// topic.
 		p.partitioned.wait(func() bool { return p.partitioned.count.Load()-before+w.refused.Load() >= int64(n) })
 		repeater := p.repeatFlush()
 		_ = p.client.Flush(context.Background())
@@ -171,11 +169,11 @@ func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int
 	return w.failures(records, seg)
 }
 
-// repeatFlush flushes again and again, ever more seldom, until it is ended. A flush
-// does not reach a topic whose partitions the client is about to learn:
+// repeatFlush flushes repeatedly, at growing intervals, until it is ended. A flush does
+// not reach a topic whose partitions the client is just learning:
 //
 //   - the client gives the waiting records their partitions
-//   - with the last one, we flush: the topic has no partitions yet
+//   - when the last record has one, we flush: the topic has no partitions yet
 //   - the client enters the partitions
 //   - nothing writes the records
 func (p *producer) repeatFlush() *flushRepeater {
@@ -196,8 +194,8 @@ type flushRepeater struct {
 	ended bool
 }
 
-// flush sets the client going without waiting for it: the flush that waits is
-// still there and keeps it going.
+// flush triggers the client without waiting: the flush that waits is still running and
+// keeps it writing.
 func (n *flushRepeater) flush() {
 	defer n.guard.Catch("the output kafka_franz, flushing")
 	n.mu.Lock()
@@ -212,7 +210,7 @@ func (n *flushRepeater) flush() {
 	n.timer.Reset(n.wait)
 }
 
-// end returns once no flush is running, which would write a half-made part.
+// end returns when no flush is running, which would write an incomplete part.
 func (n *flushRepeater) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -297,8 +295,8 @@ func (s *partitioned) wake() {
 	}
 }
 
-// wait returns once enough says so. The flag is up before enough is asked, so
-// that what happens after the question sends a notice.
+// wait returns when enough returns true. It sets the flag before it calls enough, so
+// that an event after the call sends a notification.
 func (s *partitioned) wait(enough func() bool) {
 	s.waits.Store(true)
 	for !enough() {

@@ -2,8 +2,8 @@ package kafka
 
 import "time"
 
-// pace decides how soon Connect tries again and how often it returns why. It is
-// used by Connect only, which the engine does not call twice at a time.
+// pace decides how soon Connect retries and how often it returns the reason. Only
+// Connect uses it, and the engine does not call Connect concurrently.
 type pace struct {
 	shortest, longest time.Duration // between tries
 	refused           time.Duration // between tries with credentials that were refused
@@ -21,11 +21,11 @@ func (p *pace) reset() {
 	p.reasons.forget()
 }
 
-// told says whether this reason was returned.
+// told reports whether this reason was returned already.
 func (p *pace) told(err error) bool { return p.reasons.knows(err.Error()) }
 
-// next is how long to wait after err, and whether to return it first, which
-// makes the engine log it.
+// next returns how long to wait after err, and whether to return err first, which makes
+// the engine log it.
 func (p *pace) next(err error, now time.Time) (wait time.Duration, tell bool) {
 	known := p.told(err)
 	tell, _ = p.reasons.due(err.Error(), now)

@@ -17,8 +17,8 @@ import (
 	untrusted "github.com/robustmq/robustmq-connect/plugins/expression"
 )
 
-// expression is an interpolated field, which for its common forms is read
-// without the expression engine.
+// expression is an interpolated field. Its common forms are evaluated without the
+// expression engine.
 type expression struct {
 	engine *service.InterpolatedString
 
@@ -61,9 +61,9 @@ func parseExpression(conf *service.ParsedConfig, name string) (*expression, erro
 	return newExpression(text, engine), nil
 }
 
-// text is the field's value for the message. What a look-up finds is taken as
-// it is where it is a string that is not empty; for the rest, the forms differ
-// in what they make of it, and the engine knows.
+// text returns the field's value for the message. A look-up that finds a non-empty
+// string returns it unchanged. The forms differ for other values, so the engine
+// evaluates those.
 func (e *expression) text(msg *service.Message) (string, error) {
 	if e.isConstant {
 		return e.constant, nil
@@ -81,9 +81,8 @@ func (e *expression) text(msg *service.Message) (string, error) {
 	return e.engine.TryString(msg)
 }
 
-// limitedText evaluates an expression that nobody vouches for. What is parsed of a
-// payload takes many times its length: it goes with the copy, and does not stay
-// with each message of a batch.
+// limitedText evaluates an untrusted expression. A parsed payload takes many times its
+// length: it is released with the copy, and does not stay with each message of a batch.
 func (e *expression) limitedText(msg *service.Message) (string, error) {
 	if e.readsContent {
 		content, err := msg.AsBytes()
@@ -102,7 +101,7 @@ func (e *expression) limitedText(msg *service.Message) (string, error) {
 	return text, untrusted.CheckResult(len(text))
 }
 
-// number is the field's value for the message as a whole number.
+// number returns the field's value for the message as a whole number.
 func (e *expression) number(msg *service.Message, bits int) (int64, error) {
 	if e.meta != "" {
 		if v, ok := msg.MetaGetImmut(e.meta); ok {
@@ -125,12 +124,12 @@ func (e *expression) number(msg *service.Message, bits int) (int64, error) {
 	return strconv.ParseInt(text, 10, bits)
 }
 
-// builder makes the records of a batch.
+// builder builds the records of a batch.
 type builder struct {
 	topic, key, partition, timestamp *expression
 	timestampMs                      bool
 	headers                          *service.MetadataFilter // nil for none
-	envelope                         *envelope.Encoder       // nil for the content as it is
+	envelope                         *envelope.Encoder       // nil to write the content unchanged
 }
 
 func parseBuilder(conf *service.ParsedConfig) (b builder, err error) {
@@ -174,7 +173,7 @@ func parseBuilder(conf *service.ParsedConfig) (b builder, err error) {
 	return b, nil
 }
 
-// limit holds the expressions to the limits of the package expression.
+// limit applies the limits of the package expression.
 func (b *builder) limit() {
 	for _, e := range []*expression{b.topic, b.key, b.partition, b.timestamp} {
 		if e != nil {
@@ -183,9 +182,9 @@ func (b *builder) limit() {
 	}
 }
 
-// build makes one record of each message. The faults of the messages that cannot
-// be one are in errs, which is nil if there are none. Payloads are not copied;
-// keys share one buffer, and envelopes another.
+// build makes one record of each message. errs has the errors of messages that cannot
+// become a record; it is nil if there are none. Payloads are not copied; keys share one
+// buffer, and envelopes another.
 func (b *builder) build(batch service.MessageBatch, in *buffers) (errs []error) {
 	m := making{builder: b, buffers: in}
 	if b.key != nil && b.key.isConstant {
@@ -206,9 +205,9 @@ func (b *builder) build(batch service.MessageBatch, in *buffers) (errs []error) 
 	return errs
 }
 
-// fallback makes of the record all that can be made of a message that cannot be
-// written. What a processor that failed should have set is not there, and the
-// metadata may be all that tells where the message came from.
+// fallback sets as much of the record as possible for a message that cannot be written.
+// Values that the failed processor should have set are missing, and the metadata may be
+// the only hint at the message's origin.
 func (b *builder) fallback(record *kgo.Record, msg *service.Message) {
 	missing := func(e *expression) bool {
 		if e == nil || e.meta == "" {
@@ -239,16 +238,16 @@ func (b *builder) fallback(record *kgo.Record, msg *service.Message) {
 	}
 }
 
-// buffers hold the records of a batch, and what they are made of.
+// buffers hold the records of a batch, and their contents.
 type buffers struct {
 	records   []kgo.Record
 	keys      []byte // of the records so far, or the one of all
 	envelopes envelope.Room
-	rooms     batchRooms // of the part that is made
+	rooms     batchRooms // of the part that is being built
 }
 
-// empty makes room for another batch. The client must be done with all records of
-// this one: those that it has failed may still be on their way.
+// empty prepares the buffers for another batch. The client must have finished all
+// records of this one, including failed ones that may still be in flight.
 func (b *buffers) empty() {
 	clear(b.records)
 	b.records, b.keys = b.records[:0], b.keys[:0]
@@ -256,14 +255,14 @@ func (b *buffers) empty() {
 	b.rooms.reset()
 }
 
-// making is what the records of one batch share while they are made.
+// making is the state that the records of one batch share while they are built.
 type making struct {
 	*builder
 	*buffers
 	encoding *envelope.Encoding // nil without envelopes
 }
 
-// record makes r of message i.
+// record sets r from message i.
 func (m *making) record(r *kgo.Record, i int, msg *service.Message) error {
 	key, err := m.setKey(r, msg)
 	if err != nil {
@@ -311,7 +310,7 @@ func (m *making) record(r *kgo.Record, i int, msg *service.Message) error {
 	return nil
 }
 
-// setKey returns the key as text too, or "" without one.
+// setKey sets the key, and returns it as text too, "" if there is none.
 func (m *making) setKey(r *kgo.Record, msg *service.Message) (string, error) {
 	if m.key == nil {
 		return "", nil
@@ -321,7 +320,7 @@ func (m *making) setKey(r *kgo.Record, msg *service.Message) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("evaluating field %s: %w", fieldKey, err)
 	case key == "":
-		r.Key = []byte{} // nil would be no key
+		r.Key = []byte{} // nil means no key
 	case m.key.isConstant:
 		r.Key = m.keys
 	default:
@@ -339,26 +338,26 @@ func (m *making) setValue(r *kgo.Record, i int, msg *service.Message, key string
 		}
 		return nil
 	}
-	// What has failed before must not arrive as if it had not.
+	// A message that failed before must not arrive as if it had succeeded.
 	if err := msg.GetError(); err != nil {
 		return fmt.Errorf("a processor failed on the message: %w", err)
 	}
 	if r.Value, err = m.encoding.Encode(&m.envelopes, i, msg, key); err != nil {
-		return fmt.Errorf("making the envelope: %w", err)
+		return fmt.Errorf("encoding the envelope: %w", err)
 	}
 	return nil
 }
 
-// checkTopic tells why Kafka would refuse the name.
+// checkTopic explains why Kafka would refuse the name.
 func checkTopic(name string) error {
 	const longest = 249
 	switch {
 	case name == "":
-		return errors.New("the topic is empty: Kafka wants 1 to 249 characters")
+		return errors.New("the topic is empty; Kafka requires 1 to 249 characters")
 	case len(name) > longest:
-		return fmt.Errorf("the topic %q has %d characters: Kafka takes at most %d", name, len(name), longest)
+		return fmt.Errorf("the topic %q has %d characters; Kafka allows at most %d", name, len(name), longest)
 	case name == "." || name == "..":
-		return fmt.Errorf("the topic %q is a name that Kafka keeps for itself", name)
+		return fmt.Errorf("the topic %q is a name that Kafka reserves", name)
 	}
 	bad := strings.IndexFunc(name, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-'
@@ -369,7 +368,7 @@ func checkTopic(name string) error {
 	return nil
 }
 
-// recordSize is what the record takes in a record batch, or a little more.
+// recordSize returns the size of the record in a record batch, or slightly more.
 func recordSize(r *kgo.Record) int {
 	size := 32 + len(r.Key) + len(r.Value)
 	for i := range r.Headers {

@@ -11,23 +11,23 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// failureHandler does with refused records what the failure strategy says. It is used
-// by one delivery at a time.
+// failureHandler applies the failure strategy to refused records. One delivery at a
+// time uses it.
 type failureHandler struct {
 	conf    *config
 	metrics metrics
-	dead    *deadLetters // nil unless the strategy wants them
+	dead    *deadLetters // nil unless the strategy needs them
 	log     logThrottle
 }
 
-// newFailureHandler returns nil where there is no strategy.
+// newFailureHandler returns nil if there is no strategy.
 func newFailureHandler(conf *config, m metrics, mgr *service.Resources) *failureHandler {
 	if conf.strategy.Name == "" {
 		return nil
 	}
 	logger := mgr.Logger()
 	if conf.acks == "none" {
-		logger.Warnf("With acks none Kafka reports no refusal: what it refuses is lost without notice, and %s %s handles only what never reaches it", fieldFailureStrategy, conf.strategy.Name)
+		logger.Warnf("With acks none Kafka reports no refusals: records that it refuses are lost without notice, and %s %s handles only records that are not sent", fieldFailureStrategy, conf.strategy.Name)
 	}
 	r := &failureHandler{conf: conf, metrics: m, log: logThrottle{every: time.Second, tell: func(text string) { logger.Warn(text) }}}
 	if conf.strategy.Name == StrategyDeadMessageQueue {
@@ -43,12 +43,12 @@ func (r *failureHandler) close() {
 	}
 }
 
-// markErrored adds to errs the messages that carry an error, whose content must not
-// pass for what it was to become, and makes dead letters possible of all that
-// cannot be written.
+// markErrored adds to errs the messages that carry an error, because their content must
+// not be written as if the processor had succeeded. It completes all records that
+// cannot be written, so that they can be dead-lettered.
 func (r *failureHandler) markErrored(batch service.MessageBatch, records []kgo.Record, errs []error) []error {
 	if errs == nil && r.conf.records.envelope != nil {
-		return nil // which makes none of a message with an error
+		return nil // which do not accept messages with an error
 	}
 	for i, msg := range batch {
 		if err := msg.GetError(); err != nil {
@@ -64,9 +64,9 @@ func (r *failureHandler) markErrored(batch service.MessageBatch, records []kgo.R
 	return errs
 }
 
-// handles says whether the strategy acts on the refusal; if not, it holds the
-// batch. exhausted tells whether a limit of tries or time that has run out
-// counts as a refusal.
+// handles reports whether the strategy handles the refusal; otherwise the refusal holds
+// the batch. exhausted tells whether reaching a limit on retries or time counts as a
+// refusal.
 func (r *failureHandler) handles(err error, exhausted bool) bool {
 	if r.conf.strategy.Name == StrategyBlock {
 		return false
@@ -75,9 +75,9 @@ func (r *failureHandler) handles(err error, exhausted bool) bool {
 		!r.conf.records.topic.isConstant && errors.Is(err, kerr.InvalidTopicException)
 }
 
-// retries is how often to try again a record that was refused alone, and how
-// long to wait before each try. What arrives damaged may have been damaged on
-// the way.
+// retries returns how often to retry a record that was refused alone, and how long to
+// wait before each retry. A record that arrives damaged may have been damaged in
+// transit.
 func (r *failureHandler) retries(err error) (times int, wait time.Duration) {
 	times, wait = r.conf.strategy.RetryTotalTimes, r.conf.strategy.WaitTime
 	if errors.Is(err, kerr.CorruptMessage) {
@@ -86,8 +86,8 @@ func (r *failureHandler) retries(err error) (times int, wait time.Duration) {
 	return times, wait
 }
 
-// discardOrDeadLetter does the last thing there is to do with a refused record, refusal being
-// the explained reason. An error means that it could not be done.
+// discardOrDeadLetter gives up a refused record; refusal is the explained reason. An
+// error means that the dead letter could not be written.
 func (r *failureHandler) discardOrDeadLetter(record *kgo.Record, refusal error, d *delivery) error {
 	if r.dead == nil {
 		r.metrics.discarded.Incr(1, r.conf.strategy.Name)

@@ -11,7 +11,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// The words of failure_strategy and its fields, which are RobustMQ's.
+// The values of failure_strategy and its fields, which are RobustMQ's.
 const (
 	StrategyBlock             = "block"
 	StrategyDiscard           = "discard"
@@ -35,7 +35,7 @@ const (
 var (
 	strategies = []string{StrategyBlock, StrategyDiscard, StrategyDiscardAfterRetry, StrategyDeadMessageQueue}
 
-	// strategyFields are the fields that each of them has beside its name.
+	// strategyFields are the fields of each strategy in addition to its name.
 	strategyFields = map[string][]string{
 		StrategyBlock:             nil,
 		StrategyDiscard:           nil,
@@ -44,24 +44,24 @@ var (
 	}
 )
 
-// Strategy says what becomes of a record that Kafka will not take. Fields that
-// the strategy does not use are zero.
+// Strategy says what happens to a record that Kafka refuses. Fields that the strategy
+// does not use are zero.
 type Strategy struct {
-	Name             string // one of the Strategy words; "" for what the stock output does
+	Name             string // one of the Strategy constants; "" for the behaviour of the stock output
 	RetryTotalTimes  int
 	WaitTime         time.Duration
 	TopicName        string   // the dead letter topic
 	BootstrapServers []string // of the dead letter topic; nil for the output's own
 }
 
-// StrategyProblem is one thing that is wrong with a failure_strategy.
+// StrategyProblem is one error in a failure_strategy.
 type StrategyProblem struct {
-	Field string // failure_strategy, or a field of it behind a dot
-	What  string // what is wrong, and what would be right
+	Field string // failure_strategy, or a field of it after a dot
+	What  string // what is wrong, and what is right
 }
 
-// ParseStrategy reads the value of a field failure_strategy: a word, or an
-// object as RobustMQ has it. The strategy is to be used without problems only.
+// ParseStrategy reads the value of a field failure_strategy: a word, or an object as in
+// RobustMQ. Use the strategy only if there are no problems.
 func ParseStrategy(value any) (Strategy, []StrategyProblem) {
 	r := strategyReader{}
 	switch v := value.(type) {
@@ -71,7 +71,7 @@ func ParseStrategy(value any) (Strategy, []StrategyProblem) {
 	case map[string]any:
 		r.fields = v
 	default:
-		r.report("", "want a word or an object with %s; the words are %s", fieldStrategy, strings.Join(strategies, ", "))
+		r.report("", "must be a word or an object with %s; the words are %s", fieldStrategy, strings.Join(strategies, ", "))
 		return Strategy{}, r.problems
 	}
 	s := r.read()
@@ -80,7 +80,7 @@ func ParseStrategy(value any) (Strategy, []StrategyProblem) {
 
 type strategyReader struct {
 	fields   map[string]any
-	bare     bool // a word without an object
+	bare     bool // a word instead of an object
 	problems []StrategyProblem
 }
 
@@ -108,7 +108,7 @@ func (r *strategyReader) read() (s Strategy) {
 		switch {
 		case name == fieldStrategy || slices.Contains(taken, name):
 		case slices.Contains(strategyFields[StrategyDeadMessageQueue], name):
-			r.report(name, "has no meaning with the strategy %s; remove it", s.Name)
+			r.report(name, "is not a field of the strategy %s; remove it", s.Name)
 		default:
 			r.report(name, "is not a field of a failure strategy; the fields are %s, %s",
 				fieldStrategy, strings.Join(strategyFields[StrategyDeadMessageQueue], ", "))
@@ -140,7 +140,7 @@ func (r *strategyReader) number(name string, least, otherwise int64) int {
 		}
 	default:
 		if given {
-			r.report(name, "want a whole number, got %v", value)
+			r.report(name, "must be a whole number, not %v", value)
 			return int(otherwise)
 		}
 	}
@@ -157,14 +157,14 @@ func (r *strategyReader) topic() string {
 	}
 	topic, isText := value.(string)
 	if !isText {
-		r.report(fieldTopicName, "want the name of a topic, got %v", value)
+		r.report(fieldTopicName, "must be the name of a topic, not %v", value)
 	} else if err := checkTopic(topic); err != nil {
 		r.report(fieldTopicName, "%s", err)
 	}
 	return topic
 }
 
-// servers takes a list as kafka_franz does, and a text with commas as RobustMQ.
+// servers reads a list as kafka_franz does, or a text with commas as RobustMQ does.
 func (r *strategyReader) servers() []string {
 	value, given := r.fields[fieldBootstrapServers]
 	if !given {
@@ -187,12 +187,12 @@ func (r *strategyReader) servers() []string {
 		}
 	}
 	if len(servers) == 0 {
-		r.report(fieldBootstrapServers, "want addresses as host:port, a list or a text with commas, got %v", value)
+		r.report(fieldBootstrapServers, "must be addresses as host:port, a list or a text with commas, not %v", value)
 	}
 	return servers
 }
 
-// addresses are those of the items, each of which may hold several.
+// addresses returns those in the items, each of which may hold several.
 func addresses(items ...string) []string {
 	var all []string
 	for _, item := range items {
@@ -205,7 +205,7 @@ func addresses(items ...string) []string {
 	return all
 }
 
-// parseStrategy reads the field of the output; left out, the strategy has no name.
+// parseStrategy reads the field of the output. Default: a strategy without a name.
 func parseStrategy(conf *service.ParsedConfig) (Strategy, []StrategyProblem, error) {
 	if !conf.Contains(fieldFailureStrategy) {
 		return Strategy{}, nil, nil
@@ -227,7 +227,7 @@ func strategyField() *service.ConfigField {
 - `+"`discard_after_retry`"+`: the record is retried up to `+"`retry_total_times`"+` times (1 or more, 3 by default), `+"`wait_time_ms`"+` (1000 by default) apart, and then dropped.
 - `+"`dead_message_queue`"+`: the record is retried as often, and then written to the Kafka topic `+"`topic_name`"+` (dead_letter_queue by default), with the same key, value and headers and with Kafka Connect's error headers. The topic is on the same cluster, or on that of `+"`bootstrap_servers`"+`, reached with the same `+"`tls` and `sasl`"+`. If it cannot be written there, the batch is held as with block.
 
-Every strategy acts on the refused record alone. The others keep their order, and nothing is written ahead of a record that is retried. A fault of the topic or the cluster (a topic that does not exist, a missing permission, too few replicas in sync, a Kafka that is away) holds the batch as with block. A message that cannot become a record is not retried. If `+"`record_retries` or `record_delivery_timeout`"+` is set and runs out, the strategy acts too.
+Every strategy acts on the refused record alone. The others keep their order, and nothing is written ahead of a record that is retried. An error of the topic or the cluster (a missing topic, a missing permission, too few replicas in sync, an unavailable Kafka) holds the batch as with block. A message that cannot become a record is not retried. If `+"`record_retries` or `record_delivery_timeout`"+` is set and runs out, the strategy acts too.
 
 Without a strategy the refused messages are rejected, and their input decides, as with the stock output.`).
 		Examples(

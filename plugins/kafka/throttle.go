@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// logThrottle tells of events at most once in a while: of the first at once, of the
-// rest the latest and their number.
+// logThrottle limits how often events are logged: the first at once, later ones as the
+// latest and their number.
 type logThrottle struct {
 	every time.Duration
-	tell  func(text string) // not called twice at a time
+	tell  func(text string) // not called concurrently
 
 	mu    sync.Mutex
-	timer *time.Timer // set while nothing may be told
-	many  int         // not told yet
+	timer *time.Timer // set while nothing may be logged
+	many  int         // not logged yet
 	text  string      // of the latest
 }
 
@@ -29,7 +29,7 @@ func (d *logThrottle) add(text string) {
 	}
 }
 
-// due tells what has come up, or lets the next event be told at once.
+// due logs what has accumulated, or lets the next event be logged at once.
 func (d *logThrottle) due() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -41,7 +41,7 @@ func (d *logThrottle) due() {
 	d.timer = time.AfterFunc(d.every, d.due)
 }
 
-// close tells what is left.
+// close logs what is left.
 func (d *logThrottle) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

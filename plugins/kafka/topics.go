@@ -12,12 +12,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topics knows the topics that Kafka has and that were written to. A name that
-// only a message has is never kept.
+// topics holds what is known about topics that exist in Kafka and were written to. A
+// name that only a message has is never kept.
 type topics struct {
 	age time.Duration // after which a limit is read again
-	// read asks Kafka for the max.message.bytes of topics. The result has 0 for
-	// a topic whose limit may not be read, and lacks one that is not known.
+	// read asks Kafka for the max.message.bytes of topics. The result has 0 for a topic
+	// whose limit may not be read, and no entry for an unknown one.
 	read func(ctx context.Context, names []string) map[string]int32
 
 	mu      sync.RWMutex
@@ -26,23 +26,23 @@ type topics struct {
 	reading bool
 }
 
-// topic is what the output knows of one.
+// topic is what the output knows of one topic.
 type topic struct {
 	name       string
-	partitions atomic.Int32 // all that it has
-	limit      atomic.Int32 // its max.message.bytes; 0 where that is not known
-	guess      atomic.Int32 // a size to start from where it is not; 0 for none
+	partitions atomic.Int32 // of all partitions
+	limit      atomic.Int32 // its max.message.bytes; 0 if it is not known
+	guess      atomic.Int32 // a size to start from if limit is not known; 0 for none
 	due        atomic.Int64 // when to read the limit, in Unix nanoseconds
 }
 
-// get returns nil for a topic that is not known.
+// get returns nil for an unknown topic.
 func (t *topics) get(name string) *topic {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.known[name]
 }
 
-// add returns the topic, which Kafka has.
+// add returns the topic, which must exist in Kafka.
 func (t *topics) add(name string) *topic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,7 +57,7 @@ func (t *topics) add(name string) *topic {
 	return added
 }
 
-// limit is the topic's max.message.bytes, or 0 where it is not known.
+// limit returns the topic's max.message.bytes, or 0 if it is not known.
 func (t *topics) limit(name string) int32 {
 	if known := t.get(name); known != nil {
 		return known.limit.Load()
@@ -65,7 +65,8 @@ func (t *topics) limit(name string) int32 {
 	return 0
 }
 
-// batchBytes is the size of a record batch that the topic may take, at most most.
+// batchBytes returns the size of a record batch that the topic may accept, at most
+// most.
 func (t *topic) batchBytes(most int) int {
 	if t == nil {
 		return most
@@ -80,15 +81,15 @@ func (t *topic) batchBytes(most int) int {
 	return min(most, int(bytes))
 }
 
-// refused tells that the topic has refused a record batch of this size. Where
-// its limit is not known, the next ones start from half, until it is read again.
+// refused records that the topic refused a record batch of this size. If its limit is
+// not known, the next record batches start from half of that, until it is read again.
 func (t *topics) refused(name string, size int) {
 	if known := t.get(name); known != nil && known.limit.Load() == 0 {
 		known.guess.Store(int32(size / 2))
 	}
 }
 
-// forget makes the topic's limit unknown, since someone may have changed it.
+// forget makes the topic's limit unknown, because somebody may have changed it.
 func (t *topics) forget(name string) {
 	if known := t.get(name); known != nil {
 		known.limit.Store(0)
@@ -97,8 +98,8 @@ func (t *topics) forget(name string) {
 	}
 }
 
-// note puts the topic on the list of those to read, where it is time for that.
-// It says whether someone has to start reading.
+// note adds the topic to the list of those to read, if that is due. It reports whether
+// the caller has to start reading.
 func (t *topics) note(topic *topic, now int64) (start bool) {
 	due := topic.due.Load()
 	if now < due || !topic.due.CompareAndSwap(due, now+int64(t.age)) {
@@ -112,8 +113,8 @@ func (t *topics) note(topic *topic, now int64) (start bool) {
 	return start
 }
 
-// readStale reads until nothing is left. What cannot be read is read again when
-// it is due: Kafka's refusal tells until then.
+// readStale reads until nothing is left. A limit that cannot be read is tried again
+// when it is due; until then Kafka's refusals limit the size.
 func (t *topics) readStale(ctx context.Context, patience time.Duration) {
 	const most = 1000 // topics in a request
 	for {
@@ -151,8 +152,7 @@ func (t *topic) learned(limit int32, age time.Duration) {
 	t.due.Store(time.Now().Add(age).UnixNano())
 }
 
-// maxMessageBytes asks Kafka for the max.message.bytes of topics, and for
-// nothing else of theirs.
+// maxMessageBytes asks Kafka for only the max.message.bytes of topics.
 func maxMessageBytes(ctx context.Context, client *kgo.Client, names []string) map[string]int32 {
 	limits := map[string]int32{}
 	for name, value := range describe(ctx, client, "max.message.bytes", names) {
@@ -163,8 +163,8 @@ func maxMessageBytes(ctx context.Context, client *kgo.Client, names []string) ma
 	return limits
 }
 
-// describe asks for one setting of topics. The result has "" for one that may
-// not be read.
+// describe asks for one setting of topics. The result has "" for one that may not be
+// read.
 func describe(ctx context.Context, client *kgo.Client, setting string, names []string) map[string]string {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	for _, name := range names {

@@ -31,7 +31,7 @@ func TestLatencyIsCountedForEachMessageOnceItIsAcknowledged(t *testing.T) {
 
 func TestLatencyIsThatOfEachMessageAlsoInOneBatch(t *testing.T) {
 	in := &input{latency: &latency.Histogram{}}
-	o := &owed{in: in}
+	o := &pendingBatch{in: in}
 	now := time.Now()
 	var messages []message
 	for _, age := range []time.Duration{time.Hour, 20 * time.Second, 20 * time.Second, 20 * time.Second, 0} {
@@ -44,7 +44,7 @@ func TestLatencyIsThatOfEachMessageAlsoInOneBatch(t *testing.T) {
 	assert.Equal(t, uint64(1), below[10])
 	assert.Equal(t, uint64(4), below[60])
 	assert.Equal(t, uint64(4), below[1800])
-	(&owed{in: &input{}}).measure(messages) // nobody asks
+	(&pendingBatch{in: &input{}}).measure(messages) // nobody asks
 }
 
 func TestTheInputTakesTheHistogramOfItsStream(t *testing.T) {
@@ -62,7 +62,7 @@ func TestTheInputTakesTheHistogramOfItsStream(t *testing.T) {
 
 // One batch of 1000 messages of two reads of the socket.
 func BenchmarkMeasure(b *testing.B) {
-	o := &owed{in: &input{latency: &latency.Histogram{}}}
+	o := &pendingBatch{in: &input{latency: &latency.Histogram{}}}
 	now := time.Now()
 	messages := make([]message, 1000)
 	for i := range messages {
