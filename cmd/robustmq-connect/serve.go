@@ -254,7 +254,7 @@ func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 	password := c.String("mqtt-password")
 	if path := c.String("mqtt-password-file"); path != "" {
 		if password != "" {
-			return nil, errors.New("mqtt-password-file: it contradicts mqtt-password: remove one")
+			return nil, errors.New("mqtt-password-file: it conflicts with mqtt-password; remove one of them")
 		}
 		var err error
 		if password, err = cli.ReadSecretFile(path); err != nil {

@@ -145,7 +145,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		`mqtt-qos: "3" is not a quality of service`:                          {"--store", store, "--mqtt-qos", "3"},
 		"the MQTT settings of the service: urls.0: ":                         {"--store", store, "--mqtt-url", "http://h:1"},
 		"the MQTT settings of the service: password: ":                       {"--store", store, "--mqtt-password", "hush-hush"},
-		"mqtt-password-file: it contradicts mqtt-password":                   {"--store", store, "--mqtt-password", "x", "--mqtt-password-file", write("pw", "y\n")},
+		"mqtt-password-file: it conflicts with mqtt-password":                {"--store", store, "--mqtt-password", "x", "--mqtt-password-file", write("pw", "y\n")},
 		"mqtt-tls-cert-file and mqtt-tls-key-file need each other":           {"--store", store, "--mqtt-tls-cert-file", write("cert", "x")},
 		"mqtt-tls-ca-file: reading " + filepath.Join(dir, "none"):            {"--store", store, "--mqtt-tls-ca-file", filepath.Join(dir, "none")},
 		"over 1 MiB long: it is neither a certificate nor a key":             {"--store", store, "--mqtt-tls-ca-file", write("long.pem", strings.Repeat("x", maxPEMFile+1))},

@@ -150,7 +150,7 @@ func (r *reader) topicFilter() string {
 	}
 	filter := r.literal("topic_id", MaxFilter)
 	if other := r.literal("topic_name", MaxFilter); r.err == nil && other != filter {
-		r.fail("topic_name", "%q contradicts topic_id %q: they mean the same, remove one", other, filter)
+		r.fail("topic_name", "%q conflicts with topic_id %q, which means the same; remove one of them", other, filter)
 	}
 	return filter
 }

@@ -118,7 +118,7 @@ func TestParseRefuses(t *testing.T) {
 		{"no topic", strings.Replace(withKafka(""), `"topic_id":"a/b",`, ``, 1), "topic_id: missing: give the MQTT topic filter"},
 		{"an empty topic", strings.Replace(withKafka(""), `"a/b"`, `""`, 1), "topic_id: empty"},
 		{"a long topic", strings.Replace(withKafka(""), `"topic_id":"a/b"`, `"topic_name":"`+strings.Repeat("a", 257)+`"`, 1), "topic_name: 257 characters long"},
-		{"two topics", strings.TrimSuffix(withKafka(""), "}") + `,"topic_name":"x"}`, `topic_name: "x" contradicts topic_id "a/b"`},
+		{"two topics", strings.TrimSuffix(withKafka(""), "}") + `,"topic_name":"x"}`, `topic_name: "x" conflicts with topic_id "a/b"`},
 		{"a variable in the topic", strings.Replace(withKafka(""), `"a/b"`, `"a/${USER}"`, 1), `topic_id: "a/${USER}" holds ${, which a pipeline would replace`},
 		{"a time of another type", strings.TrimSuffix(withKafka(""), "}") + `,"create_time":true}`, "create_time: a boolean: it must be a string or a number"},
 

@@ -15,8 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// recordsOf makes n records of 100 bytes, of which key tells the key, nil for
-// none, and partition the partition.
+// recordsOf builds n records of 100 bytes. key returns the key of each, nil for none,
+// and partition its partition.
 func recordsOf(n int, topic string, key func(i int) []byte, partition func(i int) int32) []kgo.Record {
 	records := make([]kgo.Record, n)
 	for i := range records {
@@ -26,7 +26,7 @@ func recordsOf(n int, topic string, key func(i int) []byte, partition func(i int
 	return records
 }
 
-func TestPartCountsByPartitionWhereItIsForeseen(t *testing.T) {
+func TestPartCountsByPartitionIfItIsPredictable(t *testing.T) {
 	const limit = batchOverhead + 1000 // ten records
 	noKey := func(int) []byte { return nil }
 	free := func(int) int32 { return -1 }
@@ -43,9 +43,9 @@ func TestPartCountsByPartitionWhereItIsForeseen(t *testing.T) {
 		"one key":                   {nil, 4, func(int) []byte { return []byte("k") }, free, 10},
 		"empty keys":                {nil, 4, func(int) []byte { return []byte{} }, free, 10},
 		"no keys":                   {nil, 4, noKey, free, 10},
-		"topic not known":           {nil, 0, letter, free, 10},
+		"unknown topic":             {nil, 0, letter, free, 10},
 		"partition field":           {[]string{"partitioner: manual", "partition: 1"}, 4, noKey, func(i int) int32 { return int32(i % 4) }, 40},
-		"partition that is not":     {[]string{"partitioner: manual", "partition: 1"}, 4, noKey, func(i int) int32 { return int32(i) + 4 }, 10},
+		"partition out of range":    {[]string{"partitioner: manual", "partition: 1"}, 4, noKey, func(i int) int32 { return int32(i) + 4 }, 10},
 		"round robin":               {[]string{"partitioner: round_robin"}, 4, letter, free, 10},
 		"least backup":              {[]string{"partitioner: least_backup"}, 4, letter, free, 10},
 		"written before":            {[]string{"partitioner: round_robin"}, 4, letter, func(i int) int32 { return int32(i % 2) }, 20},
@@ -80,13 +80,13 @@ func TestPartCountsByTopic(t *testing.T) {
 	require.Equal(t, 30, p.part(append(a[:10:10], b...), 0, new(batchRooms)))
 	room := new(batchRooms)
 	require.Equal(t, 30, p.part(append(b[:20:20], a...), 0, room))
-	require.Equal(t, 40, p.part(append(b[:20:20], a...), 30, room), "the next part begins with empty rooms")
+	require.Equal(t, 40, p.part(append(b[:20:20], a...), 30, room), "the next part starts from zero")
 }
 
-// Whatever the records, what a partition gets of one part fits into one record
-// batch, so that nothing has to overtake a refused one. And what is on a partition
-// is in order.
-func TestPartIsOneRecordBatchOfAPartition(t *testing.T) {
+// For any records, what a partition gets from one part fits into one record batch, so
+// that later records cannot overtake a refused one. The records on a partition are in
+// order.
+func TestPartIsOneRecordBatchPerPartition(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"keys":         nil,
 		"compressed":   {"compression: snappy"},
@@ -155,9 +155,9 @@ func TestPartIsOneRecordBatchOfAPartition(t *testing.T) {
 	}
 }
 
-// A topic may get partitions at any time. The client finds out late, and goes by
-// the new number then; nothing is lost, repeated or out of order meanwhile.
-func TestPartitionsAreAddedWhileRunning(t *testing.T) {
+// A topic may get partitions at any time. The client notices late and then uses the new
+// number; in the meantime nothing is lost, repeated or reordered.
+func TestPartitionsAddedWhileRunningAreUsed(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), block("key: ${! content().string().slice(5) }", "metadata_max_age: 1s", "max_message_bytes: 1KiB")...)
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
@@ -178,17 +178,17 @@ func TestPartitionsAreAddedWhileRunning(t *testing.T) {
 		n += 100
 	}
 	requireOnceInOrder(t, c, n)
-	require.Greater(t, len(consumed(t, c, "t")), 4, "the new ones are used")
+	require.Greater(t, len(consumed(t, c, "t")), 4, "the new partitions are used")
 }
 
-// The foreseen partition is the one that Kafka's own clients compute.
-func TestForeseenPartitionIsTheClients(t *testing.T) {
+// The predicted partition is the one that Kafka's own clients compute.
+func TestPredictedPartitionIsTheClients(t *testing.T) {
 	c := cluster(t, 7)
 	own, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
 	require.NoError(t, err)
 	defer own.Close()
 	o := started(t, c.ListenAddrs(), "key: ${! content() }")
-	for range 2 { // the second time it is foreseen
+	for range 2 { // the second time it is predicted
 		require.NoError(t, o.WriteBatch(t.Context(), messages(0, 100)))
 	}
 	got := map[string][]int32{}

@@ -13,8 +13,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// BenchmarkWriteBatch writes 1000 messages of 64 bytes at a time, each with a
-// key, and reports nanoseconds and allocations for one of them.
+// BenchmarkWriteBatch writes batches of 1000 messages of 64 bytes, each with a key, and
+// reports time and allocations per message.
 func BenchmarkWriteBatch(b *testing.B) {
 	for name, lines := range map[string][]string{
 		"block":  block("key: ${! @kafka_key }"),
@@ -52,8 +52,8 @@ func BenchmarkWriteBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkLargeRecords writes 120 records of 44 KB at a time, which is 16 KB in
-// an envelope, to a Kafka that takes 2 ms to answer. Each batch is several parts.
+// BenchmarkLargeRecords writes batches of 120 records of 44 KB (16 KB in an envelope)
+// to a Kafka that answers after 2 ms. Each batch has several parts.
 func BenchmarkLargeRecords(b *testing.B) {
 	for name, partitions := range map[string]int32{"1 partition": 1, "12 partitions": 12} {
 		b.Run(name, func(b *testing.B) {
@@ -85,7 +85,7 @@ func BenchmarkLargeRecords(b *testing.B) {
 	}
 }
 
-// BenchmarkBuild makes records of 1000 messages, without Kafka.
+// BenchmarkBuild builds the records of 1000 messages, without Kafka.
 func BenchmarkBuild(b *testing.B) {
 	for name, lines := range map[string][]string{
 		"look-up":    {"key: ${! @kafka_key }", "timestamp_ms: ${! @mqtt_timestamp_ms }"},

@@ -14,7 +14,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-func TestBlockTooLargeIsMended(t *testing.T) {
+func TestBlockContinuesWhenTheLimitIsRaised(t *testing.T) {
 	for name, faults := range map[string][]kfake.Fault{
 		"limit known":   nil,
 		"limit unknown": {{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1}},
@@ -38,7 +38,7 @@ func TestBlockTooLargeIsMended(t *testing.T) {
 				require.Equal(t, numbers(0, bad), values(t, c, "t"), "nothing behind the record is written")
 				handles.Remove()
 				setLimit(t, c, "t", "100000")
-				again(t, o, batch)
+				rewrite(t, o, batch)
 				want := numbers(0, 300)
 				want[bad] = large
 				require.Equal(t, want, values(t, c, "t"))
@@ -49,7 +49,7 @@ func TestBlockTooLargeIsMended(t *testing.T) {
 	}
 }
 
-func TestBlockUnknownTopicIsMended(t *testing.T) {
+func TestBlockContinuesWhenTheTopicIsCreated(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), block("topic: later", "allow_auto_topic_creation: false")...)
 	batch := messages(0, 100)
@@ -58,11 +58,11 @@ func TestBlockUnknownTopicIsMended(t *testing.T) {
 	require.Contains(t, text, `topic "later": UNKNOWN_TOPIC_OR_PARTITION`)
 	require.Contains(t, text, "create the topic, or set allow_auto_topic_creation")
 	createTopic(t, c, "later")
-	again(t, o, batch)
+	rewrite(t, o, batch)
 	require.Equal(t, numbers(0, 100), values(t, c, "later"))
 }
 
-func TestBlockTopicAndClusterFaultsAreMended(t *testing.T) {
+func TestBlockContinuesAfterTopicAndClusterErrors(t *testing.T) {
 	for _, test := range []struct {
 		err  *kerr.Error
 		key  kmsg.Key
@@ -83,7 +83,7 @@ func TestBlockTopicAndClusterFaultsAreMended(t *testing.T) {
 			require.Contains(t, text, test.err.Message)
 			require.Contains(t, text, test.want)
 			handle.Remove()
-			again(t, o, batch)
+			rewrite(t, o, batch)
 			total := 0
 			for _, records := range consumed(t, c, "t") {
 				last := ""
@@ -98,8 +98,9 @@ func TestBlockTopicAndClusterFaultsAreMended(t *testing.T) {
 	}
 }
 
-// Kafka refuses for want of replicas, which the client retries without end. The
-// output says that nothing moves, and goes on when it does.
+// Kafka refuses records because of too few replicas, which the client retries without
+// limit. The output reports that nothing is acknowledged, and continues when the
+// replicas are back.
 func TestBlockSilenceIsReported(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), block()...)
@@ -110,12 +111,12 @@ func TestBlockSilenceIsReported(t *testing.T) {
 	require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 	require.Contains(t, reason(t, o), `writing to topic "t": Kafka answers, but acknowledges no record: topic "t", partition 0 has 1 of the 2 replicas in sync`)
 	handle.Remove()
-	again(t, o, batch)
+	rewrite(t, o, batch)
 	require.Equal(t, numbers(0, 100), values(t, c, "t"))
 }
 
-// Whatever befalls it, block writes each message once and in order.
-func TestBlockUnderRandomFaults(t *testing.T) {
+// After any sequence of errors, block has written each message once and in order.
+func TestBlockWritesOnceInOrderUnderRandomErrors(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"keys":        {`key: ${! content().string().slice(5) }`},
 		"no keys":     {"compression: none"},
@@ -151,7 +152,7 @@ func TestBlockUnderRandomFaults(t *testing.T) {
 				if err := o.WriteBatch(t.Context(), batch); err != nil {
 					require.ErrorIs(t, err, service.ErrNotConnected)
 					met++
-					again(t, o, batch)
+					rewrite(t, o, batch)
 				}
 			}
 			require.Positive(t, met, "some batches were held")

@@ -18,7 +18,7 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/kafka" // the stock output to compare with
 )
 
-// fields are the fields of a component by path.
+// fieldsOf returns the fields of a component by path.
 func fieldsOf(t *testing.T, view *service.ConfigView) map[string]map[string]any {
 	t.Helper()
 	text, err := view.FormatJSON()
@@ -42,8 +42,8 @@ func fieldsOf(t *testing.T, view *service.ConfigView) map[string]map[string]any 
 	return all
 }
 
-// The views are taken by walking: a look-up by name on a clone answers for the
-// original environment.
+// view walks the environment: a look-up by name on a clone returns the original
+// component.
 func view(t *testing.T, env *service.Environment) (view *service.ConfigView) {
 	t.Helper()
 	env.WalkOutputs(func(name string, v *service.ConfigView) {
@@ -55,7 +55,7 @@ func view(t *testing.T, env *service.Environment) (view *service.ConfigView) {
 	return view
 }
 
-func TestEveryStockFieldHasItsMeaning(t *testing.T) {
+func TestEveryStockFieldIsSupported(t *testing.T) {
 	env := service.GlobalEnvironment().Clone()
 	stock := fieldsOf(t, view(t, env))
 	require.NoError(t, Register(env))
@@ -112,8 +112,8 @@ func TestLintAndConstructorAgree(t *testing.T) {
 		want      string
 	}{
 		{[]string{"partitioner: manual", "partition: 1"}, []string{"partitioner: manual"}, "partitioner: manual needs the field partition, the partition of each record"},
-		{[]string{"partitioner: murmur2_hash"}, []string{"partition: 1"}, "partition: needs partitioner: manual beside it"},
-		{[]string{"timestamp_ms: 1"}, []string{"timestamp: 1", "timestamp_ms: 1"}, "timestamp: contradicts timestamp_ms; keep one of the two"},
+		{[]string{"partitioner: murmur2_hash"}, []string{"partition: 1"}, "partition: needs partitioner: manual; add it, or remove partition"},
+		{[]string{"timestamp_ms: 1"}, []string{"timestamp: 1", "timestamp_ms: 1"}, "timestamp: conflicts with timestamp_ms; remove one of them"},
 		{[]string{"acks: leader", "idempotent_write: false"}, []string{"acks: leader"}, "acks: must be all with idempotent_write"},
 		{[]string{"max_in_flight_requests: 2", "idempotent_write: false"}, []string{"max_in_flight_requests: 2"}, "max_in_flight_requests: must be 1 with idempotent_write"},
 		{[]string{"failure_strategy: block", "max_in_flight: 1"}, []string{"failure_strategy: block", "max_in_flight: 2"}, "max_in_flight: must be 1 with failure_strategy: a batch"},
@@ -136,14 +136,14 @@ func TestLintAndConstructorAgree(t *testing.T) {
 	}
 }
 
-func TestBadConfigs(t *testing.T) {
+func TestInvalidConfigsAreRefused(t *testing.T) {
 	for line, want := range map[string]string{
 		"topic: a/b":                    "field topic: the topic \"a/b\" has a character that Kafka does not allow",
 		"max_message_bytes: lots":       "field max_message_bytes: \"lots\" is not a size; write a number and a unit of B, kB",
 		"max_message_bytes: 3GB":        "field max_message_bytes: \"3GB\" is out of range; must be 512 to 1073741824 bytes",
 		"max_buffered_records: 0":       "field max_buffered_records: 0 is out of range; must be 1 to 2147483647",
 		"record_retries: -1":            "field record_retries: -1 is out of range; must be 0 to 2147483647",
-		"max_message_bytes: 200MiB":     "field broker_write_max_bytes: 104857600 bytes do not hold a record batch of max_message_bytes, 209715200",
+		"max_message_bytes: 200MiB":     "field broker_write_max_bytes: 104857600 bytes cannot hold a record batch of max_message_bytes, 209715200",
 		"record_delivery_timeout: 10ms": "field record_delivery_timeout: 10ms is out of range; must be 0s for no limit, or at least 1s",
 		"timeout: 1ms":                  "field timeout: \"1ms\" is out of range; must be 100ms to",
 		"conn_idle_timeout: 1h":         "field conn_idle_timeout: \"1h\" is out of range; must be 100ms to 15m0s",
@@ -155,7 +155,7 @@ func TestBadConfigs(t *testing.T) {
 		"compression: rar":              "field compression: value \"rar\" is unknown; must be one of lz4",
 		"linger: -1s":                   "field linger: \"-1s\" is out of range; must be 0s to 1m0s",
 		"linger: soon":                  "field linger: \"soon\" is not a duration; write a number and a unit of ns",
-		"broker_write_max_bytes: 1KiB":  "field broker_write_max_bytes: 1024 bytes do not hold a record batch of max_message_bytes, 1048576",
+		"broker_write_max_bytes: 1KiB":  "field broker_write_max_bytes: 1024 bytes cannot hold a record batch of max_message_bytes, 1048576",
 		"sasl: [ { mechanism: NOPE } ]": "field sasl[0]: mechanism: value \"NOPE\" is unknown; must be one of PLAIN, SCRAM-SHA-256",
 		"sasl: [ { mechanism: REDPANDA_CLOUD_SERVICE_ACCOUNT } ]":                                       "works inside Redpanda Cloud only",
 		"sasl: [ { mechanism: AWS_MSK_IAM, aws: { credentials: { role: r } } } ]":                       "aws.credentials.role: is not supported",
@@ -168,7 +168,7 @@ func TestBadConfigs(t *testing.T) {
 		require.ErrorContains(t, err, want, line)
 	}
 	_, err := tryParse([]string{" , "})
-	require.ErrorContains(t, err, "field seed_brokers: want at least one address")
+	require.ErrorContains(t, err, "field seed_brokers: is empty; give at least one address")
 }
 
 func TestSettingsReachTheClient(t *testing.T) {

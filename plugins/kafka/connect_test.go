@@ -26,7 +26,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// certificate is a certificate for 127.0.0.1 that signs itself, and its file.
+// certificate returns a self-signed certificate for 127.0.0.1, and its file.
 func certificate(t *testing.T) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -42,7 +42,7 @@ func certificate(t *testing.T) (tls.Certificate, string) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
 }
 
-func TestConnectNamesAddressAndCause(t *testing.T) {
+func TestConnectErrorNamesAddressAndCause(t *testing.T) {
 	cert, ca := certificate(t)
 	plain := cluster(t, 1)
 	secure := cluster(t, 1, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}}))
@@ -57,7 +57,7 @@ func TestConnectNamesAddressAndCause(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	free := ln.Addr().String()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
 	require.NoError(t, err)
 	defer silent.Close()
 	ln.Close()
@@ -105,9 +105,9 @@ func TestConnectNamesAddressAndCause(t *testing.T) {
 	}
 }
 
-// The engine logs each error of Connect, so that one reason is told once, and
-// again only when it is time to remind.
-func TestConnectTellsAReasonOnce(t *testing.T) {
+// The engine logs each error of Connect, so Connect returns a reason once, and again
+// only as a reminder.
+func TestConnectReturnsAReasonOnce(t *testing.T) {
 	o := unconnected(t, []string{"127.0.0.1:1"})
 	o.pace.reasons.first = 500 * time.Millisecond
 	require.Contains(t, reason(t, o), "connection refused")
@@ -117,9 +117,9 @@ func TestConnectTellsAReasonOnce(t *testing.T) {
 	require.Contains(t, reason(t, o), "connection refused")
 }
 
-// A broker that resets each connection gives errors that name a port of ours,
-// which is another one each time. The reason is the same.
-func TestConnectTellsAResetOnce(t *testing.T) {
+// A broker that resets each connection causes errors with a local port that differs
+// each time. They count as the same reason.
+func TestConnectReturnsAConnectionResetOnce(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()
@@ -142,12 +142,12 @@ func TestConnectTellsAResetOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- o.Connect(ctx) }()
-	require.Eventually(t, func() bool { return met.Load() >= before+5 }, 10*time.Second, time.Millisecond, "it tries again and again")
+	require.Eventually(t, func() bool { return met.Load() >= before+5 }, 10*time.Second, time.Millisecond, "it keeps retrying")
 	cancel()
-	require.ErrorIs(t, <-ended, context.Canceled, "and says nothing new")
+	require.ErrorIs(t, <-ended, context.Canceled, "it returns nothing new")
 }
 
-func TestCloseAtAnyTime(t *testing.T) {
+func TestCloseWorksInEveryState(t *testing.T) {
 	c := cluster(t, 1)
 	o := unconnected(t, c.ListenAddrs(), block()...)
 	require.NoError(t, o.Close(t.Context()), "before Connect")
@@ -155,7 +155,7 @@ func TestCloseAtAnyTime(t *testing.T) {
 	require.Error(t, o.Connect(t.Context()))
 	require.Error(t, o.WriteBatch(t.Context(), messages(0, 1)))
 
-	// While a batch is under way that will never end.
+	// Close while a batch is in flight that will never finish.
 	o = started(t, c.ListenAddrs(), block()...)
 	require.NoError(t, o.WriteBatch(t.Context(), messages(0, 1)))
 	c.Close()

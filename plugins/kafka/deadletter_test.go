@@ -21,7 +21,7 @@ func contextWithTimeout(t *testing.T, d time.Duration) (context.Context, context
 
 const connectPrefix = "__connect.errors."
 
-// connectHeaders are the error headers of Kafka Connect's, without their prefix.
+// connectHeaders returns the error headers of Kafka Connect, without their prefix.
 func connectHeaders(r *kgo.Record) map[string]string {
 	headers := map[string]string{}
 	for _, h := range r.Headers {
@@ -32,9 +32,9 @@ func connectHeaders(r *kgo.Record) map[string]string {
 	return headers
 }
 
-// The names and words are those of org.apache.kafka.connect.runtime.errors,
+// The names and values are those of org.apache.kafka.connect.runtime.errors,
 // DeadLetterQueueReporter and Stage.
-func TestDeadLetterReadsLikeKafkaConnects(t *testing.T) {
+func TestDeadLetterHasKafkaConnectsHeaders(t *testing.T) {
 	c := cluster(t, 3, kfake.SeedTopics(1, "dead"))
 	setLimit(t, c, "t", "1000")
 	o := started(t, c.ListenAddrs(), "compression: none", bury, "key: ${! @key }", "metadata: { include_prefixes: [ h_ ] }", "timestamp_ms: 1700000000123")
@@ -66,8 +66,8 @@ func TestDeadLetterReadsLikeKafkaConnects(t *testing.T) {
 	}, headers)
 }
 
-// A record that the output itself finds too large may still be a dead letter.
-func TestDeadLetterKnowsTheTopicsLimitOnly(t *testing.T) {
+// A record that exceeds the output's own limit may still be written as a dead letter.
+func TestDeadLetterIsLimitedOnlyByItsTopic(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	setLimit(t, c, "dead", "100000")
 	o := started(t, c.ListenAddrs(), "compression: none", bury, "max_message_bytes: 1KiB", `max_buffered_bytes: "2KiB"`)
@@ -80,7 +80,7 @@ func TestDeadLetterKnowsTheTopicsLimitOnly(t *testing.T) {
 }
 
 // A dead letter that cannot be written is the last copy of its record.
-func TestDeadLetterThatIsRefusedBlocks(t *testing.T) {
+func TestRefusedDeadLetterHoldsTheBatch(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	setLimit(t, c, "t", "1000")
 	setLimit(t, c, "dead", "2000")
@@ -95,12 +95,12 @@ func TestDeadLetterThatIsRefusedBlocks(t *testing.T) {
 	require.Regexp(t, `raise max.message.bytes of the topic, which is 2000$`, text)
 	require.Equal(t, numbers(0, 2), values(t, c, "t"))
 	setLimit(t, c, "dead", "100000")
-	again(t, o, batch)
+	rewrite(t, o, batch)
 	require.Equal(t, []string{"000000", "000001", "000003", "000004"}, values(t, c, "t"))
 	require.Equal(t, []string{large}, values(t, c, "dead"))
 }
 
-// The dead letters' own Kafka is away when the first one is due.
+// The dead letters' own Kafka is unavailable when the first one is written.
 func TestDeadLettersOnAnotherKafka(t *testing.T) {
 	c := cluster(t, 1)
 	setLimit(t, c, "t", "1000")
@@ -119,14 +119,14 @@ func TestDeadLettersOnAnotherKafka(t *testing.T) {
 	require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 	require.Contains(t, reason(t, o), "reaching Kafka at "+address)
 	require.Equal(t, numbers(0, 2), values(t, c, "t"))
-	g.Mend()
-	again(t, o, batch)
+	g.Restore()
+	rewrite(t, o, batch)
 	require.Equal(t, []string{"000000", "000001", "000003", "000004"}, values(t, c, "t"))
 	require.Equal(t, []string{large}, values(t, other, "dead"))
 }
 
-// A message that a processor has failed has neither the key nor the topic that
-// it was to get; where it came from is in its metadata.
+// A message with a failed processor has neither the key nor the topic that the
+// processor would have set; its origin is in its metadata.
 func TestDeadLetterOfAFailedMessageHasItsMetadata(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	o := started(t, c.ListenAddrs(), "topic: ${! @kafka_topic }", "key: ${! @kafka_key }", bury)

@@ -13,7 +13,7 @@ import (
 type gate struct {
 	net.Listener
 
-	frozen sync.RWMutex // locked while nothing passes
+	frozen sync.RWMutex // locked while the gate is frozen
 
 	mu    sync.Mutex
 	cut   bool
@@ -29,7 +29,7 @@ func gated(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, *gate) {
 	return cluster(t, 1, append(opts, kfake.ListenFn(func(string, string) (net.Listener, error) { return g, nil }))...), g
 }
 
-// Cut ends all connections, and new ones as soon as they are made.
+// Cut closes all connections, and new ones as soon as they are accepted.
 func (g *gate) Cut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -40,8 +40,8 @@ func (g *gate) Cut() {
 	clear(g.conns)
 }
 
-// Mend takes Cut back.
-func (g *gate) Mend() {
+// Restore ends Cut.
+func (g *gate) Restore() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.cut = false
@@ -71,7 +71,7 @@ type gatedConn struct {
 	g *gate
 }
 
-// Read lets nothing through while the gate is frozen.
+// Read blocks while the gate is frozen.
 func (c *gatedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.g.frozen.RLock()

@@ -17,7 +17,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// realTopic makes a topic of one partition on the Kafka of KAFKA_BROKERS.
+// realTopic creates a topic of one partition on the Kafka of KAFKA_BROKERS.
 func realTopic(t *testing.T, limit string) (brokers []string, topic string, setLimit func(string)) {
 	t.Helper()
 	brokers = strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
@@ -32,7 +32,7 @@ func realTopic(t *testing.T, limit string) (brokers []string, topic string, setL
 	return brokers, topic, func(limit string) {
 		_, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}, topic)
 		require.NoError(t, err)
-		// Brokers learn of a new setting a little later.
+		// Brokers apply a new setting a little later.
 		time.Sleep(time.Second)
 	}
 }
@@ -55,8 +55,8 @@ func realValues(t *testing.T, brokers []string, topic string, n int) []string {
 	return values
 }
 
-// Apache Kafka refuses a whole record batch for one record, and goes on to take
-// what comes behind a refusal.
+// Apache Kafka refuses a whole record batch because of one record, and accepts the
+// records after it.
 func TestRealKafkaTooLarge(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		t.Run(fmt.Sprint("limit known ", known), func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestRealKafkaTooLarge(t *testing.T) {
 			require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 			require.Contains(t, reason(t, o), "MESSAGE_TOO_LARGE")
 			setLimit("100000")
-			again(t, o, batch)
+			rewrite(t, o, batch)
 			require.Equal(t, append(others, want...), realValues(t, brokers, topic, 1999))
 		})
 	}
@@ -113,18 +113,18 @@ func TestRealKafkaUnknownTopic(t *testing.T) {
 	defer client.Close()
 	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, topic)
 	require.NoError(t, err)
-	again(t, o, batch)
+	rewrite(t, o, batch)
 	require.Equal(t, numbers(0, 100), realValues(t, brokers, topic, 100))
 }
 
-func TestRealKafkaTakesInvalidTimestampAsRecordFault(t *testing.T) {
+func TestRealKafkaInvalidTimestampIsARecordError(t *testing.T) {
 	brokers, topic, _ := realTopic(t, "20000")
 	o := started(t, brokers, "topic: "+topic, `timestamp_ms: ${! @ts }`)
 	batch := messages(0, 10)
 	for i, msg := range batch {
 		ts := time.Now().UnixMilli()
 		if i == 5 {
-			ts += 48 * 3600 * 1000 // an hour into the future is the most that Kafka takes
+			ts += 48 * 3600 * 1000 // Kafka allows at most an hour into the future
 		}
 		msg.MetaSetMut("ts", ts)
 	}

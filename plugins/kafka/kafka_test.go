@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// cluster starts a Kafka of one broker with the topic t of so many partitions.
+// cluster starts a Kafka of one broker with the topic t of that many partitions.
 func cluster(t testing.TB, partitions int32, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(partitions, "t")}, opts...)...)
@@ -27,7 +27,7 @@ func cluster(t testing.TB, partitions int32, opts ...kfake.Opt) *kfake.Cluster {
 	return c
 }
 
-// parsed is the configuration of an output to the brokers with these lines.
+// parsed returns the configuration of an output to the brokers with these lines.
 func parsed(t testing.TB, brokers []string, lines ...string) *config {
 	t.Helper()
 	c, err := tryParse(brokers, lines...)
@@ -47,7 +47,7 @@ func tryParse(brokers []string, lines ...string) (*config, error) {
 	return parseConfig(conf)
 }
 
-// started is a connected output with short times.
+// started returns a connected output with short timeouts.
 func started(t testing.TB, brokers []string, lines ...string) *output {
 	t.Helper()
 	o := unconnected(t, brokers, lines...)
@@ -66,7 +66,7 @@ func unconnected(t testing.TB, brokers []string, lines ...string) *output {
 
 func block(lines ...string) []string { return append(lines, "failure_strategy: block") }
 
-// messages are n messages of the numbers from first on.
+// messages returns n messages numbered from first.
 func messages(first, n int) service.MessageBatch {
 	batch := make(service.MessageBatch, n)
 	for i := range batch {
@@ -75,11 +75,11 @@ func messages(first, n int) service.MessageBatch {
 	return batch
 }
 
-// rewrapped is the batch as the engine hands it over again: other messages that
-// share what is in them.
+// rewrapped returns the batch as the engine hands it over again: other message objects
+// with the same contents.
 func rewrapped(batch service.MessageBatch) service.MessageBatch { return batch.Copy() }
 
-// consumed are all records of the topic by partition.
+// consumed returns all records of the topic by partition.
 func consumed(t testing.TB, c *kfake.Cluster, topic string, opts ...kgo.Opt) map[int32][]*kgo.Record {
 	t.Helper()
 	return consumedFrom(t, c.ListenAddrs(), topic, opts...)
@@ -108,7 +108,7 @@ func consumedFrom(t testing.TB, brokers []string, topic string, opts ...kgo.Opt)
 	return records
 }
 
-// values are the payloads of a topic of one partition, in order.
+// values returns the payloads of a topic of one partition, in order.
 func values(t testing.TB, c *kfake.Cluster, topic string, opts ...kgo.Opt) []string {
 	t.Helper()
 	var values []string
@@ -118,7 +118,7 @@ func values(t testing.TB, c *kfake.Cluster, topic string, opts ...kgo.Opt) []str
 	return values
 }
 
-// numbers are what values should be after messages from first to before end.
+// numbers returns the expected values for the messages from first to before end.
 func numbers(first, end int) []string {
 	var values []string
 	for i := first; i < end; i++ {
@@ -141,9 +141,9 @@ func setConfig(t testing.TB, c *kfake.Cluster, topic, name, value string) {
 	require.NoError(t, err)
 }
 
-// again does what the engine does after ErrNotConnected, and returns the
-// reasons that Connect gave.
-func again(t testing.TB, o *output, batch service.MessageBatch) []string {
+// rewrite does what the engine does after ErrNotConnected, and returns the reasons that
+// Connect gave.
+func rewrite(t testing.TB, o *output, batch service.MessageBatch) []string {
 	t.Helper()
 	var reasons []string
 	require.Eventually(t, func() bool {
@@ -163,7 +163,7 @@ func again(t testing.TB, o *output, batch service.MessageBatch) []string {
 	return reasons
 }
 
-// reason is what Connect reports first.
+// reason returns what Connect reports first.
 func reason(t testing.TB, o *output) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -185,7 +185,7 @@ func createTopic(t testing.TB, c *kfake.Cluster, topic string) {
 	require.NoError(t, err)
 }
 
-// unbraced takes "{a: 1, b: 2}" to lines.
+// unbraced turns "{a: 1, b: 2}" into lines.
 func unbraced(line string) []string {
 	if inner, ok := strings.CutPrefix(line, "{"); ok {
 		return strings.Split(strings.TrimSuffix(inner, "}"), ", ")

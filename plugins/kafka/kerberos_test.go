@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kerberosFiles are a krb5.conf whose KDC listens at the address, and a keytab.
+// kerberosFiles writes a krb5.conf whose KDC has the address, and a keytab.
 func kerberosFiles(t *testing.T, kdc string) (conf, keys string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -32,7 +32,7 @@ NORTH = {
 	return conf, keys
 }
 
-func TestKerberosNeedsPrincipalSecretAndFiles(t *testing.T) {
+func TestKerberosRequiresPrincipalSecretAndFiles(t *testing.T) {
 	conf, keys := kerberosFiles(t, "127.0.0.1:1")
 	noRealm := filepath.Join(t.TempDir(), "krb5.conf")
 	require.NoError(t, os.WriteFile(noRealm, []byte("[libdefaults]\n"), 0o600))

@@ -13,7 +13,7 @@ import (
 	untrusted "github.com/robustmq/robustmq-connect/plugins/expression"
 )
 
-// limitedConfig is a configuration in an environment with limited expressions.
+// limitedConfig returns a configuration in an environment with limited expressions.
 func limitedConfig(t *testing.T, lines ...string) *config {
 	t.Helper()
 	conf, err := Spec().ParseYAML("seed_brokers: [ localhost:1 ]\n"+strings.Join(lines, "\n"), nil)
@@ -60,9 +60,9 @@ func TestLimitedExpressionsRefuseLongPayloadsAndResults(t *testing.T) {
 	require.Len(t, r.Key, untrusted.MaxResult)
 }
 
-// What a JSON payload is parsed into takes many times its length. It must not stay
-// with the messages of a batch, of which there may be thousands.
-func TestLimitedExpressionsKeepNothingOfAPayload(t *testing.T) {
+// A parsed JSON payload takes many times its length. It must not stay in memory with
+// the messages of a batch, of which there may be thousands.
+func TestLimitedExpressionsReleaseParsedPayloads(t *testing.T) {
 	c := limitedConfig(t, `topic: '${! json("t") }'`, `key: '${! json("k") }'`)
 	payload := []byte(`{"t":"topic","k":"key","list":[` + strings.TrimSuffix(strings.Repeat("[],", 20000), ",") + `]}`)
 	batch := make(service.MessageBatch, 200)

@@ -17,8 +17,8 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/prometheus" // to read the metrics
 )
 
-// metered is a stream that writes 20 messages of one batch, the one of number 10
-// too large, and whose metrics can be read.
+// metered is a stream that writes 20 messages in one batch, of which number 10 is too
+// large. Its metrics can be read.
 type metered struct {
 	mux   *http.ServeMux
 	ended chan error
@@ -34,7 +34,7 @@ func startMetered(t *testing.T, c *kfake.Cluster, strategy string) *metered {
 	builder.SetHTTPMux(m.mux)
 	require.NoError(t, builder.SetMetricsYAML("prometheus: {}"))
 	require.NoError(t, builder.SetLoggerYAML("level: none"))
-	// The count of the input keeps the stream alive until the metrics are read.
+	// The input's count keeps the stream alive until the metrics are read.
 	require.NoError(t, builder.AddInputYAML(
 		`generate: { count: 21, batch_size: 20, interval: 1s, mapping: 'root = if counter() == 10 { "x".repeat(3000) } else { "x" }' }`))
 	require.NoError(t, builder.AddOutputYAML(fmt.Sprintf(

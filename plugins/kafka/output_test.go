@@ -33,7 +33,7 @@ func TestOutputWritesInOrder(t *testing.T) {
 	}
 }
 
-func TestOutputKeepsOrderOverRetries(t *testing.T) {
+func TestOutputKeepsOrderAcrossRetries(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), block("max_message_bytes: 2KiB")...)
 	o.silence = time.Minute
@@ -46,8 +46,8 @@ func TestOutputKeepsOrderOverRetries(t *testing.T) {
 	require.Equal(t, numbers(0, 3000), values(t, c, "t"))
 }
 
-// One record of a thousand is too large. Kafka refuses the record batch that it
-// is in, and must get the others all the same.
+// One record of a thousand is too large. Kafka refuses the record batch that contains
+// it, and must still get the others.
 func TestOutputTooLargeRecordFailsAlone(t *testing.T) {
 	for name, faults := range map[string][]kfake.Fault{
 		"limit known":   nil,
@@ -75,8 +75,8 @@ func TestOutputTooLargeRecordFailsAlone(t *testing.T) {
 	}
 }
 
-// The limit of the topic is lowered between two batches, so that what the
-// output knows of it is wrong.
+// The limit of the topic is lowered between two batches, so the output's cached limit
+// is wrong.
 func TestOutputLimitLoweredWhileRunning(t *testing.T) {
 	for name, lines := range map[string][]string{"stock": {}, "block": block()} {
 		t.Run(name, func(t *testing.T) {
@@ -90,8 +90,8 @@ func TestOutputLimitLoweredWhileRunning(t *testing.T) {
 	}
 }
 
-// A record that compresses to less than the topic's limit is written, as it is
-// by the stock output.
+// A record that compresses to less than the topic's limit is written, as with the stock
+// output.
 func TestOutputCompressedRecordFits(t *testing.T) {
 	c := cluster(t, 1)
 	setLimit(t, c, "t", "2000")
@@ -133,11 +133,11 @@ func TestInvalidMessagesFailAlone(t *testing.T) {
 	o = started(t, c.ListenAddrs(), block(`topic: ${! @topic.not_null() }`)...)
 	require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 	require.Contains(t, reason(t, o), `the topic "a/b"`)
-	require.Equal(t, []string{"000000", "000003", "000000"}, values(t, c, "t"), "it stops there")
+	require.Equal(t, []string{"000000", "000003", "000000"}, values(t, c, "t"), "nothing after it is written")
 }
 
-// Round robin gives refused records another partition when they are written
-// again, where they would stand behind later ones.
+// Round robin would give refused records another partition when they are written again,
+// behind later records.
 func TestRefusedRecordsKeepTheirPartition(t *testing.T) {
 	for _, partitioner := range []string{"round_robin", "least_backup", "murmur2_hash"} {
 		t.Run(partitioner, func(t *testing.T) {
@@ -150,14 +150,14 @@ func TestRefusedRecordsKeepTheirPartition(t *testing.T) {
 				n += 100
 			}
 			handle.Remove()
-			again(t, o, batch)
+			rewrite(t, o, batch)
 			requireOnceInOrder(t, c, n)
 		})
 	}
 }
 
-// requireOnceInOrder wants the messages from 0 to n, each once, and in order on
-// each partition.
+// requireOnceInOrder requires the messages from 0 to n, each once, and in order on each
+// partition.
 func requireOnceInOrder(t *testing.T, c *kfake.Cluster, n int) {
 	t.Helper()
 	total := 0
@@ -172,9 +172,9 @@ func requireOnceInOrder(t *testing.T, c *kfake.Cluster, n int) {
 	require.Equal(t, n, total)
 }
 
-// A partition gets one record batch a part: what is behind a refused one would
-// overtake it. This holds from the first batch of a topic on, for which the
-// client has to ask for the partitions first.
+// A partition gets one record batch per part: records behind a refused one would
+// overtake it. This holds from the first batch of a topic on, although the client has
+// to query the partitions first.
 func TestPartIsOneRequest(t *testing.T) {
 	for _, linger := range []string{"linger: 0s", "linger: 2ms"} {
 		t.Run(linger, func(t *testing.T) {
@@ -189,8 +189,8 @@ func TestPartIsOneRequest(t *testing.T) {
 	}
 }
 
-// A batch that fills a record batch waits for nothing, and one that lingers ends
-// with the output.
+// A batch that fills a record batch does not wait, and a lingering batch ends when the
+// output is closed.
 func TestLingerDelaysSmallBatchesOnly(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), block("linger: 1m", "max_message_bytes: 1KiB")...)

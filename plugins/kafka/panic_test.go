@@ -17,7 +17,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
-// asking is an input that hands over one message and keeps what becomes of it.
+// asking is an input that hands over one message and counts the answers.
 type asking struct{ answers atomic.Int32 }
 
 func (*asking) Connect(context.Context) error { return nil }
@@ -35,9 +35,9 @@ func (a *asking) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}, nil
 }
 
-// A panic in an expression, or in a callback of the client, ends the stream, and
-// the message is neither acknowledged nor rejected.
-func TestAPanicIsCaughtAndAnswersNothing(t *testing.T) {
+// A panic in an expression, or in a callback of the client, ends the stream, and the
+// message is neither acknowledged nor rejected.
+func TestAPanicIsCaughtAndTheMessageIsNotAnswered(t *testing.T) {
 	for name, test := range map[string]struct {
 		key  string
 		dial DialFunc
@@ -91,7 +91,7 @@ func TestAPanicIsCaughtAndAnswersNothing(t *testing.T) {
 	}
 }
 
-// The client calls back in its own goroutines: a batch ends all the same.
+// The client calls back in its own goroutines: the batch must still end.
 func TestAPanicInAPromiseEndsTheBatch(t *testing.T) {
 	guard := crash.New(func(*crash.Error) {})
 	w := &writing{guard: guard, done: make(chan struct{})}
@@ -107,7 +107,7 @@ type panickyPartitioner struct{}
 func (panickyPartitioner) RequiresConsistency(*kgo.Record) bool { return false }
 func (panickyPartitioner) Partition(*kgo.Record, int) int       { panic("boom") }
 
-func TestAPanicWhileAPartitionIsChosenChoosesNone(t *testing.T) {
+func TestAPanicInThePartitionerFailsTheRecord(t *testing.T) {
 	guard := crash.New(func(*crash.Error) {})
 	p := &pinnedTopic{TopicPartitioner: panickyPartitioner{}, topics: new(topics), guard: guard}
 	assert.Equal(t, -1, p.Partition(&kgo.Record{Partition: -1}, 3))

@@ -15,16 +15,16 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
-// made are the records of a batch.
+// made returns the records of a batch.
 func made(c *config, batch service.MessageBatch) ([]kgo.Record, []error) {
 	in := new(buffers)
 	errs := c.records.build(batch, in)
 	return in.records, errs
 }
 
-// A batch that has left its buffers longer than the next needs leaves nothing in
-// the next.
-func TestBuffersAreUsedAgainClean(t *testing.T) {
+// A batch that needed larger buffers than the next leaves nothing in the records of the
+// next.
+func TestReusedBuffersAreClean(t *testing.T) {
 	c := parsed(t, []string{"localhost:1"}, `key: ${! content() }`, `metadata: { include_prefixes: [ "m" ] }`, `envelope: { enabled: true }`)
 	batch := messages(0, 3)
 	for _, msg := range batch {
@@ -67,8 +67,8 @@ func TestRecordsFromMessages(t *testing.T) {
 	require.Same(t, &payload[0], &built[0].Value[0], "the payload is not copied")
 }
 
-// The envelope is that of the processor, with the key of the record; topic and
-// key see the message and not the envelope.
+// The envelope is that of the processor, with the key of the record; topic and key are
+// evaluated on the message and not on the envelope.
 func TestEnvelopesOfMessages(t *testing.T) {
 	c := parsed(t, []string{"localhost:1"}, `key: ${! json("device") }`, `envelope: { enabled: true, client_id: '${! json("device") }', repeat_timestamp: true }`)
 	batch := service.MessageBatch{
@@ -91,18 +91,18 @@ func TestEnvelopesOfMessages(t *testing.T) {
 	}
 }
 
-func TestEnvelopeOfWhatHasFailedIsRefused(t *testing.T) {
+func TestEnvelopeOfAFailedMessageIsRefused(t *testing.T) {
 	c := parsed(t, []string{"localhost:1"}, `envelope: { enabled: true }`)
 	failed, odd := service.NewMessage([]byte("a")), service.NewMessage([]byte("b"))
 	failed.SetError(errors.New("no such device"))
 	odd.MetaSetMut("mqtt_qos", "high")
 	_, errs := made(c, service.MessageBatch{failed, odd})
 	require.EqualError(t, errs[0], "a processor failed on the message: no such device")
-	require.ErrorContains(t, errs[1], "making the envelope: reading metadata mqtt_qos")
+	require.ErrorContains(t, errs[1], "encoding the envelope: reading metadata mqtt_qos")
 	require.Equal(t, classRecord, classify(errs[1]))
 }
 
-func TestEnvelopeRefusesConstantsThatCannotBe(t *testing.T) {
+func TestEnvelopeRefusesInvalidConstants(t *testing.T) {
 	_, err := tryParse([]string{"localhost:1"}, `envelope: { enabled: true, qos: 7 }`)
 	require.EqualError(t, err, `field envelope: qos: want 0, 1 or 2, got "7"`)
 }
@@ -114,8 +114,8 @@ func TestTimestampInSeconds(t *testing.T) {
 	require.Equal(t, time.Unix(1700000000, 0), records[0].Timestamp)
 }
 
-// What is read without the expression engine is what the engine would say.
-func TestPlainLookupsSayWhatTheEngineSays(t *testing.T) {
+// The shortcut for plain look-ups returns what the engine returns.
+func TestPlainLookupsMatchTheEngine(t *testing.T) {
 	plain := []string{
 		`${! @name }`, `${!@name}`, `${! meta("name") }`, `${! metadata("name") }`,
 		`${! @name.or("") }`, `${! meta("name").or("") }`, `${! metadata("name").or("") }`,
@@ -140,7 +140,7 @@ func TestPlainLookupsSayWhatTheEngineSays(t *testing.T) {
 	}
 }
 
-func TestKeyIsWhatTheEngineSays(t *testing.T) {
+func TestKeyMatchesTheEngine(t *testing.T) {
 	for _, text := range []string{`k`, ``, `${! @name }`, `${! @name.or("") }`, `a${! @name.or("") }`} {
 		c := parsed(t, []string{"localhost:1"}, "key: '"+text+"'")
 		engine, err := service.NewInterpolatedString(text)
@@ -161,12 +161,12 @@ func TestKeyIsWhatTheEngineSays(t *testing.T) {
 	require.Nil(t, records[0].Key, "no key without the field")
 }
 
-func TestMessagesThatCannotBeRecords(t *testing.T) {
+func TestMessagesThatCannotBecomeRecordsFail(t *testing.T) {
 	for line, want := range map[string]string{
 		`topic: ${! @name.or("") }`:                          "the topic is empty",
-		`topic: ${! "." }`:                                   "keeps for itself",
+		`topic: ${! "." }`:                                   "Kafka reserves",
 		`topic: ${! "a b" }`:                                 "has a character that Kafka does not allow",
-		`topic: ${! "a".repeat(250) }`:                       "Kafka takes at most 249",
+		`topic: ${! "a".repeat(250) }`:                       "Kafka allows at most 249",
 		`topic: ${! throw("no") }`:                           "evaluating field topic",
 		`key: ${! throw("no") }`:                             "evaluating field key",
 		`timestamp_ms: ${! @name }`:                          "evaluating the timestamp",
@@ -197,7 +197,7 @@ func TestSizeIsNeverTooSmall(t *testing.T) {
 	}
 }
 
-// wireSize is the exact size of a record batch of the one record.
+// wireSize returns the exact size of a record batch with the one record.
 func wireSize(r *kgo.Record) int {
 	varint := func(v int) int {
 		n := 1

@@ -13,8 +13,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// When a batch is answered, the output keeps nothing of it, whatever became of
-// its records: one that is kept would keep the others.
+// When a batch is answered, the output keeps nothing of it, whatever happened to its
+// records: a single reference would keep the whole batch in memory.
 func TestOutputKeepsNothingOfABatch(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"no strategy":      nil,

@@ -29,8 +29,8 @@ func freeAddress(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// startKafka starts an Apache Kafka with one more listener, which has these
-// properties, and returns the address of its plain one.
+// startKafka starts an Apache Kafka with an additional listener with these properties,
+// and returns the address of its plain listener.
 func startKafka(t *testing.T, listener, properties, options string) (plain string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +80,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s
 	admin := kadm.NewClient(client)
 	_, err = admin.CreateTopic(t.Context(), 1, 1, nil, "t")
 	require.NoError(t, err)
-	// Kafka takes one change of a user in a request.
+	// Kafka allows one change of a user per request.
 	for _, mechanism := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} {
 		altered, err := admin.AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{
 			{User: "ada", Password: "lovelace", Mechanism: mechanism, Iterations: 4096},

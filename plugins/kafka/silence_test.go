@@ -24,8 +24,8 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
-// network is one in memory, so that a test of times can run in no time. It may
-// be frozen, so that connections stay and nothing passes, or refuse.
+// network is an in-memory network, so that a test of long times runs quickly. It can be
+// frozen (connections stay open and nothing passes), or refuse connections.
 type network struct {
 	kfake.VirtualNetwork
 
@@ -102,7 +102,7 @@ type freezingConn struct {
 	n *network
 }
 
-// Read hands over what has arrived when the network is not frozen any more.
+// Read waits while the network is frozen.
 func (c *freezingConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.n.mu.Lock()
@@ -114,8 +114,8 @@ func (c *freezingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// silenced is a stream of the engine to a Kafka that can be reached through the
-// network only. It writes a message every 100 ms.
+// silenced is a stream of the engine to a Kafka behind the network. It writes a message
+// every 100 ms.
 type silenced struct {
 	net     *network
 	cluster *kfake.Cluster
@@ -169,15 +169,15 @@ func (s *silenced) blocked(t *testing.T) string {
 	return ""
 }
 
-// written are the messages that Kafka has.
+// written returns the messages in Kafka.
 func (s *silenced) written(t *testing.T) []string {
 	t.Helper()
 	return values(t, s.cluster, "t", kgo.Dialer(s.net.DialContext))
 }
 
-// Kafka is there, and then it is not. By the times of resources/docs/delivery.md the log, the
-// gauge and /ready say so.
-func TestSilenceIsTold(t *testing.T) {
+// Kafka becomes unavailable. The log, the gauge and /ready report it within the times
+// stated in resources/docs/delivery.md.
+func TestSilenceIsReported(t *testing.T) {
 	for strategy, fields := range map[string]string{
 		"block":       "failure_strategy: block",
 		"no strategy": "compression: none",
@@ -233,9 +233,9 @@ func TestSilenceIsTold(t *testing.T) {
 	}
 }
 
-// With several batches at a time the output cannot keep one, so that it is
-// ready; but the log and the gauge tell.
-func TestSilenceOfBatchesInParallelIsTold(t *testing.T) {
+// With several batches in flight the output cannot hold one, so it stays ready; the log
+// and the gauge still report the silence.
+func TestSilenceOfParallelBatchesIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startSilenced(t, "max_in_flight: 2")
 		time.Sleep(10*time.Second + 50*time.Millisecond)
@@ -252,9 +252,9 @@ func TestSilenceOfBatchesInParallelIsTold(t *testing.T) {
 	})
 }
 
-// A batch of which Kafka acknowledges a part now and then is not silent, however
-// long it takes.
-func TestProgressIsNoSilence(t *testing.T) {
+// A batch is not silent while Kafka acknowledges a part of it from time to time,
+// however long the batch takes.
+func TestSlowProgressIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startSilenced(t, "failure_strategy: block")
 		s.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -271,7 +271,7 @@ func TestProgressIsNoSilence(t *testing.T) {
 	})
 }
 
-// An outage of two hours is told at its beginning and then ever more seldom.
+// An outage of two hours is logged at its beginning and then at growing intervals.
 func TestOutageDoesNotFloodTheLog(t *testing.T) {
 	for name, away := range map[string]func(*network) (back func()){"frozen": (*network).freeze, "refused": (*network).cut} {
 		t.Run(name, func(t *testing.T) {
@@ -288,7 +288,7 @@ func TestOutageDoesNotFloodTheLog(t *testing.T) {
 				hour := count()
 				require.Greater(t, hour, first, "there are reminders")
 				time.Sleep(time.Hour)
-				require.LessOrEqual(t, count()-hour, 12, "that come ever more seldom")
+				require.LessOrEqual(t, count()-hour, 12, "at growing intervals")
 				back()
 				time.Sleep(10 * time.Second)
 				status, _ := s.get("/ready")

@@ -15,7 +15,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// proofSize is 100,000 messages with SOAK=1 in the environment.
+// proofSize returns 100,000 messages with SOAK=1 in the environment.
 func proofSize() int {
 	if os.Getenv("SOAK") == "1" {
 		return 100_000
@@ -23,7 +23,7 @@ func proofSize() int {
 	return 10_000
 }
 
-// realAdmin asks the Kafka of KAFKA_BROKERS.
+// realAdmin returns an admin client of the Kafka of KAFKA_BROKERS.
 func realAdmin(t *testing.T, brokers []string) *kadm.Client {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
@@ -77,8 +77,8 @@ func TestRealKafkaStrategies(t *testing.T) {
 	}
 }
 
-// requireBlocked wants the output to stop at the first large message, and to
-// write everything, in order, once the topic takes it.
+// requireBlocked requires the output to stop at the first large message, and to write
+// everything in order once the topic allows it.
 func requireBlocked(t *testing.T, o *output, p *proof, brokers []string, topic string) {
 	t.Helper()
 	require.ErrorIs(t, o.WriteBatch(t.Context(), p.batches[0]), service.ErrNotConnected)
@@ -90,7 +90,7 @@ func requireBlocked(t *testing.T, o *output, p *proof, brokers []string, topic s
 	requireExactly(t, brokers, topic, append(p.small, p.large...))
 }
 
-// Nobody has asked to drop what a missing permission holds up.
+// A missing permission holds the batch: no strategy may discard its records.
 func TestRealKafkaPermissionTakenAwayDropsNothing(t *testing.T) {
 	for _, strategy := range []string{StrategyDiscardAfterRetry, StrategyDeadMessageQueue, StrategyDiscard} {
 		t.Run(strategy, func(t *testing.T) {
@@ -112,7 +112,8 @@ func TestRealKafkaPermissionTakenAwayDropsNothing(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, created, 1)
 			require.NoError(t, created[0].Err)
-			// The broker learns of it a little later: what is written until then is in Kafka.
+			// The broker learns of it a little later: messages that are written until
+			// then are in Kafka.
 			n, held := 100, service.MessageBatch(nil)
 			require.Eventually(t, func() bool {
 				batch := messages(n, 100)
@@ -125,7 +126,7 @@ func TestRealKafkaPermissionTakenAwayDropsNothing(t *testing.T) {
 			require.Contains(t, reason(t, o), "TOPIC_AUTHORIZATION_FAILED")
 			_, err = admin.DeleteACLs(t.Context(), forbidden)
 			require.NoError(t, err)
-			again(t, o, held)
+			rewrite(t, o, held)
 			require.NoError(t, o.WriteBatch(t.Context(), messages(n, 100)))
 			require.Equal(t, numbers(0, n+100), realValues(t, brokers, topic, n+100))
 			requireExactly(t, brokers, dead, nil)
@@ -133,7 +134,7 @@ func TestRealKafkaPermissionTakenAwayDropsNothing(t *testing.T) {
 	}
 }
 
-// The topic is deleted and made anew while messages come: all that were not
+// The topic is deleted and created again while messages arrive: all that were not
 // acknowledged before are in the new one.
 func TestRealKafkaTopicDeletedDropsNothing(t *testing.T) {
 	brokers, topic, _ := realTopic(t, "100000")
@@ -152,7 +153,7 @@ func TestRealKafkaTopicDeletedDropsNothing(t *testing.T) {
 	require.Contains(t, reason(t, o), "UNKNOWN_TOPIC_OR_PARTITION")
 	_, err = admin.CreateTopic(t.Context(), 1, 1, nil, topic)
 	require.NoError(t, err)
-	again(t, o, batch)
+	rewrite(t, o, batch)
 	require.NoError(t, o.WriteBatch(t.Context(), messages(1100, 100)))
 	require.Equal(t, numbers(100, 1200), realValues(t, brokers, topic, 1100))
 }

@@ -61,22 +61,22 @@ func TestParseStrategy(t *testing.T) {
 		value       any
 		field, what string
 	}{
-		{7, "failure_strategy", "want a word or an object with strategy; the words are block, discard"},
+		{7, "failure_strategy", "must be a word or an object with strategy; the words are block, discard"},
 		{"drop", "failure_strategy", `value "drop" is unknown; must be one of block, discard, discard_after_retry, dead_message_queue`},
 		{object("strategy", "drop"), "failure_strategy.strategy", `value "drop" is unknown`},
 		{object("topic_name", "d"), "failure_strategy.strategy", "is missing"},
 		{object("strategy", "discard_after_retry", "retry_total_times", 0), "failure_strategy.retry_total_times", "0 is out of range; must be 1 to 2147483647"},
 		{object("strategy", "discard_after_retry", "retry_total_times", 1.5), "failure_strategy.retry_total_times", "1.5 is out of range"},
 		{object("strategy", "discard_after_retry", "wait_time_ms", -1), "failure_strategy.wait_time_ms", "-1 is out of range; must be 0 to"},
-		{object("strategy", "discard_after_retry", "wait_time_ms", "1s"), "failure_strategy.wait_time_ms", "want a whole number, got 1s"},
-		{object("strategy", "discard", "retry_total_times", 3), "failure_strategy.retry_total_times", "has no meaning with the strategy discard"},
-		{object("strategy", "block", "wait_time_ms", 3), "failure_strategy.wait_time_ms", "has no meaning with the strategy block"},
-		{object("strategy", "discard_after_retry", "topic_name", "d"), "failure_strategy.topic_name", "has no meaning with the strategy discard_after_retry"},
+		{object("strategy", "discard_after_retry", "wait_time_ms", "1s"), "failure_strategy.wait_time_ms", "must be a whole number, not 1s"},
+		{object("strategy", "discard", "retry_total_times", 3), "failure_strategy.retry_total_times", "is not a field of the strategy discard"},
+		{object("strategy", "block", "wait_time_ms", 3), "failure_strategy.wait_time_ms", "is not a field of the strategy block"},
+		{object("strategy", "discard_after_retry", "topic_name", "d"), "failure_strategy.topic_name", "is not a field of the strategy discard_after_retry"},
 		{object("strategy", "discard", "retries", 3), "failure_strategy.retries", "is not a field of a failure strategy; the fields are strategy, retry_total_times"},
 		{object("strategy", "dead_message_queue", "topic_name", "a/b"), "failure_strategy.topic_name", `the topic "a/b" has a character`},
-		{object("strategy", "dead_message_queue", "topic_name", 5), "failure_strategy.topic_name", "want the name of a topic"},
-		{object("strategy", "dead_message_queue", "bootstrap_servers", " , "), "failure_strategy.bootstrap_servers", "want addresses as host:port"},
-		{object("strategy", "dead_message_queue", "bootstrap_servers", []any{"a:1", 5}), "failure_strategy.bootstrap_servers", "want addresses as host:port"},
+		{object("strategy", "dead_message_queue", "topic_name", 5), "failure_strategy.topic_name", "must be the name of a topic"},
+		{object("strategy", "dead_message_queue", "bootstrap_servers", " , "), "failure_strategy.bootstrap_servers", "must be addresses as host:port"},
+		{object("strategy", "dead_message_queue", "bootstrap_servers", []any{"a:1", 5}), "failure_strategy.bootstrap_servers", "must be addresses as host:port"},
 	} {
 		_, problems := ParseStrategy(test.value)
 		require.Len(t, problems, 1, "%v", test.value)
@@ -86,10 +86,10 @@ func TestParseStrategy(t *testing.T) {
 	_, err := tryParse([]string{"localhost:1"}, "topic: dead", bury)
 	require.ErrorContains(t, err, `failure_strategy.topic_name: "dead" is the topic that records are written to`)
 	_, err = tryParse([]string{"localhost:1"}, "failure_strategy: { strategy: discard, wait_time_ms: 1 }")
-	require.ErrorContains(t, err, "field failure_strategy.wait_time_ms: has no meaning with the strategy discard")
+	require.ErrorContains(t, err, "field failure_strategy.wait_time_ms: is not a field of the strategy discard")
 }
 
-// proof is what remains of n messages, of which 1 in every is too large.
+// proof are the expected remains of n messages, of which 1 in every is too large.
 type proof struct {
 	batches [][]*service.Message
 	small   []string // in order
@@ -124,13 +124,13 @@ func (p *proof) run(t testing.TB, o *output) (held int) {
 		if err := o.WriteBatch(t.Context(), batch); err != nil {
 			require.ErrorIs(t, err, service.ErrNotConnected)
 			held++
-			again(t, o, batch)
+			rewrite(t, o, batch)
 		}
 	}
 	return held
 }
 
-// requireExactly wants the values in the topic, once each, and in order on each
+// requireExactly requires the values in the topic, once each, and in order on each
 // partition.
 func requireExactly(t testing.TB, brokers []string, topic string, want []string) {
 	t.Helper()
@@ -154,8 +154,8 @@ func requireExactly(t testing.TB, brokers []string, topic string, want []string)
 	}
 }
 
-// One message in a thousand is too large: each strategy does away with exactly
-// these, and leaves all others in their order.
+// One message in a thousand is too large: each strategy handles exactly these, and
+// keeps the order of all others.
 func TestStrategiesActOnRefusedRecordsAlone(t *testing.T) {
 	blind := kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1}
 	for name, faults := range map[string][]kfake.Fault{"limit known": nil, "limit unknown": {blind}} {
@@ -179,9 +179,8 @@ func TestStrategiesActOnRefusedRecordsAlone(t *testing.T) {
 	}
 }
 
-// A topic that is gone, a permission that is missing or too few replicas are no
-// fault of any record.
-func TestTopicFaultsBlockUnderEveryStrategy(t *testing.T) {
+// A missing topic, a missing permission or too few replicas are not errors of a record.
+func TestTopicErrorsHoldTheBatchWithEveryStrategy(t *testing.T) {
 	for _, strategy := range []string{discard, retry, bury} {
 		for _, fault := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.UnknownTopicOrPartition, kerr.ClusterAuthorizationFailed, kerr.PolicyViolation} {
 			if fault == kerr.UnknownTopicOrPartition && strategy != discard {
@@ -198,7 +197,7 @@ func TestTopicFaultsBlockUnderEveryStrategy(t *testing.T) {
 				require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 				require.Contains(t, reason(t, o), fault.Message)
 				handle.Remove()
-				again(t, o, batch)
+				rewrite(t, o, batch)
 				require.Equal(t, numbers(0, 110), values(t, c, "t"))
 				require.Empty(t, values(t, c, "dead"))
 			})
@@ -206,7 +205,7 @@ func TestTopicFaultsBlockUnderEveryStrategy(t *testing.T) {
 	}
 }
 
-// What passes within the retries is written, in its place.
+// A record that succeeds within the retries is written in its place.
 func TestRetriedRecordsKeepTheirPlace(t *testing.T) {
 	for _, partitions := range []int32{1, 3} {
 		c := cluster(t, partitions)
@@ -219,9 +218,8 @@ func TestRetriedRecordsKeepTheirPlace(t *testing.T) {
 	}
 }
 
-// A topic fault in the midst of the retries holds the batch; nothing is lost of
-// it, and nothing twice.
-func TestTopicFaultWhileRetrying(t *testing.T) {
+// A topic error during the retries holds the batch; nothing is lost or written twice.
+func TestTopicErrorDuringRetriesHoldsTheBatch(t *testing.T) {
 	for _, strategy := range []string{retry, bury} {
 		c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 		setLimit(t, c, "t", "2500") // 50 small records are a part
@@ -229,13 +227,14 @@ func TestTopicFaultWhileRetrying(t *testing.T) {
 		batch := messages(0, 100)
 		large := strings.Repeat("x", 3000)
 		batch[50] = service.NewMessage([]byte(large))
-		// The requests: what is ahead of the large record, that itself, and again.
+		// The requests: the records before the large one, the large one itself, and its
+		// retry.
 		handle := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1, When: every(2)})
 		require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 		require.Contains(t, reason(t, o), "TOPIC_AUTHORIZATION_FAILED")
 		require.Equal(t, numbers(0, 50), values(t, c, "t"))
 		handle.Remove()
-		again(t, o, batch)
+		rewrite(t, o, batch)
 		require.Equal(t, append(numbers(0, 50), numbers(51, 100)...), values(t, c, "t"))
 		if strategy == bury {
 			require.Equal(t, []string{large}, values(t, c, "dead"))
@@ -243,7 +242,7 @@ func TestTopicFaultWhileRetrying(t *testing.T) {
 	}
 }
 
-func TestStrategyTakesMessagesThatCannotBeRecords(t *testing.T) {
+func TestStrategyHandlesMessagesThatCannotBecomeRecords(t *testing.T) {
 	batch := messages(0, 5)
 	for _, msg := range batch {
 		msg.MetaSetMut("topic", "t")
@@ -268,7 +267,8 @@ func TestStrategyTakesMessagesThatCannotBeRecords(t *testing.T) {
 	require.Len(t, values(t, c, "dead"), 2)
 }
 
-// The content of a message that carries an error is not what it was to become.
+// A message that carries an error does not have the content that its processor should
+// have produced.
 func TestBlockHoldsMessagesWithErrors(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), block()...)
@@ -277,7 +277,7 @@ func TestBlockHoldsMessagesWithErrors(t *testing.T) {
 	require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 	text := reason(t, o)
 	require.Contains(t, text, "writing message 4 of 5")
-	require.Contains(t, text, "the message carries an error of its processing")
+	require.Contains(t, text, "a processor failed on the message")
 	require.Contains(t, text, "no envelope")
 	ctx, cancel := contextWithTimeout(t, 200*time.Millisecond)
 	defer cancel()
@@ -285,9 +285,10 @@ func TestBlockHoldsMessagesWithErrors(t *testing.T) {
 	require.Equal(t, numbers(0, 3), values(t, c, "t"))
 }
 
-// Limits of tries and time are the user's word that a fault that passes is to
-// count as a refusal. A fault that needs a person still does not.
-func TestRunOutTriesAreRefusals(t *testing.T) {
+// By setting limits on retries or time, the user asks that a transient error counts as
+// a refusal once they are reached. An error that a person has to correct still does
+// not.
+func TestReachingTheRetryLimitIsARefusal(t *testing.T) {
 	c := cluster(t, 1)
 	o := started(t, c.ListenAddrs(), discard, "record_retries: 1")
 	o.silence = time.Minute
@@ -303,12 +304,12 @@ func TestRunOutTriesAreRefusals(t *testing.T) {
 	batch := messages(30, 10)
 	require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 	handle.Remove()
-	again(t, o, batch)
+	rewrite(t, o, batch)
 	require.Equal(t, append(numbers(0, 10), numbers(20, 40)...), values(t, c, "t"))
 }
 
 // With idempotent_write the client does not give up a record that may be in Kafka.
-func TestRunOutTimeIsARefusal(t *testing.T) {
+func TestReachingTheTimeLimitIsARefusal(t *testing.T) {
 	c, g := gated(t)
 	o := started(t, c.ListenAddrs(), discard, "record_delivery_timeout: 1s", "idempotent_write: false", "acks: leader", "request_timeout_overhead: 300ms", "timeout: 300ms")
 	o.silence = time.Minute
@@ -321,9 +322,9 @@ func TestRunOutTimeIsARefusal(t *testing.T) {
 	require.Subset(t, values(t, c, "t"), append(numbers(0, 10), numbers(20, 30)...))
 }
 
-// A wait that the strategy asks for is no silence of Kafka's, and ends with the
-// output.
-func TestWaitIsNoSilenceAndEndsWithTheOutput(t *testing.T) {
+// Waiting as the strategy asks is not a silence of Kafka, and ends when the output is
+// closed.
+func TestStrategyWaitIsNotSilenceAndEndsWithTheOutput(t *testing.T) {
 	c := cluster(t, 1)
 	setLimit(t, c, "t", "1000")
 	o := started(t, c.ListenAddrs(), "compression: none", "failure_strategy: { strategy: discard_after_retry, wait_time_ms: 3600000 }")
@@ -342,10 +343,10 @@ func TestWaitIsNoSilenceAndEndsWithTheOutput(t *testing.T) {
 	require.ErrorIs(t, d.fault.err, kgo.ErrClientClosed)
 }
 
-// With acks none Kafka answers nothing that a strategy could act on. Two settings
-// have asked for that, so that it is told and not refused; what the output itself
-// refuses is still handled by the strategy.
-func TestAcksNoneIsTold(t *testing.T) {
+// With acks none Kafka reports nothing that a strategy could handle. Two settings ask
+// for that together, so the output warns and does not refuse; records that the output
+// itself refuses are still handled by the strategy.
+func TestAcksNoneWithAStrategyWarns(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	var log bytes.Buffer
 	logger := service.NewLoggerFromSlog(slog.New(slog.NewTextHandler(&log, nil)))
@@ -359,15 +360,15 @@ func TestAcksNoneIsTold(t *testing.T) {
 	start("acks: leader", bury)
 	require.NotContains(t, log.String(), "acks none")
 	o := start("acks: none", bury)
-	require.Contains(t, log.String(), "With acks none Kafka reports no refusal")
+	require.Contains(t, log.String(), "With acks none Kafka reports no refusals")
 	large := strings.Repeat("x", 3000)
 	require.NoError(t, o.WriteBatch(t.Context(), service.MessageBatch{service.NewMessage([]byte(large))}))
 	require.Equal(t, []string{large}, values(t, c, "dead"))
 }
 
-// The output makes envelopes itself. What it cannot put into one is a dead letter
-// as it came, and so is what a processor has failed on.
-func TestDeadLettersInPlaceOfEnvelopes(t *testing.T) {
+// The output encodes envelopes itself. A message that it cannot encode, or on which a
+// processor failed, becomes a dead letter with its original content.
+func TestDeadLettersReplaceEnvelopesThatCannotBeEncoded(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	o := started(t, c.ListenAddrs(), "envelope: { enabled: true }", "key: ${! @mqtt_topic }", bury)
 	batch := messages(0, 4)

@@ -19,8 +19,8 @@ import (
 	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // generate
 )
 
-// stream is a stream of the engine that writes count messages, as batches of
-// ten, to the topic t.
+// stream is a stream of the engine that writes count messages, in batches of ten, to
+// the topic t.
 type stream struct {
 	mux    *http.ServeMux
 	ended  chan error
@@ -74,12 +74,12 @@ func (s *stream) requireEnd(t *testing.T) {
 	case err := <-s.ended:
 		require.NoError(t, err)
 	case <-time.After(20 * time.Second):
-		t.Fatal("the stream does not go on")
+		t.Fatal("the stream does not continue")
 	}
 }
 
-// The engine asks Connect after ErrNotConnected, shows its error where it tells
-// whether the stream is ready, and hands over the same batch again.
+// The engine calls Connect after ErrNotConnected, shows its error in the readiness
+// report, and hands over the same batch again.
 func TestEngineHoldsTheBatch(t *testing.T) {
 	c := cluster(t, 1)
 	handle := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1, When: every(5)})
@@ -100,11 +100,11 @@ func every(n int) func(kmsg.Request) bool {
 	}
 }
 
-// A Kafka that goes away later makes the stream not ready; everything is
-// written once it is back, once and in order.
-func TestEngineNoticesThatKafkaIsAway(t *testing.T) {
+// When Kafka becomes unavailable, the stream is not ready; everything is written once
+// and in order when Kafka is back.
+func TestStreamIsNotReadyWhileKafkaIsUnavailable(t *testing.T) {
 	for name, away := range map[string]func(g *gate) (back func()){
-		"cut":    func(g *gate) func() { g.Cut(); return g.Mend },
+		"cut":    func(g *gate) func() { g.Cut(); return g.Restore },
 		"frozen": func(g *gate) func() { g.frozen.Lock(); return g.frozen.Unlock },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,14 +17,14 @@ func parsedWith(t *testing.T, lines string, opts ...Option) (*config, error) {
 	return parseConfig(conf, opts...)
 }
 
-// A path that is relative was looked for in the secrets directory, and then opened
-// in the working directory.
-func TestKerberosFilesAreReadWhereTheyAreLookedFor(t *testing.T) {
+// Regression: a relative path was checked in the secrets directory, and then opened in
+// the working directory.
+func TestKerberosFilesAreReadFromTheCheckedPath(t *testing.T) {
 	conf, keys := kerberosFiles(t, "127.0.0.1:1")
 	dir := filepath.Dir(conf)
 	require.NoError(t, os.Rename(keys, filepath.Join(dir, "k")))
 	t.Chdir(t.TempDir())
-	require.NoError(t, os.WriteFile("krb5.conf", []byte("[libdefaults]\nthis is no configuration\n"), 0o600))
+	require.NoError(t, os.WriteFile("krb5.conf", []byte("[libdefaults]\nnot a configuration\n"), 0o600))
 	const lines = "sasl: [ { mechanism: GSSAPI, username: bridge, kerberos: { config_file: krb5.conf, keytab_file: k } } ]"
 	c, err := parsedWith(t, lines, ReadFrom(os.DirFS(dir)))
 	require.NoError(t, err)
@@ -34,15 +34,15 @@ func TestKerberosFilesAreReadWhereTheyAreLookedFor(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "token"), []byte("[libdefaults]\nhush-hush\n"), 0o600))
 	_, err = parsedWith(t, "sasl: [ { mechanism: GSSAPI, username: bridge, password: p, kerberos: { config_file: token } } ]", ReadFrom(os.DirFS(dir)))
-	require.EqualError(t, err, `field sasl[0]: kerberos.config_file: reading "token": it is not a configuration of Kerberos`)
+	require.EqualError(t, err, `field sasl[0]: kerberos.config_file: reading "token": not a Kerberos configuration`)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "long"), make([]byte, maxKerberosFile+1), 0o600))
 	_, err = parsedWith(t, "sasl: [ { mechanism: GSSAPI, username: bridge, password: p, kerberos: { config_file: long } } ]", ReadFrom(os.DirFS(dir)))
 	require.ErrorContains(t, err, "it is longer than 1048576 bytes")
 }
 
-// The Kerberos library dials its servers itself: it gets the addresses that the
-// guard lets pass, and looks nothing up.
-func TestKerberosServersAreJudged(t *testing.T) {
+// The Kerberos library dials its servers itself: it gets the addresses that the guard
+// checked, and resolves no names.
+func TestKerberosServersAreChecked(t *testing.T) {
 	conf, _ := kerberosFiles(t, "localhost:88")
 	ticketer := func(rules targets.Rules) *ticketer {
 		guard, err := targets.New(rules)

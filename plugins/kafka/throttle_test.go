@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDigestTellsOnceASecond(t *testing.T) {
+func TestLogThrottleLogsOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		texts := make(chan string, 10)
 		d := &logThrottle{every: time.Second, tell: func(text string) { texts <- text }}
 		d.add("a")
-		require.Equal(t, "a", <-texts, "the first at once")
+		require.Equal(t, "a", <-texts, "the first is logged at once")
 		d.add("b")
 		d.add("c")
 		time.Sleep(999 * time.Millisecond)
@@ -31,7 +31,7 @@ func TestDigestTellsOnceASecond(t *testing.T) {
 		require.Equal(t, "e", <-texts, "at once after a rest")
 		d.add("f")
 		d.close()
-		require.Equal(t, "f", <-texts, "nothing is kept back")
+		require.Equal(t, "f", <-texts, "nothing is held back")
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Empty(t, texts)

@@ -18,7 +18,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// toTopics is a message to each topic, behind so many others.
+// toTopics returns a message to each topic, numbered from first.
 func toTopics(first int, topics ...string) service.MessageBatch {
 	batch := messages(first, len(topics))
 	for i, topic := range topics {
@@ -27,8 +27,8 @@ func toTopics(first int, topics ...string) service.MessageBatch {
 	return batch
 }
 
-// Messages may name any number of topics. What is illegal, or not there, leaves
-// nothing behind.
+// Messages may name any number of topics. Illegal and missing topics leave nothing in
+// memory.
 func TestOnlyTopicsThatKafkaHasAreKept(t *testing.T) {
 	t.Parallel() // the client asks for a missing topic for some seconds
 	c := cluster(t, 1, kfake.SeedTopics(1, "u", "v"))
@@ -63,7 +63,7 @@ func TestOnlyTopicsThatKafkaHasAreKept(t *testing.T) {
 	require.NotContains(t, o.metrics.topics.known, "a/0")
 }
 
-func TestFailedTopicsBeyondTheBoundCountAsOther(t *testing.T) {
+func TestFailedTopicsBeyondTheLimitCountAsOther(t *testing.T) {
 	var topics []string
 	for i := range 20 {
 		topics = append(topics, fmt.Sprintf("t%d", i))
@@ -107,8 +107,8 @@ generate:
 	}, series)
 }
 
-// A Kafka that does not answer the question for a limit delays no batch, and the
-// question is for that limit alone.
+// A Kafka that does not answer the query for a limit delays no batch, and the query
+// asks for that limit only.
 func TestLimitsAreReadInTheBackground(t *testing.T) {
 	c := cluster(t, 1)
 	setLimit(t, c, "t", "77777")

@@ -166,7 +166,7 @@ func (p *parser) members(n *node, y *yaml.Node, merged bool) {
 		case !merged:
 			p.findings = append(p.findings, Finding{
 				Line: p.text.source(position{key.Line, key.Column}).line, Column: p.text.source(position{key.Line, key.Column}).column,
-				Path: extend(n.path, key.Value), Field: key.Value, What: "stands here a second time; keep one of the two",
+				Path: extend(n.path, key.Value), Field: key.Value, What: "is set twice; remove one of them",
 			})
 		}
 	}

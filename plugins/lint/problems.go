@@ -225,7 +225,7 @@ func (f fields) tls() {
 	casFile, _ := t.text("root_cas_file")
 	certs := t.list("client_certs")
 	if cas != "" && casFile != "" {
-		t.report("root_cas_file", "contradicts root_cas; keep one of the two")
+		t.report("root_cas_file", "conflicts with root_cas; remove one of them")
 	}
 	if (cas != "" || casFile != "" || len(certs) > 0) && !t.boolean("enabled") {
 		if !isUnset(t.conf["enabled"]) {
@@ -245,7 +245,7 @@ func (f fields) tls() {
 func (f fields) clientCert() {
 	for _, pair := range [][2]string{{"cert", "cert_file"}, {"key", "key_file"}} {
 		if f.isSet(pair[0]) && f.isSet(pair[1]) {
-			f.report(pair[1], fmt.Sprintf("contradicts %s; keep one of the two", pair[0]))
+			f.report(pair[1], fmt.Sprintf("conflicts with %s; remove one of them", pair[0]))
 		}
 	}
 	switch {

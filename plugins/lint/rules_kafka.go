@@ -92,5 +92,5 @@ func (f fields) requestHoldsBatch() {
 	if err != nil || err2 != nil || request >= batch {
 		return
 	}
-	f.report("broker_write_max_bytes", fmt.Sprintf("%d bytes do not hold a record batch of max_message_bytes, %d; raise the one or lower the other", request, batch))
+	f.report("broker_write_max_bytes", fmt.Sprintf("%d bytes cannot hold a record batch of max_message_bytes, %d; raise broker_write_max_bytes or lower max_message_bytes", request, batch))
 }

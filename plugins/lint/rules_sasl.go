@@ -86,9 +86,9 @@ func (f fields) kerberos() {
 	case !k.isSet("keytab_file") && !f.isSet("password"):
 		k.report("keytab_file", "is empty; give the principal's keytab, or password")
 	case k.isSet("keytab_file") && f.isSet("password"):
-		k.report("keytab_file", "contradicts password; keep one of the two")
+		k.report("keytab_file", "conflicts with password; remove one of them")
 	case realm != "" && inUser != "" && realm != inUser:
-		k.report("realm", fmt.Sprintf("%q is not the realm of username, %q; keep one of the two", realm, inUser))
+		k.report("realm", fmt.Sprintf("%q is not the realm of username, %q; remove one of them", realm, inUser))
 	case k.conf["service_name"] == "":
 		k.report("service_name", "is empty; give the first part of the brokers' principal, for example kafka")
 	}

@@ -152,7 +152,7 @@ func TestLintJudgesFailureStrategies(t *testing.T) {
 		`{ strategy: discard_after_retry, retry_total_times: "${LINT_TEST_UNSET}" }`: "",
 		`discrad`: `failure_strategy: value "discrad" is unknown`,
 		`{ strategy: discard_after_retry, retry_total_times: 0 }`:        "failure_strategy.retry_total_times: 0 is out of range; must be 1 to",
-		`{ strategy: discard, wait_time_ms: 5 }`:                         "failure_strategy.wait_time_ms: has no meaning with the strategy discard",
+		`{ strategy: discard, wait_time_ms: 5 }`:                         "failure_strategy.wait_time_ms: is not a field of the strategy discard",
 		`{ strategy: dead_message_queue, bootstrap_servers: [ "a:b" ] }`: `failure_strategy.bootstrap_servers: "a:b": port "b" is not a number`,
 		`{ strategy: dead_message_queue, topic_name: t }`:                `failure_strategy.topic_name: "t" is the topic that records are written to`,
 	} {

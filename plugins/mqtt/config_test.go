@@ -178,7 +178,7 @@ func TestConfigErrors(t *testing.T) {
 		"topic_qos: {b: 1}":            `field topic_qos: "b" is not one of topics`,
 		"topic_qos: {a: 5}":            `field topic_qos: "a": 5 is out of range; must be 0 to 2`,
 		"will: {enabled: true}":        "field will.topic: is empty; give the topic of the last will",
-		"dynamic_client_id_suffix: x":  `value "x" is unknown; must be nanoid`,
+		"dynamic_client_id_suffix: x":  `value "x" is unknown; must be one of nanoid`,
 		"urls: ['http://user:pw@a:1']": `field urls: "http://user:xxxxx@a:1": scheme "http" is unknown; must be one of tcp, mqtt, ssl, tls, mqtts`,
 		"urls: []":                     "field urls: is empty; give the MQTT broker",
 	} {

@@ -150,7 +150,7 @@ func (p parser) clientID(c *config) {
 		c.stableID = false
 	case "":
 	default:
-		p.Fail(fmt.Errorf("value %q is unknown; must be nanoid", suffix), fieldClientIDSuffix)
+		p.Fail(fmt.Errorf("value %q is unknown; must be one of nanoid", suffix), fieldClientIDSuffix)
 	}
 }
 

@@ -270,7 +270,7 @@ func TestKerberosTakesItsFilesFromTheSecretsDirectory(t *testing.T) {
 	_, err = r.Create(t.Context(), r.conn("d", "a", "t", sasl(`,"kerberos":{"config_file":"token"}`)), connector.CreateOptions{})
 	require.NoError(t, err)
 	r.until("d", func(s connector.Status) bool {
-		return strings.Contains(s.Reason, "it is not a configuration of Kerberos")
+		return strings.Contains(s.Reason, "not a Kerberos configuration")
 	})
 	assert.NotContains(t, r.logs.String(), "hush-hush")
 }
