@@ -12,8 +12,8 @@ import (
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
-// Register adds our components to an environment that has upstream's. The mqtt
-// input and the kafka_franz output take the place of upstream's of those names.
+// Register adds our components to an environment with upstream's. The mqtt input and
+// the kafka_franz output replace upstream's of the same names.
 func Register(env *service.Environment) error {
 	return errors.Join(
 		envelope.Register(env),

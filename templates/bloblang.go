@@ -15,13 +15,12 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// notice is what OnNotice set.
+// notice is the function set by OnNotice.
 var notice atomic.Pointer[func(slog.Level, string)]
 
-// OnNotice sets the function that gets what a user should know of a template's
-// configuration, though it is not wrong: a derived client id at level info, acks
-// that can lose messages at level warn. It is called while a pipeline is built,
-// one sentence a call.
+// OnNotice sets the function that gets notices about valid configurations: a derived
+// client id at level info, acks that can lose messages at level warn. It is called
+// while a pipeline is built, with one sentence per call.
 func OnNotice(fn func(level slog.Level, text string)) { notice.Store(&fn) }
 
 func notify(level slog.Level, text string) {
@@ -30,7 +29,8 @@ func notify(level slog.Level, text string) {
 	}
 }
 
-// registerMethods makes what the templates' mappings need callable from them.
+// registerMethods makes the methods that the templates' mappings need available to
+// them.
 func registerMethods() error {
 	return errors.Join(
 		bloblang.RegisterMethodV2("robustmq_checked", bloblang.NewPluginSpec().
@@ -68,8 +68,8 @@ func registerMethods() error {
 	)
 }
 
-// deriveClientID hashes what tells one pipeline of a host from another into 23
-// characters, the most that every MQTT 3.1.1 broker must take.
+// deriveClientID hashes the settings that distinguish the pipelines of a host into 23
+// characters, the longest client id that every MQTT 3.1.1 broker must accept.
 func deriveClientID(conf map[string]any, label string) (string, error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -82,12 +82,12 @@ func deriveClientID(conf map[string]any, label string) (string, error) {
 	return id, nil
 }
 
-// warn says what a legal configuration gives up.
+// warn logs what a legal configuration gives up.
 func warn(conf map[string]any) {
 	for _, p := range lint.Notices("robustmq_kafka", conf) {
 		notify(slog.LevelWarn, fmt.Sprintf("%s: %v %s", p.Path, conf[p.Path], p.What))
 	}
 	if timeout := conf["cleanup_timeout_secs"]; timeout != nil && timeout != "" {
-		notify(slog.LevelWarn, "cleanup_timeout_secs has no effect; shutdown_timeout says how long a stop may go on writing")
+		notify(slog.LevelWarn, "cleanup_timeout_secs is ignored; shutdown_timeout sets how long a stop may continue to write")
 	}
 }

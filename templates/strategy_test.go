@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// records are those of a topic of one partition, the first n of them.
+// records returns the first n records of a topic of one partition.
 func records(t *testing.T, brokers []string, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -29,8 +29,7 @@ func records(t *testing.T, brokers []string, topic string, n int) []*kgo.Record 
 	return all
 }
 
-// A message that does not fit into an envelope must not be written as it is, in
-// the place of one.
+// A message that cannot be encoded must not be written raw in place of an envelope.
 func TestMessageWithoutEnvelopeIsNeverWrittenRaw(t *testing.T) {
 	for strategy, format := range map[string]string{
 		"{ strategy: dead_message_queue, topic_name: dead, retry_total_times: 1, wait_time_ms: 0 }": "robustmq_json",
@@ -62,7 +61,7 @@ func TestMessageWithoutEnvelopeIsNeverWrittenRaw(t *testing.T) {
 			if strategy == "block" {
 				require.Len(t, records(t, c.ListenAddrs(), "t", 2), 2)
 				require.NoError(t, stream.StopWithin(5*time.Second))
-				require.Len(t, records(t, c.ListenAddrs(), "t", 2), 2, "it stops there")
+				require.Len(t, records(t, c.ListenAddrs(), "t", 2), 2, "nothing after it is written")
 				return
 			}
 			require.NoError(t, <-ended)

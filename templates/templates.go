@@ -15,7 +15,7 @@ var files embed.FS
 
 var registerMethodsOnce = sync.OnceValue(registerMethods)
 
-// YAML returns the templates as they are embedded, by file name.
+// YAML returns the embedded templates by file name.
 func YAML() (map[string]string, error) {
 	names, err := fs.Glob(files, "*.tmpl.yaml")
 	if err != nil {
@@ -32,10 +32,10 @@ func YAML() (map[string]string, error) {
 	return out, nil
 }
 
-// Register adds the templates to an environment, under the names that users
-// type. The Bloblang methods of their mappings are registered globally, with the
-// first call. The components that the templates stand on (mqtt, kafka_franz,
-// robustmq_envelope) must be registered before a pipeline is built.
+// Register adds the templates to an environment, under the names that users type. The
+// first call registers the Bloblang methods of their mappings globally. The components
+// that the templates use (mqtt, kafka_franz, robustmq_envelope) must be registered
+// before a pipeline is built.
 func Register(env *service.Environment) error {
 	if err := registerMethodsOnce(); err != nil {
 		return fmt.Errorf("registering the templates' methods: %w", err)

@@ -21,8 +21,8 @@ import (
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
-// The templates' methods are global, so an environment knows them only if it is
-// cloned after the first registration.
+// The templates' methods are global, so an environment has them only if it is cloned
+// after the first registration.
 func TestMain(m *testing.M) {
 	env := service.GlobalEnvironment()
 	if err := plugins.Register(env); err != nil {
@@ -50,7 +50,7 @@ func TestTemplatesPassTheirOwnTests(t *testing.T) {
 	}
 }
 
-// runError builds and runs a pipeline that must not start, and returns why.
+// runError builds and runs a pipeline that must not start, and returns the error.
 func runError(t *testing.T, env *service.Environment, text string) error {
 	t.Helper()
 	builder := env.NewStreamBuilder()
@@ -63,7 +63,7 @@ func runError(t *testing.T, env *service.Environment, text string) error {
 	return stream.Run(t.Context())
 }
 
-func TestRunRefusesWithTheWordsOfLint(t *testing.T) {
+func TestRunRefusesWithTheMessagesOfLint(t *testing.T) {
 	env := service.GlobalEnvironment()
 	for text, words := range map[string]string{
 		"input: { robustmq_kafka: { topic_id: a/#/b, qos: 7 } }":                                                                                               `topic_id: "a/#/b": '#' must be the last level; use '+' for one level in the middle; qos: 7 is out of range; must be 0 to 2`,
@@ -84,11 +84,11 @@ func TestRunRefusesWithTheWordsOfLint(t *testing.T) {
 	}
 }
 
-func TestDerivedClientIDIsStableAndToldWithAdvice(t *testing.T) {
+func TestDerivedClientIDIsStableAndLoggedWithAdvice(t *testing.T) {
 	clientID := func(label, filter string) string {
 		told := make(chan string, 1)
 		templates.OnNotice(func(level slog.Level, text string) {
-			assert.Equal(t, slog.LevelInfo, level, "it is no fault: the shortest pipeline starts without a warning")
+			assert.Equal(t, slog.LevelInfo, level, "the shortest pipeline must start without a warning")
 			told <- text
 		})
 		defer templates.OnNotice(func(slog.Level, string) {})

@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// kafkaWire is a Kafka that notes what producers send it.
+// kafkaWire is a Kafka that records what producers send.
 type kafkaWire struct {
 	*kfake.Cluster
 
@@ -66,8 +66,8 @@ func (w *kafkaWire) noted() []wireRequest {
 	return append([]wireRequest(nil), w.requests...)
 }
 
-// write runs a pipeline with these settings of the output, from the first
-// message to the end, and returns what the producer sent.
+// write runs a pipeline with these settings of the output until it ends, and returns
+// what the producer sent.
 func (w *kafkaWire) write(t *testing.T, generate, settings string) []wireRequest {
 	t.Helper()
 	builder := service.GlobalEnvironment().NewStreamBuilder()
@@ -84,7 +84,7 @@ func (w *kafkaWire) write(t *testing.T, generate, settings string) []wireRequest
 	return w.noted()
 }
 
-// oneMessage is worth compressing.
+// oneMessage is large enough to compress.
 const oneMessage = `count: 1, mapping: 'root = "%s"'`
 
 func oneMessageOf(size int) string { return fmt.Sprintf(oneMessage, strings.Repeat("x", size)) }
@@ -107,7 +107,7 @@ func TestAcksAndCompressionReachKafka(t *testing.T) {
 		t.Run(settings, func(t *testing.T) {
 			w := startWire(t)
 			w.write(t, oneMessageOf(1000), settings)
-			// Without an acknowledgement the pipeline may end before Kafka reads.
+			// Without acknowledgements the pipeline may end before Kafka reads.
 			require.Eventually(t, func() bool { return len(w.noted()) == 1 }, 10*time.Second, time.Millisecond)
 			got := w.noted()
 			want.at = got[0].at
@@ -120,14 +120,14 @@ func TestAcksAndCompressionReachKafka(t *testing.T) {
 	}
 }
 
-// Of a larger record than batch_size nothing is refused or split.
-func TestBatchSizeIsNoLimit(t *testing.T) {
+// A record larger than batch_size is neither refused nor split.
+func TestBatchSizeDoesNotLimitRecords(t *testing.T) {
 	w := startWire(t)
 	require.Len(t, w.write(t, oneMessageOf(100_000), "batch_size: 1, failure_strategy: discard"), 1)
 	require.Equal(t, int64(1), w.PartitionInfo("t", 0).HighWatermark)
 }
 
-func TestLingerHoldsRecordsBack(t *testing.T) {
+func TestLingerDelaysRecords(t *testing.T) {
 	const messages, linger = 3, 400 * time.Millisecond
 	generate := fmt.Sprintf(`count: %d, interval: 1ms, mapping: 'root = timestamp_unix_milli()'`, messages)
 	for settings, waits := range map[string]bool{"linger_ms: 400": true, "linger_ms: 0": false, "": false} {
@@ -138,13 +138,13 @@ func TestLingerHoldsRecordsBack(t *testing.T) {
 			if waits {
 				require.GreaterOrEqual(t, took, (messages-1)*linger)
 			} else {
-				require.Less(t, took, (messages-1)*linger, "between two records there is only Kafka's answer")
+				require.Less(t, took, (messages-1)*linger, "only Kafka's answer delays the next record")
 			}
 		})
 	}
 }
 
-// A broker that fails for good is asked once and as often again as retries says.
+// A broker that always fails gets one request, plus as many as retries allows.
 func TestRetriesAreCounted(t *testing.T) {
 	for _, retries := range []int{1, 2} {
 		t.Run(strconv.Itoa(retries), func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestRetriesAreCounted(t *testing.T) {
 	}
 }
 
-func TestMessageTimeoutEndsTheTries(t *testing.T) {
+func TestMessageTimeoutEndsTheRetries(t *testing.T) {
 	w := startWire(t)
 	w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.KafkaStorageError, Count: -1})
 	started := time.Now()

@@ -1,6 +1,6 @@
-// Package constraint states what several fields of a component must have in
-// common. A constraint is stated once, and read by the component's lint rule, its
-// constructor and the lint command.
+// Package constraint states rules that involve several fields of a component. A
+// constraint is stated once. The component's lint rule, its constructor and the lint
+// command all use it.
 package constraint
 
 import (
@@ -11,29 +11,29 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 )
 
-// Constraint is one thing that the fields of a component must not say together.
+// Constraint is one combination of fields that a component forbids.
 type Constraint struct {
-	// Field is the one to blame.
+	// Field is the field that the error names.
 	Field string
-	// Broken is a Bloblang query over the component's fields, those left out
-	// included, that is true where the constraint is broken. Where it fails, for
-	// want of a field or because of the type of one, it is not.
+	// Broken is a Bloblang query over the component's fields, including those not set.
+	// The constraint is broken if the query is true. A query that fails, because a
+	// field is missing or has another type, does not break it.
 	Broken string
-	// What says what is wrong and what would be right.
+	// What says what is wrong and what is right.
 	What string
 }
 
-// String is what lint and the constructor say.
+// String is the message of lint and of the constructor.
 func (c Constraint) String() string { return c.Field + ": " + c.What }
 
-// Set are the constraints of a component.
+// Set is the set of constraints of a component.
 type Set struct {
 	all     []Constraint
 	queries []*bloblang.Executor
 }
 
-// New compiles constraints. It panics if one of them is not a Bloblang query,
-// since they are a part of the program.
+// New compiles constraints. It panics if one of them is not a Bloblang query, because
+// they are part of the program.
 func New(all ...Constraint) Set {
 	s := Set{all: all}
 	for _, c := range all {
@@ -46,7 +46,7 @@ func New(all ...Constraint) Set {
 	return s
 }
 
-// LintRule returns the constraints as the lint rule of a component's spec.
+// LintRule returns the constraints as a lint rule for a component's spec.
 func (s Set) LintRule() string {
 	var b strings.Builder
 	b.WriteString("root = [\n")
@@ -68,7 +68,7 @@ func (s Set) Broken(fields any) []Constraint {
 	return broken
 }
 
-// Check is Broken as an error, for a constructor.
+// Check returns the broken constraints as an error, for a constructor.
 func (s Set) Check(fields any) error {
 	var errs []error
 	for _, c := range s.Broken(fields) {

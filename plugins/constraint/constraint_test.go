@@ -12,7 +12,7 @@ import (
 func set() constraint.Set {
 	return constraint.New(
 		constraint.Constraint{Field: "a", Broken: `this.a.or(1) > 1 && this.b.or("") == ""`, What: `needs b: "x"`},
-		constraint.Constraint{Field: "b", Broken: `this.exists("b") && this.c`, What: "stands beside c"},
+		constraint.Constraint{Field: "b", Broken: `this.exists("b") && this.c`, What: "conflicts with c"},
 	)
 }
 
@@ -23,15 +23,15 @@ func TestBrokenConstraintsAreNamed(t *testing.T) {
 	require.Len(t, broken, 1)
 	require.Equal(t, "a", broken[0].Field)
 	require.Equal(t, `needs b: "x"`, broken[0].What)
-	require.EqualError(t, set().Check(map[string]any{"a": 1, "b": "x", "c": true}), "field b: stands beside c")
+	require.EqualError(t, set().Check(map[string]any{"a": 1, "b": "x", "c": true}), "field b: conflicts with c")
 	require.NoError(t, set().Check(map[string]any{"a": 3, "b": "x", "c": false}))
 }
 
-func TestConstraintThatCannotBeJudgedIsNotBroken(t *testing.T) {
+func TestConstraintWhoseQueryFailsIsNotBroken(t *testing.T) {
 	require.Empty(t, set().Broken(map[string]any{"a": "many", "b": "x", "c": "yes"}))
 }
 
-func TestLintRuleSaysTheSame(t *testing.T) {
+func TestLintRuleReportsTheSame(t *testing.T) {
 	env := service.NewEnvironment()
 	spec := service.NewConfigSpec().LintRule(set().LintRule()).
 		Fields(service.NewIntField("a").Optional(), service.NewStringField("b").Optional(), service.NewBoolField("c").Optional())

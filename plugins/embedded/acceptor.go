@@ -8,16 +8,15 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
-// goodbye bounds what a client that has stopped reading can delay Close by.
+// goodbye limits how long a client that has stopped reading can delay Close.
 const goodbye = time.Second
 
-// acceptor hands connections to the broker. It exists beside the broker's own
-// because that one ends in a race: it waits for the goroutines of connections
-// while new ones still join the group, and without end for a connection that has
-// not said CONNECT.
+// acceptor hands connections to the broker. It replaces the broker's own listener,
+// whose Close has a race: it waits for the goroutines of connections while new ones
+// still join the group, and waits forever for a connection that has not sent CONNECT.
 type acceptor struct {
 	ln    *listener
-	ended chan struct{} // closed when nothing is accepted any more
+	ended chan struct{} // closed when the acceptor has stopped accepting
 	conns sync.WaitGroup
 }
 
@@ -30,7 +29,7 @@ func (*acceptor) Protocol() string        { return "tcp" }
 func (*acceptor) Init(*slog.Logger) error { return nil }
 func (a *acceptor) Address() string       { return a.ln.Addr().String() }
 
-// Serve is called by the broker, once, in a goroutine of its own.
+// Serve is called by the broker, once, in its own goroutine.
 func (a *acceptor) Serve(establish listeners.EstablishFn) {
 	defer close(a.ended)
 	for {
@@ -40,16 +39,16 @@ func (a *acceptor) Serve(establish listeners.EstablishFn) {
 		}
 		a.conns.Go(func() {
 			defer c.Close()
-			// The error is the client's: a broken connection or protocol.
+			// The error is the client's: a broken connection or a protocol error.
 			_ = establish(a.ID(), c)
 		})
 	}
 }
 
-// Close is called by the broker, once. When it returns no goroutine of a
-// connection is left.
+// Close is called by the broker, once. When it returns, all goroutines of connections
+// have ended.
 func (a *acceptor) Close(disconnect listeners.CloseFn) {
-	_ = a.ln.Close() // it was open, and is not any more
+	_ = a.ln.Close() // an error does not matter: the listener is not used again
 	<-a.ended
 	a.ln.expireWrites(goodbye)
 	disconnect(a.ID())

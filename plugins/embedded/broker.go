@@ -1,9 +1,9 @@
-// Package embedded runs an MQTT broker and a Kafka inside this process, for the
-// demo and for tests. Both keep everything in memory and let everyone in: they
-// stand in for real servers on one machine and are not for production.
+// Package embedded runs an MQTT broker and a Kafka in this process, for the demo and
+// for tests. Both keep everything in memory and accept every client: they replace real
+// servers on one machine and are not for production.
 //
-// It is part of the program, and not of its tests alone, because `robustmq-connect
-// demo` starts both.
+// It is part of the program, and not only of its tests, because `robustmq-connect demo`
+// starts both.
 package embedded
 
 import (
@@ -18,9 +18,9 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Broker is an MQTT broker for 3.1, 3.1.1 and 5. For each client it holds up to
-// 8192 messages; what comes on top of that it drops, though it acknowledged it
-// to the publisher: see Dropped.
+// Broker is an MQTT broker for 3.1, 3.1.1 and 5. It holds up to 8192 messages per
+// client. It drops further ones, although it acknowledged them to the publisher: see
+// Dropped.
 type Broker struct {
 	server *mqtt.Server
 	ln     *listener
@@ -29,9 +29,9 @@ type Broker struct {
 	closeOnce sync.Once
 }
 
-// StartBroker starts a broker on addr, "127.0.0.1:1883" for example. Port 0
-// takes a free one, which Addr then tells. Every client is let in and may
-// publish and subscribe to everything.
+// StartBroker starts a broker on addr, for example "127.0.0.1:1883". Port 0 selects a
+// free port, which Addr returns. Every client is accepted and may publish and subscribe
+// to everything.
 func StartBroker(addr string) (*Broker, error) {
 	ln, err := listen("MQTT broker", addr)
 	if err != nil {
@@ -43,7 +43,7 @@ func StartBroker(addr string) (*Broker, error) {
 		subs:   newSubscriptions(),
 	}
 	if err := b.serve(); err != nil {
-		_ = ln.Close() // the first error is the one to tell
+		_ = ln.Close() // the first error is reported
 		return nil, fmt.Errorf("starting the embedded MQTT broker on %s: %w", addr, err)
 	}
 	return b, nil
@@ -62,32 +62,32 @@ func (b *Broker) serve() error {
 	return b.server.Serve()
 }
 
-// Addr is the address the broker listens on, as host:port.
+// Addr returns the address the broker listens on, as host:port.
 func (b *Broker) Addr() string { return b.ln.Addr().String() }
 
-// URL is the address as MQTT clients want it: tcp://host:port.
+// URL returns the address in the form of MQTT clients: tcp://host:port.
 func (b *Broker) URL() string { return "tcp://" + b.Addr() }
 
 // Received counts the messages that clients have published.
 func (b *Broker) Received() int64 { return b.server.Info.Clone().MessagesReceived }
 
-// Sent counts the messages delivered to subscribers, redelivery included.
+// Sent counts the messages delivered to subscribers, including redelivered ones.
 func (b *Broker) Sent() int64 { return b.server.Info.Clone().MessagesSent }
 
-// InFlight is the number of messages of QoS 1 and 2 that subscribers have not
+// InFlight returns the number of messages of QoS 1 and 2 that subscribers have not
 // acknowledged yet.
 func (b *Broker) InFlight() int64 { return b.server.Info.Clone().Inflight }
 
-// Dropped counts the messages that some subscriber was too slow to get. The
+// Dropped counts the messages that were dropped because a subscriber was too slow. The
 // broker had acknowledged them to their publisher.
 func (b *Broker) Dropped() int64 {
 	info := b.server.Info.Clone()
 	return info.MessagesDropped + info.InflightDropped
 }
 
-// WaitSubscribed returns once a client is subscribed to exactly this filter:
-// what is published from then on reaches it. It returns the context's error
-// when that ends first.
+// WaitSubscribed returns when a client is subscribed to exactly this filter: messages
+// published after that reach it. It returns the context's error if the context ends
+// first.
 func (b *Broker) WaitSubscribed(ctx context.Context, filter string) error {
 	for {
 		live, changed := b.subs.lookup(filter)
@@ -102,16 +102,16 @@ func (b *Broker) WaitSubscribed(ctx context.Context, filter string) error {
 	}
 }
 
-// Subscribed tells whether a client is subscribed to exactly this filter.
+// Subscribed reports whether a client is subscribed to exactly this filter.
 func (b *Broker) Subscribed(filter string) bool {
 	live, _ := b.subs.lookup(filter)
 	return live
 }
 
-// Close ends all connections and waits for their goroutines. It may be called
-// more than once.
+// Close ends all connections and waits for their goroutines. It may be called more than
+// once.
 func (b *Broker) Close() {
-	// The error would be a listener's, and ours gives none.
+	// The error would be a listener's, and ours returns none.
 	b.closeOnce.Do(func() { _ = b.server.Close() })
 }
 

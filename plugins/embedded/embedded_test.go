@@ -77,13 +77,13 @@ func TestBrokerDeliversInOrderAndCounts(t *testing.T) {
 		}
 	}
 	assert.EqualValues(t, n, b.Received())
-	// A message counts as sent after it was written, which the subscriber may be
-	// quicker to notice.
+	// A message counts as sent after it was written; the subscriber may receive it
+	// before that.
 	assert.Eventually(t, func() bool { return b.Sent() == n }, 5*time.Second, time.Millisecond)
 	assert.Zero(t, b.Dropped())
 }
 
-func TestBrokerForgetsASubscriptionThatEnded(t *testing.T) {
+func TestBrokerRemovesAnEndedSubscription(t *testing.T) {
 	b := startBroker(t)
 	c := connect(t, b, "sub")
 	require.True(t, c.Subscribe("a/#", 1, nil).WaitTimeout(5*time.Second))
@@ -97,7 +97,8 @@ func TestBrokerForgetsASubscriptionThatEnded(t *testing.T) {
 	assert.ErrorContains(t, err, `subscription to "a/#"`)
 }
 
-// A client that connects and says nothing used to keep the server from ending.
+// Regression: a client that connected and sent nothing prevented the server from
+// closing.
 func TestCloseDoesNotWaitForSilentConnections(t *testing.T) {
 	b, err := embedded.StartBroker(loopback)
 	require.NoError(t, err)
@@ -116,7 +117,7 @@ func TestCloseDoesNotWaitForSilentConnections(t *testing.T) {
 		case <-time.After(5 * time.Second):
 			t.Fatalf("closing the server on %s hangs", addr)
 		}
-		closeServer() // a second time
+		closeServer() // closing again is allowed
 
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
 		_, err = c.Read(make([]byte, 1))
@@ -125,7 +126,7 @@ func TestCloseDoesNotWaitForSilentConnections(t *testing.T) {
 	}
 }
 
-func TestStartNamesTheAddressThatIsTaken(t *testing.T) {
+func TestStartErrorNamesTheAddressInUse(t *testing.T) {
 	b := startBroker(t)
 	_, err := embedded.StartBroker(b.Addr())
 	require.ErrorContains(t, err, "starting the embedded MQTT broker on "+b.Addr())
@@ -173,8 +174,8 @@ func TestKafkaKeepsRecordsInOrderAndCreatesTopics(t *testing.T) {
 	}
 }
 
-// Other programs bootstrap from the address and then connect to what the
-// metadata says.
+// Other programs bootstrap from the address and then connect to the addresses in the
+// metadata.
 func TestKafkaAdvertisesTheAddressItListensOn(t *testing.T) {
 	k := startKafka(t, "seeded")
 	cl, err := kgo.NewClient(kgo.SeedBrokers(k.Addr()))
@@ -208,7 +209,7 @@ func TestKafkaTrimKeepsTheNewestRecords(t *testing.T) {
 		require.True(t, ok)
 		return o.Offset
 	}
-	require.Zero(t, start(), "nothing is dropped unasked")
+	require.Zero(t, start(), "nothing is dropped before Trim")
 	k.Trim()
 	assert.Positive(t, start())
 	assert.Less(t, start(), int64(n-60), "64 MiB stay")

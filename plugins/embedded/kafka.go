@@ -8,12 +8,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// Partitions is the number of partitions of every topic of the embedded Kafka:
-// more than one, so that a record with a wrong key shows as out of order.
+// Partitions is the number of partitions of every topic of the embedded Kafka. It is
+// more than one, so that a record with a wrong key appears out of order.
 const Partitions = 3
 
-// Kafka is one Kafka broker that keeps its records in memory. A topic comes
-// into being when a client first asks for it.
+// Kafka is one Kafka broker that keeps its records in memory. It creates a topic when a
+// client first requests it.
 type Kafka struct {
 	cluster *kfake.Cluster
 	ln      *listener
@@ -21,9 +21,9 @@ type Kafka struct {
 	closeOnce sync.Once
 }
 
-// StartKafka starts a Kafka on addr, "127.0.0.1:9092" for example, with these
-// topics. Port 0 takes a free one, which Addr then tells. The address is also
-// the one it advertises, so that programs on the same machine can connect.
+// StartKafka starts a Kafka with these topics on addr, for example "127.0.0.1:9092".
+// Port 0 selects a free port, which Addr returns. Kafka advertises the same address, so
+// that programs on this machine can connect.
 func StartKafka(addr string, topics ...string) (*Kafka, error) {
 	ln, err := listen("Kafka", addr)
 	if err != nil {
@@ -41,21 +41,20 @@ func StartKafka(addr string, topics ...string) (*Kafka, error) {
 		}),
 	)
 	if err != nil {
-		_ = ln.Close() // the first error is the one to tell
+		_ = ln.Close() // the first error is reported
 		return nil, fmt.Errorf("starting the embedded Kafka on %s: %w", addr, err)
 	}
 	return &Kafka{cluster: cluster, ln: ln}, nil
 }
 
-// Addr is the address to bootstrap from, as host:port.
+// Addr returns the address to bootstrap from, as host:port.
 func (k *Kafka) Addr() string { return k.ln.Addr().String() }
 
-// Trim drops the oldest records of each partition that holds more than 64 MiB.
-// Nothing is dropped unless it is called.
+// Trim drops the oldest records of each partition that holds more than 64 MiB. Nothing
+// is dropped unless it is called.
 func (k *Kafka) Trim() { k.cluster.ApplyRetention() }
 
-// Close ends all connections; the records are gone. It may be called more than
-// once.
+// Close ends all connections and discards the records. It may be called more than once.
 func (k *Kafka) Close() {
 	k.closeOnce.Do(func() {
 		k.cluster.Close()

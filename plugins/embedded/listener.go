@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// listener remembers the connections it has accepted, so that a server can end
-// them. Both servers would leave some open: the broker those that have not said
-// CONNECT, Kafka those that are idle.
+// listener records the connections it has accepted, so that a server can close them.
+// Both servers would leave some open: the broker those that have not sent CONNECT,
+// Kafka those that are idle.
 type listener struct {
 	net.Listener
 
@@ -53,8 +53,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Close stops accepting. It leaves the connections alone, so that a server can
-// say goodbye to its clients first.
+// Close stops accepting. It keeps the connections open, so that a server can first send
+// its clients a DISCONNECT.
 func (l *listener) Close() error {
 	l.mu.Lock()
 	l.closed = true
@@ -62,18 +62,18 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// closeConns ends every connection that is still open.
+// closeConns closes every connection that is still open.
 func (l *listener) closeConns() {
 	for _, c := range l.open() {
-		_ = c.Close() // the client may have hung up already
+		_ = c.Close() // the client may have closed it already
 	}
 }
 
-// expireWrites lets no write to an open connection last longer than d from now.
+// expireWrites sets a write deadline of d from now on all open connections.
 func (l *listener) expireWrites(d time.Duration) {
 	deadline := time.Now().Add(d)
 	for _, c := range l.open() {
-		// Fails only for a connection that is closed already.
+		// It fails only for a connection that is closed already.
 		_ = c.SetWriteDeadline(deadline)
 	}
 }

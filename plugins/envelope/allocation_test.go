@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The race detector allocates as well, so that there is nothing to count there.
+// The race detector allocates too, so the count is meaningless with it.
 func TestEncodeAllocatesOneBuffer(t *testing.T) {
 	e := benchEnvelope()
 	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() { AppendEncode(nil, &e, true) }), 1.0)

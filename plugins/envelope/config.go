@@ -28,15 +28,15 @@ const (
 	operatorDecode = "decode"
 )
 
-// encodeFields are the fields that fill the envelope.
+// encodeFields are the fields that set the contents of the envelope.
 var encodeFields = []string{
 	fieldTopic, fieldQoS, fieldRetain, fieldPayload, fieldClientID, fieldUsername,
 	fieldTimestamp, fieldMessageID, fieldHeader, fieldTags, fieldKey,
 }
 
-// Constraints say which fields go with which operator. A switch that has its
-// default value passes, because tools that print a whole config write it there.
-// The engine's own rule for the words of operator takes them in capitals too.
+// Constraints say which fields are used with which operator. A switch with its default
+// value passes, because tools that print a whole config write it. The engine's own rule
+// for operator also accepts capital letters.
 var Constraints = constraint.New(constraints()...)
 
 func constraints() []constraint.Constraint {

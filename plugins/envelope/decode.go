@@ -9,14 +9,14 @@ import (
 	"math"
 )
 
-// DecodeError says why a record is no envelope.
+// DecodeError says why a record is not an envelope.
 type DecodeError struct {
-	// Field is the name at fault, such as "qos" or "header[2].value", or
-	// "record" for the JSON object as a whole.
+	// Field is the name in error, such as "qos" or "header[2].value", or "record" for
+	// the JSON object as a whole.
 	Field string
-	// Offset is the byte offset of the fault in the record, from 0.
+	// Offset is the byte offset of the error in the record, from 0.
 	Offset int
-	// Reason says what is wrong and what would be right.
+	// Reason says what is wrong and what is right.
 	Reason string
 }
 
@@ -25,7 +25,7 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("decoding %s at byte %d: %s", e.Field, e.Offset, e.Reason)
 }
 
-// One bit for each name of an envelope, in the set of those that were read.
+// One bit for each name of an envelope, for the set of names read.
 const (
 	seenTopic = 1 << iota
 	seenQoS
@@ -42,17 +42,16 @@ const (
 	seenCRC
 )
 
-// Decode reads one envelope. It takes the names in any order, skips names it
-// does not know, takes payload or data alone, header entries with key or name,
-// and byte strings as base64 or as arrays of numbers. A null counts as a name
-// left out, and only payload (or data) must be there; without tags they are
-// the levels of the topic. timestamp may come twice, and the first one, the
-// time of receipt, counts; any other name twice is an error, as are payload and
-// data that differ. Strings that are not UTF-8 are read with U+FFFD in place
-// of the wrong bytes.
+// Decode reads one envelope. It accepts the names in any order and ignores unknown
+// names. It accepts payload or data alone, header entries with key or name, and byte
+// strings as base64 or as arrays of numbers. A null counts as a missing name. Only
+// payload (or data) is required; missing tags default to the levels of the topic.
+// timestamp may appear twice: the first one is used, which is the time of receipt. Any
+// other repeated name is an error, and so are payload and data that differ. In strings
+// that are not UTF-8, the wrong bytes are replaced by U+FFFD.
 //
-// A crc_num that does not fit the payload is an error if verifyCRC is true.
-// Every error is a *DecodeError. The result shares no memory with data.
+// A crc_num that does not match the payload is an error if verifyCRC is true. Every
+// error is a *DecodeError. The result shares no memory with data.
 func Decode(data []byte, verifyCRC bool) (Envelope, error) {
 	d := decoder{scanner: scanner{data: data, field: "record", index: -1}}
 	if err := d.envelope(); err != nil {
@@ -61,13 +60,13 @@ func Decode(data []byte, verifyCRC bool) (Envelope, error) {
 	if d.crcSet && verifyCRC {
 		if sum := crc32.ChecksumIEEE(d.e.Payload); sum != d.crc {
 			return Envelope{}, &DecodeError{"crc_num", d.crcAt, fmt.Sprintf(
-				"the record says %d but the payload gives %d; set verify_crc to false to take it as it is", d.crc, sum)}
+				"the record has %d but the payload has %d; set verify_crc to false to accept it", d.crc, sum)}
 		}
 	}
 	return d.e, nil
 }
 
-// blob is a byte string of the record, both as read and as it stands there.
+// blob is a byte string of the record, decoded and as it is written.
 type blob struct {
 	value, raw []byte
 	at         int
@@ -101,7 +100,7 @@ func (d *decoder) envelope() error {
 	case d.data.set:
 		d.e.Payload = d.data.value
 	default:
-		return &DecodeError{"payload", d.pos, "neither payload nor data is in the record; want one of them"}
+		return &DecodeError{"payload", d.pos, "the record has neither payload nor data; want one of them"}
 	}
 	if d.e.Tags == nil {
 		d.e.Tags = LevelsOf(d.e.Topic)
@@ -147,7 +146,7 @@ func (d *decoder) member(name []byte, nameAt int) (err error) {
 	}
 	again := d.seen&bit != 0
 	if again && bit != seenTimestamp {
-		return d.fail(nameAt, "comes a second time; want it once")
+		return d.fail(nameAt, "is repeated; want it once")
 	}
 	if d.null() {
 		return nil
@@ -191,8 +190,8 @@ func (d *decoder) member(name []byte, nameAt int) (err error) {
 	return err
 }
 
-// blob reads a byte string. In a record of ours payload and data are the same
-// text, so one that equals the other is not decoded again.
+// blob reads a byte string. In our own records payload and data are the same text, so
+// one that equals the other is not decoded again.
 func (d *decoder) blob(other *blob) (blob, error) {
 	b := blob{at: d.pos, set: true}
 	if other.set && bytes.HasPrefix(d.scanner.data[d.pos:], other.raw) {
@@ -219,7 +218,7 @@ func (d *decoder) blob(other *blob) (blob, error) {
 	return b, err
 }
 
-// base64 reads a string as the standard library does, which skips line breaks.
+// base64 reads a string like the standard library, which skips line breaks.
 func (d *decoder) base64() ([]byte, error) {
 	at := d.pos
 	text, err := d.text()
@@ -229,8 +228,8 @@ func (d *decoder) base64() ([]byte, error) {
 	value := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Decode(value, text)
 	if err != nil {
-		// With escapes in the string its bytes are not those of the record, so
-		// the place is that of the string.
+		// If the string has escapes, offsets in the decoded text do not match the
+		// record, so the error has the offset of the string.
 		var corrupt base64.CorruptInputError
 		if errors.As(err, &corrupt) && len(text)+2 == d.pos-at {
 			at += 1 + int(corrupt)
@@ -269,7 +268,7 @@ func (s *scanner) headerEntry() (h Header, err error) {
 		case "value":
 			s.sub = "value"
 			if hasValue {
-				return s.fail(nameAt, "comes a second time; want it once")
+				return s.fail(nameAt, "is repeated; want it once")
 			}
 			hasValue = true
 			h.Value, err = s.str()

@@ -14,7 +14,7 @@ import (
 
 func TestDecodeDocumentedRecord(t *testing.T) {
 	_, err := Decode([]byte(documented), true)
-	require.ErrorContains(t, err, "decoding crc_num at byte "+strconv.Itoa(strings.Index(documented, "1234567890"))+": the record says 1234567890 but the payload gives ")
+	require.ErrorContains(t, err, "decoding crc_num at byte "+strconv.Itoa(strings.Index(documented, "1234567890"))+": the record has 1234567890 but the payload has ")
 
 	e, err := Decode([]byte(documented), false)
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestDecodeErrorNamesFieldAndOffset(t *testing.T) {
 		{`^`, "record", "want a JSON object, got the end of the record"},
 		{`^[]`, "record", "want a JSON object, got an array"},
 		{`{^`, "record", "want a name in quotes, got the end of the record"},
-		{`{}^`, "payload", "neither payload nor data"},
+		{`{}^`, "payload", "has neither payload nor data"},
 		{`{"payload":""} ^x`, "record", "unexpected 'x' after the end"},
 		{`{"payload":""}^{}`, "record", "unexpected an object after the end"},
 		{`{"payload":"",^}`, "record", "want a name in quotes"},
@@ -81,7 +81,7 @@ func TestDecodeErrorNamesFieldAndOffset(t *testing.T) {
 		{`{"qos":^1.0}`, "qos", "want 0, 1 or 2, got 1.0"},
 		{`{"qos":0^1}`, "record", `want "," or "}"`},
 		{`{"qos":-^}`, "qos", "want a digit"},
-		{`{"qos":1,^"qos":1}`, "qos", "comes a second time"},
+		{`{"qos":1,^"qos":1}`, "qos", "is repeated"},
 		{`{"retain":^1}`, "retain", "want true or false, got a number"},
 		{`{"message_id":^65536}`, "message_id", "want an integer from 0 to 65535, got 65536"},
 		{`{"message_id":^-1}`, "message_id", "want an integer from 0 to 65535, got -1"},
@@ -100,9 +100,9 @@ func TestDecodeErrorNamesFieldAndOffset(t *testing.T) {
 		{`{"header":[^{"key":"a"}]}`, "header[0]", `want an object with "key" (or "name") and "value"`},
 		{`{"header":[{"key":"a","value":^1}]}`, "header[0].value", "want a string, got a number"},
 		{`{"header":[{"key":"a",^"name":"b","value":""}]}`, "header[0].name", "differs from the name before it"},
-		{`{"header":[{"value":"a",^"value":"a"}]}`, "header[0].value", "comes a second time"},
+		{`{"header":[{"value":"a",^"value":"a"}]}`, "header[0].value", "is repeated"},
 		{`{"tags":["a",^null]}`, "tags[1]", "want a string, got null"},
-		{`{"payload":"","crc_num":^1}`, "crc_num", "the record says 1 but the payload gives 0"},
+		{`{"payload":"","crc_num":^1}`, "crc_num", "the record has 1 but the payload has 0"},
 		{`{"":^`, "record", "want a value, got the end of the record"},
 		{`{"x":[1,^}`, "x", "want a value, got '}'"},
 		{`{"x":` + strings.Repeat("[", maxDepth) + "^" + strings.Repeat("[", 1000000), "x", "nested more than 64 deep"},
@@ -129,12 +129,11 @@ func TestDecodeSharesNoMemoryWithTheRecord(t *testing.T) {
 	assert.Equal(t, []byte{1}, e.Payload)
 }
 
-// FuzzDecode compares with encoding/json wherever the record is one that the
-// two are meant to read alike: names once and in our spelling, byte strings as
-// base64, and nothing null.
+// FuzzDecode compares with encoding/json for records that both must read alike: each
+// name once and in our spelling, byte strings as base64, and no null.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(documented))
-	f.Add([]byte(`{"":`)) // once made an error that named no field
+	f.Add([]byte(`{"":`)) // regression: the error named no field
 	e := benchEnvelope()
 	f.Add(AppendEncode(nil, &e, false))
 	f.Add([]byte(`{"payload":[1,2],"header":[{"name":"a","value":"\ud83d\ude00"}],"x":{"y":[-1.5e3]}}`))
@@ -161,8 +160,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// decodeStdlib reads a plain record with encoding/json; ok is false if the record is
-// not one that both decoders must read alike.
+// decodeStdlib reads a plain record with encoding/json; ok is false if the two decoders
+// need not read the record alike.
 func decodeStdlib(data []byte) (e Envelope, ok bool) {
 	known := map[string]bool{}
 	for _, name := range append([]string{"data", "crc_num"}, encodeFields...) {

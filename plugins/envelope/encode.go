@@ -10,7 +10,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Encoding is what one batch needs to make envelopes of its messages.
+// Encoding is the state for encoding the messages of one batch.
 type Encoding struct {
 	now             func() time.Time
 	repeatTimestamp bool
@@ -21,7 +21,7 @@ type Encoding struct {
 	timestamp, messageID, headers, tags, key        executor
 }
 
-// Begin starts on a batch. The fields look at its messages as they are when
+// Begin starts a batch. The fields are evaluated on its messages as they are when
 // Encode is called.
 func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	field := func(name string, s *service.InterpolatedString) executor {
@@ -49,7 +49,7 @@ func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
 	}
 }
 
-// Encode makes the envelope of message i of the batch in the room.
+// Encode writes the envelope of message i of the batch into the room.
 func (b *Encoding) Encode(room *Room, i int, msg *service.Message, key string) ([]byte, error) {
 	e, err := b.envelope(i, msg)
 	if err != nil {
@@ -60,8 +60,7 @@ func (b *Encoding) Encode(room *Room, i int, msg *service.Message, key string) (
 	return room.put(AppendEncode(buf, &e, b.repeatTimestamp)), nil
 }
 
-// envelope gathers the fields of one message. The result is good until the next
-// call.
+// envelope collects the fields of one message. The result is valid until the next call.
 func (b *Encoding) envelope(i int, msg *service.Message) (e Envelope, err error) {
 	if err = b.texts(i, msg, &e); err != nil {
 		return e, err
@@ -139,8 +138,8 @@ func (b *Encoding) numbers(i int, msg *service.Message, e *Envelope) error {
 	return err
 }
 
-// executor evaluates one field for the messages of one batch. x is nil where
-// the field was left out.
+// executor evaluates one field for the messages of one batch. x is nil if the field is
+// not set.
 type executor struct {
 	name string
 	x    *service.MessageBatchInterpolationExecutor
@@ -162,8 +161,8 @@ func (x executor) textAt(i int) (string, error) {
 	return v, nil
 }
 
-// textOr evaluates the field, or where it was left out takes the metadata of
-// that key, else the property of the field's name, else nothing.
+// textOr evaluates the field. If it is not set, it returns the metadata of that key,
+// else the property with the field's name, else "".
 func (x executor) textOr(i int, msg *service.Message, key string, properties []Header) (string, error) {
 	if x.x != nil {
 		return x.textAt(i)
@@ -175,8 +174,8 @@ func (x executor) textOr(i int, msg *service.Message, key string, properties []H
 	return v, nil
 }
 
-// intOr evaluates the field, or where it was left out takes the metadata of
-// that key if there is one.
+// intOr evaluates the field. If it is not set, it returns the metadata of that key, if
+// there is any.
 func (x executor) intOr(i int, msg *service.Message, key string, lo, hi int64) (int64, bool, error) {
 	if x.x == nil {
 		return metaInt(msg, key, lo, hi)
@@ -216,7 +215,7 @@ func (x executor) tagsAt(i int) ([]string, error) {
 	return tags, x.failed(err)
 }
 
-// failed says of which field an error is.
+// failed adds the field's name to an error.
 func (x executor) failed(err error) error {
 	if err == nil {
 		return nil
@@ -224,8 +223,8 @@ func (x executor) failed(err error) error {
 	return fmt.Errorf("evaluating field %s: %w", x.name, err)
 }
 
-// CheckField returns what is wrong with the text that an encoding field
-// evaluates to, or nil. Fields that take any text have nothing to check.
+// CheckField returns what is wrong with the text that an encoding field evaluates to,
+// or nil. Fields that accept any text have nothing to check.
 func CheckField(name, text string) (err error) {
 	switch name {
 	case fieldQoS:
@@ -259,12 +258,12 @@ func parseBool(s string) (bool, error) {
 	return s == "true", nil
 }
 
-// wrong is the error for a field that evaluates to what it cannot be.
+// wrong is the error for a field that evaluates to an invalid value.
 func wrong(got, want string) error {
 	return fmt.Errorf("want %s, got %s", want, quote(got))
 }
 
-// lookup returns the first header entry of that name.
+// lookup returns the first header entry with that name.
 func lookup(header []Header, name string) (string, bool) {
 	for _, h := range header {
 		if h.Key == name {
@@ -274,7 +273,7 @@ func lookup(header []Header, name string) (string, bool) {
 	return "", false
 }
 
-// parseHeader reads the JSON array that the field header takes.
+// parseHeader reads the JSON array of the field header.
 func parseHeader(s string) ([]Header, error) {
 	r := scanner{data: []byte(strings.TrimSpace(s)), field: fieldHeader, index: -1}
 	header, err := r.header()
@@ -287,7 +286,7 @@ func parseHeader(s string) ([]Header, error) {
 	return header, nil
 }
 
-// parseTags reads the JSON array that the field tags takes.
+// parseTags reads the JSON array of the field tags.
 func parseTags(s string) ([]string, error) {
 	r := scanner{data: []byte(strings.TrimSpace(s)), field: fieldTags, index: -1}
 	tags, err := r.strings()

@@ -6,9 +6,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Encoder makes envelopes of messages. It may be used by any number of batches
-// at the same time. The interpolated fields are nil where left out, which means
-// the default that their description gives.
+// Encoder encodes messages as envelopes. Any number of batches may use it concurrently.
+// An interpolated field that is nil has the default of its description.
 type Encoder struct {
 	topic, qos, retain, payload, clientID, username *service.InterpolatedString
 	timestamp, messageID, header, tags              *service.InterpolatedString
@@ -21,8 +20,8 @@ func interpolated(name, description string, examples ...any) *service.ConfigFiel
 	return service.NewInterpolatedStringField(name).Description(description).Examples(examples...).Optional()
 }
 
-// EncoderFields describe what an envelope is filled with, its key aside: that is
-// for the component to say that they belong to.
+// EncoderFields describe the contents of an envelope, except its key, which each
+// component describes itself.
 func EncoderFields() []*service.ConfigField {
 	return []*service.ConfigField{
 		interpolated(fieldTopic, "The MQTT topic. Default: the metadata `mqtt_topic`, else empty."),
@@ -40,7 +39,7 @@ func EncoderFields() []*service.ConfigField {
 	}
 }
 
-// ParseEncoder reads EncoderFields, and a field key where there is one.
+// ParseEncoder reads EncoderFields, and the field key if there is one.
 func ParseEncoder(conf *service.ParsedConfig) (*Encoder, error) {
 	e := &Encoder{}
 	targets := []**service.InterpolatedString{

@@ -1,10 +1,10 @@
-// Package envelope is the JSON record in which MQTT messages travel through
-// Kafka: a codec that knows nothing of the engine, and the robustmq_envelope
-// processor on top of it.
+// Package envelope defines the JSON record that carries MQTT messages through Kafka: a
+// codec that does not depend on the engine, and the robustmq_envelope processor that
+// uses it.
 //
-// The package starts no goroutine. An Encoder may be used by several goroutines; an
-// Encoding belongs to one batch (encode.go). The processor acknowledges nothing: a
-// message that it cannot encode or decode goes on with an error.
+// The package starts no goroutine. Several goroutines may use an Encoder; an Encoding
+// belongs to one batch (encode.go). The processor acknowledges nothing: a message that
+// it cannot encode or decode is passed on with an error.
 package envelope
 
 import (
@@ -16,8 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// Envelope is one MQTT message together with what its Kafka record says about
-// it.
+// Envelope is one MQTT message with the contents of its Kafka record.
 type Envelope struct {
 	// Topic is the MQTT topic name that the message was published to.
 	Topic string
@@ -25,10 +24,10 @@ type Envelope struct {
 	QoS byte
 	// Retain is the retain flag of the delivery.
 	Retain bool
-	// Payload is the message body; any bytes, none included.
+	// Payload is the message body: any bytes, or none.
 	Payload []byte
-	// ClientID and Username belong to the publisher. MQTT does not tell them
-	// to a subscriber, so they are empty unless something else supplies them.
+	// ClientID and Username belong to the publisher. MQTT does not send them to
+	// subscribers, so they are empty unless something else supplies them.
 	ClientID, Username string
 	// Timestamp is the time of receipt in Unix seconds.
 	Timestamp int64
@@ -38,8 +37,8 @@ type Envelope struct {
 	Header []Header
 	// Key is the Kafka record key.
 	Key string
-	// Tags are the levels of the topic. Nil stands for LevelsOf(Topic), so the
-	// usual case needs no slice; for no tags at all give an empty slice.
+	// Tags are the levels of the topic. Nil means LevelsOf(Topic), so the usual case
+	// needs no slice; use an empty slice for no tags.
 	Tags []string
 }
 
@@ -48,15 +47,14 @@ type Header struct {
 	Key, Value string
 }
 
-// frame is an envelope of empty strings and wide numbers, the timestamp being
-// as wide as today's. Only its length is used: what an encoded envelope takes
-// besides its strings.
+// frame is an envelope of empty strings and wide numbers, with a timestamp of today's
+// width. Only its length is used: the size of an encoded envelope without its strings.
 const frame = `{"topic":"","qos":255,"retain":false,"payload":"","client_id":"","username":"",` +
 	`"timestamp":1640995200,"message_id":65535,"header":[],"key":"","data":"","tags":[],` +
 	`"crc_num":4294967295}`
 
-// EncodedSize is the length in bytes of the encoded envelope when no string needs
-// an escape, or a little more; with escapes it may be longer.
+// EncodedSize returns the length in bytes of the encoded envelope if no string needs an
+// escape, or slightly more; with escapes the envelope may be longer.
 func EncodedSize(e *Envelope, repeatTimestamp bool) int {
 	n := len(frame) + len(e.Topic) + len(e.ClientID) + len(e.Username) + len(e.Key) +
 		2*base64.StdEncoding.EncodedLen(len(e.Payload))
@@ -82,9 +80,8 @@ func EncodedSize(e *Envelope, repeatTimestamp bool) int {
 // is true, crc_num. Both payload and data are the payload in standard base64
 // with padding; crc_num is its CRC-32 (IEEE).
 //
-// The output is valid JSON whatever the strings hold: bytes that are not UTF-8
-// become U+FFFD. Numbers are written as they are; keeping QoS within 0..2 is up
-// to the caller.
+// The output is valid JSON for any strings: bytes that are not UTF-8 become U+FFFD.
+// Numbers are written as they are; the caller must keep QoS within 0..2.
 func AppendEncode(dst []byte, e *Envelope, repeatTimestamp bool) []byte {
 	dst = slices.Grow(dst, EncodedSize(e, repeatTimestamp))
 	dst = append(dst, `{"topic":`...)
@@ -128,10 +125,10 @@ func AppendEncode(dst []byte, e *Envelope, repeatTimestamp bool) []byte {
 	return append(dst, '}')
 }
 
-// LevelsOf splits a topic name at every slash, as MQTT does: a leading,
-// trailing or double slash makes an empty level, so "/a//b" has the levels "",
-// "a", "", "b". The empty string is no topic name in MQTT and has no levels: it
-// gives an empty slice.
+// LevelsOf splits a topic name at every slash, as MQTT does: a leading, trailing or
+// double slash creates an empty level, so "/a//b" has the levels "", "a", "", "b". The
+// empty string is not a topic name in MQTT and has no levels: the result is an empty
+// slice.
 func LevelsOf(topic string) []string {
 	if topic == "" {
 		return []string{}
@@ -139,7 +136,7 @@ func LevelsOf(topic string) []string {
 	return strings.Split(topic, "/")
 }
 
-// appendLevels writes the array of LevelsOf(topic) without making the slice.
+// appendLevels writes the array of LevelsOf(topic) without building the slice.
 func appendLevels(dst []byte, topic string) []byte {
 	if topic == "" {
 		return append(dst, `[]`...)
@@ -181,7 +178,7 @@ func appendStrings(dst []byte, list []string) []byte {
 	return append(dst, ']')
 }
 
-// plain marks the ASCII bytes that a JSON string holds as they are.
+// plain marks the ASCII bytes that need no escape in a JSON string.
 var plain = func() (t [utf8.RuneSelf]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
 		t[c] = c != '"' && c != '\\'
@@ -189,8 +186,8 @@ var plain = func() (t [utf8.RuneSelf]bool) {
 	return t
 }()
 
-// plainPrefix returns a number of bytes at the start of s that are plain for
-// certain. It looks at eight at a time: most strings are plain throughout.
+// plainPrefix returns a number of bytes at the start of s that certainly need no
+// escape. It checks eight at a time: most strings need none.
 func plainPrefix(s string) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	i := 0

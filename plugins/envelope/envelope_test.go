@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documented is the example record of RobustMQ's documentation. Its crc_num is
-// a placeholder.
+// documented is the example record of RobustMQ's documentation. Its crc_num is a
+// placeholder.
 const documented = `{"topic":"sensor/temperature","qos":1,"retain":false,"payload":"eyJ0ZW1wZXJhdHVyZSI6IDI1LjUsICJodW1pZGl0eSI6IDYwfQ==","client_id":"sensor_001","username":"sensor_user","timestamp":1640995200,"message_id":12345,"header":[{"key":"content-type","value":"application/json"}],"key":"sensor_001","data":"eyJ0ZW1wZXJhdHVyZSI6IDI1LjUsICJodW1pZGl0eSI6IDYwfQ==","tags":["sensor","temperature"],"timestamp":1640995200,"crc_num":1234567890}`
 
 func documentedEnvelope() Envelope {
@@ -24,7 +24,7 @@ func documentedEnvelope() Envelope {
 	}
 }
 
-// stdEnvelope is the record as encoding/json writes and reads it: the oracle.
+// stdEnvelope is the record as encoding/json writes and reads it: the reference.
 type stdEnvelope struct {
 	Topic     string      `json:"topic"`
 	QoS       byte        `json:"qos"`
@@ -97,7 +97,7 @@ func TestEncodeEscapesStrings(t *testing.T) {
 	}
 }
 
-func TestEncodeEscapesEveryByteAtEveryPlace(t *testing.T) {
+func TestEncodeEscapesEveryByteAtEveryPosition(t *testing.T) {
 	for c := range 256 {
 		for at := range 18 {
 			in := strings.Repeat("a", at) + string([]byte{byte(c)}) + strings.Repeat("b", 17-at)
@@ -126,8 +126,8 @@ func TestLevelsOf(t *testing.T) {
 	}
 }
 
-// replaced is what encoding/json makes of a string: U+FFFD for each byte that is
-// not UTF-8.
+// replaced returns a string as encoding/json decodes it: with U+FFFD for each byte that
+// is not UTF-8.
 func replaced(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -182,8 +182,8 @@ func benchEnvelope() Envelope {
 	}
 }
 
-// BenchmarkEncode appends to a buffer with room, as the processor does for all
-// but the first record of a batch.
+// BenchmarkEncode appends to a buffer with enough capacity, as the processor does for
+// all records of a batch except the first.
 func BenchmarkEncode(b *testing.B) {
 	e := benchEnvelope()
 	var buf []byte

@@ -39,8 +39,8 @@ const (
 	MetaUserProperties = "mqtt_user_properties"
 )
 
-// Names under which the MQTT 5 properties of a PUBLISH stand in the header,
-// before the user properties and in this order.
+// Names of the MQTT 5 properties of a PUBLISH in the header, before the user properties
+// and in this order.
 const (
 	headerContentType            = "content-type"
 	headerResponseTopic          = "response-topic"

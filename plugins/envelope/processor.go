@@ -23,15 +23,15 @@ func Register(env *service.Environment) error {
 		})
 }
 
-// processor holds nothing that a batch changes, so that batches may be
-// processed at the same time.
+// processor has no state that a batch changes, so batches may be processed
+// concurrently.
 type processor struct {
 	config
 	now func() time.Time
 }
 
-// ProcessBatch encodes or decodes every message in place. A message that cannot
-// be is flagged and keeps its content; the batch goes on whole.
+// ProcessBatch encodes or decodes every message in place. A message that fails is
+// flagged and keeps its content; the batch is passed on complete.
 func (p *processor) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
 	if p.operator == operatorEncode {
 		p.encode(batch)
@@ -70,7 +70,7 @@ func (p *processor) decodeMessage(msg *service.Message) error {
 	msg.MetaSetMut(MetaQoS, int(e.QoS))
 	msg.MetaSetMut(MetaRetained, e.Retain)
 	msg.MetaSetMut(MetaMessageID, int(e.MessageID))
-	// A record without a timestamp, or of 1970, gets that of its next encoding.
+	// A record without a timestamp, or with 0, gets the time of its next encoding.
 	if e.Timestamp != 0 {
 		msg.MetaSetMut(MetaTimestampMS, e.Timestamp*1000)
 	} else {
@@ -85,9 +85,8 @@ func (p *processor) decodeMessage(msg *service.Message) error {
 	return nil
 }
 
-// setPublisher sets the metadata unless the value is empty. Where a user
-// property would stand in for it on the next encoding, the empty value is set
-// too.
+// setPublisher sets the metadata unless the value is empty. If a user property would
+// replace it on the next encoding, it sets the empty value too.
 func setPublisher(msg *service.Message, key, value string, header []Header, property string) {
 	if _, standIn := lookup(header, property); value == "" && !standIn {
 		msg.MetaDelete(key)
@@ -96,8 +95,8 @@ func setPublisher(msg *service.Message, key, value string, header []Header, prop
 	msg.MetaSetMut(key, value)
 }
 
-// encode works in two passes, so that an interpolation that looks at other
-// messages of the batch finds them as they came.
+// encode works in two passes, so that an interpolation that reads other messages of the
+// batch finds their original content.
 func (p *processor) encode(batch service.MessageBatch) {
 	b := p.encoder.Begin(batch)
 	b.now = p.now
@@ -126,7 +125,7 @@ func (p *processor) encode(batch service.MessageBatch) {
 	}
 }
 
-// record is what a message becomes in Kafka.
+// record is the Kafka record of a message.
 type record struct {
 	value []byte
 	key   string

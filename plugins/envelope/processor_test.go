@@ -71,7 +71,7 @@ const fullRecord = `{"topic":"a/b","qos":2,"retain":true,"payload":"YWJj","clien
 	`{"key":"message-expiry-interval","value":"4294967295"},{"key":"username","value":"u"},{"key":"client_id","value":"c"},` +
 	`{"key":"content-type","value":"mine"}],"key":"k","data":"YWJj","tags":["a","b"],"crc_num":891568578}`
 
-func TestEncodeTakesDefaultsFromMetadata(t *testing.T) {
+func TestEncodeReadsDefaultsFromMetadata(t *testing.T) {
 	asText := map[string]any{}
 	for k, v := range fullMeta() {
 		asText[k] = fmt.Sprint(v)
@@ -186,7 +186,7 @@ func TestDecodeRestoresMetadata(t *testing.T) {
 	assert.Empty(t, content(t, msg))
 	assert.Equal(t, map[string]any{
 		MetaTopic: "", MetaQoS: 0, MetaRetained: false, MetaMessageID: 0, MetaTimestampMS: int64(-1000), MetaKafkaKey: "k",
-	}, metaOf(t, msg), "properties of another message are gone")
+	}, metaOf(t, msg), "properties of another message are removed")
 }
 
 func TestEncodeOfDecodedRecordIsTheSame(t *testing.T) {
@@ -298,8 +298,8 @@ func BenchmarkProcessorEncode(b *testing.B) {
 	}
 }
 
-// The output evaluates its own fields when the content is an envelope already.
-func TestEncodeNotesKeyOfTheMessage(t *testing.T) {
+// The output evaluates its own fields on content that is an envelope already.
+func TestEncodeSetsTheKafkaKeyMetadata(t *testing.T) {
 	batch := service.MessageBatch{message(`{"device":"d-42","type":"alarm"}`, nil), message("no JSON", nil)}
 	process(t, newProcessor(t, "operator: encode\nkey: '${! json(\"device\") }'"), batch...)
 	require.NoError(t, batch[0].GetError())
@@ -308,7 +308,7 @@ func TestEncodeNotesKeyOfTheMessage(t *testing.T) {
 	require.ErrorContains(t, batch[1].GetError(), "evaluating field")
 }
 
-func TestDecodeWithoutTimestampGivesNone(t *testing.T) {
+func TestDecodeWithoutTimestampSetsNone(t *testing.T) {
 	msg := message(`{"topic":"a","payload":"YQ=="}`, nil)
 	process(t, newProcessor(t, "operator: decode"), msg)
 	require.NoError(t, msg.GetError())
@@ -316,14 +316,14 @@ func TestDecodeWithoutTimestampGivesNone(t *testing.T) {
 	assert.False(t, ok)
 }
 
-func TestConstructorRefusesConstantsThatCannotBe(t *testing.T) {
+func TestConstructorRefusesInvalidConstants(t *testing.T) {
 	conf, err := Spec().ParseYAML("operator: encode\nqos: 7", nil)
 	require.NoError(t, err)
 	_, err = parseConfig(conf)
 	require.EqualError(t, err, `qos: want 0, 1 or 2, got "7"`)
 }
 
-func TestRoomIsUsedAgain(t *testing.T) {
+func TestRoomReusesItsBuffers(t *testing.T) {
 	var room Room
 	write := func(n int) []byte {
 		return room.put(append(room.get(n, 1000), make([]byte, n)...))
@@ -332,7 +332,7 @@ func TestRoomIsUsedAgain(t *testing.T) {
 	second := write(100)
 	require.Len(t, first, 100)
 	require.Len(t, second, 100)
-	require.Equal(t, 100, cap(first), "what is appended to one envelope must not reach the next")
+	require.Equal(t, 100, cap(first), "appending to one envelope must not overwrite the next")
 	require.Len(t, write(2*chunk), 2*chunk, "an envelope larger than a buffer has its own")
 	write(chunk)
 	room.Reset()
@@ -344,5 +344,5 @@ func TestRoomIsUsedAgain(t *testing.T) {
 	for range 5 {
 		room.Reset()
 	}
-	require.Empty(t, room.spare, "what nobody needs any more goes")
+	require.Empty(t, room.spare, "unused buffers are released")
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// meta returns a metadata value to read but not to change; a nil counts as
-// missing.
+// meta returns a metadata value, which must not be changed; nil counts as missing.
 func meta(msg *service.Message, key string) (any, bool) {
 	v, ok := msg.MetaGetImmut(key)
 	switch t := v.(type) {
@@ -26,7 +25,7 @@ func meta(msg *service.Message, key string) (any, bool) {
 	return v, ok && v != nil
 }
 
-// metaText returns a metadata value as text, whatever its type.
+// metaText returns a metadata value of any type as text.
 func metaText(msg *service.Message, key string) (string, bool) {
 	v, ok := meta(msg, key)
 	if !ok {
@@ -45,8 +44,8 @@ func text(v any) string {
 	return bloblang.ValueToString(v)
 }
 
-// metaInt returns a metadata value as a whole number. An empty string, which a
-// Kafka header without a value becomes, counts as missing.
+// metaInt returns a metadata value as a whole number. An empty string counts as
+// missing: a Kafka header without a value becomes one.
 func metaInt(msg *service.Message, key string, lo, hi int64) (n int64, ok bool, err error) {
 	v, ok := meta(msg, key)
 	if !ok {
@@ -76,7 +75,7 @@ func metaInt(msg *service.Message, key string, lo, hi int64) (n int64, ok bool, 
 	return n, true, nil
 }
 
-// metaBool returns a metadata value as a truth value, false when it is missing.
+// metaBool returns a metadata value as a bool, false if it is missing.
 func metaBool(msg *service.Message, key string) (bool, error) {
 	v, ok := meta(msg, key)
 	if !ok {
@@ -95,8 +94,8 @@ func metaBool(msg *service.Message, key string) (bool, error) {
 	}
 }
 
-// appendUserProperties appends the user properties of the message. It takes the
-// list as JSON text too, which it becomes on its way through a Kafka header.
+// appendUserProperties appends the user properties of the message. It also accepts the
+// list as JSON text, which is its form in a Kafka header.
 func appendUserProperties(header []Header, msg *service.Message) ([]Header, error) {
 	v, ok := meta(msg, MetaUserProperties)
 	if !ok {
@@ -128,8 +127,8 @@ func appendUserProperties(header []Header, msg *service.Message) ([]Header, erro
 		MetaUserProperties, quote(text(v)))
 }
 
-// appendProperties appends the MQTT 5 properties of the message as header
-// entries: those with a name of their own first, then the user properties.
+// appendProperties appends the MQTT 5 properties of the message as header entries:
+// first those with a fixed name, then the user properties.
 func appendProperties(header []Header, msg *service.Message) ([]Header, error) {
 	if v, ok := metaText(msg, MetaContentType); ok {
 		header = append(header, Header{headerContentType, v})
@@ -155,14 +154,13 @@ func appendProperties(header []Header, msg *service.Message) ([]Header, error) {
 	return appendUserProperties(header, msg)
 }
 
-// setProperties is the way back of appendProperties; it removes the properties
-// that the header does not have.
+// setProperties reverses appendProperties; it removes the properties that the header
+// does not have.
 //
-// A user property may bear one of the five names. So an entry is taken for the
-// property of that name only where the encoder would have put one: before every
-// user property, in the order of the five, with a value that such a property
-// can have. Every other entry is a user property, and encoding again gives the
-// same header in any case.
+// A user property may have one of the five names. So an entry counts as the property of
+// that name only where the encoder would have written it: before every user property,
+// in the order of the five, with a valid value. Every other entry is a user property.
+// In all cases, encoding again results in the same header.
 func setProperties(msg *service.Message, header []Header) {
 	for _, p := range properties {
 		var value any
@@ -187,8 +185,8 @@ func setProperties(msg *service.Message, header []Header) {
 	msg.MetaSetMut(MetaUserProperties, list)
 }
 
-// properties are the header names that are not user properties, in order.
-// parse returns nil for a value that the encoder would not have written.
+// properties are the header names that are not user properties, in order. parse returns
+// nil for a value that the encoder would not have written.
 var properties = []struct {
 	name, meta string
 	parse      func(string) any
@@ -216,7 +214,7 @@ func parseProperty(limit uint64) func(string) any {
 	}
 }
 
-// quote is how errors show a value that is wrong.
+// quote formats a wrong value for an error.
 func quote(s string) string {
 	return strconv.Quote(clip(s))
 }

@@ -2,20 +2,20 @@ package envelope
 
 import "slices"
 
-// Room is where the envelopes of a batch are written: a few buffers that many of
-// them share. The zero value is empty and ready.
+// Room holds the envelopes of a batch in a few shared buffers. The zero value is ready
+// to use.
 type Room struct {
 	current []byte
 	full    [][]byte
 	spare   [][]byte
 }
 
-// chunk is how many bytes of envelopes share a buffer, unless one is larger. It
-// is small, so that one that outlives its batch keeps little else in memory.
+// chunk is the size of a shared buffer, unless one envelope is larger. It is small, so
+// that an envelope that outlives its batch keeps little else in memory.
 const chunk = 64 << 10
 
-// get returns a buffer with so many bytes to spare. A new one is no larger than
-// so many times that much.
+// get returns a buffer with size bytes of free capacity. A new buffer has at most times
+// that capacity.
 func (r *Room) get(size, times int) []byte {
 	if cap(r.current)-len(r.current) >= size {
 		return r.current
@@ -31,15 +31,15 @@ func (r *Room) get(size, times int) []byte {
 	return r.current
 }
 
-// put takes the buffer back, extended, and returns what was added.
+// put returns the extended buffer to the room, and returns the added bytes.
 func (r *Room) put(buf []byte) []byte {
 	start := len(r.current)
 	r.current = buf
 	return buf[start:len(buf):len(buf)]
 }
 
-// Reset makes the room of all envelopes free for others: nobody may use them any
-// more. What is not needed for long goes, half of it each time.
+// Reset frees the memory of all envelopes for others: nobody may use them after it. It
+// releases half of the spare buffers that were not needed.
 func (r *Room) Reset() {
 	r.spare = slices.Delete(r.spare, len(r.spare)/2, len(r.spare))
 	for _, buf := range append(r.full, r.current) {

@@ -7,14 +7,13 @@ import (
 	"strconv"
 )
 
-// maxDepth bounds the nesting of the values that are skipped, and with it the
-// stack that a hostile record can take.
+// maxDepth limits the nesting of skipped values, and so the stack that a hostile record
+// can use.
 const maxDepth = 64
 
-// scanner reads JSON (RFC 8259) from a buffer, one value after the other. Each
-// method that reads a value expects pos on its first byte and leaves it behind
-// the last. field, index (-1 outside an array) and sub are the place that
-// errors name.
+// scanner reads JSON (RFC 8259) from a buffer, one value after another. Each method
+// that reads a value expects pos on its first byte and leaves pos behind the last.
+// field, index (-1 outside an array) and sub form the name in errors.
 type scanner struct {
 	data       []byte
 	pos        int
@@ -22,7 +21,7 @@ type scanner struct {
 	index      int
 }
 
-// fail makes the error for the place at hand.
+// fail returns an error for the current field.
 func (s *scanner) fail(at int, format string, args ...any) error {
 	field := s.field
 	if s.index >= 0 {
@@ -34,7 +33,7 @@ func (s *scanner) fail(at int, format string, args ...any) error {
 	return &DecodeError{Field: field, Offset: at, Reason: fmt.Sprintf(format, args...)}
 }
 
-// space moves on to the next byte that is not white space.
+// space skips white space.
 func (s *scanner) space() {
 	for s.pos < len(s.data) {
 		switch s.data[s.pos] {
@@ -46,7 +45,7 @@ func (s *scanner) space() {
 	}
 }
 
-// end makes sure that nothing follows but white space.
+// end returns an error unless only white space follows.
 func (s *scanner) end() error {
 	if s.space(); s.pos < len(s.data) {
 		return s.fail(s.pos, "unexpected %s after the end; want one JSON value alone", s.kind())
@@ -54,7 +53,7 @@ func (s *scanner) end() error {
 	return nil
 }
 
-// peek returns the byte at hand, 0 at the end: no JSON value starts with 0.
+// peek returns the current byte, 0 at the end: no JSON value starts with 0.
 func (s *scanner) peek() byte {
 	if s.pos < len(s.data) {
 		return s.data[s.pos]
@@ -62,7 +61,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// kind names what starts at the byte at hand, for errors.
+// kind names the value that starts at the current byte, for errors.
 func (s *scanner) kind() string {
 	if s.pos >= len(s.data) {
 		return "the end of the record"
@@ -86,7 +85,7 @@ func (s *scanner) kind() string {
 	}
 }
 
-// word takes the given word if it is at hand.
+// word consumes the given word if it is next.
 func (s *scanner) word(w string) bool {
 	if len(s.data)-s.pos < len(w) || string(s.data[s.pos:s.pos+len(w)]) != w {
 		return false
@@ -107,8 +106,8 @@ func (s *scanner) boolean() (bool, error) {
 	return false, s.fail(s.pos, "want true or false, got %s", s.kind())
 }
 
-// object reads an object and calls member for each name, with the place of the
-// name and pos on the value, which member must read.
+// object reads an object and calls member for each name, with the name's offset and pos
+// on the value, which member must read.
 func (s *scanner) object(member func(name []byte, nameAt int) error) error {
 	field, sub := s.field, s.sub
 	if s.peek() != '{' {
@@ -151,8 +150,8 @@ func (s *scanner) object(member func(name []byte, nameAt int) error) error {
 	}
 }
 
-// array reads an array and calls element with pos on each value, which element
-// must read. An element that errors should place sets index to its number.
+// array reads an array and calls element with pos on each value, which element must
+// read. An element whose errors should have an index sets index.
 func (s *scanner) array(element func(i int) error) error {
 	if s.peek() != '[' {
 		return s.fail(s.pos, "want an array, got %s", s.kind())
@@ -180,7 +179,7 @@ func (s *scanner) array(element func(i int) error) error {
 	return nil
 }
 
-// skip reads any value and forgets it.
+// skip reads and discards any value.
 func (s *scanner) skip(depth int) error {
 	if depth >= maxDepth {
 		return s.fail(s.pos, "nested more than %d deep", maxDepth)
@@ -255,7 +254,7 @@ func (s *scanner) integer(lo, hi int64) (int64, error) {
 	return n, nil
 }
 
-// wantInteger says in words which integers are right.
+// wantInteger describes the allowed integers.
 func wantInteger(lo, hi int64) string {
 	switch {
 	case lo == 0 && hi == 2:

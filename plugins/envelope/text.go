@@ -64,8 +64,8 @@ func (s *scanner) unescape() ([]byte, error) {
 	return nil, s.fail(at, "the string does not end")
 }
 
-// escaped reads the escape at the start of b and returns its length, 0 if there
-// is no such escape. Half a surrogate pair is U+FFFD.
+// escaped reads the escape at the start of b and returns its length, 0 if it is not a
+// valid escape. Half a surrogate pair becomes U+FFFD.
 func escaped(b []byte) (rune, int) {
 	if len(b) < 2 {
 		return 0, 0

@@ -16,7 +16,7 @@ func (e *recordError) Unwrap() error { return e.err }
 type messageError struct{ err error }
 
 func (e *messageError) Error() string {
-	return "a processor failed on the message: correct the processor, or handle the error with catch:   " + e.err.Error()
+	return "a processor failed on the message: correct the processor, or handle the error with catch: " + e.err.Error()
 }
 func (e *messageError) Unwrap() error { return e.err }
 

@@ -115,6 +115,6 @@ func TestATailShowsABatchThatWasHeldOnce(t *testing.T) {
 	require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 	assert.Empty(t, r.Messages)
 	setLimit(t, c, "t", "20000")
-	again(t, o, batch)
+	rewrite(t, o, batch)
 	assert.Len(t, r.Messages, 2)
 }

@@ -1,6 +1,6 @@
-// Package robustmq has the fields of RobustMQ's Kafka connector: what each takes, what
-// it is where it is not given, and the words in which RobustMQ refuses a value. The
-// definition of a connector, lint and the admin API read this one table.
+// Package robustmq has the table of fields of RobustMQ's Kafka connector: the allowed
+// values and the default of each, and the texts with which RobustMQ refuses a value.
+// The definition of a connector, lint and the admin API use this table.
 package robustmq
 
 import (
@@ -11,27 +11,27 @@ import (
 // Field is one field of the config of a connector.
 type Field struct {
 	Name string
-	// Default is what RobustMQ fills in where the field is not given, as JSON.
+	// Default is the value that RobustMQ uses if the field is missing, as JSON.
 	Default string
 
-	// Required: a text that must be there and must not be empty.
+	// Required: the text must be given and must not be empty.
 	Required bool
-	// Interpolated: the text may hold interpolations.
+	// Interpolated: the text may contain interpolations.
 	Interpolated bool
-	// MaxLength is how many characters a text may have; 0 is for another type.
+	// MaxLength is the maximum number of characters of a text; 0 for other types.
 	MaxLength int
-	// Words are what a text may be, where it is one of some words.
+	// Words are the allowed values of a text, if only some words are allowed.
 	Words []string
 
-	// Min and Max bound a number, where Max is not 0.
+	// Min and Max limit a number, if Max is not 0.
 	Min, Max int
-	// RobustMQMin is the least number that RobustMQ takes.
+	// RobustMQMin is the smallest number that RobustMQ accepts.
 	RobustMQMin int
-	// OutOfRange is how RobustMQ refuses a number.
+	// OutOfRange is RobustMQ's refusal of a number.
 	OutOfRange string
 }
 
-// Fields are all fields, in the order in which RobustMQ lists them.
+// Fields are all fields, in RobustMQ's order.
 var Fields = []Field{
 	{Name: "bootstrap_servers", Default: `""`, Required: true, MaxLength: 1024},
 	{Name: "topic", Default: `""`, Required: true, Interpolated: true, MaxLength: 256},
@@ -43,7 +43,7 @@ var Fields = []Field{
 	},
 	{Name: "linger_ms", Default: "5", Max: 60000, OutOfRange: "linger_ms cannot exceed 60000 (60 seconds)"},
 	{Name: "acks", Default: `"1"`, Words: []string{"0", "1", "all", "-1"}},
-	// RobustMQ takes 0 for no retry, by which a record would be lost.
+	// RobustMQ reads 0 as no retry, which would lose a record.
 	{Name: "retries", Default: "3", Min: 1, Max: 100, OutOfRange: "retries cannot exceed 100"},
 	{
 		Name: "message_timeout_ms", Default: "30000", Min: 1000, Max: 300000, RobustMQMin: 1000,
@@ -52,7 +52,7 @@ var Fields = []Field{
 	{Name: "cleanup_timeout_secs", Default: "10", Max: 300, OutOfRange: "cleanup_timeout_secs cannot exceed 300 seconds"},
 }
 
-// FieldOf returns the field of a name, which must be one of Fields.
+// FieldOf returns the field with that name, which must be one of Fields.
 func FieldOf(name string) Field {
 	i := slices.IndexFunc(Fields, func(f Field) bool { return f.Name == name })
 	if i < 0 {
@@ -61,5 +61,5 @@ func FieldOf(name string) Field {
 	return Fields[i]
 }
 
-// Strategies are the failure strategies, by the names that a definition has for them.
+// Strategies are the failure strategies, by their names in a definition.
 var Strategies = []string{"block", "discard", "discard_after_retry", "dead_message_queue"}

@@ -12,7 +12,7 @@ import (
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
-func TestEveryFieldHasOneTypeAndADefaultOfIt(t *testing.T) {
+func TestEveryFieldHasOneTypeAndADefaultOfThatType(t *testing.T) {
 	require.Len(t, robustmq.Fields, 10)
 	for _, f := range robustmq.Fields {
 		var v any
@@ -38,7 +38,7 @@ func TestEveryFieldHasOneTypeAndADefaultOfIt(t *testing.T) {
 	assert.PanicsWithValue(t, `RobustMQ's connector has no field "keys"`, func() { robustmq.FieldOf("keys") })
 }
 
-// A field of a connector is one of the output template.
+// Every field of a connector is a field of the output template.
 func TestTheOutputTemplateHasEveryField(t *testing.T) {
 	texts, err := templates.YAML()
 	require.NoError(t, err)

@@ -1,6 +1,6 @@
-// Package secret knows which values of a configuration must never be shown. It
-// goes by the path of the field, and not by the value: a password may be a
-// number. Answers, logs, exported pipelines and the command echo all ask it.
+// Package secret knows which values of a configuration must never be shown. It decides
+// by the path of the field, and not by the value: a password may be a number. Answers,
+// logs, exported pipelines and the command echo use it.
 package secret
 
 import (
@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// Redacted stands for a secret wherever a definition is shown.
+// Redacted replaces a secret wherever a definition is shown.
 const Redacted = "***"
 
-// fields are the secrets of the components and of a connector's config, whose
-// mqtt_tls is the tls of its MQTT side. What is below one is secret too. Places in
-// lists are left out.
+// fields are the secrets of the components and of a connector's config, whose mqtt_tls
+// is the tls of its MQTT side. Everything below one is secret too. List indexes are
+// omitted.
 var fields = []string{
 	"password",
 	"tls.client_certs.key",
@@ -31,19 +31,19 @@ var fields = []string{
 	"sasl.aws.credentials.token",
 }
 
-// Fields are the paths of all secrets, without places in lists.
+// Fields returns the paths of all secrets, without list indexes.
 func Fields() []string { return slices.Clone(fields) }
 
-// words end the name of a field that no component has, and that holds a secret all
-// the same: one that is misspelt, or stands in the wrong place.
+// words are endings of field names that mark a secret even if no component has the
+// field: for example because it is misspelt or misplaced.
 var words = []string{"password", "passwd", "passphrase", "token", "secret", "private_key"}
 
-// maxDepth is how deep a value is looked into. Nothing that is nested deeper is a
-// configuration, and the admin API refuses it.
+// maxDepth is the depth to which a value is searched. No configuration is nested
+// deeper, and the admin API refuses one that is.
 const maxDepth = 32
 
-// Is tells whether the value that a path leads to is a secret. The path is that in
-// a config, or in the description that holds the config.
+// Is reports whether the value at a path is a secret. The path is relative to a config,
+// or to the definition that has the config.
 func Is(path []string) bool {
 	if len(path) > 0 && path[0] == "config" {
 		path = path[1:]
@@ -68,17 +68,17 @@ func Is(path []string) bool {
 	}) || slices.Contains(names, "client_certs") && slices.Contains(names, "key")
 }
 
-// Texts are the secrets in a JSON value that stands at a path, as they are written
-// there: a number has its digits. JSON inside of a text, which a config may be, is
-// looked into, and a private key is a secret wherever it stands.
+// Texts returns the secrets in a JSON value at a path, as they are written there: a
+// number as its digits. It also searches JSON inside a text, which a config may be. A
+// private key is a secret at any path.
 func Texts(raw json.RawMessage, path ...string) []string {
 	var f finder
 	f.json(raw, path)
 	return f.found
 }
 
-// Given are the fields of a JSON value that stands at a path in which a secret itself is
-// given, and not *** in its place, for example config.sasl.0.password.
+// Given returns the fields of a JSON value at a path that contain an actual secret and
+// not ***, for example config.sasl.0.password.
 func Given(raw json.RawMessage, path ...string) (fields []string) {
 	var f finder
 	f.json(raw, path)
@@ -91,7 +91,7 @@ func Given(raw json.RawMessage, path ...string) (fields []string) {
 	return fields
 }
 
-// finder keeps the secrets that it finds, and the field of each beside it.
+// finder collects the secrets that it finds, and the field of each.
 type finder struct{ found, fields []string }
 
 func (f *finder) json(raw []byte, path []string) bool {
@@ -105,8 +105,8 @@ func (f *finder) json(raw []byte, path []string) bool {
 	return true
 }
 
-// walk may write behind the path, whose room the steps share: a copy for each
-// level would be the square of the depth.
+// walk may overwrite the memory behind path, which all levels share: a copy for each
+// level would cost the square of the depth.
 func (f *finder) walk(v any, path []string) {
 	if len(path) > maxDepth {
 		return
@@ -136,10 +136,10 @@ func (f *finder) add(text string, path []string) {
 	}
 }
 
-// shortest is the length below which a secret is found by chance in any sentence.
+// shortest is the length below which a secret would match by chance in any sentence.
 const shortest = 3
 
-// Hider replaces secrets in a text by Redacted, also where they are quoted.
+// Hider replaces secrets in a text by Redacted, including quoted ones.
 func Hider(texts []string) *strings.Replacer {
 	var forms []string
 	for _, text := range texts {
@@ -150,7 +150,7 @@ func Hider(texts []string) *strings.Replacer {
 		escaped, _ := json.Marshal(text) // a text always marshals
 		forms = append(forms, text, quoted[1:len(quoted)-1], string(escaped[1:len(escaped)-1]))
 	}
-	// Of two that begin alike the longer one is to be replaced.
+	// If one form is a prefix of another, the longer one must be replaced.
 	slices.SortFunc(forms, func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b))
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSecretsAreKnownByTheirPath(t *testing.T) {
+func TestSecretsAreRecognizedByTheirPath(t *testing.T) {
 	for path, want := range map[string]bool{
 		"password":                             true,
 		"config.password":                      true,
@@ -52,14 +52,14 @@ func TestTextsFindsSecretsOfEveryType(t *testing.T) {
 	assert.Empty(t, Texts(json.RawMessage(`{"password":`)))
 }
 
-func TestHiderTakesTheLongestOfSecretsThatBeginAlike(t *testing.T) {
+func TestHiderReplacesTheLongestOfSecretsWithTheSamePrefix(t *testing.T) {
 	hide := Hider([]string{"abc", "abcdef", `q"x` + "\n", "ab", "abc"})
 	assert.Equal(t, `*** *** *** *** *** ab`, hide.Replace(`abc abcdef q"x`+"\n"+` q\"x\n q\"x\n ab`))
 }
 
-// A body of 60 KB that was nested 9,990 deep took 0.8 GB: each level copied its
-// path.
-func TestADeepValueTakesMemoryInProportionToItsLength(t *testing.T) {
+// Regression: a body of 60 KB that was nested 9,990 deep used 0.8 GB, because each
+// level copied its path.
+func TestADeepValueUsesMemoryInProportionToItsLength(t *testing.T) {
 	for name, body := range map[string]string{
 		"deep objects": strings.Repeat(`{"a":`, 9990) + `{"password":"x"}` + strings.Repeat("}", 9990),
 		"deep lists":   strings.Repeat(`[`, 9990) + strings.Repeat(`1,`, 20000) + "1" + strings.Repeat("]", 9990),

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// rule is one item of a list: a network, an address or a name, and perhaps a port.
+// rule is one item of a list: a network, an address or a name, optionally with a port.
 type rule struct {
 	text   string       // as it was given
 	prefix netip.Prefix // valid unless the rule has a name
-	host   string       // of a rule with a name, in lower case
+	host   string       // in lower case, if the rule has a name
 	port   uint16       // 0 is any
 }
 
@@ -71,13 +71,13 @@ func single(addr netip.Addr) netip.Prefix {
 
 func plainHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
-// hasName tells whether a rule is about a name and a port. It knows no addresses.
+// hasName reports whether a rule has this name and port. It does not resolve names.
 func (r rule) hasName(host string, port uint16) bool {
 	return r.host != "" && r.host == plainHost(host) && r.port == port
 }
 
-// has tells whether a rule is about an address. The addresses of a name are looked
-// up now; a name that does not exist has none.
+// has reports whether a rule matches an address. It resolves the rule's name now; a
+// name that does not exist has no address.
 func (r rule) has(ctx context.Context, to netip.AddrPort, lookup lookup) (bool, error) {
 	if r.port != 0 && r.port != to.Port() {
 		return false, nil
@@ -102,8 +102,8 @@ func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// meant is the address that the system connects to: IPv4 in IPv6 is IPv4, and no
-// address at all is this machine.
+// meant returns the address that the system connects to: IPv4 in IPv6 is IPv4, and an
+// empty address is localhost.
 func meant(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	switch {
@@ -115,18 +115,19 @@ func meant(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// translated prefixes hold an IPv4 address, at that byte, which a gateway reaches.
+// translated are prefixes of IPv6 addresses that contain an IPv4 address, at that byte,
+// which a gateway connects to.
 var translated = []struct {
 	prefix netip.Prefix
 	at     int
 }{
 	{netip.MustParsePrefix("64:ff9b::/96"), 12},   // NAT64
-	{netip.MustParsePrefix("64:ff9b:1::/48"), 12}, // NAT64 of a network's own
+	{netip.MustParsePrefix("64:ff9b:1::/48"), 12}, // NAT64, local prefixes
 	{netip.MustParsePrefix("2002::/16"), 2},       // 6to4
 	{netip.MustParsePrefix("::/96"), 12},          // IPv4-compatible
 }
 
-// behind are the other addresses that a connection may end at.
+// behind returns the other addresses that a connection may reach.
 func behind(addr netip.Addr) (others []netip.Addr) {
 	if !addr.Is6() || addr.IsLoopback() {
 		return nil

@@ -1,7 +1,7 @@
-// Package targets keeps connections to the addresses that an operator allows. An
-// address is judged when it is dialled, after the name was resolved: a name that
-// leads elsewhere by then, and an address that a Kafka broker advertises, are
-// judged too.
+// Package targets restricts connections to the addresses that an operator allows. An
+// address is checked when it is dialled, after the name was resolved. So a name that
+// resolves to another address later, and an address that a Kafka broker advertises, are
+// checked too.
 package targets
 
 import (
@@ -14,28 +14,28 @@ import (
 	"syscall"
 )
 
-// Guard judges targets. A nil *Guard lets everything pass.
+// Guard checks targets. A nil *Guard allows everything.
 type Guard struct {
 	allow, deny []rule
-	own         []rule // targets that the operator has named elsewhere
+	own         []rule // targets that the operator has configured in other flags
 	sockets     []string
 	lookup      lookup
 }
 
-// Rules are what a Guard goes by. Each target is a network (10.0.0.0/8), an address,
-// or HOST:PORT.
+// Rules configure a Guard. Each target is a network (10.0.0.0/8), an address, or
+// HOST:PORT.
 type Rules struct {
-	// Allow are the only targets, where there are any.
+	// Allow are the only allowed targets, if there are any.
 	Allow []string
-	// Deny are no targets, whatever Allow says.
+	// Deny are refused, even if Allow has them.
 	Deny []string
-	// Own are targets, as HOST:PORT, whatever Allow and Deny say.
+	// Own are allowed, as HOST:PORT, regardless of Allow and Deny.
 	Own []string
-	// Sockets are the paths of the sockets of this machine that may be opened.
+	// Sockets are the paths of the Unix sockets that may be opened.
 	Sockets []string
 }
 
-// New makes a Guard.
+// New returns a Guard.
 func New(rules Rules) (*Guard, error) {
 	g := &Guard{sockets: rules.Sockets, lookup: systemLookup}
 	for _, list := range []struct {
@@ -54,10 +54,10 @@ func New(rules Rules) (*Guard, error) {
 	return g, nil
 }
 
-// Judges tells whether there are rules at all.
+// Judges reports whether there are any rules.
 func (g *Guard) Judges() bool { return g != nil && len(g.allow)+len(g.deny) > 0 }
 
-// RefusedError says that a target may not be connected to.
+// RefusedError means that a target may not be connected to.
 type RefusedError struct {
 	Target string
 	Why    string
@@ -71,8 +71,8 @@ const notAllowed = "--allow-targets does not list it"
 
 func denied(r rule) string { return "--deny-targets lists " + r.text }
 
-// Dialer is a copy of d that connects to address alone, and to no address of it
-// that is refused. The dialer's own Control is called too.
+// Dialer returns a copy of d that connects only to address, and only to allowed IP
+// addresses of it. The dialer's own Control is called too.
 func (g *Guard) Dialer(d net.Dialer, address string) (*net.Dialer, error) {
 	if !g.Judges() {
 		return &d, nil
@@ -100,7 +100,7 @@ func (g *Guard) Dialer(d net.Dialer, address string) (*net.Dialer, error) {
 	return &d, nil
 }
 
-// DialContext is that of a net.Dialer, to the addresses that are not refused.
+// DialContext is that of a net.Dialer, restricted to allowed addresses.
 func (g *Guard) DialContext(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
 	guarded, err := g.Dialer(d, address)
 	if err != nil {
@@ -109,9 +109,9 @@ func (g *Guard) DialContext(ctx context.Context, d net.Dialer, network, address 
 	return guarded.DialContext(ctx, network, address)
 }
 
-// Resolve gives the addresses of host:port that are not refused, as IP:PORT, for
-// somebody else to dial. They are what to dial: the name may lead elsewhere then.
-// Where nothing is judged, the address comes back as it is.
+// Resolve returns the allowed addresses of host:port, as IP:PORT, for a caller that
+// dials itself. The caller must dial these: the name may resolve to others later.
+// Without rules, it returns the address unchanged.
 func (g *Guard) Resolve(ctx context.Context, address string) ([]string, error) {
 	if !g.Judges() {
 		return []string{address}, nil
@@ -144,7 +144,7 @@ func (g *Guard) Resolve(ctx context.Context, address string) ([]string, error) {
 	return all, nil
 }
 
-// Socket refuses a socket of this machine that is not one of the service's own.
+// Socket refuses a Unix socket that is not one of the service's own.
 func (g *Guard) Socket(path string) error {
 	if g == nil || slices.Contains(g.sockets, path) {
 		return nil
@@ -165,17 +165,16 @@ func split(address string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
-// control judges an address that a name has led to.
+// control checks an address that a name was resolved to.
 func (g *Guard) control(ctx context.Context, host string, port uint16, to string) error {
 	addr, err := netip.ParseAddrPort(to)
 	if err != nil {
-		return fmt.Errorf("judging the target %q: %w", to, err)
+		return fmt.Errorf("checking the target %q: %w", to, err)
 	}
 	return g.judge(ctx, host, netip.AddrPortFrom(meant(addr.Addr()), port))
 }
 
-// judgeName refuses a name that is denied as such: its addresses may be others each
-// time that they are looked up.
+// judgeName refuses a denied name: its addresses may differ each time it is resolved.
 func (g *Guard) judgeName(host string, port uint16) error {
 	if hasName(g.own, host, port) {
 		return nil
@@ -192,7 +191,7 @@ func hasName(rules []rule, host string, port uint16) bool {
 	return slices.ContainsFunc(rules, func(r rule) bool { return r.hasName(host, port) })
 }
 
-// judge decides about an address, and what may be behind it.
+// judge checks an address, and those that it may lead to.
 func (g *Guard) judge(ctx context.Context, host string, to netip.AddrPort) error {
 	if hasName(g.own, host, to.Port()) {
 		return nil
@@ -219,7 +218,7 @@ func (g *Guard) judge(ctx context.Context, host string, to netip.AddrPort) error
 	return err
 }
 
-// first is the first rule that is about an address, or nil.
+// first returns the first rule that matches an address, or nil.
 func (g *Guard) first(ctx context.Context, rules []rule, to netip.AddrPort) (*rule, error) {
 	for i, r := range rules {
 		has, err := r.has(ctx, to, g.lookup)

@@ -33,7 +33,7 @@ func guard(t *testing.T, rules Rules, names map[string][]string) *Guard {
 	return g
 }
 
-func TestRulesThatAreNoTargetsAreRefused(t *testing.T) {
+func TestInvalidRulesAreRefused(t *testing.T) {
 	for _, text := range []string{"", "host", "host:", ":9092", "host:0", "host:65536", "host:x", "10.0.0.0/33", "10.0.0/8", "http://h:1", "a b:1", "fe80::1%eth0", "10.0.0.0/8:9092", "*:1883", "[fd00::1]"} {
 		_, err := New(Rules{Deny: []string{text}})
 		require.ErrorContains(t, err, "deny-targets: ", "%q", text)
@@ -43,7 +43,7 @@ func TestRulesThatAreNoTargetsAreRefused(t *testing.T) {
 	}
 }
 
-func TestAddressesAreJudged(t *testing.T) {
+func TestAddressesAreChecked(t *testing.T) {
 	names := map[string][]string{
 		"kafka.example": {"10.1.0.1", "10.1.0.2"}, "broker.example": {"10.9.9.9"}, "evil.example": {"169.254.169.254"}, "mixed.example": {"10.1.0.1", "192.168.0.1"},
 		"six.example": {"fd00::1"}, "metadata.example": {"169.254.169.254"},
@@ -61,7 +61,7 @@ func TestAddressesAreJudged(t *testing.T) {
 			{"169.254.169.254:80", false},
 			{"evil.example:80", false},
 			{"8.8.8.8:80", true},
-			// Other ways to write the same.
+			// Other spellings of the same address.
 			{"[::ffff:169.254.169.254]:80", false},
 			{"[::ffff:a9fe:a9fe]:80", false},
 			{"[64:ff9b::a9fe:a9fe]:80", false},
@@ -84,14 +84,14 @@ func TestAddressesAreJudged(t *testing.T) {
 			{"kafka.example:9092", true},
 			{"KAFKA.EXAMPLE:9092", true},
 			{"kafka.example:9093", false},
-			{"10.1.0.2:9092", true}, // what the broker advertises
+			{"10.1.0.2:9092", true}, // an address that the broker advertises
 			{"10.1.0.2:22", false},
 			{"10.1.0.3:9092", false},
 		}},
-		"deny counts more": {Rules{Allow: []string{"10.0.0.0/8"}, Deny: []string{"broker.example:1883", "10.1.0.2"}}, []asked{
+		"deny takes precedence": {Rules{Allow: []string{"10.0.0.0/8"}, Deny: []string{"broker.example:1883", "10.1.0.2"}}, []asked{
 			{"broker.example:1883", false}, {"10.9.9.9:1883", false}, {"10.9.9.9:1884", true}, {"10.1.0.2:1", false}, {"10.1.0.1:1", true},
 		}},
-		"what is allowed may be behind a gateway": {Rules{Allow: []string{"64:ff9b::/96"}, Deny: []string{"10.0.0.0/8"}}, []asked{
+		"an allowed gateway may lead anywhere": {Rules{Allow: []string{"64:ff9b::/96"}, Deny: []string{"10.0.0.0/8"}}, []asked{
 			{"[64:ff9b::808:808]:1", true}, {"[64:ff9b::a00:1]:1", false}, {"8.8.8.8:1", false},
 		}},
 		"the service's own": {Rules{Deny: []string{"10.0.0.0/8"}, Allow: []string{"8.8.8.8"}, Own: []string{"broker.example:1883", "10.1.0.1:9092"}}, []asked{
@@ -114,7 +114,7 @@ func TestAddressesAreJudged(t *testing.T) {
 	}
 }
 
-func TestResolveGivesTheAddressesThatAreAllowed(t *testing.T) {
+func TestResolveReturnsOnlyAllowedAddresses(t *testing.T) {
 	g := guard(t, Rules{Deny: []string{"192.168.0.0/16"}}, map[string][]string{"mixed.example": {"192.168.0.1", "10.1.0.1", "::ffff:192.168.0.9"}})
 	to, err := g.Resolve(t.Context(), "mixed.example:9092")
 	require.NoError(t, err)
@@ -129,9 +129,8 @@ func TestResolveGivesTheAddressesThatAreAllowed(t *testing.T) {
 	assert.Equal(t, []string{"mixed.example:9092"}, to)
 }
 
-// A rule about a name that cannot be looked up now must not let pass what it is
-// there to refuse.
-func TestARuleThatCannotBeLookedUpRefuses(t *testing.T) {
+// A rule whose name cannot be resolved now must not allow what it should refuse.
+func TestARuleWhoseNameCannotBeResolvedRefuses(t *testing.T) {
 	names := map[string][]string{"inner.example": {"fails"}}
 	for _, rules := range []Rules{{Deny: []string{"inner.example:80"}}, {Allow: []string{"inner.example:80"}}} {
 		g := guard(t, rules, names)
@@ -146,9 +145,9 @@ func TestARuleThatCannotBeLookedUpRefuses(t *testing.T) {
 	require.NoError(t, err, "a name that does not exist has no address")
 }
 
-// The address is judged when it is dialled: what a name had led to before does not
+// The address is checked when it is dialled: an earlier address of the name does not
 // count.
-func TestDialingJudgesTheAddressItself(t *testing.T) {
+func TestDialingChecksTheDialledAddress(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }() // the test ends
@@ -186,14 +185,14 @@ func TestDialingJudgesTheAddressItself(t *testing.T) {
 		require.NoError(t, (<-accepted).Close())
 	}
 	assert.Equal(t, 2, calls, "the dialer's own control is called")
-	assert.Empty(t, accepted, "nothing that was refused has arrived")
+	assert.Empty(t, accepted, "no refused connection was opened")
 	var none *Guard
 	conn, err := none.DialContext(t.Context(), net.Dialer{}, "tcp", listener.Addr().String())
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
 }
 
-func TestSocketsAreThoseOfTheService(t *testing.T) {
+func TestOnlyTheServicesOwnSocketsAreAllowed(t *testing.T) {
 	g := guard(t, Rules{Sockets: []string{"/run/mqtt.sock"}}, nil)
 	require.NoError(t, g.Socket("/run/mqtt.sock"))
 	require.ErrorContains(t, g.Socket("/run/docker.sock"), "only --mqtt-url may name one")

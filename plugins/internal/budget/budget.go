@@ -1,8 +1,8 @@
-// Package budget bounds what the inputs of one process hold together.
+// Package budget limits the memory that the inputs of one process hold together.
 //
-// Half of the total is divided among the inputs: so much each may always hold. The
-// other half is for whoever needs more. One that is blocked may use that half up, and
-// the others keep their shares.
+// Half of the total is divided among the inputs: each may always hold its share. The
+// other half is common. A blocked input may use all of the common half, and the others
+// keep their shares.
 package budget
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Budget is shared by inputs. A nil budget sets no bound.
+// Budget is shared by inputs. A nil budget sets no limit.
 type Budget struct {
 	total int64
 
@@ -19,24 +19,24 @@ type Budget struct {
 	members map[*Member]struct{}
 }
 
-// Member is one input. A nil member has no bound.
+// Member is one input. A nil member has no limit.
 type Member struct {
 	budget *Budget
 	held   func() int64
-	// changed has one slot: there may be room again.
+	// changed has one slot: it is signalled when there may be room again.
 	changed chan struct{}
-	waiting bool // under the budget's mutex: it was told that there is no room
+	waiting bool // under the budget's mutex: Room returned false
 }
 
-// New makes a budget of so many bytes.
+// New returns a budget of total bytes.
 func New(total int64) *Budget {
 	return &Budget{total: total, members: make(map[*Member]struct{})}
 }
 
-// Total is what all inputs may hold together.
+// Total returns the number of bytes that all inputs may hold together.
 func (b *Budget) Total() int64 { return b.total }
 
-// Held is what they hold now.
+// Held returns the number of bytes that they hold now.
 func (b *Budget) Held() (held int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -48,17 +48,17 @@ func (b *Budget) Held() (held int64) {
 
 type key struct{}
 
-// Put makes b the budget of a stream, before it runs.
+// Put sets the budget of a stream. Call it before the stream runs.
 func Put(r *service.Resources, b *Budget) { r.SetGeneric(key{}, b) }
 
-// Of returns the budget of a component's stream, nil where there is none.
+// Of returns the budget of a component's stream, or nil.
 func Of(r *service.Resources) *Budget {
 	b, _ := r.GetGeneric(key{})
 	budget, _ := b.(*Budget)
 	return budget
 }
 
-// Join adds an input that tells at any time what it holds.
+// Join adds an input; held returns the number of bytes that it holds.
 func (b *Budget) Join(held func() int64) *Member {
 	if b == nil {
 		return nil
@@ -70,7 +70,7 @@ func (b *Budget) Join(held func() int64) *Member {
 	return m
 }
 
-// Leave takes an input out. The others may have more.
+// Leave removes an input. Its share is divided among the others.
 func (m *Member) Leave() {
 	if m == nil {
 		return
@@ -81,8 +81,8 @@ func (m *Member) Leave() {
 	m.budget.tellLocked()
 }
 
-// Room says whether the input may take more. After false, a value in Changed tells
-// when to ask again.
+// Room reports whether the input may hold more. If not, Changed is signalled when to
+// ask again.
 func (m *Member) Room() bool {
 	if m == nil {
 		return true
@@ -93,7 +93,7 @@ func (m *Member) Room() bool {
 	return !m.waiting
 }
 
-// Changed has a value when there may be room again.
+// Changed receives a value when there may be room again.
 func (m *Member) Changed() <-chan struct{} {
 	if m == nil {
 		return nil
@@ -101,7 +101,7 @@ func (m *Member) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// Released tells that the input holds less than before.
+// Released records that the input holds less than before.
 func (m *Member) Released() {
 	if m == nil {
 		return
@@ -125,8 +125,8 @@ func (b *Budget) tellLocked() {
 
 func (b *Budget) roomLocked(m *Member) bool {
 	share := b.total / 2 / int64(max(1, len(b.members)))
-	// Whoever holds nothing may always go on, or a message larger than a share would
-	// never arrive.
+	// An input that holds nothing may always continue, or a message larger than a share
+	// would never arrive.
 	if held := m.held(); held == 0 || held < share {
 		return true
 	}

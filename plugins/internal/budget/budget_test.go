@@ -7,18 +7,18 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestABlockedOneStarvesNobody(t *testing.T) {
+func TestBlockedInputLeavesTheOthersTheirShares(t *testing.T) {
 	b := New(1000)
 	held := make([]int64, 5)
 	members := make([]*Member, len(held))
 	for i := range members {
 		members[i] = b.Join(func() int64 { return held[i] })
 	}
-	// The share is 100, and 500 are common.
+	// The share is 100 bytes, and 500 are common.
 	for held[0] < 10_000 && members[0].Room() {
 		held[0] += 10
 	}
-	assert.Equal(t, int64(600), held[0], "its share, and all that is common")
+	assert.Equal(t, int64(600), held[0], "its share and the common half")
 	for i := 1; i < len(held); i++ {
 		for held[i] < 10_000 && members[i].Room() {
 			held[i] += 10
@@ -27,11 +27,11 @@ func TestABlockedOneStarvesNobody(t *testing.T) {
 		assert.Empty(t, members[i].Changed())
 	}
 
-	// What one gives up, the others may have.
+	// Memory that one releases is available to the others.
 	held[0] = 300
 	members[0].Released()
 	for _, m := range members {
-		assert.Len(t, m.Changed(), 1, "each is told")
+		assert.Len(t, m.Changed(), 1, "each is signalled")
 	}
 	assert.True(t, members[1].Room())
 	held[1] += 300
@@ -42,7 +42,7 @@ func TestABlockedOneStarvesNobody(t *testing.T) {
 	assert.True(t, members[2].Room())
 }
 
-func TestWithoutABudgetThereIsNoBound(t *testing.T) {
+func TestWithoutABudgetThereIsNoLimit(t *testing.T) {
 	r := service.MockResources()
 	m := Of(r).Join(nil)
 	assert.True(t, m.Room())

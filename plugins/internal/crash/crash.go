@@ -1,12 +1,11 @@
-// Package crash lets a panic end one stream instead of the process.
+// Package crash makes a panic end one stream instead of the process.
 //
-// A service that runs many streams gives each a Guard. Components of ours find it
-// by Of, wrap what the engine calls by Input, Output and Processor, and defer Catch
-// in their goroutines and callbacks. After the first panic the stream is of no use:
-// its state may be half-changed. So it acknowledges and rejects nothing any more,
-// and whoever watches the guard stops it; the broker delivers again what was under
-// way. Without a guard a panic ends the process, as it should where there is one
-// stream.
+// A service that runs many streams gives each a Guard. Our components get it with Of,
+// wrap what the engine calls with Input, Output and Processor, and defer Catch in their
+// goroutines and callbacks. After the first panic the stream is unusable, because its
+// state may be inconsistent. So it acknowledges and rejects nothing more, and the owner
+// of the guard stops it; the broker redelivers what was in flight. Without a guard a
+// panic ends the process, which is right if it runs only one stream.
 package crash
 
 import (
@@ -18,7 +17,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Guard keeps the first panic of a stream. A nil guard lets panics pass.
+// Guard keeps the first panic of a stream. A nil guard does not catch panics.
 type Guard struct {
 	report  func(*Error)
 	once    sync.Once
@@ -28,12 +27,12 @@ type Guard struct {
 
 // Error is a panic.
 type Error struct {
-	Where string // in what component or callback
+	Where string // the component or callback
 	Value any
 	Stack []byte
 }
 
-// longest is how much of a panic's text is kept: it may quote a message.
+// longest is how much of a panic's text is kept, because the text may quote a message.
 const longest = 300
 
 func (e *Error) Error() string {
@@ -44,18 +43,18 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("a panic in %s: %s", e.Where, text)
 }
 
-// New makes a guard. It reports the first panic, in the goroutine that panicked;
-// report must not block.
+// New returns a guard. It calls report with the first panic, in the goroutine that
+// panicked; report must not block.
 func New(report func(*Error)) *Guard {
 	return &Guard{report: report, tripped: make(chan struct{})}
 }
 
 type key struct{}
 
-// Watch makes g the guard of a stream, before it runs.
+// Watch sets the guard of a stream. Call it before the stream runs.
 func Watch(r *service.Resources, g *Guard) { r.SetGeneric(key{}, g) }
 
-// Of returns the guard of a component's stream, nil where there is none.
+// Of returns the guard of a component's stream, or nil.
 func Of(r *service.Resources) *Guard {
 	g, _ := r.GetGeneric(key{})
 	guard, _ := g.(*Guard)
@@ -65,7 +64,7 @@ func Of(r *service.Resources) *Guard {
 // Tripped is closed by the first panic.
 func (g *Guard) Tripped() <-chan struct{} { return g.tripped }
 
-// Err returns the first panic, nil before it.
+// Err returns the first panic, or nil.
 func (g *Guard) Err() error {
 	if g == nil {
 		return nil
@@ -78,11 +77,11 @@ func (g *Guard) Err() error {
 	}
 }
 
-// Catch is deferred, itself and not within another function, where a panic must
-// not pass. It calls then, in turn, with the panic after one.
+// Catch stops a panic. It must be deferred directly, not called within another
+// function. It calls the functions in then, in order, with the panic.
 func (g *Guard) Catch(where string, then ...func(error)) {
 	if g == nil {
-		return // without a call of recover the panic goes on
+		return // without a call of recover the panic continues
 	}
 	value := recover()
 	if value == nil {
@@ -99,8 +98,8 @@ func (g *Guard) Catch(where string, then ...func(error)) {
 	}
 }
 
-// over is the error that ends a component's part in a stream that has panicked:
-// the engine neither acknowledges nor rejects what it returns it for.
+// over returns the error that ends a component of a stream that has panicked: for this
+// error the engine neither acknowledges nor rejects.
 func (g *Guard) over(err error) error {
 	if g.Err() != nil {
 		return service.ErrEndOfInput
@@ -108,7 +107,7 @@ func (g *Guard) over(err error) error {
 	return err
 }
 
-// connection is the part that an input and an output share.
+// connection is shared by guarded inputs and outputs.
 type connection struct {
 	end interface {
 		Connect(ctx context.Context) error
@@ -132,7 +131,7 @@ func (c *connection) Close(ctx context.Context) error {
 	return c.end.Close(ctx)
 }
 
-// Input guards an input. It returns it as it is without a guard.
+// Input guards an input. Without a guard it returns in unchanged.
 func Input(in service.BatchInput, g *Guard, where string) service.BatchInput {
 	if g == nil {
 		return in
@@ -164,7 +163,7 @@ func (i *input) ReadBatch(ctx context.Context) (batch service.MessageBatch, ack 
 	}, nil
 }
 
-// Output guards an output. It returns it as it is without a guard.
+// Output guards an output. Without a guard it returns out unchanged.
 func Output(out service.BatchOutput, g *Guard, where string) service.BatchOutput {
 	if g == nil {
 		return out
@@ -186,8 +185,8 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) (er
 	return o.inner.WriteBatch(ctx, batch)
 }
 
-// Processor guards a processor. It returns it as it is without a guard. After a
-// panic batches pass unchanged: nobody acknowledges them.
+// Processor guards a processor. Without a guard it returns p unchanged. After a panic,
+// batches pass unchanged: nobody acknowledges them.
 func Processor(p service.BatchProcessor, g *Guard, where string) service.BatchProcessor {
 	if g == nil {
 		return p

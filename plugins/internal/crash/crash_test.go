@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// broken panics in everything that it is told to.
+// broken panics in each method whose name is in at.
 type broken struct{ at map[string]bool }
 
 func (b broken) panics(at string) error {
@@ -45,7 +45,7 @@ func TestEverythingThatTheEngineCallsIsGuarded(t *testing.T) {
 			_, ack, err := Input(b, g, "it").ReadBatch(ctx)
 			require.NoError(t, err)
 			require.NoError(t, ack(ctx, nil))
-			require.NoError(t, ack(ctx, nil), "it is not called any more")
+			require.NoError(t, ack(ctx, nil), "it is not called again")
 			return service.ErrEndOfInput
 		},
 		"write": func(b broken, g *Guard) error { return Output(b, g, "it").WriteBatch(ctx, batch) },
@@ -72,7 +72,7 @@ func TestEverythingThatTheEngineCallsIsGuarded(t *testing.T) {
 		assert.Equal(t, error(told[0]), g.Err())
 		<-g.Tripped()
 
-		// Nothing is begun, and nothing answered, in what is left of the stream.
+		// After a panic, no component of the stream starts or answers anything.
 		healthy := broken{}
 		in, out := Input(healthy, g, "other"), Output(healthy, g, "other")
 		require.ErrorIs(t, in.Connect(ctx), service.ErrEndOfInput)
@@ -81,12 +81,12 @@ func TestEverythingThatTheEngineCallsIsGuarded(t *testing.T) {
 		require.ErrorIs(t, out.Connect(ctx), service.ErrEndOfInput)
 		require.ErrorIs(t, out.WriteBatch(ctx, batch), service.ErrEndOfInput)
 
-		assert.PanicsWithValue(t, at, func() { _ = call(b, nil) }, "without a guard a panic passes")
+		assert.PanicsWithValue(t, at, func() { _ = call(b, nil) }, "without a guard the panic is not caught")
 	}
 }
 
-// A batch that was on its way when another part panicked is not answered.
-func TestAnAnswerAfterAPanicDoesNothing(t *testing.T) {
+// A batch that was in flight when another component panicked is not answered.
+func TestAnAnswerAfterAPanicIsIgnored(t *testing.T) {
 	g := New(func(*Error) {})
 	_, ack, err := Input(broken{map[string]bool{"ack": true}}, g, "it").ReadBatch(t.Context())
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestAnAnswerAfterAPanicDoesNothing(t *testing.T) {
 	assert.EqualError(t, g.Err(), "a panic in a goroutine: first")
 }
 
-func TestOnlyTheFirstPanicCounts(t *testing.T) {
+func TestOnlyTheFirstPanicIsReported(t *testing.T) {
 	told := 0
 	g := New(func(*Error) { told++ })
 	require.NoError(t, g.Err())
@@ -108,7 +108,7 @@ func TestOnlyTheFirstPanicCounts(t *testing.T) {
 			defer g.Catch("it", func(err error) { then = err })
 			panic(text)
 		}()
-		require.ErrorContains(t, then, text[:5], "each is cleaned up after")
+		require.ErrorContains(t, then, text[:5], "the clean-up runs after each panic")
 	}
 	assert.Equal(t, 1, told)
 	assert.Less(t, len(g.Err().Error()), 350)

@@ -1,6 +1,5 @@
-// Package fields reads the fields of a component's configuration. It refuses values
-// that are out of range, in the words of lint, so that a component says at its start
-// what lint says before.
+// Package fields reads the fields of a component's configuration. It refuses values out
+// of range with the same message as lint.
 package fields
 
 import (
@@ -14,35 +13,35 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Reader reads one field after the other and keeps the first error.
+// Reader reads fields and keeps the first error.
 type Reader struct {
 	Conf *service.ParsedConfig
 	err  error
 }
 
-// NewReader reads from conf.
+// NewReader returns a reader of conf.
 func NewReader(conf *service.ParsedConfig) *Reader { return &Reader{Conf: conf} }
 
-// Err is the first error, nil without one.
+// Err returns the first error, or nil.
 func (r *Reader) Err() error { return r.err }
 
-// Read reads a field with a method of the configuration. After an error the value
-// may be the zero value of its type.
+// Read reads a field with a method of the configuration. After an error the result may
+// be the zero value.
 func Read[T any](r *Reader, get func(...string) (T, error), path ...string) T {
 	v, err := get(path...)
 	r.Fail(err, path...)
 	return v
 }
 
-// Fail keeps err, unless it is nil or there was an error before, with the path of the
-// field.
+// Fail keeps err with the path of the field, unless err is nil or there was an error
+// before.
 func (r *Reader) Fail(err error, path ...string) {
 	if err != nil && r.err == nil {
 		r.err = fmt.Errorf("field %s: %w", strings.Join(path, "."), err)
 	}
 }
 
-// Optional is a text, "" where the field is not set and has no default.
+// Optional reads a text, "" if the field is not set and has no default.
 func (r *Reader) Optional(name string) string {
 	if !r.Conf.Contains(name) {
 		return ""
@@ -50,7 +49,7 @@ func (r *Reader) Optional(name string) string {
 	return Read(r, r.Conf.FieldString, name)
 }
 
-// Integer is a number from low to high.
+// Integer reads a number from low to high.
 func (r *Reader) Integer(low, high int, path ...string) int {
 	n := Read(r, r.Conf.FieldInt, path...)
 	r.Fail(InRange(n, low, high), path...)
@@ -65,7 +64,7 @@ func InRange(n, low, high int) error {
 	return nil
 }
 
-// Word is one of these words, or "" where the field is not set and has no default.
+// Word reads one of these words, or "" if the field is not set and has no default.
 func (r *Reader) Word(words []string, name string) string {
 	text := r.Optional(name)
 	if text != "" && !slices.Contains(words, text) {
@@ -74,7 +73,7 @@ func (r *Reader) Word(words []string, name string) string {
 	return text
 }
 
-// Size is a number of bytes from low to high, as 1MiB.
+// Size reads a number of bytes from low to high, for example 1MiB.
 func (r *Reader) Size(low, high uint64, name string) int {
 	text := Read(r, r.Conf.FieldString, name)
 	n, err := humanize.ParseBytes(text)
@@ -88,10 +87,10 @@ func (r *Reader) Size(low, high uint64, name string) int {
 	return int(n)
 }
 
-// AnyDuration is the highest duration, for fields that have no upper limit.
+// AnyDuration is the longest duration, for fields without an upper limit.
 const AnyDuration = time.Duration(math.MaxInt64)
 
-// Duration is a duration from low to high, as 30s.
+// Duration reads a duration from low to high, for example 30s.
 func (r *Reader) Duration(low, high time.Duration, name string) time.Duration {
 	text := Read(r, r.Conf.FieldString, name)
 	d, err := time.ParseDuration(text)

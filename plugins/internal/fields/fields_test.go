@@ -35,7 +35,7 @@ func TestValuesInRangeAreRead(t *testing.T) {
 	require.NoError(t, r.Err())
 }
 
-func TestTheFirstErrorNamesTheFieldAndWhatItTakes(t *testing.T) {
+func TestTheFirstErrorNamesTheFieldAndTheRange(t *testing.T) {
 	for _, test := range []struct {
 		yaml string
 		read func(*Reader)

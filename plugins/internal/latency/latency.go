@@ -9,8 +9,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Bounds are the upper bounds of a histogram. The long ones tell an outage of Kafka
-// from a slow one: its messages are acknowledged when it is over.
+// Bounds are the upper bounds of a histogram. The long ones distinguish an outage of
+// Kafka from a slow Kafka: messages of an outage are acknowledged when it is over.
 var Bounds = [...]time.Duration{
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
 	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
@@ -26,7 +26,7 @@ type Histogram struct {
 	sum    atomic.Int64                   // nanoseconds
 }
 
-// Observe counts messages that took the same time.
+// Observe counts messages with the same latency.
 func (h *Histogram) Observe(took time.Duration, messages int) {
 	if h == nil || messages <= 0 {
 		return
@@ -40,7 +40,7 @@ func (h *Histogram) Observe(took time.Duration, messages int) {
 	h.sum.Add(int64(took) * int64(messages))
 }
 
-// Snapshot is what was counted so far: all messages, the sum of their latencies, and how
+// Snapshot returns the number of messages so far, the sum of their latencies, and how
 // many were at or below each bound, in seconds.
 func (h *Histogram) Snapshot() (count uint64, sum time.Duration, below map[float64]uint64) {
 	below = make(map[float64]uint64, len(Bounds))
@@ -53,10 +53,10 @@ func (h *Histogram) Snapshot() (count uint64, sum time.Duration, below map[float
 
 type key struct{}
 
-// Put makes h the histogram of a stream, before it runs.
+// Put sets the histogram of a stream. Call it before the stream runs.
 func Put(r *service.Resources, h *Histogram) { r.SetGeneric(key{}, h) }
 
-// Of returns the histogram of a component's stream, nil where there is none.
+// Of returns the histogram of a component's stream, or nil.
 func Of(r *service.Resources) *Histogram {
 	h, _ := r.GetGeneric(key{})
 	histogram, _ := h.(*Histogram)

@@ -11,7 +11,7 @@ import (
 func TestHistogramCountsEveryMessageAtOrBelowItsBound(t *testing.T) {
 	var h Histogram
 	h.Observe(0, 2)
-	h.Observe(-time.Second, 1) // the clock of a machine may be set back
+	h.Observe(-time.Second, 1) // the system clock may be set back
 	h.Observe(time.Millisecond, 3)
 	h.Observe(time.Millisecond+1, 5)
 	h.Observe(45*time.Second, 7)
@@ -26,7 +26,7 @@ func TestHistogramCountsEveryMessageAtOrBelowItsBound(t *testing.T) {
 	}
 }
 
-func TestNoHistogramCountsNothing(t *testing.T) {
+func TestNilHistogramCountsNothing(t *testing.T) {
 	r := service.MockResources()
 	assert.Nil(t, Of(r))
 	Of(r).Observe(time.Second, 1)

@@ -1,20 +1,20 @@
-// Package neterror makes one fault of the network have one text.
+// Package neterror makes equal network errors have equal texts.
 package neterror
 
 import "regexp"
 
-// The text of a net.OpError names both ends of the connection, as in
-// "read tcp 127.0.0.1:50518->127.0.0.1:9092: i/o timeout", and that of a failed
-// deadline our own end alone. They are found in the text, and not by type,
-// because the resolver and others keep only the text of the error beneath.
+// The text of a net.OpError names both ends of the connection, as in "read tcp
+// 127.0.0.1:50518->127.0.0.1:9092: i/o timeout", and that of a failed deadline only our
+// end. They are matched in the text, and not by type, because the resolver and others
+// keep only the text of the wrapped error.
 var (
 	bothEnds = regexp.MustCompile(`\b((?:tcp|udp|ip|unix)[a-z0-9]* )[^\s>]+->`)
 	ownEnd   = regexp.MustCompile(`\bset ((?:tcp|udp|ip)[0-9]?) \S+:`)
 )
 
-// WithoutLocalPort leaves our own end of the connection out of the text of err.
-// Its port is another one for each connection, so that the same fault would look
-// like a new one each time. The error stays in the chain of the result.
+// WithoutLocalPort removes our own end of the connection from the text of err. Its port
+// differs for each connection, so the same error would look new each time. The result
+// still wraps err.
 func WithoutLocalPort(err error) error {
 	if err == nil {
 		return nil

@@ -20,7 +20,7 @@ func address(text string) net.Addr {
 	return addr
 }
 
-func TestWithoutLocalPortLeavesTheFaultAndTheServer(t *testing.T) {
+func TestWithoutLocalPortKeepsTheErrorAndTheServer(t *testing.T) {
 	read := &net.OpError{Op: "read", Net: "tcp", Source: address("127.0.0.1:50518"), Addr: address("127.0.0.1:9092"), Err: os.ErrDeadlineExceeded}
 	write := &net.OpError{Op: "write", Net: "tcp6", Source: address("[::1]:50519"), Addr: address("[::1]:1883"), Err: io.ErrClosedPipe}
 	for _, test := range []struct {
@@ -32,7 +32,7 @@ func TestWithoutLocalPortLeavesTheFaultAndTheServer(t *testing.T) {
 		{fmt.Errorf("asking: %w", read), "asking: read tcp 127.0.0.1:9092: i/o timeout"},
 		{errors.Join(read, write), "read tcp 127.0.0.1:9092: i/o timeout\nwrite tcp6 [::1]:1883: io: read/write on closed pipe"},
 		{
-			// The resolver keeps the text alone.
+			// The resolver keeps only the text.
 			&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "read udp 10.0.0.5:41234->10.0.0.2:53: i/o timeout", Name: "kafka", Server: "10.0.0.2:53"}},
 			"dial tcp: lookup kafka on 10.0.0.2:53: read udp 10.0.0.2:53: i/o timeout",
 		},
@@ -47,8 +47,8 @@ func TestWithoutLocalPortLeavesTheFaultAndTheServer(t *testing.T) {
 	require.NoError(t, WithoutLocalPort(nil))
 }
 
-// Each connection has a port of its own, and its faults have one text.
-func TestWithoutLocalPortMakesFaultsOfTwoConnectionsAlike(t *testing.T) {
+// Each connection has another local port, and their errors have the same text.
+func TestWithoutLocalPortMakesErrorsOfTwoConnectionsEqual(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()

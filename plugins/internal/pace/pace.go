@@ -1,4 +1,4 @@
-// Package pace spaces attempts out.
+// Package pace calculates the pauses between attempts.
 package pace
 
 import (
@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Pace spaces attempts out: each wait is longer than the one before, up to a limit,
-// and random by a half so that clients do not come back in step.
+// Pace calculates the pauses between attempts: each is longer than the one before, up
+// to a limit, and randomized by half so that clients do not reconnect at the same time.
 type Pace struct {
 	First, Limit time.Duration
 	failures     int
 }
 
-// Reset makes the next wait the first again.
+// Reset makes the next pause the first again.
 func (p *Pace) Reset() { p.failures = 0 }
 
-// Next is how long to wait before the next attempt.
+// Next returns how long to wait before the next attempt.
 func (p *Pace) Next() time.Duration {
 	d := p.Limit
 	if p.failures < 16 {
@@ -27,7 +27,7 @@ func (p *Pace) Next() time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// Sleep waits, and returns why the context has ended if it ends before.
+// Sleep waits. It returns the context's error if the context ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWaitsGrowUpToTheLimitAndAreRandomByAHalf(t *testing.T) {
+func TestWaitsGrowUpToTheLimitAndAreRandomizedByHalf(t *testing.T) {
 	p := Pace{First: time.Second, Limit: 5 * time.Second}
 	for range 2 {
 		for _, whole := range []time.Duration{1, 2, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5} {
@@ -23,7 +23,7 @@ func TestWaitsGrowUpToTheLimitAndAreRandomByAHalf(t *testing.T) {
 	}
 }
 
-func TestSleepEndsWithItsTimeOrWithTheContext(t *testing.T) {
+func TestSleepEndsWithItsDurationOrWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, Sleep(t.Context(), time.Hour))
