@@ -83,7 +83,7 @@ func failed(name string, err error) *failure {
 
 func isConfig(field string) bool { return field == "config" || strings.HasPrefix(field, "config.") }
 
-// write sends an answer. Every one passes here.
+// write sends an answer.
 func write(w http.ResponseWriter, status int, answer any) {
 	var b bytes.Buffer
 	if text, plain := answer.(string); plain {
@@ -95,9 +95,14 @@ func write(w http.ResponseWriter, status int, answer any) {
 		_ = e.Encode(answer)
 		b.Truncate(b.Len() - 1) // the encoder's newline, which RobustMQ does not send
 	}
-	setHeaders(w.Header(), contentType)
+	send(w, status, contentType, b.Bytes())
+}
+
+// send sends a whole answer.
+func send(w http.ResponseWriter, status int, media string, body []byte) {
+	setHeaders(w.Header(), media)
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the client is gone: nobody is left to tell
+	_, _ = w.Write(body) // the client is gone: nobody is left to tell
 }
 
 // setHeaders keeps an answer out of caches and out of pages of other origins.

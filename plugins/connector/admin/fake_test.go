@@ -20,7 +20,12 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(documentedTests{m}) }
+
+// documentedTests fail where an answer is not as the API's document says.
+type documentedTests struct{ tests *testing.M }
+
+func (d documentedTests) Run() int { return documented().verdict(d.tests.Run()) }
 
 // recordedAt is when everything happened in the recording.
 var recordedAt = time.Date(2026, 11, 23, 2, 52, 14, 0, time.Local)
@@ -259,6 +264,7 @@ func ask(h http.Handler, method, target, body string, change ...func(*http.Reque
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
+	documented().watch(r, w.Code, w.Header().Get("Content-Type"), w.Body.Bytes())
 	return w
 }
 

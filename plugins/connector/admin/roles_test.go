@@ -45,7 +45,9 @@ func openRoutes(s *Server) {
 	s.paths["/messages/send"] = route{method: http.MethodPost, path: "/messages/send", role: operator, payloads: true}
 	for path, r := range s.paths {
 		r.serve = nil
-		r.handle = func(context.Context, *http.Request, []byte) (reply, error) { return reply{data: Success}, nil }
+		r.handle = func(context.Context, *http.Request, []byte) (reply, error) {
+			return reply{data: Success, notes: []string{openRouteNote}}, nil
+		}
 		s.paths[path] = r
 	}
 }

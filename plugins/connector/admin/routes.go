@@ -29,6 +29,7 @@ type route struct {
 	body    any // the zero value of the body's type, nil without one
 	data    any // the zero value of the data's type
 
+	ifMatch  bool // it takes a revision in If-Match
 	payloads bool // its answer shows messages, which a caller must be allowed to see
 
 	// long: it changes or checks a connector. It may take as long as draining does,
@@ -39,6 +40,7 @@ type route struct {
 	// serve writes an answer that is no Answer. An error is answered, unless serve has
 	// written something before.
 	serve func(w http.ResponseWriter, r *http.Request) error
+	media string // the content type of what serve writes
 }
 
 // parameter is one of a query string.
@@ -79,23 +81,23 @@ func (s *Server) routes() []route {
 		},
 		{
 			method: http.MethodPost, path: PathUpdate, role: operator, summary: "Replace a connector's definition",
-			body: Change{}, data: Success, long: true, handle: s.update,
+			body: Change{}, data: Success, ifMatch: true, long: true, handle: s.update,
 		},
 		{
 			method: http.MethodPost, path: PathDelete, role: operator, summary: "Drain and remove a connector",
-			body: Name{}, data: Success, long: true, handle: s.delete,
+			body: Name{}, data: Success, ifMatch: true, long: true, handle: s.delete,
 		},
 		{
 			method: http.MethodPost, path: PathPause, role: operator, summary: "Drain a connector and stop it until it is resumed",
-			body: Name{}, data: Success, long: true, handle: naming(s.manager.Pause),
+			body: Name{}, data: Success, long: true, handle: s.naming(connector.Manager.Pause),
 		},
 		{
 			method: http.MethodPost, path: PathResume, role: operator, summary: "Let a paused or failed connector run again",
-			body: Name{}, data: Success, long: true, handle: naming(s.manager.Resume),
+			body: Name{}, data: Success, long: true, handle: s.naming(connector.Manager.Resume),
 		},
 		{
 			method: http.MethodPost, path: PathRestart, role: operator, summary: "Drain a connector and start it again, also one that has failed",
-			body: Name{}, data: Success, long: true, handle: naming(s.manager.Restart),
+			body: Name{}, data: Success, long: true, handle: s.naming(connector.Manager.Restart),
 		},
 		{
 			method: http.MethodGet, path: PathLogs, role: reader, payloads: true, summary: "Show the last lines that a connector logged",
@@ -121,13 +123,13 @@ func (s *Server) routes() []route {
 		},
 		{
 			method: http.MethodPost, path: PathRollback, role: operator, summary: "Update a connector to a definition that it had",
-			body: Rollback{}, data: Success, long: true, handle: s.rollback,
+			body: Rollback{}, data: Success, ifMatch: true, long: true, handle: s.rollback,
 		},
 		{
 			method: http.MethodGet, path: PathTail, role: reader, payloads: true,
 			summary: "Show the messages of a connector as they get through, as server-sent events",
 			query:   []parameter{tenantParameter, nameParameter, {"last", false, "how many of the messages seen before it begins with, 10 unless set, 50 at most"}},
-			serve:   s.tail,
+			serve:   s.tail, media: "text/event-stream",
 		},
 		{
 			method: http.MethodGet, path: PathHealth, role: anyone, summary: "Tell whether the process serves", data: "healthy",
@@ -150,7 +152,12 @@ func (s *Server) routes() []route {
 			data: Build{}, handle: s.version,
 		},
 		{
-			method: http.MethodGet, path: PathMetrics, role: reader, summary: "Export metrics to Prometheus", serve: s.metrics,
+			method: http.MethodGet, path: PathMetrics, role: reader, summary: "Export metrics to Prometheus",
+			serve: s.metrics, media: "text/plain",
+		},
+		{
+			method: http.MethodGet, path: PathOpenAPI, role: reader, summary: "Describe the API as OpenAPI 3.1",
+			serve: s.openAPI, media: jsonType,
 		},
 	}
 }
@@ -243,19 +250,19 @@ func (s *Server) delete(ctx context.Context, r *http.Request, body []byte) (repl
 	if err != nil {
 		return reply{}, err
 	}
-	return naming(func(ctx context.Context, name string) (string, error) {
-		return s.manager.Delete(ctx, name, connector.DeleteOptions{Expected: expected})
+	return s.naming(func(m connector.Manager, ctx context.Context, name string) (string, error) {
+		return m.Delete(ctx, name, connector.DeleteOptions{Expected: expected})
 	})(ctx, r, body)
 }
 
 // naming serves a route whose body is a Name.
-func naming(do func(context.Context, string) (note string, err error)) func(context.Context, *http.Request, []byte) (reply, error) {
+func (s *Server) naming(do func(connector.Manager, context.Context, string) (note string, err error)) func(context.Context, *http.Request, []byte) (reply, error) {
 	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
 		name, err := name(body)
 		if err != nil {
 			return reply{}, err
 		}
-		note, err := do(ctx, name)
+		note, err := do(s.manager, ctx, name)
 		if err != nil {
 			return reply{}, failed(name, err)
 		}

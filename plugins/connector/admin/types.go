@@ -34,9 +34,10 @@ const (
 	// GET: 200 while every connector that should run does, else 503. As for the token,
 	// it is as PathReady.
 	PathReadyConnectors = "/ready/connectors"
-	PathReadyNames      = "/ready/"  // GET with a name behind it: 200 while that connector runs
-	PathMetrics         = "/metrics" // GET: Prometheus
-	PathVersion         = "/version" // GET; data: Build
+	PathReadyNames      = "/ready/"       // GET with a name behind it: 200 while that connector runs
+	PathMetrics         = "/metrics"      // GET: Prometheus
+	PathVersion         = "/version"      // GET; data: Build
+	PathOpenAPI         = "/openapi.json" // GET: this API, in OpenAPI 3.1
 )
 
 // The codes of an answer.
