@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -38,7 +39,7 @@ defaults: ` + defaultPipelineHTTP + ` of a pipeline and ` + defaultListen + ` of
 --ready also wants a pipeline to be connected to both ends, and a service to take changes.
 The certificate of an https address is not verified: no secret is sent.`,
 		Flags: []ucli.Flag{
-			&ucli.StringFlag{Name: "address", Usage: "ask at this `HOST:PORT` or URL"},
+			&ucli.StringFlag{Name: "address", Usage: "ask at this `HOST:PORT`, URL or unix:PATH"},
 			&ucli.BoolFlag{Name: "ready", Usage: "ask whether it is ready, and not only whether it answers"},
 			&ucli.DurationFlag{Name: "timeout", Value: 3 * time.Second, Usage: "wait this `TIME` for an answer"},
 		},
@@ -75,6 +76,9 @@ func healthAddresses(flag, listen string) ([]string, error) {
 	if given == "" {
 		return []string{"http://" + defaultPipelineHTTP, "http://" + defaultListen}, nil
 	}
+	if path, ok := strings.CutPrefix(given, admin.SocketPrefix); ok && path != "" {
+		return []string{given}, nil
+	}
 	text := given
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
@@ -82,7 +86,7 @@ func healthAddresses(flag, listen string) ([]string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
 		u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Port() == "" && !strings.Contains(given, "://") {
-		return nil, fmt.Errorf("reading %s %q: want HOST:PORT or an http or https URL, %s for example", from, given, defaultPipelineHTTP)
+		return nil, fmt.Errorf("reading %s %q: want HOST:PORT, unix:PATH or an http or https URL, %s for example", from, given, defaultPipelineHTTP)
 	}
 	// What listens at every address is asked at this machine's own.
 	switch u.Hostname() {
@@ -119,16 +123,27 @@ func checkHealth(ctx context.Context, bases []string, ready bool) (string, error
 // askHealth asks for the first of the paths that the server has. It is asked by
 // https where it wants that.
 func askHealth(ctx context.Context, base string, paths []string) (string, error) {
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, // no secret is sent
+		DisableKeepAlives: true,
+	}
+	socket, isSocket := strings.CutPrefix(base, admin.SocketPrefix)
+	if isSocket {
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}
+	}
 	client := &http.Client{
-		Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, // no secret is sent
-			DisableKeepAlives: true,
-		},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	var last error
 	for _, path := range paths {
-		status, text, err := getText(ctx, client, base+path)
+		at := base + path
+		if isSocket {
+			at = "http://localhost" + path
+		}
+		status, text, err := getText(ctx, client, at)
 		if rest, plain := strings.CutPrefix(base, "http://"); plain && err == nil &&
 			status == http.StatusBadRequest && strings.Contains(text, "HTTPS server") { // Go's answer
 			base = "https://" + rest
@@ -169,7 +184,7 @@ func healthFault(ctx context.Context, err error) error {
 		err = at.Err // without the address, which the caller names
 	}
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return errNobodyListens
 	case ctx.Err() != nil:
 		return errors.New("no answer within --timeout: see its log, or raise --timeout")

@@ -55,7 +55,9 @@ func serveFlags() []ucli.Flag {
 	return []ucli.Flag{
 		&ucli.StringFlag{Name: "config", Usage: "take flags that are not given from this YAML `FILE`"},
 		text("store", "", "keep the connectors in this `DIR`, which no other service may use"),
-		text("listen", defaultListen, "serve the admin API at `HOST:PORT`"),
+		text("listen", defaultListen, "serve the admin API at `HOST:PORT`, or at unix:PATH"),
+		text("socket-mode", "", "the mode of the file of --listen unix:PATH in octal `DIGITS`, 0660 unless set"),
+		text("socket-role", "", "what a process at that socket may do without a token: `ROLE` is read, operate or admin; root and the service's user may do everything"),
 		text("mqtt-url", "tcp://localhost:1883", "the MQTT broker as a `URL` (tcp, ssl, ws, wss, unix); several, separated by commas, are tried in turn"),
 		text("mqtt-username", "", "log in to the MQTT broker as `USER`"),
 		text("mqtt-password", "", "log in with this `PASSWORD`, which other users of this machine can read on a command line"),
@@ -135,7 +137,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	}
 	// The address is judged before anything is touched.
 	listen := admin.Options{
-		Listen: c.String("listen"), TokenFile: c.String("api-token-file"), TokensFile: c.String("api-tokens-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
+		Listen: c.String("listen"), SocketMode: c.String("socket-mode"), SocketRole: c.String("socket-role"), TokenFile: c.String("api-token-file"), TokensFile: c.String("api-tokens-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
 		TLSCertFile: c.String("tls-cert-file"), TLSKeyFile: c.String("tls-key-file"), Logger: log,
 		// A delete drains, ends what did not, and tries the broker.
 		LongTimeout: 2*c.Duration("drain-timeout") + 30*time.Second,

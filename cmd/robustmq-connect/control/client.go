@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
 const (
@@ -36,7 +38,7 @@ const (
 
 // adminClient calls the admin API of this program or of RobustMQ.
 type adminClient struct {
-	base  string // scheme, host and path, without a slash at the end
+	base  string // scheme, host and path, without a slash at the end; or unix:PATH
 	token string
 	http  *http.Client
 }
@@ -83,11 +85,16 @@ func dialAdmin(c *ucli.Context, base, token string) (*adminClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
 		TLSClientConfig:     settings,
+	}
+	if path, ok := strings.CutPrefix(base, admin.SocketPrefix); ok {
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) }
 	}
 	return &adminClient{base: base, token: token, http: &http.Client{
 		Transport: transport,
@@ -97,8 +104,14 @@ func dialAdmin(c *ucli.Context, base, token string) (*adminClient, error) {
 	}}, nil
 }
 
-// parseServer takes host:port, as RobustMQ does, or an http or https URL.
+// parseServer takes host:port, as RobustMQ does, an http or https URL, or unix:PATH.
 func parseServer(server string) (string, error) {
+	if path, ok := strings.CutPrefix(server, admin.SocketPrefix); ok {
+		if path == "" {
+			return "", fmt.Errorf("reading the server %q: want the path of a socket, unix:/run/robustmq-connect/api.sock for example", server)
+		}
+		return server, nil
+	}
 	text := server
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
@@ -173,7 +186,7 @@ func (a *adminClient) call(ctx context.Context, call call) (answered, error) {
 		}
 		content = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, call.method, a.base+path, content)
+	request, err := http.NewRequestWithContext(ctx, call.method, a.url(path), content)
 	if err != nil {
 		return answered{}, fmt.Errorf("calling the admin API: %w", err)
 	}
@@ -200,6 +213,14 @@ func (a *adminClient) call(ctx context.Context, call call) (answered, error) {
 	}
 	notes, err := a.read(response, text, call.into)
 	return answered{notes, response.Header.Get("ETag")}, err
+}
+
+// url is where a path is asked for. A socket has no host.
+func (a *adminClient) url(path string) string {
+	if strings.HasPrefix(a.base, admin.SocketPrefix) {
+		return "http://localhost" + path
+	}
+	return a.base + path
 }
 
 func (a *adminClient) read(response *http.Response, text []byte, into any) ([]string, error) {
@@ -247,8 +268,10 @@ func (a *adminClient) unreachable(err error) error {
 	}
 	hint := "check --server"
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		hint = "start the server with " + cli.BinaryName + " serve, or name another by --server"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "become a user who may open the socket, or let this one in by --socket-mode of the server"
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		hint = "write http:// in --server"
 	case strings.Contains(err.Error(), "certificate"):

@@ -71,7 +71,7 @@ func inherited(c *ucli.Context, name string) (value string, given bool) {
 
 func adminFlags() []ucli.Flag {
 	return []ucli.Flag{
-		&ucli.StringFlag{Name: "server", Aliases: []string{"s"}, Usage: "the admin API at `HOST:PORT` or a URL; otherwise " + serverVariable + ", otherwise " + defaultServer},
+		&ucli.StringFlag{Name: "server", Aliases: []string{"s"}, Usage: "the admin API at `HOST:PORT`, a URL or unix:PATH; otherwise " + serverVariable + ", otherwise " + defaultServer},
 		&ucli.StringFlag{Name: "api-token-file", Usage: "take the server's bearer token from this `FILE`; otherwise from " + tokenVariable},
 		&ucli.StringFlag{Name: "ca-file", Usage: "trust the authorities in this PEM `FILE`, and not those of the system"},
 		&ucli.StringFlag{Name: "output", Usage: "print a table, or json: `FORMAT` is table or json"},

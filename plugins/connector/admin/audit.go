@@ -17,7 +17,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request, x request, f *fa
 		return
 	}
 	e := audit.Entry{
-		Actor: x.who.name, Address: r.RemoteAddr, Method: r.Method, Route: r.URL.Path,
+		Actor: x.who.name, Address: addressOf(r), Method: r.Method, Route: r.URL.Path,
 		IfMatch: r.Header.Get("If-Match"), Revision: w.Header().Get("ETag"), Status: http.StatusOK, Code: CodeOK,
 	}
 	e.Connector, e.Selector = subjectOf(r, x.body)

@@ -19,6 +19,9 @@ type guard struct {
 	// page has loaded, and then the browser takes the API for the page's own origin.
 	hosts  []string
 	origin *http.CrossOriginProtection
+
+	socket     bool // it is a Unix socket, whose peers are known by their uid
+	socketRole role // what they may do without a token
 }
 
 // loopbackHosts are the names under which a loopback listener is reached.
@@ -55,7 +58,7 @@ func (g *guard) admit(r *http.Request, to route) (caller, *failure) {
 	case to.role == anyone:
 		return who, nil
 	case f != nil:
-		return caller{}, f
+		return who, f
 	case who.role < to.role:
 		return who, forbidden("%s needs the role %s, and %q has the role %s", r.URL.Path, to.role.orMore(), who.name, who.role)
 	case to.payloads && !who.payloads:
@@ -64,9 +67,12 @@ func (g *guard) admit(r *http.Request, to route) (caller, *failure) {
 	return who, nil
 }
 
-// identify tells who sends a request. The failure is that of one whom nobody knows.
+// identify tells who sends a request. The failure is that of one who has no role.
 func (g *guard) identify(r *http.Request) (caller, *failure) {
-	if g.tokens == nil {
+	switch {
+	case g.socket && (g.tokens == nil || r.Header.Get("Authorization") == ""):
+		return g.identifyPeer(r)
+	case g.tokens == nil:
 		return everybody, nil
 	}
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")

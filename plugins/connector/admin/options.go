@@ -17,7 +17,12 @@ import (
 // Options say where the API listens and who may use it. The zero value but for
 // Listen is an API for the own machine.
 type Options struct {
-	Listen string // host:port
+	Listen string // host:port, or unix:PATH
+
+	// SocketMode is the mode of the file of a Unix socket in octal digits, 0660 unless
+	// set. SocketRole is what a peer there may do without a token (read, operate, admin),
+	// nothing unless set. Root and the service's own user may do everything.
+	SocketMode, SocketRole string
 
 	// TokenFile holds a bearer token that may do everything, TokensFile a list of tokens
 	// with their roles. Every request must carry one of them, but for those of probes:
@@ -44,9 +49,12 @@ type Options struct {
 // Validate tells whether an API may start with these options. It touches no file
 // and no network.
 func (o Options) Validate() error {
+	if err := o.validateSocket(); err != nil || o.socketPath() != "" {
+		return err
+	}
 	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil || port == "" {
-		return fmt.Errorf("listen: %q is not host:port: give e.g. 127.0.0.1:58080", o.Listen)
+		return fmt.Errorf("listen: %q is not host:port: give e.g. 127.0.0.1:58080 or unix:/run/robustmq-connect/api.sock", o.Listen)
 	}
 	switch {
 	case o.TokenFile != "" && o.InsecureNoAuth:

@@ -70,11 +70,18 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 
+	socketRole, err := options.socketRole()
+	if err != nil {
+		return nil, err
+	}
+
 	life, stop := context.WithCancel(context.Background())
 	serving, drain := context.WithCancel(life)
 	s := &Server{
 		manager: manager, options: options, log: log, tls: secure,
-		guard:   guard{tokens: tokens, origin: http.NewCrossOriginProtection()},
+		guard: guard{
+			tokens: tokens, origin: http.NewCrossOriginProtection(), socket: options.socketPath() != "", socketRole: socketRole,
+		},
 		onStop:  func(f func()) func() bool { return context.AfterFunc(life, f) },
 		stop:    stop,
 		onDrain: func(f func()) func() bool { return context.AfterFunc(serving, f) },
@@ -99,6 +106,16 @@ func (s *Server) answerTo(address string) {
 // Listen opens the address. It may be called before Serve, so that an address in
 // use is known before anything else is started.
 func (s *Server) Listen() error {
+	if path := s.options.socketPath(); path != "" {
+		mode, err := s.options.socketMode()
+		if err == nil {
+			s.listener, err = listenSocket(path, mode)
+		}
+		if err != nil {
+			return fmt.Errorf("listening for the admin API: %w", err)
+		}
+		return nil
+	}
 	listener, err := net.Listen("tcp", s.options.Listen)
 	if err != nil {
 		return fmt.Errorf("listening for the admin API: %w", err)
@@ -135,7 +152,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	server := &http.Server{
 		Handler: s.Handler(), TLSConfig: s.tls, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: bodyTime + answerTime, IdleTimeout: idleTime,
-		MaxHeaderBytes: maxHeader,
+		MaxHeaderBytes: maxHeader, ConnContext: withPeer,
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -180,6 +197,10 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) warn() {
 	switch {
 	case s.guard.hosts != nil:
+	case s.guard.socket:
+		if mode, _ := s.options.socketMode(); mode&0o002 != 0 && s.guard.socketRole >= operator { // Validate has looked
+			s.log.Warn("Every user of this machine may change connectors, because of socket-mode and socket-role", "address", s.options.Listen)
+		}
 	case s.guard.tokens == nil:
 		s.log.Warn("The admin API answers everybody who can reach it, because insecure-no-auth is set", "address", s.options.Listen)
 	case s.tls == nil:
