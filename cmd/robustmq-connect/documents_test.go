@@ -68,7 +68,7 @@ func TestRecordsOfDocumentsDecode(t *testing.T) {
 	for path, text := range documents(t) {
 		for _, record := range fenced(text, "json") {
 			records++
-			_, err := envelope.Decode([]byte(record), true)
+			_, err := envelope.DecodeFormat([]byte(record), "", true)
 			require.NoError(t, err, path)
 		}
 	}

@@ -74,7 +74,7 @@ func checkOutputTemplate(f fields) {
 		return checkServers(s)
 	})
 	f.kafkaTopicRule()
-	f.wordRule("format", "robustmq_json", "raw")
+	f.wordRule("format", envelope.Formats...)
 	for _, field := range robustmq.Fields {
 		switch {
 		case len(field.Words) > 0:
