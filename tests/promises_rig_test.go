@@ -20,8 +20,8 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
-// The tests in promises_*_test.go run the pipelines that weaken a promise according to
-// resources/docs/delivery.md, so that the document stays correct.
+// The tests of the files promises_*_test.go run the pipelines that resources/docs/delivery.md
+// says weaken a promise, so that what it says of them stays true.
 
 // promiseRig is an MQTT broker and a Kafka with topics of one partition.
 type promiseRig struct {
@@ -67,8 +67,8 @@ func (r *promiseRig) await(token paho.Token) {
 	require.NoError(r.t, token.Error())
 }
 
-// fill replaces $IN by an MQTT input, and $T and $U by kafka_franz outputs to the
-// topics t and u. The first refuses tooLarge.
+// fill puts an MQTT input for $IN, and kafka_franz outputs to the topics t and u
+// for $T and $U, of which the first refuses tooLarge.
 func (r *promiseRig) fill(pipeline string) string {
 	return strings.NewReplacer(
 		"$URL", r.broker.URL(),
@@ -78,7 +78,8 @@ func (r *promiseRig) fill(pipeline string) string {
 	).Replace(pipeline)
 }
 
-// warned lints a pipeline and requires exactly one warning, about a field.
+// warned lints a pipeline and requires that it is right but for one warning, of
+// a field.
 func (r *promiseRig) warned(pipeline, field string) {
 	r.t.Helper()
 	findings := r.lint(pipeline)
@@ -106,7 +107,7 @@ var promiseLinter = sync.OnceValues(func() (*lint.Linter, error) {
 	return lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{Warnings: true}), nil
 })
 
-// start runs a pipeline until stop is called, which does not wait for messages in
+// start runs a pipeline until stop is called, which does not wait for what is in
 // flight.
 func (r *promiseRig) start(pipeline string) (stop func()) {
 	r.t.Helper()
@@ -135,8 +136,8 @@ func (r *promiseRig) start(pipeline string) (stop func()) {
 	return stop
 }
 
-// never checks for a while that something does not happen. It checks in the test's
-// goroutine: testify's Never leaves its last check running, which fails after the test.
+// never watches for a while. It looks from the goroutine of the test: testify's
+// Never leaves its last look running, which fails once the test is over.
 func (r *promiseRig) never(happens func() bool, while time.Duration) {
 	r.t.Helper()
 	for end := time.Now().Add(while); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -144,7 +145,7 @@ func (r *promiseRig) never(happens func() bool, while time.Duration) {
 	}
 }
 
-// values returns the readable values in a Kafka topic.
+// values are those that a Kafka topic holds now, as far as they can be read.
 func (r *promiseRig) values(topic string) []string {
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.addr), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
@@ -173,8 +174,8 @@ func name(value string) string {
 	return value
 }
 
-// kept returns the messages that the broker still has for the pipeline's client,
-// because they were not acknowledged.
+// kept are the messages that the broker still has for the pipeline's client,
+// since it never got their acknowledgement.
 func (r *promiseRig) kept() []string {
 	r.t.Helper()
 	var mu sync.Mutex
@@ -205,7 +206,7 @@ func (r *promiseRig) kept() []string {
 	return all
 }
 
-// acknowledged waits until the broker has no message in flight to the pipeline.
+// acknowledged waits until the broker has no message on the way to the pipeline.
 func (r *promiseRig) acknowledged() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool { return r.broker.InFlight() == 0 }, exampleTimeout, 10*time.Millisecond)
@@ -237,7 +238,7 @@ func (r *promiseRig) repeats(topic, value string, n int) {
 	require.Eventually(r.t, func() bool { return count(r.values(topic), value) >= n }, exampleTimeout, 20*time.Millisecond)
 }
 
-// found formats the contents of a topic when a message is printed.
+// found tells what a topic holds once a message is printed.
 type found struct {
 	rig   *promiseRig
 	topic string

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/plugins/connector/console"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/connector/supervisor"
 )
@@ -87,6 +89,10 @@ func serveFlags() []ucli.Flag {
 		&ucli.BoolFlag{
 			Name: "insecure-no-auth", EnvVars: []string{serveVariable("insecure-no-auth")},
 			Usage: "listen on addresses other than loopback without a token",
+		},
+		&ucli.BoolFlag{
+			Name: "no-console", EnvVars: []string{serveVariable("no-console")},
+			Usage: "serve the API alone, without the console for browsers",
 		},
 		text("tls-cert-file", "", "serve HTTPS with the certificate in this `FILE`"),
 		text("tls-key-file", "", "the key of that certificate, a `FILE`"),
@@ -181,6 +187,15 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	}
 	if err := connectors.Start(); err != nil {
 		return errors.Join(err, connectors.Close())
+	}
+	watching, stopWatching := context.WithCancel(context.Background())
+	var watched sync.WaitGroup
+	defer watched.Wait()
+	defer stopWatching()
+	if !c.Bool("no-console") {
+		pages := console.New(console.Options{API: api, Samples: connectors.Samples, Version: buildVersion(), Logger: log})
+		api.Mount(pages)
+		watched.Go(func() { pages.Run(watching) })
 	}
 	log.Info("Serving", "address", api.Addr().String(), "store", c.String("store"), "connectors", len(connectors.List()), "version", buildVersion())
 

@@ -126,6 +126,9 @@ type Manager interface {
 	// Restart drains a connector and starts it again, also one that has failed. One that
 	// is paused stays so. The note is as that of Pause.
 	Restart(ctx context.Context, name string) (note string, err error)
+	// Validate judges a definition as Create and Update do, and changes nothing. The notes
+	// are as theirs.
+	Validate(c Connector) (notes []string, err error)
 	// Check tries both ends of a connector and creates nothing.
 	Check(ctx context.Context, c Connector) ([]Probe, error)
 

@@ -23,11 +23,6 @@ type scanner struct {
 
 // fail returns an error for the current field.
 func (s *scanner) fail(at int, format string, args ...any) error {
-	return &DecodeError{Field: s.place(), Offset: at, Reason: fmt.Sprintf(format, args...)}
-}
-
-// place names the value at hand.
-func (s *scanner) place() string {
 	field := s.field
 	if s.index >= 0 {
 		field += "[" + strconv.Itoa(s.index) + "]"
@@ -35,7 +30,7 @@ func (s *scanner) place() string {
 	if s.sub != "" {
 		field += "." + s.sub
 	}
-	return field
+	return &DecodeError{Field: field, Offset: at, Reason: fmt.Sprintf(format, args...)}
 }
 
 // space skips white space.

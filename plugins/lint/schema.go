@@ -10,7 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// schema has the fields of a pipeline, and of every component of an environment.
+// schema is what an environment knows: the fields of a pipeline, and of every
+// component.
 type schema struct {
 	pipeline   fieldSpec
 	components map[string]map[string]fieldSpec // by kind and name
@@ -32,7 +33,7 @@ type fieldSpec struct {
 	isItem bool // of a list or a map
 }
 
-// kinds of components, and their place in the engine's schema.
+// kinds of components, and where the engine's schema has those of each.
 var kinds = map[string]string{
 	"input": "inputs", "output": "outputs", "processor": "processors", "buffer": "buffers", "cache": "caches",
 	"rate_limit": "rate-limits", "metrics": "metrics", "tracer": "tracers", "scanner": "scanners",
@@ -67,7 +68,7 @@ func schemaOf(s *service.ConfigSchema) (schema, error) {
 	return out, nil
 }
 
-// child returns the inner field with that name, or nil.
+// child returns the inner field of a name, or nil.
 func (f *fieldSpec) child(name string) *fieldSpec {
 	if f == nil {
 		return nil
@@ -78,12 +79,12 @@ func (f *fieldSpec) child(name string) *fieldSpec {
 	return nil
 }
 
-// required reports whether a field must be set.
+// required tells whether a field must be given.
 func (f *fieldSpec) required() bool {
 	return !f.Optional && !f.Deprecated && f.Default == nil && f.Kind == "scalar" && len(f.Children) == 0 && kinds[f.Type] == ""
 }
 
-// item returns the spec of the items of a list or map field.
+// item is the spec of what a list or a map of the field holds.
 func (f *fieldSpec) item() fieldSpec {
 	inner := *f
 	inner.isItem = true
@@ -94,7 +95,7 @@ func (f *fieldSpec) item() fieldSpec {
 	return inner
 }
 
-// words returns the allowed values of the field, if there are only a few.
+// words are the values that the field takes, if it takes a few words.
 func (f *fieldSpec) words() []string {
 	if f == nil {
 		return nil
@@ -106,7 +107,7 @@ func (f *fieldSpec) words() []string {
 	return words
 }
 
-// names returns the names of the fields, including inner ones.
+// names are those of the fields, inner ones included.
 func (f *fieldSpec) names() []string {
 	var all []string
 	for i := range f.Children {
@@ -120,21 +121,21 @@ func (f *fieldSpec) names() []string {
 type component struct {
 	kind, name string
 	label      *node
-	// whole has the label and the processors in addition to the fields, which are in
-	// conf.
+	// whole has the label and the processors beside the fields, which conf has.
 	whole, conf *node
 	spec        fieldSpec
-	parent      *component // nil if it is a part of the pipeline itself
+	parent      *component // nil where it is a part of the pipeline itself
 }
 
-// place identifies a value: a field of a component or, if of is nil, of the pipeline.
+// place tells what a value is: a field, of a component or, where that is nil, of
+// the pipeline.
 type place struct {
 	of   *component
 	path []string // within the component's fields
 	spec *fieldSpec
 }
 
-// tree is a document as the engine reads it.
+// tree is a document as the engine understands it.
 type tree struct {
 	schema     schema
 	components []*component
@@ -157,7 +158,7 @@ func (t *tree) field(n *node, at place) {
 	if at.spec != nil && at.spec.Kind != "scalar" && at.spec.Kind != "" {
 		item := at.spec.item()
 		if at.spec.Kind == "map" != (n.kind == yaml.MappingNode) {
-			item = fieldSpec{} // it has the wrong shape
+			item = fieldSpec{} // another shape than it should have
 		}
 		inner = func(string) *fieldSpec { return &item }
 	}
@@ -167,8 +168,8 @@ func (t *tree) field(n *node, at place) {
 	}
 }
 
-// component reads a mapping as the engine does: the first name in it that is a
-// component's determines the component.
+// component reads a mapping as the engine does: the first name in it that is one
+// of a component tells which it is.
 func (t *tree) component(n *node, at place) {
 	t.places[n] = at
 	if n.kind != yaml.MappingNode {

@@ -19,7 +19,7 @@ func TestParseReadsEveryField(t *testing.T) {
 	}, e)
 }
 
-func TestParseRefusesInvalidRecords(t *testing.T) {
+func TestParseRefusesWhatARecordMustNotBe(t *testing.T) {
 	for replaced, by := range map[string]string{
 		`"retain":false,`:            ``,
 		`"retain":false`:             `"retain":false,"retain":false`,

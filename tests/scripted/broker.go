@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Options configure a broker.
+// Options say what a broker does.
 type Options struct {
-	// Script is how each connection is handled, in order. Connections after its end are
-	// handled correctly.
+	// Script is how each connection is treated, in the order in which they are
+	// made. Those behind its end are treated well.
 	Script []Behaviour
-	// Only311, if set, answers every CONNECT of MQTT 5.
+	// Only311 is what every CONNECT of MQTT 5 gets, where it is set.
 	Only311 *Refusal
-	// OnAck is called for each message that the client acknowledges for the first time,
-	// by PUBACK or PUBREC. It must not call the broker.
+	// OnAck is called for each message that the client acknowledges for the first
+	// time, by PUBACK or PUBREC. It must not call the broker.
 	OnAck func(Message)
 }
 
@@ -48,14 +48,14 @@ func Listen(opts Options) (*Broker, error) {
 	return Start(ln, opts), nil
 }
 
-// Start starts a broker on a listener. Close closes the listener.
+// Start starts a broker on a listener, which it closes in the end.
 func Start(ln net.Listener, opts Options) *Broker {
 	b := &Broker{opts: opts, ln: ln, open: map[*conn]bool{}}
 	b.running.Go(b.acceptLoop)
 	return b
 }
 
-// URL returns the address in the form of MQTT clients.
+// URL is the address as MQTT clients want it.
 func (b *Broker) URL() string { return "tcp://" + b.ln.Addr().String() }
 
 // Close ends all connections and waits for their goroutines.
@@ -70,8 +70,9 @@ func (b *Broker) Close() {
 	b.running.Wait()
 }
 
-// Publish gives the broker messages for the client. They are lost without a session or
-// a matching subscription; those of QoS 0 are also lost without a connection.
+// Publish gives the broker messages for the client. Without a session, or
+// without a subscription that wants them, they are lost; those of QoS 0 are lost
+// without a connection, too.
 func (b *Broker) Publish(messages ...Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,7 +93,7 @@ func (b *Broker) Publish(messages ...Message) {
 	}
 }
 
-// CutNow closes the connection, if there is one.
+// CutNow ends the connection that there is, if there is one.
 func (b *Broker) CutNow() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -111,37 +112,37 @@ func (b *Broker) Extend(more ...Behaviour) {
 	b.opts.Script = append(b.opts.Script, more...)
 }
 
-// Calm ends the script: later connections are handled correctly.
+// Calm ends the script: connections that are made from now on are treated well.
 func (b *Broker) Calm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.opts.Script = nil
 }
 
-// Left returns how much of the script is unused.
+// Left is how much of the script no connection has met.
 func (b *Broker) Left() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return max(0, len(b.opts.Script)-b.accepted)
 }
 
-// Connections returns how many connections were made, and how many of them got a
-// positive CONNACK.
+// Connections is how many connections were made, and how many of them got a
+// CONNACK that welcomes.
 func (b *Broker) Connections() (made, welcomed int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.accepted, b.welcomed
 }
 
-// Unanswered returns how many connections got no complete CONNACK: their clients do not
-// know what happened to their session.
+// Unanswered is how many connections were made that got no whole CONNACK: their
+// clients do not know what became of their session.
 func (b *Broker) Unanswered() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.accepted - b.answered
 }
 
-// Subscribed reports whether the session has a filter that matches the topic.
+// Subscribed says whether the session has a filter that wants the topic.
 func (b *Broker) Subscribed(topic string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -152,7 +153,7 @@ func (b *Broker) Subscribed(topic string) bool {
 	return ok
 }
 
-// Waiting returns how many messages wait for the client's first answer.
+// Waiting is how many messages wait for the client's first answer.
 func (b *Broker) Waiting() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,22 +163,23 @@ func (b *Broker) Waiting() int {
 	return len(b.session.unanswered())
 }
 
-// Acked returns the acknowledged messages in the order of acknowledgement.
+// Acked are the messages that were acknowledged, in the order in which that
+// happened.
 func (b *Broker) Acked() []Message {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]Message(nil), b.acked...)
 }
 
-// Lost returns the messages that are lost without an acknowledgement: with their
-// session, or because nobody was subscribed.
+// Lost are the messages that nobody has acknowledged and that are gone: with
+// their session, or because nobody was subscribed.
 func (b *Broker) Lost() []LostMessage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]LostMessage(nil), b.lost...)
 }
 
-// Problems returns the client's violations of the standard.
+// Problems is what the client did against the standard.
 func (b *Broker) Problems() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -209,7 +211,7 @@ func (b *Broker) acceptLoop() {
 	}
 }
 
-// loseLocked records that a message is lost.
+// loseLocked notes that a message is gone.
 func (b *Broker) loseLocked(e *entry) {
 	l := LostMessage{Message: e.Message}
 	if e.on == b.last {
@@ -218,7 +220,7 @@ func (b *Broker) loseLocked(e *entry) {
 	b.lost = append(b.lost, l)
 }
 
-// dropLocked removes the session and its messages.
+// dropLocked ends the session and what it holds.
 func (b *Broker) dropLocked() {
 	if b.session == nil {
 		return
@@ -229,7 +231,7 @@ func (b *Broker) dropLocked() {
 	b.session = nil
 }
 
-// leaveLocked detaches the session from its connection.
+// leaveLocked takes the session from the connection that has it.
 func (b *Broker) leaveLocked(c *conn) {
 	if b.current != c {
 		return

@@ -17,7 +17,7 @@ type segment struct {
 	then    func()   // ends the connection, or nil
 }
 
-// conn is one connection. Fields that its goroutines do not own are guarded by the
+// conn is one connection. What is not its goroutines' own is guarded by the
 // broker's mutex.
 type conn struct {
 	b      *Broker
@@ -78,10 +78,11 @@ func (c *conn) serve() {
 	}
 }
 
-// errDone ends a connection without a problem.
+// errDone ends a connection in peace.
 var errDone = errors.New("the connection is done")
 
-// laterLocked calls do with the broker's mutex held, if the connection still exists.
+// laterLocked calls do with the broker's mutex held, if the connection is still
+// there.
 func (c *conn) laterLocked(d time.Duration, do func()) {
 	c.timers = append(c.timers, time.AfterFunc(d, func() {
 		c.b.mu.Lock()
@@ -161,7 +162,7 @@ func (c *conn) greet(f frame) error {
 	return nil
 }
 
-// releaseLocked ends the wait for SUBACK.
+// releaseLocked ends a wait for SUBACK.
 func (c *conn) releaseLocked() {
 	c.holding = false
 	c.pumpLocked()
@@ -189,7 +190,7 @@ func (c *conn) sendLocked(s segment) {
 	}
 }
 
-// handle handles a packet of an accepted client.
+// handle takes a packet of a client that was answered.
 func (c *conn) handle(f frame) error {
 	b := c.b
 	b.mu.Lock()
@@ -202,7 +203,7 @@ func (c *conn) handle(f frame) error {
 		b.problemLocked(c, "%v", err)
 	}
 	if acked != nil && b.opts.OnAck != nil {
-		// Unlocked, because it may take long.
+		// Unlocked, so that it may take its time.
 		b.mu.Unlock()
 		b.opts.OnAck(*acked)
 		return err
@@ -295,7 +296,7 @@ func (c *conn) subscribeLocked(f frame) error {
 	return nil
 }
 
-// writeLoop writes until the connection ends.
+// writeLoop writes what there is to write until the connection ends.
 func (c *conn) writeLoop() {
 	for {
 		select {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// wire counts the bytes that pass, and ends the connection at its limits.
+// wire counts what passes, and ends the connection where it is told to.
 type wire struct {
 	conn   net.Conn
 	how    Behaviour
@@ -24,7 +24,7 @@ func (w *wire) hangUp() {
 	})
 }
 
-// finish ends the connection.
+// finish is the end of the connection.
 func (w *wire) finish() {
 	if w.how.End == Cut {
 		w.hangUp()
@@ -35,7 +35,7 @@ func (w *wire) finish() {
 	w.mu.Unlock()
 }
 
-// room returns how many of n bytes may pass after those that have passed.
+// room is how many of n bytes may pass when some have passed before.
 func room(limit, passed, n int) (may int, last bool) {
 	switch {
 	case limit == 0 || passed+n < limit:
@@ -46,7 +46,7 @@ func room(limit, passed, n int) (may int, last bool) {
 	return limit - passed, true
 }
 
-// Read returns what the broker may see.
+// Read returns what the broker is to see.
 func (w *wire) Read(p []byte) (int, error) {
 	for {
 		w.mu.Lock()
@@ -78,7 +78,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 }
 
-// write sends a segment, or the part of it that may pass.
+// write sends a segment, or the part of it that is due.
 func (w *wire) write(p []byte) (whole bool, err error) {
 	w.mu.Lock()
 	over, sent := w.over, w.sent

@@ -198,6 +198,8 @@ func (m *memory) Check(ctx context.Context, _ connector.Connector) ([]connector.
 	return m.probes, m.begin(ctx)
 }
 
+func (m *memory) Validate(connector.Connector) ([]string, error) { return m.notes, m.err }
+
 func (m *memory) List() []connector.Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()

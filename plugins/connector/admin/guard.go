@@ -69,6 +69,12 @@ func (g *guard) admit(r *http.Request, to route) (caller, *failure) {
 
 // identify tells who sends a request. The failure is that of one who has no role.
 func (g *guard) identify(r *http.Request) (caller, *failure) {
+	if pass, ok := r.Context().Value(passKey{}).(Pass); ok {
+		if who, ok := g.holder(pass); ok {
+			return who, nil
+		}
+		return caller{}, unauthorized("the token of this session is not accepted any more: log in again")
+	}
 	switch {
 	case g.socket && (g.tokens == nil || r.Header.Get("Authorization") == ""):
 		return g.identifyPeer(r)

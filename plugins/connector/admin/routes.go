@@ -132,6 +132,10 @@ func (s *Server) routes() []route {
 			serve:   s.tail, media: "text/event-stream",
 		},
 		{
+			method: http.MethodPost, path: PathValidate, role: operator, summary: "Judge a definition, and touch neither the network nor the store",
+			body: Definition{}, data: []Finding{}, handle: s.validate,
+		},
+		{
 			method: http.MethodGet, path: PathHealth, role: anyone, summary: "Tell whether the process serves", data: "healthy",
 			handle: func(context.Context, *http.Request, []byte) (reply, error) { return reply{data: "healthy"}, nil },
 		},

@@ -35,6 +35,7 @@ type Server struct {
 	paths    map[string]route
 	inFlight inFlight
 	listener net.Listener
+	pages    http.Handler // nil without a console
 
 	// onStop calls f when requests that are under way must end; stop makes that so.
 	onStop func(f func()) (forget func() bool)
@@ -216,6 +217,10 @@ func (s *Server) Handler() http.Handler {
 			return
 		}
 		defer s.inFlight.end()
+		if s.hasPage(r.URL.Path) {
+			s.servePage(w, r)
+			return
+		}
 		s.serve(w, r)
 	})
 }

@@ -19,25 +19,34 @@ import (
 // checkTimeout is how long an end may take to answer.
 const checkTimeout = 15 * time.Second
 
+// Validate implements connector.Manager.
+func (s *Supervisor) Validate(c connector.Connector) ([]string, error) {
+	_, notes, err := s.judge(c)
+	return notes, err
+}
+
+// judge is c with the secrets that it keeps, and what validate says of it.
+func (s *Supervisor) judge(c connector.Connector) (connector.Connector, []string, error) {
+	stored := connector.Connector{}
+	if e := s.find(c.Name); e != nil {
+		stored = e.stored(s).Connector
+	} else if err := connector.CheckName(c.Name); err != nil {
+		return c, nil, err
+	}
+	c, err := connector.KeepSecrets(c, stored)
+	if err != nil {
+		return c, nil, err
+	}
+	_, notes, err := s.validate(c)
+	return c, notes, err
+}
+
 // Check implements connector.Manager. It connects to the MQTT broker under a name
 // of its own: under the connector's, one that runs would be thrown off. Nobody else
 // can have that name: a session under it is removed by the check.
 func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connector.Probe, error) {
-	stored := connector.Connector{}
-	if e := s.find(c.Name); e == nil {
-		if err := connector.CheckName(c.Name); err != nil {
-			return nil, err
-		}
-	} else {
-		s.mu.Lock()
-		stored = e.definition.Connector
-		s.mu.Unlock()
-	}
-	c, err := connector.KeepSecrets(c, stored)
+	c, _, err := s.judge(c)
 	if err != nil {
-		return nil, err
-	}
-	if _, _, err := s.validate(c); err != nil {
 		return nil, err
 	}
 	c = s.effective(c)

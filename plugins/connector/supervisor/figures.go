@@ -213,21 +213,7 @@ func (f *figures) stopped() {
 	}
 }
 
-func (f *figures) report() connector.Figures {
-	r := connector.Figures{
-		Sent:          f.sum(metricSent),
-		Failed:        f.sum(metricFailed),
-		Retried:       f.sum(metricRetried),
-		Discarded:     f.sum(metricDiscarded),
-		DeadLettered:  f.sum(metricDeadLettered),
-		InFlight:      int64(f.gauge(metricInFlight)),
-		OldestUnacked: time.Duration(f.gauge(metricOldestUnacked) * float64(time.Second)),
-	}
-	if at := f.lastSend.Load(); at > 0 {
-		r.LastSend = time.Unix(0, at)
-	}
-	return r
-}
+func (f *figures) report() connector.Figures { return f.sample().Figures }
 
 // stuckFor is how long nothing was done about any message though some are in
 // flight.

@@ -24,13 +24,20 @@ type failure struct {
 
 // status is how a connector stands now.
 func (s *Supervisor) status(e *entry) connector.Status {
+	status := s.standing(e)
+	status.Config = connector.RedactConfig(e.stored(s).Connector.Config)
+	return status
+}
+
+// standing is a status without the config, which takes time to read.
+func (s *Supervisor) standing(e *entry) connector.Status {
 	s.mu.Lock()
 	c, revision, r, failed := e.definition.Connector, e.definition.Revision, e.run, e.failed
 	s.mu.Unlock()
 	status := connector.Status{
 		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID,
-		Config: connector.RedactConfig(c.Config), FailureStrategy: c.FailureStrategy,
-		CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
+		FailureStrategy: c.FailureStrategy,
+		CreateTime:      createTime(c), UpdateTime: timeOf(c.UpdateTime),
 		Revision: revision,
 	}
 	switch {

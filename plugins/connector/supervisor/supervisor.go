@@ -310,7 +310,7 @@ func (s *Supervisor) watch() {
 		case <-beat.C:
 		}
 		for _, e := range s.list() {
-			s.protect(e, func() { s.status(e) })
+			s.protect(e, func() { s.standing(e) })
 		}
 	}
 }

@@ -1,0 +1,55 @@
+package supervisor
+
+import (
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// Samples are all connectors by name, for an overview.
+func (s *Supervisor) Samples() []connector.Sample {
+	entries := s.list()
+	all := make([]connector.Sample, 0, len(entries))
+	for _, e := range entries {
+		s.protect(e, func() {
+			one := e.figures.sample()
+			one.Status = s.standing(e)
+			one.LastError, one.LastErrorSince = e.lastError.get()
+			one.Acknowledged, one.Latency, _ = e.figures.latency.Snapshot()
+			all = append(all, one)
+		})
+	}
+	return all
+}
+
+// sample adds up what the metrics of the streams tell, in one pass.
+func (f *figures) sample() connector.Sample {
+	var one connector.Sample
+	f.mu.Lock()
+	for _, s := range f.series {
+		n := s.count.Load()
+		switch s.name {
+		case metricReceived:
+			one.Received += n
+		case metricSent:
+			one.Sent += n
+		case metricFailed:
+			one.Failed += n
+		case metricRetried:
+			one.Retried += n
+		case metricDiscarded:
+			one.Discarded += n
+		case metricDeadLettered:
+			one.DeadLettered += n
+		case metricInFlight:
+			one.InFlight += int64(s.float())
+		case metricOldestUnacked:
+			one.OldestUnacked += time.Duration(s.float() * float64(time.Second))
+		}
+	}
+	f.mu.Unlock()
+	if at := f.lastSend.Load(); at > 0 {
+		one.LastSend = time.Unix(0, at)
+	}
+	return one
+}
