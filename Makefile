@@ -13,6 +13,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 GOLANGCI := bin/tools/golangci-lint-v2.12.2/golangci-lint
 GOFUMPT := bin/tools/gofumpt-v0.12.0/gofumpt
 GOVULNCHECK := bin/tools/govulncheck-v1.9.0/govulncheck
+HELM := bin/tools/helm-v3.22.0/helm
 
 ##@ For users
 .PHONY: build
@@ -38,9 +39,9 @@ integration: ## Run the tests against a real mosquitto, Apache Kafka and Prometh
 
 # Needs the servers; here nothing may be skipped, they are all there.
 .PHONY: integration-tests
-integration-tests:
+integration-tests: $(HELM)
 	tests/servers/prometheus.sh install
-	go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./tests/monitoring/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
+	HELM=$(abspath $(HELM)) go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./tests/monitoring/... ./tests/kubernetes/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
 
 # The model holds no server and no clock: it finds by the number of its seeds.
 MODEL_FOR ?= 60s
@@ -108,6 +109,13 @@ bench-codec: ## Measure the envelope codec against encoding/json
 docs: ## Write the tables of resources/docs from the specs
 	go test ./cmd/robustmq-connect -run TestDocumentTables -update
 
+.PHONY: kubernetes manifests
+kubernetes: $(HELM) ## Lint the Helm chart, and decode what it makes into the types of Kubernetes
+	HELM=$(abspath $(HELM)) go test -tags integration -count=1 ./tests/kubernetes $(ARGS)
+
+manifests: $(HELM) ## Write resources/kubernetes from the Helm chart
+	HELM=$(abspath $(HELM)) go test -tags integration -count=1 ./tests/kubernetes -run TestPlainManifestsAreThoseOfTheChart -update
+
 .PHONY: clean
 clean: ## Remove bin/
 	rm -rf bin
@@ -128,3 +136,5 @@ $(GOFUMPT):
 	$(call install-tool,mvdan.cc/gofumpt@v0.12.0)
 $(GOVULNCHECK):
 	$(call install-tool,golang.org/x/vuln/cmd/govulncheck@v1.9.0)
+$(HELM):
+	$(call install-tool,helm.sh/helm/v3/cmd/helm@v3.22.0)

@@ -17,15 +17,15 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
-// cgroupHierarchy is where a memory limit can be set: in version 1 in the hierarchy of
-// the memory controller, in version 2 in the one that there is.
+// cgroupHierarchy is where a memory limit can be set: the hierarchy of the memory
+// controller in version 1, the only hierarchy in version 2.
 type cgroupHierarchy struct {
 	limitFile string
 	root      string // where it is mounted
 	own       string // the cgroup of this process in it
 }
 
-// memoryHierarchies are those that the machine has mounted.
+// memoryHierarchies returns those that are mounted.
 func memoryHierarchies(t *testing.T) (all []cgroupHierarchy) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -59,8 +59,8 @@ func memoryHierarchies(t *testing.T) (all []cgroupHierarchy) {
 	return all
 }
 
-// newCgroup makes a cgroup with this memory limit, below the one of this process where
-// that is possible, else at the top.
+// newCgroup creates a cgroup with this memory limit, below that of this process if
+// possible, otherwise at the top.
 func newCgroup(t *testing.T, limit int64) (path string) {
 	t.Helper()
 	reasons := []error{errors.New("no hierarchy of cgroups is mounted")}
@@ -73,8 +73,8 @@ func newCgroup(t *testing.T, limit int64) (path string) {
 			}
 			err := os.WriteFile(filepath.Join(path, hierarchy.limitFile), fmt.Appendf(nil, "%d", limit), 0)
 			if err == nil {
-				// The kernel refuses it while a process is left, which the process of the
-				// test is not: its cleanup came later, and has run.
+				// The kernel refuses to remove it while it has a process. The test's
+				// process has ended: its cleanup was registered later and ran first.
 				t.Cleanup(func() { assert.NoError(t, os.Remove(path)) })
 				return path
 			}
@@ -85,7 +85,7 @@ func newCgroup(t *testing.T, limit int64) (path string) {
 	return ""
 }
 
-// The binary reads its own limit, as it does in a container.
+// The binary reads its own limit, as in a container.
 func TestTheMemoryLimitIsNineTenthsOfThatOfARealCgroup(t *testing.T) {
 	const limit = 512 << 20
 	cgroup := newCgroup(t, limit)
@@ -94,8 +94,8 @@ func TestTheMemoryLimitIsNineTenthsOfThatOfARealCgroup(t *testing.T) {
 		flags []string
 		want  float64
 	}{
-		"nine tenths":          {nil, limit * 9 / 10},
-		"the flag goes before": {[]string{"--memory-limit", "400MiB"}, 400 << 20},
+		"nine tenths":               {nil, limit * 9 / 10},
+		"the flag takes precedence": {[]string{"--memory-limit", "400MiB"}, 400 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := program.FreeAddress(t)

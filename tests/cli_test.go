@@ -17,13 +17,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(program.Main(m)) }
 
-// call runs the binary to its end.
+// call runs the binary until it ends.
 func call(t *testing.T, stdin string, args ...string) program.Result {
 	t.Helper()
 	return program.Call(t, stdin, nil, program.Path(t), args...)
 }
 
-func TestVersionTellsWhatIsInside(t *testing.T) {
+func TestVersionPrintsTheBuild(t *testing.T) {
 	for _, flag := range []string{"--version", "-v"} {
 		r := call(t, "", flag)
 		assert.Zero(t, r.Code)
@@ -33,7 +33,7 @@ func TestVersionTellsWhatIsInside(t *testing.T) {
 	}
 }
 
-func TestHelpIsOurs(t *testing.T) {
+func TestHelpDescribesThisProgram(t *testing.T) {
 	r := call(t, "", "--help")
 	assert.Zero(t, r.Code)
 	assert.Contains(t, r.Stdout, "robustmq-connect moves MQTT messages into Kafka")
@@ -45,7 +45,7 @@ func TestHelpIsOurs(t *testing.T) {
 	}
 }
 
-func TestWithoutAPipelineFileHelpIsPrintedAndTheCallFails(t *testing.T) {
+func TestWithoutAPipelineFileHelpIsPrintedAndTheCommandFails(t *testing.T) {
 	for _, args := range [][]string{nil, {"run"}, {"--log.level", "debug"}, {"run", "--chilled"}, {"--set", "http.enabled=false"}} {
 		r := call(t, "would be piped\n", args...)
 		assert.Equal(t, 1, r.Code, "%v", args)
@@ -56,7 +56,7 @@ func TestWithoutAPipelineFileHelpIsPrintedAndTheCallFails(t *testing.T) {
 
 const connectorAdvice = "../config/connector.json is a connector and no pipeline; print its pipeline: robustmq-connect mqtt connector export -f ../config/connector.json"
 
-func TestBadCallsSayOneLine(t *testing.T) {
+func TestInvalidCommandsPrintOneLine(t *testing.T) {
 	broken := program.WriteFile(t, "input: [")
 	for _, c := range []struct {
 		args []string
@@ -95,7 +95,7 @@ func TestBadCallsSayOneLine(t *testing.T) {
 	}
 }
 
-func TestRunTakesItsFileAsAFlagToo(t *testing.T) {
+func TestRunAcceptsItsFileAsAFlag(t *testing.T) {
 	path := program.WriteFile(t, "input:\n  generate: { mapping: root = \"x\", count: 1 }\noutput:\n  stdout: {}\n")
 	for _, args := range [][]string{{"run", "-c", path}, {"run", path}, {"-c", path}, {"-c", path, "run"}} {
 		r := call(t, "", append([]string{"--set", "http.enabled=false"}, args...)...)
@@ -143,8 +143,8 @@ func TestABadFailureStrategyAtARunNamesItsLine(t *testing.T) {
 	}
 }
 
-// What is wrong with a file is not told where something else keeps it from starting.
-func TestARunThatFailsForAnotherReasonSaysThatReason(t *testing.T) {
+// lint's findings about a file are not reported if something else prevents the start.
+func TestARunThatFailsForAnotherReasonReportsThatReason(t *testing.T) {
 	path := program.WriteFile(t, "http: { enabled: false }\ninput:\n  generate: { mapping: root = 1 }\noutput:\n  robustmq_kafka: { bootstrap_servers: \"127.0.0.1:1\" }\n")
 	r := call(t, "", "-c", path, "--set", "output.robustmq_kafka.topic=a b")
 	assert.Equal(t, 1, r.Code)
@@ -152,7 +152,7 @@ func TestARunThatFailsForAnotherReasonSaysThatReason(t *testing.T) {
 	assert.NotContains(t, r.Stderr, "required")
 }
 
-func TestTheLogTellsBothVersions(t *testing.T) {
+func TestTheLogShowsBothVersions(t *testing.T) {
 	path := program.WriteFile(t, "http: { enabled: false }\ninput:\n  generate: { mapping: root = 1, count: 1 }\noutput:\n  drop: {}\n")
 	r := call(t, "", "-c", path)
 	require.Zero(t, r.Code, r.Stderr)
@@ -199,7 +199,7 @@ func TestUpstreamsCommandsWork(t *testing.T) {
 	assert.Contains(t, test.Stdout, "succeeded")
 }
 
-func TestWhatCreatePrintsKeepsTheOrderAndLints(t *testing.T) {
+func TestCreatePrintsAnOrderedPipelineThatLints(t *testing.T) {
 	for _, args := range [][]string{{"create", "--small"}, {"create"}} {
 		r := call(t, "", append(args, "robustmq_kafka/robustmq_envelope/robustmq_kafka")...)
 		assert.Zero(t, r.Code)

@@ -16,7 +16,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
-// robustCtl runs lines of a shell in which the binary is called robust-ctl.
+// robustCtl runs lines of a shell in which the binary is named robust-ctl.
 func robustCtl(t *testing.T, stdin, lines string, environment ...string) program.Result {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,7 +25,7 @@ func robustCtl(t *testing.T, stdin, lines string, environment ...string) program
 	return program.Call(t, stdin, environment, "bash", "-e", "-c", lines)
 }
 
-// The lines are those of RobustMQ's document, as they stand.
+// The lines are copied unchanged from RobustMQ's documentation.
 func TestTheDocumentsLinesWorkVerbatim(t *testing.T) {
 	var created map[string]any
 	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func TestTheDocumentsPublishWorks(t *testing.T) {
 	assert.EqualValues(t, 3, broker.Received())
 }
 
-func TestARobustCtlThatCannotSaysOneLine(t *testing.T) {
+func TestAFailingRobustCtlPrintsOneLine(t *testing.T) {
 	for line, says := range map[string]string{
 		"robust-ctl mqtt connector list --server 127.0.0.1:1":           "connection refused: start the server with",
 		"robust-ctl mqtt connector delete -c x --server 127.0.0.1:1":    `deleting connector "x": `,
@@ -88,7 +88,7 @@ func TestARobustCtlThatCannotSaysOneLine(t *testing.T) {
 	}
 }
 
-func TestCalledRobustCtlItShowsTheHelpOfMQTT(t *testing.T) {
+func TestNamedRobustCtlItShowsTheHelpOfMQTT(t *testing.T) {
 	for line, code := range map[string]int{"robust-ctl": 1, "robust-ctl --help": 0, "robust-ctl mqtt --help": 0} {
 		r := robustCtl(t, "", line)
 		assert.Equal(t, code, r.Code, line)
@@ -96,7 +96,7 @@ func TestCalledRobustCtlItShowsTheHelpOfMQTT(t *testing.T) {
 	}
 }
 
-// bash itself completes a line, with the words that the binary gives it.
+// bash itself completes a line, with the binary's suggestions.
 func TestBashCompletesALine(t *testing.T) {
 	r := robustCtl(t, "", `
 source <(robust-ctl completion bash)

@@ -17,7 +17,7 @@ import (
 
 const composeFile = "../resources/compose.yaml"
 
-// compose is what the tests need of a compose file.
+// compose are the parts of a compose file that the tests use.
 type compose struct {
 	Services map[string]struct {
 		Build       struct{ Context, Dockerfile string }
@@ -40,7 +40,7 @@ func readCompose(t *testing.T) (c compose, text []byte) {
 	return c, text
 }
 
-// The schema is the compose specification's own, of its reference implementation.
+// The schema is the compose specification's own, from its reference implementation.
 func TestTheComposeFileFollowsTheSpecification(t *testing.T) {
 	_, text := readCompose(t)
 	check := func(change func(services map[string]any)) error {
@@ -59,11 +59,11 @@ func TestTheComposeFileFollowsTheSpecification(t *testing.T) {
 		},
 		"an unknown section": func(s map[string]any) { s["other"] = 1 },
 	} {
-		assert.Error(t, check(change), "the schema does not see %s", name)
+		assert.Error(t, check(change), "the schema does not detect %s", name)
 	}
 }
 
-func TestTheComposeFileNamesWhatIsThere(t *testing.T) {
+func TestTheComposeFileRefersToExistingThings(t *testing.T) {
 	c, _ := readCompose(t)
 	require.Len(t, c.Services, 3)
 	bridge := c.Services["bridge"]
@@ -87,7 +87,7 @@ func TestTheComposeFileNamesWhatIsThere(t *testing.T) {
 			assert.Equal(t, "service_healthy", bridge.DependsOn[name].Condition, name)
 		}
 	}
-	// The command is one of the binary, with its flags.
+	// The health check is a command of the binary, with its flags.
 	require.Equal(t, []string{"CMD", "/usr/bin/robustmq-connect"}, bridge.Healthcheck.Test[:2])
 	r := call(t, "", append(bridge.Healthcheck.Test[2:], "--address", program.FreeAddress(t))...)
 	assert.Equal(t, 1, r.Code)
@@ -125,7 +125,8 @@ func TestTheComposeFilesPipelineReachesItsServersAndLosesNothing(t *testing.T) {
 	assert.Contains(t, mosquitto, "listener "+broker.Port())
 	assert.Contains(t, c.Services["kafka"].Environment["KAFKA_ADVERTISED_LISTENERS"], "PLAINTEXT://"+pipeline.Output.Connector.Servers+",")
 
-	// What resources/docs/operations.md says that mosquitto needs, in the volume.
+	// The settings of mosquitto that resources/docs/operations.md requires, in the
+	// volume.
 	for _, line := range []string{"max_queued_messages 0", "persistence true", "persistence_location /mosquitto/data/"} {
 		assert.Contains(t, mosquitto, line)
 	}

@@ -17,13 +17,13 @@ type screenText struct {
 	Line  string `xml:",chardata"`
 }
 
-// shape is a line without the values that differ from run to run.
+// shape replaces the values of a line that differ from run to run.
 func shape(line string) string {
 	line = regexp.MustCompile(`"[A-Za-z0-9+/]{40,}=*"`).ReplaceAllString(line, `"base64"`)
 	return regexp.MustCompile(`[0-9]+`).ReplaceAllString(line, "0")
 }
 
-// A change of what the demo prints wants a new recording, by resources/demo-svg.sh.
+// If the demo's output changes, record it again with resources/demo-svg.sh.
 func TestTheRecordedDemoIsOneOfThisProgram(t *testing.T) {
 	text, err := os.ReadFile("../resources/docs/demo.svg")
 	require.NoError(t, err)
@@ -57,5 +57,5 @@ func TestTheRecordedDemoIsOneOfThisProgram(t *testing.T) {
 			printed[shape(line)] = true
 		}
 	}
-	assert.Equal(t, printed, recorded, "record it anew: resources/demo-svg.sh")
+	assert.Equal(t, printed, recorded, "record it again: resources/demo-svg.sh")
 }

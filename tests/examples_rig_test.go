@@ -33,7 +33,7 @@ const (
 	exampleTimeout = 20 * time.Second
 )
 
-// exampleEnvironment has the components that the examples are made of.
+// exampleEnvironment has the components that the examples use.
 var exampleEnvironment = sync.OnceValues(func() (*service.Environment, error) {
 	env := service.GlobalEnvironment()
 	if err := plugins.Register(env); err != nil {
@@ -43,7 +43,7 @@ var exampleEnvironment = sync.OnceValues(func() (*service.Environment, error) {
 })
 
 // exampleSchema has the program's defaults: one thread, which keeps the order.
-// SetThreads before SetYAML would not do, since SetYAML sets another number.
+// SetThreads before SetYAML would not work, because SetYAML sets another number.
 func exampleSchema(env *service.Environment) *service.ConfigSchema {
 	schema := env.FullConfigSchema("", "")
 	schema.SetFieldDefault(1, "pipeline", "threads")
@@ -57,8 +57,8 @@ func readExample(t *testing.T, name string) string {
 	return string(text)
 }
 
-// lintExample lints as the lint command does; a variable that is not set here is
-// set where the example is used.
+// lintExample lints as the lint command does; a variable that is not set here is set
+// where the example is used.
 func lintExample(t *testing.T, document string) {
 	t.Helper()
 	env, err := exampleEnvironment()
@@ -69,7 +69,7 @@ func lintExample(t *testing.T, document string) {
 	require.Empty(t, linter.YAML(document, false))
 }
 
-// exampleRig is an MQTT broker and a Kafka, and clients that may log in to them.
+// exampleRig is an MQTT broker and a Kafka, with clients that may log in to them.
 type exampleRig struct {
 	t          *testing.T
 	mqttURL    string
@@ -99,8 +99,7 @@ func newExampleRig(t *testing.T, topics ...string) *exampleRig {
 	}
 }
 
-// start runs a pipeline against the rig until the test ends, and returns what it
-// logs.
+// start runs a pipeline against the rig until the test ends, and returns its log.
 func (r *exampleRig) start(document string) *logtext.Text {
 	r.t.Helper()
 	env, err := exampleEnvironment()
@@ -129,7 +128,7 @@ func (r *exampleRig) start(document string) *logtext.Text {
 	return logs
 }
 
-// redirect gives every component of a pipeline the addresses of the rig.
+// redirect replaces the addresses in every component of a pipeline by those of the rig.
 func (r *exampleRig) redirect(document string) string {
 	r.t.Helper()
 	var root yaml.Node
@@ -219,8 +218,8 @@ func (r *exampleRig) kafka(opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// records returns exactly n records of a Kafka topic: it waits for them, and then
-// for a moment longer, in which no other may come.
+// records returns exactly n records of a Kafka topic: it waits for them, and then a
+// little longer, in which no other may arrive.
 func (r *exampleRig) records(topic string, n int) []*kgo.Record {
 	r.t.Helper()
 	client := r.kafka(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

@@ -26,7 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// exampleTLSAndSASL runs the example against servers that let in nobody else.
+// exampleTLSAndSASL runs the example against servers that accept nobody else.
 func exampleTLSAndSASL(t *testing.T, document string) {
 	server, client, caFile := certificates(t)
 	for name, value := range map[string]string{
@@ -72,8 +72,8 @@ func startSecureBroker(t *testing.T, conf *tls.Config) (*mqtt.Server, string) {
 	return broker, listener.Address()
 }
 
-// certificates makes a certificate for 127.0.0.1, the TLS settings of a server
-// that shows it and of a client that trusts it, and a file for others to trust.
+// certificates creates a certificate for 127.0.0.1, the TLS settings of a server that
+// uses it and of a client that trusts it, and a CA file.
 func certificates(t *testing.T) (server, client *tls.Config, caFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

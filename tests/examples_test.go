@@ -22,8 +22,8 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/records"
 )
 
-// exampleTests run one example each and assert what arrives. Every file under
-// config/ has its entry, but for the unit tests of the engine, which
+// exampleTests run one example each and check what arrives. Every file under config/
+// has an entry, except for the unit tests of the engine, which
 // TestExamplesPassTheirOwnTests runs.
 var exampleTests = map[string]func(t *testing.T, document string){
 	"plain.yaml":            examplePlain,
@@ -83,8 +83,8 @@ func assertCommentHeader(t *testing.T, name, document string) {
 	}
 }
 
-// opened checks what all envelopes of a QoS 1 message have in common and returns
-// "topic payload".
+// opened checks the common parts of all envelopes of QoS 1 messages and returns "topic
+// payload".
 func opened(t *testing.T, record *kgo.Record) string {
 	t.Helper()
 	e, err := records.Parse(record.Value)
@@ -93,8 +93,8 @@ func opened(t *testing.T, record *kgo.Record) string {
 	assert.False(t, e.Retain)
 	assert.Equal(t, string(record.Key), e.Key)
 	assert.WithinDuration(t, time.Now(), time.Unix(e.Timestamp, 0), time.Minute)
-	// The embedded broker gives every message of MQTT 5 an expiry; nothing else is
-	// in the header.
+	// The embedded broker adds an expiry to every message of MQTT 5; the header has
+	// nothing else.
 	for _, h := range e.Header {
 		assert.Equal(t, "message-expiry-interval", h.Key)
 	}
@@ -152,7 +152,7 @@ func exampleTopicPerTopic(t *testing.T, document string) {
 	r := newExampleRig(t)
 	r.start(document)
 	r.subscribed("factory/#")
-	// The JSON must come out as it went in, white space included.
+	// The JSON must come out unchanged, including white space.
 	r.publish("factory/hall 1/temp", `{"c": 1.0}`, "factory/größe", "2", "factory/hall 1/temp", "3")
 	assert.Equal(t, []string{`factory/hall 1/temp {"c": 1.0}`, "factory/hall 1/temp 3"},
 		allOpened(t, r.records("mqtt.factory.hall_1.temp", 2)))

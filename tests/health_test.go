@@ -17,7 +17,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
-// health asks as a container does, with this environment.
+// health runs the health check as a container does, with this environment.
 func health(t *testing.T, environment []string, args ...string) program.Result {
 	t.Helper()
 	r := program.Call(t, "", environment, program.Path(t), append([]string{"health"}, args...)...)
@@ -32,9 +32,9 @@ func health(t *testing.T, environment []string, args ...string) program.Result {
 	return r
 }
 
-// A pipeline that waits for its broker is alive: a container that is restarted for it
-// would not help.
-func TestHealthOfAPipelineThatWaitsIsGoodAndItsReadinessIsNot(t *testing.T) {
+// A pipeline that waits for its broker is healthy: restarting its container would not
+// help.
+func TestAWaitingPipelineIsHealthyButNotReady(t *testing.T) {
 	broker := program.FreeAddress(t)
 	p := program.StartPipeline(t, "run", program.WriteFile(t,
 		"input: { mqtt: { urls: [ \"tcp://"+broker+"\" ], topics: [ a ] } }\noutput: { drop: {} }\n"))
@@ -94,7 +94,7 @@ func TestHealthOfAServiceNeedsNoToken(t *testing.T) {
 	}
 }
 
-func TestHealthThatIsBadNamesTheAddressAndWhatToDo(t *testing.T) {
+func TestAFailedHealthCheckNamesTheAddressAndWhatToDo(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })

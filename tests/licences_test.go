@@ -23,19 +23,19 @@ const (
 	upstream = "github.com/redpanda-data/"
 )
 
-// communityLicensed names, package by package, what is compiled in under the
-// Redpanda Community License, and why. resources/docs/fields.md says the same to users.
+// communityLicensed lists by package what is compiled in under the Redpanda Community
+// License, and why. resources/docs/fields.md tells users the same.
 var communityLicensed = map[string]string{
 	"github.com/redpanda-data/connect/v4/internal/serviceaccount": "internal/impl/kafka imports it for the SASL mechanism REDPANDA_CLOUD_SERVICE_ACCOUNT",
 }
 
-// goPackage is what this test reads of `go list -json`.
+// goPackage are the parts of `go list -json` that this test reads.
 type goPackage struct {
 	ImportPath, Dir string
 	Module          *struct{ Path, Dir string }
 
-	// The files that the compiler and the assembler take; with cgo off there
-	// are no others.
+	// The files that the compiler and the assembler read; without cgo there are no
+	// others.
 	GoFiles, SFiles, HFiles []string
 
 	Imports, TestImports, XTestImports []string
@@ -45,7 +45,7 @@ func listPackages(t *testing.T, args ...string) []goPackage {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json"}, args...)...)
 	cmd.Dir = root
-	// As the Makefile builds: cgo would select other files.
+	// Like the Makefile: cgo would select other files.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -73,10 +73,10 @@ const (
 	none      licence = ""
 )
 
-// licenceOf tells the licence that a text names; the Community License comes
-// first, because its texts mention the Apache License as well.
+// licenceOf returns the licence that a text names. The Community License is checked
+// first, because its texts mention the Apache License too.
 func licenceOf(text string) licence {
-	// Comment markers and line breaks fall anywhere in a header.
+	// Comment markers and line breaks may be anywhere in a header.
 	words := strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n/*", r) }), " ")
 	switch {
 	case strings.Contains(words, "Redpanda Community License"), strings.Contains(words, "Redpanda Enterprise file"):
@@ -91,8 +91,8 @@ func licenceOf(text string) licence {
 
 var packageClause = regexp.MustCompile(`(?m)^package \w+`)
 
-// fileLicence reads the header of a source file: what precedes the package
-// clause in Go, the whole file in assembly.
+// fileLicence reads the header of a source file: the text before the package clause in
+// Go, the whole file in assembly.
 func fileLicence(t *testing.T, name string) licence {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -139,13 +139,13 @@ func TestLicencesOfCompiledPackages(t *testing.T) {
 	for path := range communityLicensed {
 		assert.Contains(t, found, path, "no longer compiled in, or no longer under the Redpanda Community License: take it off the list and out of resources/docs/fields.md")
 	}
-	// Fewer would mean that the list came out wrong, not that upstream shrank.
+	// Fewer files would mean that the list is incomplete, not that upstream shrank.
 	assert.Greater(t, files, 400)
 	t.Logf("counted %d files of %s* compiled in, %d packages under the Redpanda Community License", files, upstream, len(found))
 }
 
-// What is compiled in through others can't be helped; what we import ourselves,
-// in tests and integration tests too, is under a free licence.
+// Packages that others import cannot be avoided; what we import ourselves, also in
+// tests, is under a free licence.
 func TestNoDirectImportUnderCommunityLicense(t *testing.T) {
 	direct := map[string]bool{}
 	for _, p := range listPackages(t, "-tags", "integration", "./...") {
@@ -180,7 +180,7 @@ func TestLicenceOf(t *testing.T) {
 	}
 }
 
-// TestTopLevel keeps the root of the repository to what a visitor should see.
+// TestTopLevel limits the root of the repository to what a visitor should see.
 func TestTopLevel(t *testing.T) {
 	allowed := strings.Fields("cmd plugins config templates resources tests go.mod go.sum Makefile README.md LICENSE CHANGELOG.md")
 	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "-z")

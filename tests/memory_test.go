@@ -9,10 +9,10 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
-// What the user sets is left as it is, for a service and for a pipeline.
+// The user's own settings are kept, for a service and for a pipeline.
 func TestTheProgramTunesTheCollectorUnlessTheUserDoes(t *testing.T) {
 	const percent, limit = "go_gc_gogc_percent ", "go_gc_gomemlimit_bytes "
-	// It follows the live heap, which is about 8 MB after a start: 400 is the most.
+	// It follows the live heap, which is about 8 MB after a start; the maximum is 400.
 	const tuned = percent + "[2-4][0-9][0-9]"
 	pipeline := program.WriteFile(t, "input: { generate: { mapping: 'root = {}', interval: 1h } }\noutput: { drop: {} }\nmetrics: { prometheus: { add_go_metrics: true } }\n")
 	for name, test := range map[string]struct {
@@ -25,7 +25,7 @@ func TestTheProgramTunesTheCollectorUnlessTheUserDoes(t *testing.T) {
 		"a pipeline":                 {want: []string{tuned}},
 		"a service of a user's":      {environment: map[string]string{"GOGC": "70", "GOMEMLIMIT": "1GiB"}, service: true, want: []string{percent + "70", limit + "1.073741824e\\+09"}},
 		"a pipeline of a user's":     {environment: map[string]string{"GOGC": "70", "GOMEMLIMIT": "1GiB"}, want: []string{percent + "70", limit + "1.073741824e\\+09"}},
-		"the flag goes before":       {environment: map[string]string{"GOMEMLIMIT": "1GiB"}, service: true, flags: []string{"--memory-limit", "512MiB"}, want: []string{limit + "5.36870912e\\+08"}},
+		"the flag takes precedence":  {environment: map[string]string{"GOMEMLIMIT": "1GiB"}, service: true, flags: []string{"--memory-limit", "512MiB"}, want: []string{limit + "5.36870912e\\+08"}},
 		"the collector switched off": {environment: map[string]string{"GOGC": "off"}, service: true, want: []string{percent + "1.8446744073709552e\\+19"}},
 	} {
 		t.Run(name, func(t *testing.T) {

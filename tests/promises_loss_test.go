@@ -15,11 +15,11 @@ func TestInputsOfOneClientIDDisconnectEachOther(t *testing.T) {
 	pipeline := "input: { broker: { inputs: [ { mqtt: { $IN } }, { mqtt: { $IN } } ] } }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
 	r.warned(pipeline, "client_id")
 	r.start(pipeline)
-	// Each says so once, and again only when its connection has lasted.
+	// Each input reports it once, and again only when its connection has lasted.
 	require.Eventually(t, func() bool { return strings.Count(r.logs.String(), "taken over") >= 2 }, exampleTimeout, 20*time.Millisecond)
 }
 
-func TestMemoryBufferLosesWhatItHolds(t *testing.T) {
+func TestMemoryBufferLosesItsContents(t *testing.T) {
 	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { $IN } }\nbuffer: { memory: {} }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"
@@ -67,7 +67,7 @@ func TestDedupeWithACacheThatOutlivesTheProcessLosesMessages(t *testing.T) {
 	require.NotContains(t, r.kept(), "large")
 }
 
-func TestCleanSessionLosesWhatArrivesMeanwhile(t *testing.T) {
+func TestCleanSessionLosesMessagesThatArriveWhileDisconnected(t *testing.T) {
 	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { urls: [ $URL ], topics: [ a ], client_id: bridge } }\noutput: { kafka_franz: { $T, failure_strategy: block } }\n"

@@ -21,9 +21,10 @@ func TestRoundRobinLetsMessagesOvertake(t *testing.T) {
 	r.eventually("t", "2")
 }
 
-func TestBatchingWithoutFailureStrategyRepeatsTheNeighbours(t *testing.T) {
+func TestBatchingWithoutFailureStrategyRepeatsTheBatch(t *testing.T) {
 	t.Parallel()
-	// One by one from the child: a batch of the child is repeated as a whole.
+	// The child sends single messages, because a batch of the child is repeated as a
+	// whole.
 	nine := "input: { batched: { child: { mqtt: { $IN, max_batch_messages: 1 } }, policy: { count: 9 } } }\n"
 	messages := []string{"1", tooLarge, "2", "3", "4", "5", "6", "7", "8"}
 	t.Run("without", func(t *testing.T) {
@@ -81,15 +82,15 @@ func TestMaxInFlightLetsBatchesOvertake(t *testing.T) {
 	}
 }
 
-func TestNacksThatAreNotReplayedRepeatWhatIsBehindThem(t *testing.T) {
+func TestNacksThatAreNotReplayedRepeatLaterMessages(t *testing.T) {
 	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { $IN, auto_replay_nacks: false } }\noutput: { kafka_franz: { $T } }\n"
 	r.warned(pipeline, "auto_replay_nacks")
 	require.Empty(t, r.lint(strings.Replace(pipeline, "$T", "$T, failure_strategy: block", 1)))
 	r.start(pipeline)
-	// The embedded broker delivers again in random order: what comes before the
-	// message that Kafka refuses is acknowledged.
+	// The embedded broker redelivers in random order: messages before the one that
+	// Kafka refuses are acknowledged.
 	messages := []string{tooLarge}
 	for n := range 40 {
 		messages = append(messages, strconv.Itoa(n))
@@ -112,7 +113,7 @@ func TestGroupByChangesTheOrder(t *testing.T) {
 	r.eventually("t", "1", "3", "2", "4")
 }
 
-// split is no danger, and so has no warning.
+// split does not endanger the order, so it has no warning.
 func TestSplitKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	r := newPromiseRig(t, "t")

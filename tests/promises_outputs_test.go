@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFallbackBehindAFailureStrategyGetsNothing(t *testing.T) {
+func TestFallbackAfterAFailureStrategyGetsNothing(t *testing.T) {
 	t.Parallel()
 	for _, strategy := range []string{"discard", "{ strategy: dead_message_queue, topic_name: dead }"} {
 		r := newPromiseRig(t, "t", "u", "dead")
@@ -32,7 +32,7 @@ func TestFallbackBehindAFailureStrategyGetsNothing(t *testing.T) {
 	})
 }
 
-func TestFallbackBehindNoFailureStrategyGetsWhatKafkaRefusesAndNothingElse(t *testing.T) {
+func TestFallbackWithoutFailureStrategyGetsOnlyWhatKafkaRefuses(t *testing.T) {
 	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN, max_batch_messages: 1 } }\noutput:\n  fallback:\n    - kafka_franz: { $T }\n    - kafka_franz: { $U, failure_strategy: block }\n"
@@ -43,7 +43,7 @@ func TestFallbackBehindNoFailureStrategyGetsWhatKafkaRefusesAndNothingElse(t *te
 	r.eventually("u", "large")
 }
 
-func TestFallbackDoesNotGoOnWhileKafkaIsAway(t *testing.T) {
+func TestFallbackWaitsWhileKafkaIsUnavailable(t *testing.T) {
 	t.Parallel()
 	r := newPromiseRig(t, "t")
 	pipeline := "input: { mqtt: { $IN } }\noutput:\n  fallback:\n    - kafka_franz: { $T }\n    - drop: {}\n"
@@ -93,7 +93,7 @@ func TestFanOutFailFastRepeatsInTheOutputThatWorks(t *testing.T) {
 	r.repeats("u", "large", 4)
 }
 
-func TestSwitchDropsWhatNoCaseTakes(t *testing.T) {
+func TestSwitchDropsMessagesThatMatchNoCase(t *testing.T) {
 	t.Parallel()
 	r := newPromiseRig(t, "t", "u")
 	pipeline := "input: { mqtt: { $IN } }\noutput:\n  switch:\n    cases:\n      - { check: content() == \"1\", output: { kafka_franz: { $T, failure_strategy: block } } }\n      - { check: content() == \"2\", output: { kafka_franz: { $U, failure_strategy: block } } }\n"

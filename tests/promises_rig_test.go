@@ -20,8 +20,8 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
-// The tests of the files promises_*_test.go run the pipelines that resources/docs/delivery.md
-// says weaken a promise, so that what it says of them stays true.
+// The tests in promises_*_test.go run the pipelines that weaken a promise according to
+// resources/docs/delivery.md, so that the document stays correct.
 
 // promiseRig is an MQTT broker and a Kafka with topics of one partition.
 type promiseRig struct {
@@ -67,8 +67,8 @@ func (r *promiseRig) await(token paho.Token) {
 	require.NoError(r.t, token.Error())
 }
 
-// fill puts an MQTT input for $IN, and kafka_franz outputs to the topics t and u
-// for $T and $U, of which the first refuses tooLarge.
+// fill replaces $IN by an MQTT input, and $T and $U by kafka_franz outputs to the
+// topics t and u. The first refuses tooLarge.
 func (r *promiseRig) fill(pipeline string) string {
 	return strings.NewReplacer(
 		"$URL", r.broker.URL(),
@@ -78,8 +78,7 @@ func (r *promiseRig) fill(pipeline string) string {
 	).Replace(pipeline)
 }
 
-// warned lints a pipeline and requires that it is right but for one warning, of
-// a field.
+// warned lints a pipeline and requires exactly one warning, about a field.
 func (r *promiseRig) warned(pipeline, field string) {
 	r.t.Helper()
 	findings := r.lint(pipeline)
@@ -107,7 +106,7 @@ var promiseLinter = sync.OnceValues(func() (*lint.Linter, error) {
 	return lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{Warnings: true}), nil
 })
 
-// start runs a pipeline until stop is called, which does not wait for what is in
+// start runs a pipeline until stop is called, which does not wait for messages in
 // flight.
 func (r *promiseRig) start(pipeline string) (stop func()) {
 	r.t.Helper()
@@ -136,8 +135,8 @@ func (r *promiseRig) start(pipeline string) (stop func()) {
 	return stop
 }
 
-// never watches for a while. It looks from the goroutine of the test: testify's
-// Never leaves its last look running, which fails once the test is over.
+// never checks for a while that something does not happen. It checks in the test's
+// goroutine: testify's Never leaves its last check running, which fails after the test.
 func (r *promiseRig) never(happens func() bool, while time.Duration) {
 	r.t.Helper()
 	for end := time.Now().Add(while); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -145,7 +144,7 @@ func (r *promiseRig) never(happens func() bool, while time.Duration) {
 	}
 }
 
-// values are those that a Kafka topic holds now, as far as they can be read.
+// values returns the readable values in a Kafka topic.
 func (r *promiseRig) values(topic string) []string {
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.addr), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
@@ -174,8 +173,8 @@ func name(value string) string {
 	return value
 }
 
-// kept are the messages that the broker still has for the pipeline's client,
-// since it never got their acknowledgement.
+// kept returns the messages that the broker still has for the pipeline's client,
+// because they were not acknowledged.
 func (r *promiseRig) kept() []string {
 	r.t.Helper()
 	var mu sync.Mutex
@@ -206,7 +205,7 @@ func (r *promiseRig) kept() []string {
 	return all
 }
 
-// acknowledged waits until the broker has no message on the way to the pipeline.
+// acknowledged waits until the broker has no message in flight to the pipeline.
 func (r *promiseRig) acknowledged() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool { return r.broker.InFlight() == 0 }, exampleTimeout, 10*time.Millisecond)
@@ -238,7 +237,7 @@ func (r *promiseRig) repeats(topic, value string, n int) {
 	require.Eventually(r.t, func() bool { return count(r.values(topic), value) >= n }, exampleTimeout, 20*time.Millisecond)
 }
 
-// found tells what a topic holds once a message is printed.
+// found formats the contents of a topic when a message is printed.
 type found struct {
 	rig   *promiseRig
 	topic string

@@ -18,11 +18,12 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
-// endingFilter is the variable with the topic filter whose input ends the process.
+// endingFilter is the variable with the topic filter of the input that ends the
+// process.
 const endingFilter = "ROBUSTMQ_TEST_ENDING_FILTER"
 
-// endingInput is what the binary of these tests has beside the one that ships: an mqtt
-// input of one topic filter overflows the stack, which no Go program survives.
+// endingInput is added to the binary of these tests: for one topic filter, the mqtt
+// input overflows the stack, which no Go program survives.
 const endingInput = `package mqtt
 
 import (
@@ -49,8 +50,8 @@ func overflowStack(n int) int {
 }
 `
 
-// endingBinary builds the program with an input that ends the process. Nothing of it is
-// in the program that ships: the compiler gets the changed file in an overlay.
+// endingBinary builds the program with an input that ends the process. The shipped
+// program does not contain it: the compiler gets the changed file as an overlay.
 func endingBinary(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -78,7 +79,7 @@ func endingBinary(t *testing.T) string {
 	return binary
 }
 
-// connectorStates are the states of all connectors, with the reason behind a failure.
+// connectorStates returns the states of all connectors, with the reason of a failure.
 func connectorStates(p *program.Process) map[string]string {
 	var answer struct {
 		Data struct {
@@ -99,7 +100,7 @@ func connectorStates(p *program.Process) map[string]string {
 	return states
 }
 
-// quarantineRig is a store whose service is started again and again.
+// quarantineRig is a store whose service is started repeatedly.
 type quarantineRig struct {
 	t                    *testing.T
 	binary, store, mqtts string
@@ -128,7 +129,8 @@ func newQuarantineRig(t *testing.T, binary string, filters map[string]string) *q
 	return r
 }
 
-// start runs the service. The input of this topic filter ends it, unless it is empty.
+// start runs the service. The input with this topic filter ends the process; "" for
+// none.
 func (r *quarantineRig) start(filter string) *program.Process {
 	r.t.Helper()
 	address := program.FreeAddress(r.t)
@@ -138,15 +140,15 @@ func (r *quarantineRig) start(filter string) *program.Process {
 	return program.StartCommand(r.t, address, cmd)
 }
 
-// survives waits until the connectors stand as they should; it is false when the process
-// ends before.
+// survives waits until as returns true for the connectors' states; it returns false if
+// the process ends first.
 func (r *quarantineRig) survives(p *program.Process, as func(map[string]string) bool) bool {
 	r.t.Helper()
 	good := false
 	require.Eventually(r.t, func() bool {
 		good = as(connectorStates(p))
 		return good || p.Ended()
-	}, 60*time.Second, 20*time.Millisecond, "the connectors stand like this: %v", connectorStates(p))
+	}, 60*time.Second, 20*time.Millisecond, "the states of the connectors: %v", connectorStates(p))
 	return good
 }
 
@@ -155,7 +157,7 @@ func (r *quarantineRig) waitRunning(p *program.Process, filters map[string]strin
 	require.True(r.t, r.survives(p, func(states map[string]string) bool { return allRun(states, filters, "") }), p.Output())
 }
 
-// allRun tells whether every connector but one is Running.
+// allRun reports whether every connector except one is Running.
 func allRun(states, filters map[string]string, but string) bool {
 	for name := range filters {
 		if name != but && states[name] != "Running" {
@@ -165,7 +167,7 @@ func allRun(states, filters map[string]string, but string) bool {
 	return true
 }
 
-func TestTheBinaryHoldsBackTheConnectorThatEndsIt(t *testing.T) {
+func TestTheBinaryQuarantinesTheConnectorThatEndsIt(t *testing.T) {
 	filters := map[string]string{"a": "a/#", "b": "b/#", "culprit": "end/#", "x": "x/#", "z": "z/#"}
 	r := newQuarantineRig(t, endingBinary(t), filters)
 	held := func(states map[string]string) bool {
@@ -180,7 +182,7 @@ func TestTheBinaryHoldsBackTheConnectorThatEndsIt(t *testing.T) {
 			break
 		}
 		deaths++
-		require.LessOrEqual(t, deaths, 7, "two before anybody looks, three to halve five, two to prove it")
+		require.LessOrEqual(t, deaths, 7, "two before the search, three to halve five, two to confirm")
 		require.Contains(t, p.Output(), "stack overflow")
 	}
 	assert.GreaterOrEqual(t, deaths, 4)
@@ -197,7 +199,8 @@ func TestTheBinaryHoldsBackTheConnectorThatEndsIt(t *testing.T) {
 	stopped, _ := p.Stop()
 	assert.Zero(t, stopped)
 
-	// It stays held back over a restart, until somebody resumes it: then it is tried.
+	// It stays quarantined after a restart, until somebody resumes it: then it is
+	// tried.
 	p = r.start("end/#")
 	require.True(t, r.survives(p, held), p.Output())
 	resume := `{"tenant":"default","connector_name":"culprit"}`
@@ -212,13 +215,13 @@ func TestTheBinaryHoldsBackTheConnectorThatEndsIt(t *testing.T) {
 	assert.Zero(t, stopped)
 }
 
-// A person, a liveness probe: they kill whatever runs.
-func TestAKillOfTheBinaryFromOutsideHoldsNobodyBack(t *testing.T) {
+// A person or a liveness probe kills whatever is running.
+func TestAKillOfTheBinaryFromOutsideQuarantinesNoConnector(t *testing.T) {
 	filters := map[string]string{"a": "a/#", "b": "b/#", "c": "c/#"}
 	r := newQuarantineRig(t, program.Path(t), filters)
 	for range 12 {
 		p := r.start("")
-		// Connectors start once it serves; they are on trial after some of the kills.
+		// Connectors start when it serves; after some of the kills they are on trial.
 		p.WaitLog("msg=Serving")
 		p.Kill()
 	}

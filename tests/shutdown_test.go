@@ -20,14 +20,14 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
-// freezer forwards connections until it is frozen: they stay open then, and
-// nothing gets through.
+// freezer forwards connections until it is frozen: then they stay open, and nothing
+// passes.
 type freezer struct {
 	address string
 	frozen  atomic.Bool
 }
 
-// newFreezer forwards to an address; to none, it answers nothing from the start.
+// newFreezer forwards to an address. Without an address, it never answers.
 func newFreezer(t *testing.T, to string) *freezer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,8 +87,8 @@ func post(t *testing.T, p *program.Process, route, body string) (int, string) {
 	return answer.StatusCode, string(text)
 }
 
-// Kafka is frozen with a batch under way, another Kafka and a broker accept
-// connections and say nothing, a delete drains and a check waits.
+// Kafka is frozen with a batch in flight, another Kafka and a broker accept connections
+// and never answer, a delete drains and a check waits.
 func TestSIGTERMEndsTheServiceInTimeWhateverIsInFlight(t *testing.T) {
 	broker, err := embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
@@ -134,7 +134,7 @@ func TestSIGTERMEndsTheServiceInTimeWhateverIsInFlight(t *testing.T) {
 	}, 30*time.Second, 50*time.Millisecond)
 	mqtt.frozen.Store(true)
 
-	// Two requests are under way.
+	// Two requests are in progress.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan struct{}, 2)

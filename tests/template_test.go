@@ -29,8 +29,8 @@ output:
 	}
 	assert.ElementsMatch(t, []string{"d-1", "d-2"}, keys)
 
-	// What has neither key nor topic is handled by the strategy, visibly, and is
-	// not written as something else.
+	// A message without key and topic is handled by the strategy and logged, and not
+	// written as something else.
 	r.publish("events/3", "no JSON")
 	require.Eventually(t, func() bool { return strings.Contains(logs.String(), "evaluating field key") }, exampleTimeout, 10*time.Millisecond)
 	r.records("events_alarm", 2)

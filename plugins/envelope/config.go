@@ -10,6 +10,7 @@ import (
 
 const (
 	fieldOperator        = "operator"
+	fieldFormat          = "format"
 	fieldTopic           = "topic"
 	fieldQoS             = "qos"
 	fieldRetain          = "retain"
@@ -53,16 +54,20 @@ func constraints() []constraint.Constraint {
 		{Field: fieldRepeatTimestamp, Broken: `this.operator == "decode" && this.repeat_timestamp.or(false) == true`, What: encodeOnly},
 	}
 	for _, name := range encodeFields {
+		if name == fieldTopic { // which decode takes too
+			continue
+		}
 		all = append(all, constraint.Constraint{
 			Field: name, Broken: fmt.Sprintf(`this.operator == "decode" && this.exists(%q)`, name), What: encodeOnly,
 		})
 	}
-	return all
+	return append(all, FormatConstraints("")...)
 }
 
 // config is the parsed configuration of the processor.
 type config struct {
 	operator  string
+	format    string // of what decode reads, "" for robustmq_json or robustmq_record
 	verifyCRC bool
 	encoder   *Encoder
 }
@@ -80,6 +85,9 @@ func parseConfig(conf *service.ParsedConfig) (c config, err error) {
 	if c.encoder, err = ParseEncoder(conf); err != nil {
 		return c, err
 	}
+	if conf.Contains(fieldFormat) {
+		c.format = c.encoder.format
+	}
 	fields, err := conf.FieldAny()
 	if err != nil {
 		return c, err
@@ -92,13 +100,15 @@ func Spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Stable().
 		Categories("Mapping", "Parsing").
-		Summary("Puts an MQTT message into a RobustMQ JSON envelope, or takes it out of one.").
-		Description("\nEncoding makes the content of each message one JSON object with the names `topic`, `qos`, `retain`, `payload` (standard base64 with padding), `client_id`, `username`, `timestamp` (Unix seconds), `message_id`, `header` (a list of objects with `key` and `value`), `key`, `data` (the same base64 as `payload`), `tags` and `crc_num` (the CRC-32, IEEE polynomial, of the payload), in this order. Metadata stays as it is. Each name except `data` and `crc_num` is a field here. A field that is not set takes its value from the metadata of the message, as its description says.\n\n"+
-			"Decoding does the opposite: the content becomes the payload, and the metadata `mqtt_topic`, `mqtt_qos`, `mqtt_retained`, `mqtt_message_id`, `mqtt_timestamp_ms` (Unix milliseconds), the MQTT 5 properties and, if they are not empty, `kafka_key`, `mqtt_client_id` and `mqtt_username` are set. It accepts the names in any order, ignores unknown names, and accepts `payload` or `data` alone, header entries with `key` or `name`, byte strings as arrays of numbers, and `timestamp` twice.\n\n"+
+		Summary("Puts an MQTT message into a RobustMQ envelope, or takes it out of one.").
+		Description("\nEncoding makes the content of each message one JSON object with the names `topic`, `qos`, `retain`, `payload` (standard base64 with padding), `client_id`, `username`, `timestamp` (Unix seconds), `message_id`, `header` (a list of objects with `key` and `value`), `key`, `data` (the same base64 as `payload`), `tags` and `crc_num` (the CRC-32, IEEE polynomial, of the payload), in this order. Metadata stays as it is. Each name except `data` and `crc_num` is a field here. A field that is not set takes its value from the metadata of the message, as its description says. "+
+			"With `format: robustmq_record` it is RobustMQ's storage record, and with `format: raw` the payload.\n\n"+
+			"Decoding does the opposite: the content becomes the payload, and the metadata `mqtt_topic`, `mqtt_qos`, `mqtt_retained`, `mqtt_message_id`, `mqtt_timestamp_ms` (Unix milliseconds), the MQTT 5 properties and, if they are not empty, `kafka_key`, `mqtt_client_id` and `mqtt_username` are set. It accepts the names in any order, ignores unknown names, and accepts `payload` or `data` alone beside other names of the envelope, header entries with `key` or `name`, byte strings as arrays of numbers, and `timestamp` twice. A storage record of RobustMQ has no topic, no QoS, no user name and no packet identifier. A record without a topic gets that of the field `topic`, else the metadata `kafka_topic`, else it fails.\n\n"+
 			"The header holds the MQTT 5 properties under the names `content-type`, `response-topic`, `correlation-data` (base64), `payload-format-indicator` (0 or 1) and `message-expiry-interval` (seconds), followed by the user properties in order. They are the metadata `mqtt_content_type`, `mqtt_response_topic`, `mqtt_correlation_data`, `mqtt_payload_format_indicator`, `mqtt_message_expiry_interval` and `mqtt_user_properties` (a list of objects with `key` and `value`).\n\n"+
 			"A message that fails keeps its content and gets an error that names the field and the reason, and in a record the byte offset. The rest of its batch is not affected.").
 		Field(service.NewStringEnumField(fieldOperator, operatorEncode, operatorDecode).
 			Description("Whether to turn messages into envelopes (`encode`) or envelopes into messages (`decode`).")).
+		Field(FormatField("Default: `encode` writes `robustmq_json`; `decode` reads `robustmq_json` and `robustmq_record`, which it tells apart by their names, and fails any other record.")).
 		Fields(EncoderFields()...).
 		Field(interpolated(fieldKey, "The key of the Kafka record. If set, it also becomes the metadata `kafka_key`, so that the output can use it when the content is an envelope. Default: the metadata `kafka_key`, else empty.", `${! @mqtt_topic }`)).
 		Field(service.NewBoolField(fieldVerifyCRC).Default(true).Advanced().

@@ -42,6 +42,15 @@ const (
 	seenCRC
 )
 
+// Decoded is what a Kafka record holds: an envelope, or a storage record.
+type Decoded struct {
+	Envelope Envelope
+	// Record is nil where the record is an envelope.
+	Record *Record
+	// HasTopic tells whether the record tells the MQTT topic.
+	HasTopic bool
+}
+
 // Decode reads one envelope. It accepts the names in any order and ignores unknown
 // names. It accepts payload or data alone, header entries with key or name, and byte
 // strings as base64 or as arrays of numbers. A null counts as a missing name. Only
@@ -53,17 +62,33 @@ const (
 // A crc_num that does not match the payload is an error if verifyCRC is true. Every
 // error is a *DecodeError. The result shares no memory with data.
 func Decode(data []byte, verifyCRC bool) (Envelope, error) {
-	d := decoder{scanner: scanner{data: data, field: "record", index: -1}}
-	if err := d.envelope(); err != nil {
-		return Envelope{}, err
+	d, err := DecodeFormat(data, FormatJSON, verifyCRC)
+	return d.Envelope, err
+}
+
+// DecodeFormat reads one record of FormatJSON or of FormatRecord, or where the format
+// is "" of either, as its names say. Then a record that has the names of neither is an
+// error; for the rest see Decode.
+func DecodeFormat(data []byte, format string, verifyCRC bool) (Decoded, error) {
+	d := decoder{scanner: scanner{data: data, field: "record", index: -1}, format: format}
+	if err := d.members(); err != nil {
+		return Decoded{}, err
 	}
-	if d.crcSet && verifyCRC {
-		if sum := crc32.ChecksumIEEE(d.e.Payload); sum != d.crc {
-			return Envelope{}, &DecodeError{"crc_num", d.crcAt, fmt.Sprintf(
-				"the record has %d but the payload has %d; set verify_crc to false to accept it", d.crc, sum)}
-		}
+	var decoded Decoded
+	var err error
+	if d.isRecord() {
+		decoded.Record, err = d.record()
+	} else {
+		decoded.HasTopic = d.seen&seenTopic != 0
+		decoded.Envelope, err = d.envelope()
 	}
-	return d.e, nil
+	if err == nil && verifyCRC {
+		err = d.verify()
+	}
+	if err != nil {
+		return Decoded{}, err
+	}
+	return decoded, nil
 }
 
 // blob is a byte string of the record, decoded and as it is written.
@@ -75,35 +100,74 @@ type blob struct {
 
 type decoder struct {
 	scanner
+	format        string // FormatJSON, FormatRecord, or "" for either
 	e             Envelope
 	seen          int
 	payload, data blob
 	crc           uint32
 	crcAt         int
-	crcSet        bool
+	crcField      string // "" where the record has none
+	// metadataAt and protocolAt are where these values of a storage record stand, 0
+	// where they do not.
+	metadataAt, protocolAt int
 }
 
-func (d *decoder) envelope() error {
+// members reads the record's own names.
+func (d *decoder) members() error {
 	d.space()
+	if c := d.peek(); c != '{' && d.format != FormatJSON {
+		return d.fail(d.pos, "want a JSON object, got %s; the binary storage forms of RobustMQ (bincode, rkyv, protobuf) are not decoded, and with format: raw the record is the payload", d.kind())
+	}
 	if err := d.object(d.member); err != nil {
 		return err
 	}
 	d.field = "record"
-	if err := d.end(); err != nil {
-		return err
-	}
+	return d.end()
+}
+
+// isRecord tells whether the names are those of a storage record.
+func (d *decoder) isRecord() bool {
+	return d.format == FormatRecord ||
+		d.format == "" && d.metadataAt > 0 && d.protocolAt > 0 && d.seen&^seenData == 0
+}
+
+func (d *decoder) envelope() (Envelope, error) {
+	none := Envelope{}
 	switch {
+	case d.format == "" && (d.seen&(seenPayload|seenData) == 0 || d.seen&^(seenPayload|seenData) == 0):
+		return none, &DecodeError{"record", 0, "has neither the names of RobustMQ's envelope (topic, payload, …) nor those of its storage record (metadata, protocol_data, data); with format: raw the record is the payload"}
 	case d.payload.set && d.data.set && !bytes.Equal(d.payload.value, d.data.value):
-		return &DecodeError{"data", d.data.at, "differs from payload; want the same bytes in both, or one of them alone"}
+		return none, &DecodeError{"data", d.data.at, "differs from payload; want the same bytes in both, or one of them alone"}
 	case d.payload.set:
 		d.e.Payload = d.payload.value
 	case d.data.set:
 		d.e.Payload = d.data.value
 	default:
-		return &DecodeError{"payload", d.pos, "the record has neither payload nor data; want one of them"}
+		return none, &DecodeError{"payload", d.pos, "the record has neither payload nor data; want one of them"}
 	}
 	if d.e.Tags == nil {
 		d.e.Tags = LevelsOf(d.e.Topic)
+	}
+	return d.e, nil
+}
+
+// checksum reads the record's crc_num.
+func (d *decoder) checksum() error {
+	d.crcAt, d.crcField = d.pos, d.place()
+	n, err := d.integer(0, math.MaxUint32)
+	d.crc = uint32(n)
+	return err
+}
+
+// verify compares crc_num with the payload.
+func (d *decoder) verify() error {
+	payload := d.e.Payload
+	if d.isRecord() {
+		payload = d.data.value
+	}
+	if sum := crc32.ChecksumIEEE(payload); d.crcField != "" && sum != d.crc {
+		return &DecodeError{d.crcField, d.crcAt, fmt.Sprintf(
+			"the record has %d but the payload has %d; set verify_crc to false to accept it", d.crc, sum)}
 	}
 	return nil
 }
@@ -142,7 +206,7 @@ func (d *decoder) member(name []byte, nameAt int) (err error) {
 		if len(name) > 0 {
 			d.field = clip(name)
 		}
-		return d.skip(0)
+		return d.otherMember(name, nameAt)
 	}
 	again := d.seen&bit != 0
 	if again && bit != seenTimestamp {
@@ -183,11 +247,28 @@ func (d *decoder) member(name []byte, nameAt int) (err error) {
 	case seenTags:
 		d.e.Tags, err = d.strings()
 	case seenCRC:
-		d.crcAt, d.crcSet = d.pos, true
-		n, err = d.integer(0, math.MaxUint32)
-		d.crc = uint32(n)
+		err = d.checksum()
 	}
 	return err
+}
+
+// otherMember notes where the values of a storage record stand, and skips what an
+// envelope does not have.
+func (d *decoder) otherMember(name []byte, nameAt int) error {
+	var at *int
+	switch string(name) {
+	case "metadata":
+		at = &d.metadataAt
+	case "protocol_data":
+		at = &d.protocolAt
+	}
+	if at != nil && d.format != FormatJSON {
+		if *at > 0 {
+			return d.fail(nameAt, "comes a second time; want it once")
+		}
+		*at = d.pos
+	}
+	return d.skip(0)
 }
 
 // blob reads a byte string. In our own records payload and data are the same text, so
@@ -204,13 +285,7 @@ func (d *decoder) blob(other *blob) (blob, error) {
 	case '"':
 		b.value, err = d.base64()
 	case '[':
-		b.value = []byte{}
-		err = d.array(func(i int) error {
-			d.index = i
-			n, err := d.integer(0, math.MaxUint8)
-			b.value = append(b.value, byte(n))
-			return err
-		})
+		b.value, err = d.bytes()
 	default:
 		err = d.fail(d.pos, "want a base64 string or an array of byte numbers, got %s", d.kind())
 	}

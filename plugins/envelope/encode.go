@@ -13,9 +13,10 @@ import (
 // Encoding is the state for encoding the messages of one batch.
 type Encoding struct {
 	now             func() time.Time
+	format          string
 	repeatTimestamp bool
 	messages        int
-	header          []Header // reused from message to message
+	user, header    []Header // reused from message to message
 
 	topic, qos, retain, payload, clientID, username executor
 	timestamp, messageID, headers, tags, key        executor
@@ -24,33 +25,39 @@ type Encoding struct {
 // Begin starts a batch. The fields are evaluated on its messages as they are when
 // Encode is called.
 func (e *Encoder) Begin(batch service.MessageBatch) *Encoding {
-	field := func(name string, s *service.InterpolatedString) executor {
-		if s == nil {
-			return executor{name: name}
-		}
-		return executor{name: name, x: batch.InterpolationExecutor(s)}
-	}
 	return &Encoding{
 		now:             time.Now,
+		format:          e.format,
 		repeatTimestamp: e.repeatTimestamp,
 		messages:        len(batch),
 
-		topic:     field(fieldTopic, e.topic),
-		qos:       field(fieldQoS, e.qos),
-		retain:    field(fieldRetain, e.retain),
-		payload:   field(fieldPayload, e.payload),
-		clientID:  field(fieldClientID, e.clientID),
-		username:  field(fieldUsername, e.username),
-		timestamp: field(fieldTimestamp, e.timestamp),
-		messageID: field(fieldMessageID, e.messageID),
-		headers:   field(fieldHeader, e.header),
-		tags:      field(fieldTags, e.tags),
-		key:       field(fieldKey, e.key),
+		topic:     field(batch, fieldTopic, e.topic),
+		qos:       field(batch, fieldQoS, e.qos),
+		retain:    field(batch, fieldRetain, e.retain),
+		payload:   field(batch, fieldPayload, e.payload),
+		clientID:  field(batch, fieldClientID, e.clientID),
+		username:  field(batch, fieldUsername, e.username),
+		timestamp: field(batch, fieldTimestamp, e.timestamp),
+		messageID: field(batch, fieldMessageID, e.messageID),
+		headers:   field(batch, fieldHeader, e.header),
+		tags:      field(batch, fieldTags, e.tags),
+		key:       field(batch, fieldKey, e.key),
 	}
 }
 
-// Encode writes the envelope of message i of the batch into the room.
+// Encode writes the value of the record of message i of the batch, into the room unless
+// it is the payload itself.
 func (b *Encoding) Encode(room *Room, i int, msg *service.Message, key string) ([]byte, error) {
+	switch b.format {
+	case FormatRaw:
+		return b.payloadAt(i, msg)
+	case FormatRecord:
+		r, err := b.record(i, msg)
+		if err != nil {
+			return nil, err
+		}
+		return room.put(AppendEncodeRecord(room.get(RecordSize(&r), b.messages-i), &r)), nil
+	}
 	e, err := b.envelope(i, msg)
 	if err != nil {
 		return nil, err
@@ -62,18 +69,35 @@ func (b *Encoding) Encode(room *Room, i int, msg *service.Message, key string) (
 
 // envelope collects the fields of one message. The result is valid until the next call.
 func (b *Encoding) envelope(i int, msg *service.Message) (e Envelope, err error) {
-	if err = b.texts(i, msg, &e); err != nil {
-		return e, err
-	}
-	if err = b.numbers(i, msg, &e); err != nil {
-		return e, err
-	}
-	if b.payload.x != nil {
-		e.Payload, err = b.payload.bytesAt(i)
-	} else {
-		e.Payload, err = msg.AsBytes()
-	}
+	user, err := b.headerAt(i, msg, &e)
 	if err != nil {
+		return e, err
+	}
+	if e.Topic, err = b.topic.textOr(i, msg, MetaTopic, nil); err != nil {
+		return e, err
+	}
+	if e.ClientID, err = b.clientID.textOr(i, msg, MetaClientID, user); err != nil {
+		return e, err
+	}
+	if e.Username, err = b.username.textOr(i, msg, MetaUsername, user); err != nil {
+		return e, err
+	}
+	n, _, err := b.qos.intOr(i, msg, MetaQoS, 0, 2)
+	if err != nil {
+		return e, err
+	}
+	e.QoS = byte(n)
+	if n, _, err = b.messageID.intOr(i, msg, MetaMessageID, 0, math.MaxUint16); err != nil {
+		return e, err
+	}
+	e.MessageID = uint16(n)
+	if e.Timestamp, err = b.secondsAt(i, msg, math.MinInt64); err != nil {
+		return e, err
+	}
+	if e.Retain, err = b.retainAt(i, msg); err != nil {
+		return e, err
+	}
+	if e.Payload, err = b.payloadAt(i, msg); err != nil {
 		return e, err
 	}
 	if b.tags.x != nil {
@@ -82,60 +106,83 @@ func (b *Encoding) envelope(i int, msg *service.Message) (e Envelope, err error)
 	return e, err
 }
 
-func (b *Encoding) texts(i int, msg *service.Message, e *Envelope) (err error) {
-	var properties []Header
+// headerAt sets the header of an envelope and returns the user properties of the
+// message, in which its publisher may have named itself.
+func (b *Encoding) headerAt(i int, msg *service.Message, e *Envelope) (user []Header, err error) {
 	if b.headers.x == nil {
-		if b.header, err = appendProperties(b.header[:0], msg); err != nil {
-			return err
+		p, err := propertiesOf(msg, b.user[:0])
+		if err != nil {
+			return nil, err
 		}
-		e.Header, properties = b.header, b.header
-	} else {
-		if e.Header, err = b.headers.headerAt(i); err != nil {
-			return err
-		}
-		if b.clientID.x == nil || b.username.x == nil {
-			if properties, err = appendUserProperties(nil, msg); err != nil {
-				return err
-			}
-		}
+		b.user, b.header = p.user, p.appendTo(b.header[:0])
+		e.Header = b.header
+		return p.user, nil
 	}
-	if e.Topic, err = b.topic.textOr(i, msg, MetaTopic, nil); err != nil {
-		return err
+	if e.Header, err = b.headers.headerAt(i); err != nil {
+		return nil, err
 	}
-	if e.ClientID, err = b.clientID.textOr(i, msg, MetaClientID, properties); err != nil {
-		return err
+	if b.clientID.x == nil || b.username.x == nil {
+		user, err = appendUserProperties(nil, msg)
 	}
-	e.Username, err = b.username.textOr(i, msg, MetaUsername, properties)
-	return err
+	return user, err
 }
 
-func (b *Encoding) numbers(i int, msg *service.Message, e *Envelope) error {
-	n, _, err := b.qos.intOr(i, msg, MetaQoS, 0, 2)
-	if err != nil {
-		return err
+// record gathers the fields of one message for a storage record, as envelope does for
+// an envelope.
+func (b *Encoding) record(i int, msg *service.Message) (r Record, err error) {
+	var user []Header
+	if b.headers.x == nil {
+		if r.properties, err = propertiesOf(msg, b.user[:0]); err != nil {
+			return r, err
+		}
+		b.user = r.properties.user
+		user = b.user
+	} else {
+		var e Envelope
+		if user, err = b.headerAt(i, msg, &e); err != nil {
+			return r, err
+		}
+		r.properties = splitHeader(e.Header)
 	}
-	e.QoS = byte(n)
-	if n, _, err = b.messageID.intOr(i, msg, MetaMessageID, 0, math.MaxUint16); err != nil {
-		return err
+	if r.ClientID, err = b.clientID.textOr(i, msg, MetaClientID, user); err != nil {
+		return r, err
 	}
-	e.MessageID = uint16(n)
-	n, ok, err := b.timestamp.intOr(i, msg, MetaTimestampMS, math.MinInt64, math.MaxInt64)
+	if r.CreateTime, err = b.secondsAt(i, msg, 0); err != nil {
+		return r, err
+	}
+	if r.Retain, err = b.retainAt(i, msg); err != nil {
+		return r, err
+	}
+	r.Payload, err = b.payloadAt(i, msg)
+	return r, err
+}
+
+func (b *Encoding) payloadAt(i int, msg *service.Message) ([]byte, error) {
+	if b.payload.x != nil {
+		return b.payload.bytesAt(i)
+	}
+	return msg.AsBytes()
+}
+
+// secondsAt is the time of receipt in Unix seconds, at least lo.
+func (b *Encoding) secondsAt(i int, msg *service.Message, lo int64) (int64, error) {
+	n, ok, err := b.timestamp.intOr(i, msg, MetaTimestampMS, lo, math.MaxInt64)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case b.timestamp.x != nil:
-		e.Timestamp = n
+		return n, nil
 	case ok:
-		e.Timestamp = time.UnixMilli(n).Unix()
-	default:
-		e.Timestamp = b.now().Unix()
+		return time.UnixMilli(n).Unix(), nil
 	}
+	return b.now().Unix(), nil
+}
+
+func (b *Encoding) retainAt(i int, msg *service.Message) (bool, error) {
 	if b.retain.x != nil {
-		e.Retain, err = b.retain.boolAt(i)
-	} else {
-		e.Retain, err = metaBool(msg, MetaRetained)
+		return b.retain.boolAt(i)
 	}
-	return err
+	return metaBool(msg, MetaRetained)
 }
 
 // executor evaluates one field for the messages of one batch. x is nil if the field is
@@ -143,6 +190,13 @@ func (b *Encoding) numbers(i int, msg *service.Message, e *Envelope) error {
 type executor struct {
 	name string
 	x    *service.MessageBatchInterpolationExecutor
+}
+
+func field(batch service.MessageBatch, name string, s *service.InterpolatedString) executor {
+	if s == nil {
+		return executor{name: name}
+	}
+	return executor{name: name, x: batch.InterpolationExecutor(s)}
 }
 
 func (x executor) bytesAt(i int) ([]byte, error) {

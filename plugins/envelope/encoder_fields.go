@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
@@ -13,11 +14,18 @@ type Encoder struct {
 	timestamp, messageID, header, tags              *service.InterpolatedString
 	key                                             *service.InterpolatedString
 
+	format          string // one of Formats
 	repeatTimestamp bool
 }
 
 func interpolated(name, description string, examples ...any) *service.ConfigField {
 	return service.NewInterpolatedStringField(name).Description(description).Examples(examples...).Optional()
+}
+
+// FormatField says what a record's value is.
+func FormatField(more string) *service.ConfigField {
+	return service.NewStringEnumField(fieldFormat, Formats...).Optional().
+		Description("What a record's value is. `robustmq_json` is the envelope that RobustMQ documents. `robustmq_record` is what RobustMQ's connector writes, its storage record: without topic, QoS, user name and packet identifier, and with the payload as an array of numbers. `raw` is the payload alone. " + more)
 }
 
 // EncoderFields describe the contents of an envelope, except its key, which each
@@ -61,7 +69,16 @@ func ParseEncoder(conf *service.ParsedConfig) (*Encoder, error) {
 		}
 		*targets[i] = field
 	}
+	e.format = FormatJSON
 	var err error
+	if conf.Contains(fieldFormat) {
+		if e.format, err = conf.FieldString(fieldFormat); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(Formats, e.format) {
+			return nil, fmt.Errorf("%s: %w", fieldFormat, wrong(e.format, "robustmq_json, robustmq_record or raw"))
+		}
+	}
 	e.repeatTimestamp, err = conf.FieldBool(fieldRepeatTimestamp)
 	return e, err
 }

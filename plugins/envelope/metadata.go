@@ -17,6 +17,8 @@ const (
 	MetaTimestampMS = "mqtt_timestamp_ms"
 	// MetaKafkaKey is the key of the Kafka record, a string.
 	MetaKafkaKey = "kafka_key"
+	// metaKafkaTopic is the Kafka topic that a record was read from, a string.
+	metaKafkaTopic = "kafka_topic"
 	// MetaClientID is the client id of the publisher, a string.
 	MetaClientID = "mqtt_client_id"
 	// MetaUsername is the user name of the publisher, a string.

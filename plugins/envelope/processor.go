@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -45,44 +46,102 @@ func (p *processor) ProcessBatch(_ context.Context, batch service.MessageBatch) 
 func (*processor) Close(context.Context) error { return nil }
 
 func (p *processor) decode(batch service.MessageBatch) {
-	for _, msg := range batch {
-		if err := p.decodeMessage(msg); err != nil {
+	topic := field(batch, fieldTopic, p.encoder.topic)
+	for i, msg := range batch {
+		if err := p.decodeMessage(i, msg, topic); err != nil {
 			msg.SetError(err)
 		}
 	}
 }
 
-func (p *processor) decodeMessage(msg *service.Message) error {
-	record, err := msg.AsBytes()
+func (p *processor) decodeMessage(i int, msg *service.Message, topic executor) error {
+	value, err := msg.AsBytes()
 	if err != nil {
 		return fmt.Errorf("reading the record: %w", err)
 	}
-	e, err := Decode(record, p.verifyCRC)
+	if p.format == FormatRaw {
+		return setTopic(i, msg, topic, MetaTopic, metaKafkaTopic) // the first from a Kafka header
+	}
+	d, err := DecodeFormat(value, p.format, p.verifyCRC)
 	if err != nil {
 		return err
 	}
-	const limit = math.MaxInt64 / 1000
-	if e.Timestamp > limit || e.Timestamp < -limit {
-		return fmt.Errorf("decoding timestamp: %d Unix seconds do not fit into milliseconds; want at most %d", e.Timestamp, int64(limit))
+	seconds := d.Envelope.Timestamp
+	if d.Record != nil {
+		seconds = d.Record.CreateTime
 	}
-	msg.SetBytes(e.Payload)
-	msg.MetaSetMut(MetaTopic, e.Topic)
-	msg.MetaSetMut(MetaQoS, int(e.QoS))
-	msg.MetaSetMut(MetaRetained, e.Retain)
-	msg.MetaSetMut(MetaMessageID, int(e.MessageID))
+	const limit = math.MaxInt64 / 1000
+	if seconds > limit || seconds < -limit {
+		return fmt.Errorf("decoding timestamp: %d Unix seconds do not fit into milliseconds; want at most %d", seconds, int64(limit))
+	}
+	if d.HasTopic {
+		msg.MetaSetMut(MetaTopic, d.Envelope.Topic)
+	} else if err := setTopic(i, msg, topic, metaKafkaTopic); err != nil {
+		return err
+	}
 	// A record without a timestamp, or with 0, gets the time of its next encoding.
-	if e.Timestamp != 0 {
-		msg.MetaSetMut(MetaTimestampMS, e.Timestamp*1000)
+	if seconds != 0 {
+		msg.MetaSetMut(MetaTimestampMS, seconds*1000)
 	} else {
 		msg.MetaDelete(MetaTimestampMS)
 	}
+	if d.Record != nil {
+		setRecord(msg, d.Record)
+	} else {
+		setEnvelope(msg, &d.Envelope)
+	}
+	return nil
+}
+
+// errNoTopic is why a record that does not tell its MQTT topic is not decoded.
+var errNoTopic = errors.New("the record has no MQTT topic, and the message has no metadata kafka_topic; set the field topic")
+
+// setTopic gives a message that came without its MQTT topic that of the field, else
+// that of the first metadata that has one.
+func setTopic(i int, msg *service.Message, topic executor, metadata ...string) error {
+	if topic.x != nil {
+		text, err := topic.textAt(i)
+		if err == nil {
+			msg.MetaSetMut(MetaTopic, text)
+		}
+		return err
+	}
+	for _, key := range metadata {
+		if text, ok := metaText(msg, key); ok && text != "" {
+			msg.MetaSetMut(MetaTopic, text)
+			return nil
+		}
+	}
+	return errNoTopic
+}
+
+func setEnvelope(msg *service.Message, e *Envelope) {
+	msg.SetBytes(e.Payload)
+	msg.MetaSetMut(MetaQoS, int(e.QoS))
+	msg.MetaSetMut(MetaRetained, e.Retain)
+	msg.MetaSetMut(MetaMessageID, int(e.MessageID))
 	if e.Key != "" {
 		msg.MetaSetMut(MetaKafkaKey, e.Key)
 	}
 	setPublisher(msg, MetaClientID, e.ClientID, e.Header, fieldClientID)
 	setPublisher(msg, MetaUsername, e.Username, e.Header, fieldUsername)
-	setProperties(msg, e.Header)
-	return nil
+	p := splitHeader(e.Header)
+	p.set(msg)
+}
+
+// setRecord also removes what a storage record does not have: metadata that a Kafka
+// header has left is not of this message.
+func setRecord(msg *service.Message, r *Record) {
+	msg.SetBytes(r.Payload)
+	msg.MetaSetMut(MetaRetained, r.Retain)
+	if r.Key != "" {
+		msg.MetaSetMut(MetaKafkaKey, r.Key)
+	}
+	for _, key := range []string{MetaQoS, MetaMessageID, MetaUsername} {
+		msg.MetaDelete(key)
+	}
+	setPublisher(msg, MetaClientID, r.ClientID, r.properties.user, fieldClientID)
+	r.properties.set(msg)
 }
 
 // setPublisher sets the metadata unless the value is empty. If a user property would
@@ -112,10 +171,10 @@ func (p *processor) encode(batch service.MessageBatch) {
 			msg.SetError(err)
 			continue
 		}
-		records[i] = record{value, key}
+		records[i] = record{value, key, true}
 	}
 	for i, r := range records {
-		if r.value == nil {
+		if !r.made {
 			continue
 		}
 		batch[i].SetBytes(r.value)
@@ -129,4 +188,5 @@ func (p *processor) encode(batch service.MessageBatch) {
 type record struct {
 	value []byte
 	key   string
+	made  bool
 }

@@ -180,7 +180,7 @@ func TestDecodeRestoresMetadata(t *testing.T) {
 	want["other"], want[MetaTimestampMS], want[MetaClientID], want[MetaUsername] = 1, int64(1640995200000), "c", "u"
 	assert.Equal(t, want, metaOf(t, msg))
 
-	msg = message(`{"data":"","timestamp":-1}`, fullMeta())
+	msg = message(`{"topic":"","data":"","timestamp":-1}`, fullMeta())
 	process(t, newProcessor(t, "operator: decode"), msg)
 	require.NoError(t, msg.GetError())
 	assert.Empty(t, content(t, msg))
@@ -248,7 +248,18 @@ func TestLintAndConstructorRefuseTheSame(t *testing.T) {
 		{"{operator: decode}", nil},
 		{"{operator: encode, qos: 1, retain: false, verify_crc: true, repeat_timestamp: true}", nil},
 		{"{operator: decode, verify_crc: false, repeat_timestamp: false}", nil},
-		{"{operator: decode, topic: a, tags: '[]'}", []string{"topic: is ignored unless operator is encode", "tags: is ignored unless operator is encode"}},
+		{"{operator: decode, topic: a}", nil},
+		{"{operator: decode, format: robustmq_record}", nil},
+		{"{operator: decode, format: raw, topic: a}", nil},
+		{"{operator: encode, format: robustmq_record, client_id: c, retain: true, timestamp: 1, header: '[]', payload: p, key: k}", nil},
+		{"{operator: encode, format: raw, payload: p, key: k}", nil},
+		{"{operator: encode, format: robustmq_protobuf}", []string{"robustmq_protobuf"}},
+		{"{operator: encode, format: robustmq_record, topic: a, qos: 1, username: u, message_id: 1, tags: '[]', repeat_timestamp: true}", []string{
+			"repeat_timestamp: is ignored: the format robustmq_record does not have it", "topic: is ignored: the format", "qos: is ignored: the format",
+			"username: is ignored: the format", "message_id: is ignored: the format", "tags: is ignored: the format",
+		}},
+		{"{operator: encode, format: raw, retain: true, header: '[]'}", []string{"retain: is ignored: the format raw is the payload alone", "header: is ignored: the format raw"}},
+		{"{operator: decode, qos: 1, tags: '[]'}", []string{"qos: is ignored unless operator is encode", "tags: is ignored unless operator is encode"}},
 		{"{operator: decode, repeat_timestamp: true}", []string{"repeat_timestamp: is ignored unless operator is encode"}},
 		{"{operator: encode, verify_crc: false}", []string{"verify_crc: is ignored unless operator is decode"}},
 		{"{operator: Encode}", []string{"operator: want encode or decode"}},

@@ -127,91 +127,161 @@ func appendUserProperties(header []Header, msg *service.Message) ([]Header, erro
 		MetaUserProperties, quote(text(v)))
 }
 
-// appendProperties appends the MQTT 5 properties of the message as header entries:
-// first those with a fixed name, then the user properties.
-func appendProperties(header []Header, msg *service.Message) ([]Header, error) {
-	if v, ok := metaText(msg, MetaContentType); ok {
-		header = append(header, Header{headerContentType, v})
-	}
-	if v, ok := metaText(msg, MetaResponseTopic); ok {
-		header = append(header, Header{headerResponseTopic, v})
-	}
-	if v, ok := metaText(msg, MetaCorrelationData); ok {
-		header = append(header, Header{headerCorrelationData, base64.StdEncoding.EncodeToString([]byte(v))})
-	}
-	n, ok, err := metaInt(msg, MetaPayloadFormatIndicator, 0, 1)
-	if err != nil {
-		return nil, err
-	} else if ok {
-		header = append(header, Header{headerPayloadFormatIndicator, strconv.FormatInt(n, 10)})
-	}
-	n, ok, err = metaInt(msg, MetaMessageExpiryInterval, 0, math.MaxUint32)
-	if err != nil {
-		return nil, err
-	} else if ok {
-		header = append(header, Header{headerMessageExpiryInterval, strconv.FormatInt(n, 10)})
-	}
-	return appendUserProperties(header, msg)
+// properties are the MQTT 5 properties of a PUBLISH.
+type properties struct {
+	contentType, responseTopic string
+	correlationData            string // raw bytes
+	formatIndicator            int64
+	expiry                     int64 // seconds
+	has                        int   // which of the above there are, as bits
+	user                       []Header
 }
 
-// setProperties reverses appendProperties; it removes the properties that the header
-// does not have.
+const (
+	hasContentType = 1 << iota
+	hasResponseTopic
+	hasCorrelationData
+	hasFormatIndicator
+	hasExpiry
+)
+
+// propertiesOf reads the properties of a message from its metadata. The user
+// properties are appended to those given.
+func propertiesOf(msg *service.Message, user []Header) (p properties, err error) {
+	p.user = user
+	for _, text := range []struct {
+		key  string
+		into *string
+		bit  int
+	}{
+		{MetaContentType, &p.contentType, hasContentType},
+		{MetaResponseTopic, &p.responseTopic, hasResponseTopic},
+		{MetaCorrelationData, &p.correlationData, hasCorrelationData},
+	} {
+		if v, ok := metaText(msg, text.key); ok {
+			*text.into = v
+			p.has |= text.bit
+		}
+	}
+	var ok bool
+	if p.formatIndicator, ok, err = metaInt(msg, MetaPayloadFormatIndicator, 0, 1); err != nil {
+		return p, err
+	} else if ok {
+		p.has |= hasFormatIndicator
+	}
+	if p.expiry, ok, err = metaInt(msg, MetaMessageExpiryInterval, 0, math.MaxUint32); err != nil {
+		return p, err
+	} else if ok {
+		p.has |= hasExpiry
+	}
+	p.user, err = appendUserProperties(p.user, msg)
+	return p, err
+}
+
+// appendTo appends the properties as entries of an envelope's header: those with a
+// name of their own first, then the user properties.
+func (p *properties) appendTo(header []Header) []Header {
+	if p.has&hasContentType != 0 {
+		header = append(header, Header{headerContentType, p.contentType})
+	}
+	if p.has&hasResponseTopic != 0 {
+		header = append(header, Header{headerResponseTopic, p.responseTopic})
+	}
+	if p.has&hasCorrelationData != 0 {
+		header = append(header, Header{headerCorrelationData, base64.StdEncoding.EncodeToString([]byte(p.correlationData))})
+	}
+	if p.has&hasFormatIndicator != 0 {
+		header = append(header, Header{headerPayloadFormatIndicator, strconv.FormatInt(p.formatIndicator, 10)})
+	}
+	if p.has&hasExpiry != 0 {
+		header = append(header, Header{headerMessageExpiryInterval, strconv.FormatInt(p.expiry, 10)})
+	}
+	return append(header, p.user...)
+}
+
+// set makes the properties the metadata of a message, and removes those that it had.
+func (p *properties) set(msg *service.Message) {
+	for _, v := range []struct {
+		bit   int
+		key   string
+		value any
+	}{
+		{hasContentType, MetaContentType, p.contentType},
+		{hasResponseTopic, MetaResponseTopic, p.responseTopic},
+		{hasCorrelationData, MetaCorrelationData, p.correlationData},
+		{hasFormatIndicator, MetaPayloadFormatIndicator, int(p.formatIndicator)},
+		{hasExpiry, MetaMessageExpiryInterval, int(p.expiry)},
+	} {
+		if p.has&v.bit != 0 {
+			msg.MetaSetMut(v.key, v.value)
+		} else {
+			msg.MetaDelete(v.key)
+		}
+	}
+	setUserProperties(msg, p.user)
+}
+
+// splitHeader is the way back from the header of an envelope to properties.
 //
 // A user property may have one of the five names. So an entry counts as the property of
 // that name only where the encoder would have written it: before every user property,
 // in the order of the five, with a valid value. Every other entry is a user property.
 // In all cases, encoding again results in the same header.
-func setProperties(msg *service.Message, header []Header) {
-	for _, p := range properties {
-		var value any
-		if len(header) > 0 && header[0].Key == p.name {
-			value = p.parse(header[0].Value)
+func splitHeader(header []Header) (p properties) {
+	for _, known := range headerProperties {
+		if len(header) > 0 && header[0].Key == known.name && known.parse(&p, header[0].Value) {
+			p.has |= known.bit
+			header = header[1:]
 		}
-		if value == nil {
-			msg.MetaDelete(p.meta)
-			continue
-		}
-		msg.MetaSetMut(p.meta, value)
-		header = header[1:]
 	}
-	if len(header) == 0 {
+	p.user = header
+	return p
+}
+
+// headerProperties are the entries of a header that are not user properties, in
+// order. parse refuses a value that the encoder would not have written.
+var headerProperties = []struct {
+	name  string
+	bit   int
+	parse func(p *properties, s string) bool
+}{
+	{headerContentType, hasContentType, func(p *properties, s string) bool { p.contentType = s; return true }},
+	{headerResponseTopic, hasResponseTopic, func(p *properties, s string) bool { p.responseTopic = s; return true }},
+	{headerCorrelationData, hasCorrelationData, func(p *properties, s string) bool {
+		raw, ok := canonicalBase64(s)
+		p.correlationData = raw
+		return ok
+	}},
+	{headerPayloadFormatIndicator, hasFormatIndicator, func(p *properties, s string) bool { return canonicalInt(s, 1, &p.formatIndicator) }},
+	{headerMessageExpiryInterval, hasExpiry, func(p *properties, s string) bool { return canonicalInt(s, math.MaxUint32, &p.expiry) }},
+}
+
+func canonicalInt(s string, limit int64, into *int64) bool {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > limit || strconv.FormatInt(n, 10) != s {
+		return false
+	}
+	*into = n
+	return true
+}
+
+// setUserProperties makes the list the user properties of the message.
+func setUserProperties(msg *service.Message, user []Header) {
+	if len(user) == 0 {
 		msg.MetaDelete(MetaUserProperties)
 		return
 	}
-	list := make([]any, len(header))
-	for i, h := range header {
+	list := make([]any, len(user))
+	for i, h := range user {
 		list[i] = map[string]any{"key": h.Key, "value": h.Value}
 	}
 	msg.MetaSetMut(MetaUserProperties, list)
 }
 
-// properties are the header names that are not user properties, in order. parse returns
-// nil for a value that the encoder would not have written.
-var properties = []struct {
-	name, meta string
-	parse      func(string) any
-}{
-	{headerContentType, MetaContentType, func(s string) any { return s }},
-	{headerResponseTopic, MetaResponseTopic, func(s string) any { return s }},
-	{headerCorrelationData, MetaCorrelationData, func(s string) any {
-		raw, err := base64.StdEncoding.DecodeString(s)
-		if err != nil || base64.StdEncoding.EncodeToString(raw) != s {
-			return nil
-		}
-		return string(raw)
-	}},
-	{headerPayloadFormatIndicator, MetaPayloadFormatIndicator, parseProperty(1)},
-	{headerMessageExpiryInterval, MetaMessageExpiryInterval, parseProperty(math.MaxUint32)},
-}
-
-func parseProperty(limit uint64) func(string) any {
-	return func(s string) any {
-		n, err := strconv.ParseUint(s, 10, 32)
-		if err != nil || n > limit || strconv.FormatUint(n, 10) != s {
-			return nil
-		}
-		return int(n)
-	}
+// canonicalBase64 decodes what the encoder would have written.
+func canonicalBase64(s string) (string, bool) {
+	raw, err := base64.StdEncoding.DecodeString(s)
+	return string(raw), err == nil && base64.StdEncoding.EncodeToString(raw) == s
 }
 
 // quote formats a wrong value for an error.

@@ -23,6 +23,11 @@ type scanner struct {
 
 // fail returns an error for the current field.
 func (s *scanner) fail(at int, format string, args ...any) error {
+	return &DecodeError{Field: s.place(), Offset: at, Reason: fmt.Sprintf(format, args...)}
+}
+
+// place names the value at hand.
+func (s *scanner) place() string {
 	field := s.field
 	if s.index >= 0 {
 		field += "[" + strconv.Itoa(s.index) + "]"
@@ -30,7 +35,7 @@ func (s *scanner) fail(at int, format string, args ...any) error {
 	if s.sub != "" {
 		field += "." + s.sub
 	}
-	return &DecodeError{Field: field, Offset: at, Reason: fmt.Sprintf(format, args...)}
+	return field
 }
 
 // space skips white space.

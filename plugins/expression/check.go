@@ -10,10 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Check tells what is wrong with a field that may hold expressions, ${! … }: what
-// this grammar does not have, a function or a method that is not allowed, or a
-// limit that is exceeded. It is to be called before Bloblang parses the field,
-// since parsing evaluates what is constant.
+// Check returns what is wrong with a field that may contain expressions, ${! … }:
+// syntax outside this grammar, a function or a method that is not allowed, or an
+// exceeded limit. It must be called before Bloblang parses the field, because parsing
+// evaluates constants.
 //
 //	expression = operand { operator operand }
 //	operand    = { "!" | "-" } value { "." name [ arguments ] }
@@ -27,8 +27,8 @@ func Check(field string) error {
 	return err
 }
 
-// ReadsContent tells whether evaluating a field looks into the payload. Of a
-// field that Check refuses it says so.
+// ReadsContent reports whether evaluating a field reads the payload. It returns true
+// for a field that Check refuses.
 func ReadsContent(field string) bool {
 	p, err := parse(field)
 	return err != nil || p.content
@@ -59,8 +59,8 @@ func parse(field string) (*parser, error) {
 	}
 }
 
-// parser reads a token ahead. The first error ends it: from then on the token is
-// empty, which nothing accepts.
+// parser reads one token ahead. The first error ends it: after that the token is empty,
+// which nothing accepts.
 type parser struct {
 	token string // "" at the end of the text
 	rest  string
@@ -87,8 +87,8 @@ var (
 	operators   = []string{"&&", "||", "==", "!=", ">=", "<=", "+", "-", "*", "/", "%", ">", "<", "|"}
 )
 
-// next reads a token. Its texts are Bloblang's: whatever the quotes hold, it is
-// one token for both.
+// next reads a token. Texts are tokenized as in Bloblang: whatever is inside the
+// quotes, both read it as one token.
 func (p *parser) next() {
 	p.rest = strings.TrimLeft(p.rest, " \t")
 	token := ""
@@ -98,7 +98,7 @@ func (p *parser) next() {
 		token = quoted(p.rest)
 		if token == "" {
 			p.token = ""
-			p.fail("a text has no end, or is written with three quotes: write \"text\"")
+			p.fail("a text is not closed, or has three quotes: write \"text\"")
 			return
 		}
 	case strings.HasPrefix(p.rest, "=>"):
@@ -120,8 +120,8 @@ func (p *parser) next() {
 	p.token, p.rest = token, p.rest[len(token):]
 }
 
-// quoted is the text with its quotes that s begins with, or "". Of three quotes
-// Bloblang makes another kind of text, in which nothing is escaped.
+// quoted returns the text, with its quotes, at the start of s, or "". Bloblang reads
+// three quotes as another kind of text, without escapes.
 func quoted(s string) string {
 	if strings.HasPrefix(s, `"""`) {
 		return ""
@@ -140,7 +140,7 @@ func quoted(s string) string {
 	return ""
 }
 
-// accept moves on where the token is that one.
+// accept consumes the token if it is the given one.
 func (p *parser) accept(token string) bool {
 	if p.err != nil || p.token != token {
 		return false
@@ -176,7 +176,7 @@ func (p *parser) operand() {
 	for p.accept(".") {
 		name := p.token
 		if !nameToken.MatchString(name) {
-			p.fail("expected the name of a method or of a member after the point")
+			p.fail("expected the name of a method or a member after the dot")
 			return
 		}
 		p.next()
@@ -213,22 +213,22 @@ func (p *parser) value() {
 		p.next()
 		if p.token != "(" {
 			p.token = token
-			p.fail(`a payload's member is written json("path"), a metadata value @name: other names are not allowed`)
+			p.fail(`write json("path") for a member of the payload, and @name for metadata: other names are not allowed`)
 			return
 		}
 		p.call(Function, token)
 	}
 }
 
-// metadata is @name or @"name". Of @ alone the value is all metadata.
+// metadata reads @name or @"name". A single @ would return all metadata.
 func (p *parser) metadata() {
 	if strings.HasPrefix(p.rest, " ") || strings.HasPrefix(p.rest, "\t") {
-		p.fail("expected a name right behind @")
+		p.fail("expected a name directly after @")
 		return
 	}
 	p.next()
 	if p.token == "" || p.token == `""` || p.token[0] != '"' && nameToken.FindString(p.token) != p.token {
-		p.fail("expected a name right behind @")
+		p.fail("expected a name directly after @")
 		return
 	}
 	p.next()
@@ -278,10 +278,10 @@ func (p *parser) call(kind Kind, name string) {
 	if _, ok := kind.allowed()[name]; !ok {
 		why, known := Refused(kind, name)
 		if !known {
-			why = "there is none of that name"
+			why = "it does not exist"
 		}
 		p.token = ""
-		p.fail("the %s %s is not allowed here: %s; resources/docs/fields.md lists what is", kind, name, why)
+		p.fail("the %s %s is not allowed here: %s; resources/docs/fields.md lists what is allowed", kind, name, why)
 		return
 	}
 	if kind == Function && (name == "content" || name == "json") {
@@ -314,8 +314,8 @@ func (p *parser) call(kind Kind, name string) {
 	}
 }
 
-// pattern holds a regular expression to what it may cost. It is a text, so that
-// no message can bring another.
+// pattern checks the limits of a regular expression. It must be a literal, so that no
+// message can supply another.
 func (p *parser) pattern(method, literal string) {
 	text, err := strconv.Unquote(literal)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCheckTakesWhatTopicsAndKeysAreMadeOf(t *testing.T) {
+func TestCheckAcceptsExpressionsForTopicsAndKeys(t *testing.T) {
 	for field, content := range map[string]bool{
 		``:                                false,
 		`a plain text, $ and } {`:         false,
@@ -43,30 +43,30 @@ func TestCheckTakesWhatTopicsAndKeysAreMadeOf(t *testing.T) {
 	}
 }
 
-func TestCheckRefuses(t *testing.T) {
+func TestCheckRefusesUnsafeExpressions(t *testing.T) {
 	for _, test := range [][2]string{
-		// What uses a value twice: each doubles it.
+		// Syntax that uses a value twice would double it each time.
 		{`${! content().(c -> c + c) }`, "expected the name of a method"},
 		{`${! "a".(this + this) }`, "expected the name of a method"},
 		{`${! "a".map(x -> x) }`, "the method map is not allowed here: it evaluates a query for each element"},
 		{`${! "a".apply("m") }`, "the method apply is not allowed here"},
-		{`${! this.a }`, `a payload's member is written json("path")`},
-		{`${! a.b }`, `a payload's member is written json("path")`},
-		{`${! root }`, `a payload's member is written json("path")`},
+		{`${! this.a }`, `write json("path") for a member of the payload`},
+		{`${! a.b }`, `write json("path") for a member of the payload`},
+		{`${! root }`, `write json("path") for a member of the payload`},
 		{`${! $x }`, "expected a value"},
-		{`${! x -> x }`, `a payload's member is written json("path")`},
-		{`${! match "a" { this == "a" => this } }`, `a payload's member is written json("path")`},
+		{`${! x -> x }`, `write json("path") for a member of the payload`},
+		{`${! match "a" { this == "a" => this } }`, `write json("path") for a member of the payload`},
 		{`${! [1, 2] }`, "expected a value"},
 		{`${! {"a": 1} }`, "expected a value"},
 		{`${! json("l").map_each(json("l")) }`, "it evaluates a query for each element"},
 		{`${! json("l").fold(0, x -> x) }`, "it evaluates a query for each element"},
-		{`${! "x".bloblang("root = this") }`, "the method bloblang is not allowed here: it reaches into the machine"},
-		{`${! json().json_schema("{}") }`, "it reaches into the machine"},
-		{`${! env("HOME") }`, "the function env is not allowed here: it reaches into the machine"},
-		{`${! file("/etc/passwd") }`, "it reaches into the machine"},
-		{`${! file_rel("x") }`, "it reaches into the machine"},
-		{`${! hostname() }`, "it reaches into the machine"},
-		{`${! import "/etc/passwd" }`, `a payload's member is written json("path")`},
+		{`${! "x".bloblang("root = this") }`, "the method bloblang is not allowed here: it accesses the host"},
+		{`${! json().json_schema("{}") }`, "it accesses the host"},
+		{`${! env("HOME") }`, "the function env is not allowed here: it accesses the host"},
+		{`${! file("/etc/passwd") }`, "it accesses the host"},
+		{`${! file_rel("x") }`, "it accesses the host"},
+		{`${! hostname() }`, "it accesses the host"},
+		{`${! import "/etc/passwd" }`, `write json("path") for a member of the payload`},
 		{`${! range(0, 1000000000000).length() }`, "its result may be many times longer"},
 		{`${! "a".repeat(300000000000000) }`, "its result may be many times longer"},
 		{`${! bytes(1000000000000) }`, "its result may be many times longer"},
@@ -74,13 +74,13 @@ func TestCheckRefuses(t *testing.T) {
 		{`${! content().parse_xml() }`, "the parsed value may take many times"},
 		{`${! content().decompress("gzip") }`, "the parsed value may take many times"},
 		{`${! content().from_all() }`, "it reads other messages of the batch"},
-		{`${! no_such() }`, "the function no_such is not allowed here: there is none of that name"},
-		{`${! "a".no_such() }`, "the method no_such is not allowed here: there is none of that name"},
+		{`${! no_such() }`, "the function no_such is not allowed here: it does not exist"},
+		{`${! "a".no_such() }`, "the method no_such is not allowed here: it does not exist"},
 		{`${! metadata() }`, "metadata needs the name of a metadata value"},
 		{`${! meta("") }`, "meta needs the name of a metadata value"},
 		{`${! meta(json("x")) }`, "meta needs the name of a metadata value"},
-		{`${! @ }`, "expected a name right behind @"},
-		{`${! @"" }`, "expected a name right behind @"},
+		{`${! @ }`, "expected a name directly after @"},
+		{`${! @"" }`, "expected a name directly after @"},
 		{`${! @a.re_match(json("p")) }`, "the pattern of re_match must be a text"},
 		{`${! @a.re_match("(") }`, "missing closing )"},
 		{`${! @a.re_match("(a{1,100}){1,10}") }`, "repeat less"},
@@ -90,8 +90,8 @@ func TestCheckRefuses(t *testing.T) {
 		{`${! ` + strings.Repeat("(", 13) + `1` + strings.Repeat(")", 13) + ` }`, "nested deeper than 12 levels"},
 		{`${! """a""" }`, "three quotes"},
 		{`${! "" "a" }`, "expected the end of the expression"},
-		{`${! "a }`, "a text has no end"},
-		{`${! "\q" }`, "a text has no end"},
+		{`${! "a }`, "a text is not closed"},
+		{`${! "\q" }`, "a text is not closed"},
 		{`${! @a # comment`, "expected the end of the expression"},
 		{"${! @a.\nsplit(\"/\") }", "expected the name of a method"},
 		{`${! @a`, "expected the end of the expression"},
@@ -106,11 +106,11 @@ func TestCheckRefuses(t *testing.T) {
 		err := Check(field)
 		require.Error(t, err, "%s", field)
 		assert.Contains(t, err.Error(), why, "%s", field)
-		assert.True(t, ReadsContent(field), "what is refused counts as reading the payload: %s", field)
+		assert.True(t, ReadsContent(field), "a refused field counts as reading the payload: %s", field)
 	}
 }
 
-func TestNoNameIsBothAllowedAndRefusedAndNoneTwice(t *testing.T) {
+func TestEachNameIsEitherAllowedOrRefusedOnce(t *testing.T) {
 	for kind, refused := range map[Kind]map[string][]string{Function: refusedFunctions, Method: refusedMethods} {
 		seen := map[string]bool{}
 		for why, names := range refused {

@@ -7,10 +7,10 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 )
 
-// Environment is base with nothing but the allowed functions and methods. It can
-// import nothing. Methods whose results may be longer than what they are given
-// are ours: they do what upstream's do, up to MaxValue. The others give at most a
-// small multiple of their value, and none of them twice: they need no limit.
+// Environment returns base reduced to the allowed functions and methods. It cannot
+// import anything. Methods whose results may be longer than their inputs are replaced
+// by ours: they behave like upstream's, up to MaxValue. The others return at most a
+// small multiple of their value and use it only once: they need no limit.
 func Environment(base *bloblang.Environment) (*bloblang.Environment, error) {
 	var noFunctions, noMethods []string
 	base.WalkFunctions(func(name string, _ *bloblang.FunctionView) {
@@ -34,7 +34,7 @@ func Environment(base *bloblang.Environment) (*bloblang.Environment, error) {
 	return env, nil
 }
 
-// limitedMethod takes the place of a method of upstream's.
+// limitedMethod replaces a method of upstream's.
 type limitedMethod struct {
 	params   []bloblang.ParamDefinition
 	variadic bool
@@ -71,8 +71,8 @@ func (m limitedMethod) constructor(name string) bloblang.MethodConstructorV2 {
 	}
 }
 
-// within holds texts to MaxValue. Lists and objects are never longer than the text
-// that they were made of, but for a small factor.
+// within applies MaxValue to texts. Lists and objects are at most a small multiple of
+// the text that they were parsed from.
 func within(v any) error {
 	n := 0
 	switch v := v.(type) {
@@ -86,7 +86,7 @@ func within(v any) error {
 
 func withinSize(n int) error {
 	if n > MaxValue {
-		return fmt.Errorf("the result has %d bytes: a value of an expression has at most %d", n, MaxValue)
+		return fmt.Errorf("the result has %d bytes: a value in an expression may have at most %d", n, MaxValue)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func environment(t testing.TB) *bloblang.Environment {
 	return env
 }
 
-// evaluate runs an expression on a message, as a field of a component does.
+// evaluate evaluates an expression on a message, as a field of a component does.
 func evaluate(t testing.TB, env *bloblang.Environment, expression string, payload []byte) (any, error) {
 	t.Helper()
 	exec, err := env.Parse("root = " + expression)
@@ -38,7 +38,7 @@ func evaluate(t testing.TB, env *bloblang.Environment, expression string, payloa
 	return result, err
 }
 
-// Every allowed method stands here, so that those of ours give what upstream's do.
+// examples use every allowed method, to compare ours with upstream's.
 var examples = []string{
 	`@mqtt_topic.replace_all("/", ".")`, `@mqtt_topic.replace_all("", "-")`, `@mqtt_topic.replace_all("/", "")`, `@b.replace_all("a", "bb")`,
 	`@n.replace_all("a", "b")`, `@mqtt_topic.replace_all(json("from"), json("to"))`,
@@ -54,7 +54,7 @@ var examples = []string{
 	`@mqtt_topic.re_replace_all("[^A-Za-z0-9/]", "_")`, `@mqtt_topic.re_replace_all("([a-z]+)-([0-9])", "$2-$1")`,
 	`@n.string()`, `@b.string()`, `json("object").string()`, `json("list").string()`, `null.string()`, `1.5.string()`, `true.string()`, `json("big").string()`,
 	`"2026-01-02T03:04:05.678Z".ts_format("20060102")`, `"2026-01-02T03:04:05.678Z".ts_format()`, `"2026-01-02T03:04:05Z".ts_unix()`, `"x".ts_format()`,
-	// Upstream's own.
+	// Methods of upstream.
 	`@n.abs()`, `"true".bool()`, `"x".bool(false)`, `@mqtt_topic.capitalize()`, `json("none").catch("c")`, `json("none").or("o")`, `1.2.ceil()`, `1.8.floor()`, `1.5.round()`,
 	`@mqtt_topic.contains("dev")`, `json("list").contains(2)`, `json("list").contains(9)`, `json("texts").contains("b")`, `json("texts").contains(@b)`, `json("object").contains(null)`, `@n.contains("7")`, `@b.contains("a")`, `json("list").contains("2")`, `json("list").contains(true)`, `json("texts").contains(1)`, `json("object").exists("a.b")`, `"1.5".float64()`, `"7".int64()`, `"7".number()`, `"x".number(3)`, `json("object").get("a.b")`,
 	`@mqtt_topic.has_prefix("Site")`, `@mqtt_topic.has_suffix("x")`, `"a".hash("sha256").encode("hex")`, `"a".hash("xxhash64")`, `json("list").index(-1)`, `json("list").index(9)`,
@@ -66,7 +66,7 @@ var examples = []string{
 
 const sample = `{"list":[1,2,3],"texts":["a","b"],"object":{"a":{"b":"<c>"}},"n":4,"big":1e300,"from":"/","to":"::"}`
 
-func TestAllowedMethodsGiveWhatUpstreamsGive(t *testing.T) {
+func TestAllowedMethodsMatchUpstream(t *testing.T) {
 	ours, upstream := environment(t), bloblang.GlobalEnvironment()
 	called := map[string]bool{}
 	for _, text := range examples {
@@ -85,7 +85,7 @@ func TestAllowedMethodsGiveWhatUpstreamsGive(t *testing.T) {
 		}
 	}
 	for name := range methods {
-		assert.True(t, called[name], "the method %s is not tried", name)
+		assert.True(t, called[name], "the method %s is not tested", name)
 	}
 	for _, name := range []string{"now", "timestamp_unix", "timestamp_unix_milli", "timestamp_unix_micro", "timestamp_unix_nano", "uuid_v4", "uuid_v7"} {
 		v, err := evaluate(t, ours, name+"().string()", nil)
@@ -94,11 +94,11 @@ func TestAllowedMethodsGiveWhatUpstreamsGive(t *testing.T) {
 		called[name+"()"] = true
 	}
 	for name := range functions {
-		assert.True(t, called[name+"()"], "the function %s is not tried", name)
+		assert.True(t, called[name+"()"], "the function %s is not tested", name)
 	}
 }
 
-func TestTimesAreWrittenInUTCWithoutALookUpInFiles(t *testing.T) {
+func TestTimesAreFormattedInUTCWithoutReadingFiles(t *testing.T) {
 	got, err := evaluate(t, environment(t), `"2026-01-02T03:04:05+02:00".ts_format("15:04 MST")`, nil)
 	require.NoError(t, err)
 	assert.Equal(t, "01:04 UTC", got)
@@ -106,7 +106,7 @@ func TestTimesAreWrittenInUTCWithoutALookUpInFiles(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestTheEnvironmentItselfHasNothingElse(t *testing.T) {
+func TestEnvironmentHasOnlyTheAllowedNames(t *testing.T) {
 	env := environment(t)
 	env.WalkFunctions(func(name string, _ *bloblang.FunctionView) { assert.Contains(t, functions, name) })
 	env.WalkMethods(func(name string, _ *bloblang.MethodView) { assert.Contains(t, methods, name) })
@@ -119,7 +119,7 @@ func TestTheEnvironmentItselfHasNothingElse(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// hostile payloads take much more memory than bytes once they are parsed.
+// hostilePayloads use much more memory than their length when they are parsed.
 func hostilePayloads() map[string][]byte {
 	fill := func(open, item, end string) []byte {
 		return []byte(open + strings.TrimSuffix(strings.Repeat(item, (MaxContent-len(open)-len(end))/len(item)), ",") + end)
@@ -141,7 +141,7 @@ func hostilePayloads() map[string][]byte {
 	}
 }
 
-// Each of these was seen to end the process, or would, if a step had no limit.
+// Each of these ended the process, or would if a step had no limit.
 var hostile = []string{
 	`"a".replace_all("a", "aaaaaaaaaaaaaaaaaaaa").replace_all("a", "aaaaaaaaaaaaaaaaaaaa").replace_all("a", "aaaaaaaaaaaaaaaaaaaa").replace_all("a", "aaaaaaaaaaaaaaaaaaaa").replace_all("a", "aaaaaaaaaaaaaaaaaaaa")`,
 	`content().replace_all("", content())`,
@@ -181,7 +181,7 @@ var hostile = []string{
 	`json().index(9223372036854775807)`, `json().index(-9223372036854775807)`,
 }
 
-func TestHostileExpressionsTakeBoundedMemoryAndTime(t *testing.T) {
+func TestHostileExpressionsUseBoundedMemoryAndTime(t *testing.T) {
 	env := environment(t)
 	payloads := hostilePayloads()
 	for _, text := range hostile {
@@ -209,7 +209,7 @@ func evaluateWithin(t testing.TB, env *bloblang.Environment, text, name string, 
 	if work > maxWork {
 		t.Errorf("%s on %s allocated %d MiB", text, name, work>>20)
 	}
-	// Only a step that does not end takes this long, also on a machine under load.
+	// Only a step that never ends takes this long, even on a machine under load.
 	if took > 20*time.Second {
 		t.Errorf("%s on %s took %s", text, name, took)
 	}
@@ -220,7 +220,7 @@ func evaluateWithin(t testing.TB, env *bloblang.Environment, text, name string, 
 	}
 }
 
-// Random expressions of the grammar's own steps: whatever composes is composed.
+// Random expressions combine all steps of the grammar.
 func TestRandomExpressionsStayWithinTheLimits(t *testing.T) {
 	env := environment(t)
 	payloads := hostilePayloads()
@@ -259,7 +259,7 @@ func TestRandomExpressionsStayWithinTheLimits(t *testing.T) {
 
 func TestChainedReplaceAllNamesItsLimit(t *testing.T) {
 	_, err := evaluate(t, environment(t), hostile[0], nil)
-	require.ErrorContains(t, err, fmt.Sprintf("a value of an expression has at most %d", MaxValue))
+	require.ErrorContains(t, err, fmt.Sprintf("a value in an expression may have at most %d", MaxValue))
 	require.ErrorContains(t, err, "replace_all: ")
 }
 

@@ -1,31 +1,30 @@
-// Package expression bounds the interpolations, ${! … }, of definitions that
-// nobody vouches for: what they may call, how they may be built, and how much
-// memory and time one evaluation may take.
+// Package expression limits the interpolations, ${! … }, of untrusted definitions:
+// which functions they may call, how they may be built, and how much memory and time
+// one evaluation may use.
 //
-// A list of harmless functions is not enough, since harmless ones compose: four
-// replace_all of 20 characters each make 100 MB of one byte, and .(x -> x + x)
-// doubles a value without any function. So the limits stand in three places.
-// Check takes a small grammar in which a value is used once, where it is made:
-// no this, no named context, no maps of elements. Environment holds the allowed
-// functions and methods alone, and wraps those whose result may be much longer
-// than what they are given. Who evaluates a field holds it to MaxContent and
-// MaxResult.
+// A list of harmless functions is not enough, because they combine: four replace_all of
+// 20 characters each expand one byte to 100 MB, and .(x -> x + x) doubles a value
+// without any function. So there are limits in three places. Check accepts a small
+// grammar in which a value is used once, where it is created: no this, no named
+// context, no maps of elements. Environment has only the allowed functions and methods,
+// and replaces those whose result may be much longer than their input. The component
+// that evaluates a field applies MaxContent and MaxResult.
 package expression
 
 // The limits of one field.
 const (
 	// MaxLength is the length of the whole field in characters.
 	MaxLength = 256
-	// MaxContent is the longest payload, in bytes, that an expression may look
-	// into. JSON takes up to 40 times its length once it is parsed.
+	// MaxContent is the size in bytes of the largest payload that an expression may
+	// read. Parsed JSON uses up to 40 times its length.
 	MaxContent = 256 << 10
-	// MaxValue is the longest value, in bytes, that any step may make.
+	// MaxValue is the size in bytes of the largest value that any step may return.
 	MaxValue = 256 << 10
-	// MaxResult is the longest result of a field, in bytes. Each message of a batch
-	// has one.
+	// MaxResult is the size in bytes of the largest result of a field. Each message of
+	// a batch has one.
 	MaxResult = 4 << 10
 
-	// A regular expression takes time in proportion to its text times its program.
+	// A regular expression needs time proportional to its text times its program.
 	maxSubject  = 16 << 10 // bytes of text
 	maxPattern  = 128      // characters
 	maxProgram  = 512      // instructions
@@ -54,13 +53,13 @@ var functions = map[string]string{
 // methods are those that an expression may call.
 var methods = map[string]string{
 	"abs":                  "the number without its sign",
-	"bool":                 "a boolean of a text or a number",
-	"capitalize":           "each word with a capital",
-	"catch":                "another value where something failed",
+	"bool":                 "a text or a number as a boolean",
+	"capitalize":           "each word with a capital letter",
+	"catch":                "another value if something failed",
 	"ceil":                 "the next whole number",
 	"contains":             "whether a text or a list has a value",
-	"decode":               "bytes of base64, hex and so on",
-	"encode":               "base64, hex and so on of bytes",
+	"decode":               "base64, hex and so on, decoded to bytes",
+	"encode":               "bytes encoded as base64, hex and so on",
 	"escape_url_path":      "text as a part of a URL's path",
 	"escape_url_query":     "text as a part of a URL's query",
 	"exists":               "whether an object has a path",
@@ -68,20 +67,20 @@ var methods = map[string]string{
 	"floor":                "the whole number below",
 	"format":               "\"%s-%d\".format(a, b): verbs %b %d %e %f %g %o %q %s %t %v %x %X, widths below 100",
 	"get":                  "a value of an object by its path",
-	"has_prefix":           "whether a text begins with another",
+	"has_prefix":           "whether a text starts with another",
 	"has_suffix":           "whether a text ends with another",
 	"hash":                 "sha256, xxhash64, crc32 and so on of a text, as bytes",
-	"index":                "a value of a list by its place, from the end where negative",
-	"index_of":             "where a text begins in another, or -1",
+	"index":                "a value of a list by its index, from the end if negative",
+	"index_of":             "the position of a text in another, or -1",
 	"int64":                "a whole number",
 	"join":                 "the texts of a list as one",
 	"length":               "how many bytes, items or members",
 	"lowercase":            "the text in lower case",
-	"not":                  "true of false, and false of true",
-	"not_empty":            "fails where a value is empty",
-	"not_null":             "fails where there is no value",
-	"number":               "a number of a text",
-	"or":                   "another value where there is none or something failed",
+	"not":                  "the opposite of a boolean",
+	"not_empty":            "fails if a value is empty",
+	"not_null":             "fails if there is no value",
+	"number":               "a text as a number",
+	"or":                   "another value if there is none or something failed",
 	"re_find_all":          "the parts of a text that a regular expression matches",
 	"re_find_all_submatch": "the same with the groups of each",
 	"re_find_object":       "the first match, its groups by name",
@@ -93,8 +92,8 @@ var methods = map[string]string{
 	"split":                "the parts of a text, a list",
 	"string":               "any value as text",
 	"trim":                 "the text without white space, or given characters, around it",
-	"trim_prefix":          "the text without that beginning",
-	"trim_suffix":          "the text without that end",
+	"trim_prefix":          "the text without that prefix",
+	"trim_suffix":          "the text without that suffix",
 	"ts_format":            "a time as text, by Go's reference time, in UTC: now().ts_format(\"20060102\")",
 	"ts_unix":              "a time in seconds since 1970",
 	"type":                 "the name of a value's type",
@@ -103,23 +102,23 @@ var methods = map[string]string{
 	"uppercase":            "the text in upper case",
 }
 
-// Why a function or a method is refused, where a reason is shared.
+// Reasons why functions or methods are refused.
 const (
-	reaches    = "it reaches into the machine that the service runs on"
+	reaches    = "it accesses the host that the service runs on"
 	byElement  = "it evaluates a query for each element"
 	multiplies = "its result may be many times longer than its input"
 	parses     = "the parsed value may take many times its length in memory, or nest without limit"
-	notText    = "it makes lists or objects, and a topic or a key is text"
+	notText    = "it returns lists or objects, and a topic or a key is text"
 	state      = "it keeps state beyond a message"
 	otherParts = "it reads other messages of the batch"
-	needless   = "no topic and no key needs it"
-	oldName    = "it is an old name of another one"
+	needless   = "topics and keys do not need it"
+	oldName    = "it is an old name of another method"
 	internal   = "it is for this program's own templates"
 )
 
-// refusedFunctions are the others that upstream has, by the reason. A name that
-// is in neither list is refused too; the test of this package's user fails on it,
-// so that somebody decides.
+// refusedFunctions are the other functions of upstream, with the reason. A name in
+// neither list is refused too, and a test of this package then fails, so that somebody
+// has to decide.
 var refusedFunctions = map[string][]string{
 	reaches:    {"env", "file", "file_rel", "hostname"},
 	multiplies: {"bytes", "nanoid", "range"},
@@ -160,14 +159,13 @@ var refusedMethods = map[string][]string{
 	internal: {"robustmq_checked", "robustmq_client_id", "robustmq_problems", "robustmq_type_problem"},
 }
 
-// Functions are the allowed ones with what each gives.
+// Functions returns the allowed functions with their descriptions.
 func Functions() map[string]string { return functions }
 
-// Methods are the allowed ones with what each gives.
+// Methods returns the allowed methods with their descriptions.
 func Methods() map[string]string { return methods }
 
-// Refused tells whether somebody has decided against a function or a method, and
-// why.
+// Refused reports whether a function or a method is explicitly refused, and why.
 func Refused(kind Kind, name string) (why string, ok bool) {
 	lists := refusedMethods
 	if kind == Function {
@@ -183,10 +181,10 @@ func Refused(kind Kind, name string) (why string, ok bool) {
 	return "", false
 }
 
-// Kind tells functions from methods.
+// Kind distinguishes functions from methods.
 type Kind int
 
-// The kinds.
+// The kinds of names.
 const (
 	Function Kind = iota
 	Method

@@ -18,10 +18,10 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 )
 
-// limited are our own versions of upstream's methods. replace_all, join and format
-// judge the length of their result before they make it; the others multiply by a
-// small factor, and the result is judged. contains is here for its time: upstream's
-// copies the value for each item of the list.
+// limited are our versions of upstream's methods. replace_all, join and format check
+// the length of their result before they build it; the others multiply by a small
+// factor, and their result is checked. contains is replaced because of its time:
+// upstream's copies the value for each item of the list.
 var limited = map[string]limitedMethod{
 	"contains":             {params: []bloblang.ParamDefinition{bloblang.NewAnyParam("value")}, make: contains},
 	"decode":               {params: texts("scheme"), make: decode},
@@ -47,7 +47,7 @@ func texts(names ...string) (params []bloblang.ParamDefinition) {
 	return params
 }
 
-// textOf is an argument that Bloblang has found to be a text.
+// textOf returns an argument that Bloblang has checked to be a text.
 func textOf(arg any) string {
 	switch arg := arg.(type) {
 	case string:
@@ -64,7 +64,7 @@ func ofText(do func(string) string) func([]any) (bloblang.Method, error) {
 	}
 }
 
-// ofTextOrBytes gives bytes for bytes and text for text, as upstream does.
+// ofTextOrBytes returns bytes for bytes and text for text, as upstream does.
 func ofTextOrBytes(do func(string) (string, error)) bloblang.Method {
 	text := bloblang.StringMethod(func(s string) (any, error) { return do(s) })
 	return func(v any) (any, error) {
@@ -103,7 +103,7 @@ func join(args []any) (bloblang.Method, error) {
 			case string, []byte:
 				parts[i] = textOf(item)
 			default:
-				return nil, fmt.Errorf("item %d of the listis not a text", i)
+				return nil, fmt.Errorf("item %d of the list is not a text", i)
 			}
 			size += len(parts[i]) + len(delimiter)
 			if err := withinSize(size - len(delimiter)); err != nil {
@@ -118,7 +118,7 @@ func contains(args []any) (bloblang.Method, error) {
 	var wanted any
 	switch arg := args[0].(type) {
 	case []any, map[string]any:
-		return nil, errors.New("it looks for a text, a number, a boolean or null")
+		return nil, errors.New("the argument must be a text, a number, a boolean or null")
 	case []byte:
 		wanted = string(arg)
 	default:
@@ -141,11 +141,11 @@ func contains(args []any) (bloblang.Method, error) {
 			}
 			return false, nil
 		}
-		return nil, errors.New("it looks into a text, a list or an object")
+		return nil, errors.New("the value must be a text, a list or an object")
 	}, nil
 }
 
-// same compares scalars as Bloblang does, numbers whatever their type.
+// same compares scalars as Bloblang does: numbers regardless of their type.
 func same(a, b any) bool {
 	switch b := b.(type) {
 	case nil:
@@ -183,8 +183,8 @@ func number(v any) (float64, error) {
 	return bloblang.ValueAsFloat64(v)
 }
 
-// verbs are what format takes: no width that is an argument, none above 99, no
-// argument twice.
+// verbs are the verbs that format allows: no width as an argument, no width above 99,
+// no argument used twice.
 var verbs = regexp.MustCompile(`%(?:%|[-+ 0]*[0-9]{0,2}(?:\.[0-9]{0,2})?[bdefgoqstvxX])`)
 
 func format(args []any) (bloblang.Method, error) {
@@ -193,7 +193,7 @@ func format(args []any) (bloblang.Method, error) {
 		if strings.Contains(plain, "%") {
 			return nil, fmt.Errorf("%q has a verb that is not allowed: resources/docs/fields.md lists those that are", s)
 		}
-		// Of bytes, %v writes up to 4 characters each, and %q up to 10.
+		// For bytes, %v writes up to 4 characters each, and %q up to 10.
 		size := len(s)
 		for _, v := range args {
 			switch v.(type) {
@@ -255,7 +255,7 @@ func unknownScheme(scheme string) error {
 	return fmt.Errorf("scheme %q is unknown; must be one of base64, base64url, base64rawurl, hex, ascii85", scheme)
 }
 
-// formatTime writes in UTC: a time zone by name would be looked up in files.
+// formatTime formats in UTC: a named time zone would be looked up in files.
 func formatTime(args []any) (bloblang.Method, error) {
 	layout := textOf(args[0])
 	return bloblang.TimestampMethod(func(t time.Time) (any, error) {
@@ -263,8 +263,8 @@ func formatTime(args []any) (bloblang.Method, error) {
 	}), nil
 }
 
-// ofPattern compiles the first argument, which Check has judged, and which is
-// judged again: a definition may come from elsewhere.
+// ofPattern compiles the first argument. Check has checked it already, and it is
+// checked again here, because not every definition passes Check.
 func ofPattern(do func(re *regexp.Regexp, s string, args []any) any) func([]any) (bloblang.Method, error) {
 	return func(args []any) (bloblang.Method, error) {
 		pattern := textOf(args[0])
@@ -277,7 +277,7 @@ func ofPattern(do func(re *regexp.Regexp, s string, args []any) any) func([]any)
 		}
 		return bloblang.StringMethod(func(s string) (any, error) {
 			if len(s) > maxSubject {
-				return nil, fmt.Errorf("the text has %d bytes: a regular expression looks at %d at most", len(s), maxSubject)
+				return nil, fmt.Errorf("the text has %d bytes: a regular expression reads at most %d", len(s), maxSubject)
 			}
 			return do(re, s, args), nil
 		}), nil
@@ -321,21 +321,21 @@ func listOf(texts []string) []any {
 	return list
 }
 
-// errTooLong is what a payload or a result beyond the limits gives.
+// errTooLong is returned for a payload or a result beyond the limits.
 var errTooLong = errors.New("too long for an expression")
 
-// CheckContent refuses a payload that is too long to look into.
+// CheckContent refuses a payload that is too large to read.
 func CheckContent(size int) error {
 	if size > MaxContent {
-		return fmt.Errorf("%w: the payload has %d bytes, and an expression looks into %d at most", errTooLong, size, MaxContent)
+		return fmt.Errorf("%w: the payload has %d bytes, and an expression reads at most %d", errTooLong, size, MaxContent)
 	}
 	return nil
 }
 
-// CheckResult refuses a result that is too long for a field.
+// CheckResult refuses a result that is too large for a field.
 func CheckResult(size int) error {
 	if size > MaxResult {
-		return fmt.Errorf("%w: the result has %d bytes, and a field takes %d", errTooLong, size, MaxResult)
+		return fmt.Errorf("%w: the result has %d bytes, and a field may have at most %d", errTooLong, size, MaxResult)
 	}
 	return nil
 }

@@ -2,5 +2,5 @@
 
 package expression
 
-// maxWork is larger than without the race detector, which allocates as well.
+// maxWork is larger than without the race detector, which allocates too.
 const maxWork = 256 << 20

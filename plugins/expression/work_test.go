@@ -2,6 +2,6 @@
 
 package expression
 
-// maxWork is how much one evaluation may allocate in all, of which little is held
-// at a time.
+// maxWork limits the total that one evaluation may allocate; little of it is held at a
+// time.
 const maxWork = 96 << 20

@@ -71,7 +71,7 @@ const (
 )
 
 // Constraints are the rules that involve several fields.
-var Constraints = constraint.New(
+var Constraints = constraint.New(append(envelope.FormatConstraints(fieldEnvelope),
 	constraint.Constraint{
 		Field: fieldPartitioner, Broken: `this.partitioner.or("") == "manual" && this.partition.or("") == ""`,
 		What: "manual needs the field partition, the partition of each record",
@@ -96,7 +96,7 @@ var Constraints = constraint.New(
 		Field: fieldMaxInFlight, Broken: `this.failure_strategy.or("") != "" && this.max_in_flight.or(1) != 1`,
 		What: "must be 1 with failure_strategy: a batch that is held must hold every later one",
 	},
-)
+)...)
 
 // Spec describes the output kafka_franz and its fields.
 func Spec() *service.ConfigSpec {
@@ -166,8 +166,9 @@ func recordFields() []*service.ConfigField {
 		service.NewObjectField(fieldEnvelope, append([]*service.ConfigField{
 			service.NewBoolField(fieldEnabled).Default(false).
 				Description("Whether each message is written as an envelope. Otherwise its content is the value of its record."),
+			envelope.FormatField("Default: `robustmq_json`."),
 		}, envelope.EncoderFields()...)...).
-			Description("Writes each message as a RobustMQ JSON envelope, as `robustmq_envelope` with `operator: encode` does, but at less than half of the CPU: without a copy of the message, and with `topic` and `key` evaluated on the message itself. The envelope's `key` is that of the record. A message on which a processor has failed is refused, and so is one that does not fit into an envelope.").
+			Description("Writes each message as a RobustMQ envelope, as `robustmq_envelope` with `operator: encode` does, but at less than half of the CPU: without a copy of the message, and with `topic` and `key` evaluated on the message itself. The envelope's `key` is that of the record. A message on which a processor has failed is refused, and so is one that does not fit into an envelope.").
 			Advanced(),
 	}
 }

@@ -35,9 +35,9 @@ func TestLimitedExpressionsRefuseLongPayloadsAndResults(t *testing.T) {
 	large := service.NewMessage([]byte(`{"a":"` + strings.Repeat("x", untrusted.MaxContent) + `"}`))
 	large.MetaSetMut("mqtt_topic", "a/b")
 	for key, want := range map[string]string{
-		`${! json("a") }`: "evaluating field key: too long for an expression: the payload has 262152 bytes, and an expression looks into 262144 at most",
-		`${! content() }`: "an expression looks into 262144 at most",
-		`${! if @x == "1" { content() } else { 1 }}`: "an expression looks into 262144 at most",
+		`${! json("a") }`: "evaluating field key: too long for an expression: the payload has 262152 bytes, and an expression reads at most 262144",
+		`${! content() }`: "an expression reads at most 262144",
+		`${! if @x == "1" { content() } else { 1 }}`: "an expression reads at most 262144",
 		`${! @mqtt_topic.split("/").index(1) }`:      "",
 		`${! @mqtt_topic }`:                          "",
 		`constant`:                                   "",
@@ -53,7 +53,7 @@ func TestLimitedExpressionsRefuseLongPayloadsAndResults(t *testing.T) {
 
 	small := service.NewMessage([]byte(`{"a":"` + strings.Repeat("x", untrusted.MaxResult) + `","b":"short"}`))
 	_, err := oneRecord(limitedConfig(t, "topic: t", `key: '${! json("a") }${! json("b") }'`), small)
-	require.ErrorContains(t, err, "evaluating field key: too long for an expression: the result has 4101 bytes, and a field takes 4096")
+	require.ErrorContains(t, err, "evaluating field key: too long for an expression: the result has 4101 bytes, and a field may have at most 4096")
 	r, err := oneRecord(limitedConfig(t, `topic: '${! json("b") }'`, `key: '${! json("a") }'`), small)
 	require.NoError(t, err)
 	require.Equal(t, "short", r.Topic)

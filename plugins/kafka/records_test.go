@@ -212,3 +212,36 @@ func wireSize(r *kgo.Record) int {
 	}
 	return batchOverhead + varint(size) + size
 }
+
+func TestFormatsOfTheEnvelope(t *testing.T) {
+	message := func() service.MessageBatch {
+		msg := service.NewMessage([]byte("hi"))
+		msg.MetaSetMut("mqtt_topic", "a/b")
+		msg.MetaSetMut("mqtt_client_id", "c")
+		msg.MetaSetMut("mqtt_timestamp_ms", int64(1000))
+		return service.MessageBatch{msg}
+	}
+	for format, want := range map[string]string{
+		"":              `{"topic":"a/b","qos":0,"retain":false,"payload":"aGk=","client_id":"c","username":"","timestamp":1,"message_id":0,"header":[],"key":"","data":"aGk=","tags":["a","b"],"crc_num":3633523372}`,
+		"robustmq_json": `{"topic":"a/b","qos":0,"retain":false,"payload":"aGk=","client_id":"c","username":"","timestamp":1,"message_id":0,"header":[],"key":"","data":"aGk=","tags":["a","b"],"crc_num":3633523372}`,
+		"robustmq_record": `{"metadata":{"offset":0,"shard":"","segment":0,"header":null,"key":null,"tags":null,"create_t":1,"expire_at":3601,"crc_num":3633523372},` +
+			`"protocol_data":{"mqtt":{"client_id":"c","retain":false,"format_indicator":null,"response_topic":null,"correlation_data":null,"content_type":null,"user_properties":[]},"nats":null,"mq9":null,"amqp":null},"data":[104,105]}`,
+		"raw": "hi",
+	} {
+		lines := []string{`key: ""`, `envelope: { enabled: true }`}
+		if format != "" {
+			lines[1] = `envelope: { enabled: true, format: ` + format + ` }`
+		}
+		c := parsed(t, []string{"localhost:1"}, lines...)
+		b := new(buffers)
+		require.Nil(t, c.records.build(message(), b))
+		require.Len(t, b.records, 1)
+		require.Equal(t, want, string(b.records[0].Value), format)
+		require.Equal(t, []byte{}, b.records[0].Key, "an empty key, and not none")
+		require.Empty(t, b.records[0].Headers)
+	}
+	_, err := tryParse([]string{"localhost:1"}, `envelope: { enabled: true, format: protobuf }`)
+	require.EqualError(t, err, `field envelope: format: want robustmq_json, robustmq_record or raw, got "protobuf"`)
+	_, err = tryParse([]string{"localhost:1"}, `envelope: { enabled: true, format: raw, tags: '[]' }`)
+	require.ErrorContains(t, err, "envelope.tags: is ignored: the format raw is the payload alone")
+}

@@ -10,17 +10,17 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxNodes bounds what the aliases of a text may multiply to.
+// maxNodes limits the number of values that aliases may multiply to.
 const maxNodes = 200_000
 
-// node is a value of a pipeline's YAML. Aliases and merge keys are resolved, so
-// that every node has one path.
+// node is a value in a pipeline's YAML. Aliases and merge keys are resolved, so every
+// node has one path.
 type node struct {
 	kind   yaml.Kind // ScalarNode, MappingNode or SequenceNode
 	tag    string    // the short tag, such as !!int
-	tagged bool      // the tag stands in the text
+	tagged bool      // the text has the tag
 	value  string    // of a scalar
-	unset  bool      // a scalar that a variable without a value is a part of
+	unset  bool      // a scalar that contains a variable without a value
 
 	at   position // in the text of the user
 	text position // where the lines of a scalar's value start
@@ -43,7 +43,7 @@ func (n *node) member(name string) *node {
 	return nil
 }
 
-// step returns the member or item that a step of a path leads to, or nil.
+// step returns the member or item for a step of a path, or nil.
 func (n *node) step(name string) *node {
 	if n != nil && n.kind == yaml.SequenceNode {
 		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.items) {
@@ -54,7 +54,7 @@ func (n *node) step(name string) *node {
 	return n.member(name)
 }
 
-// follow walks down a path as far as it exists.
+// follow follows a path as far as it exists.
 func (n *node) follow(path []string) *node {
 	for _, name := range path {
 		inner := n.step(name)
@@ -66,10 +66,10 @@ func (n *node) follow(path []string) *node {
 	return n
 }
 
-// isNull tells whether there is no value.
+// isNull reports whether there is no value.
 func (n *node) isNull() bool { return n.kind == yaml.ScalarNode && n.tag == "!!null" }
 
-// document is a text of YAML as a tree.
+// document is a YAML text as a tree.
 type document struct {
 	root     *node // nil where the text has no value
 	findings []Finding
@@ -88,7 +88,7 @@ func parse(text replaced, marker string) (document, error) {
 	d := document{root: p.node(root.Content[0], nil)}
 	var second yaml.Node
 	if err := reader.Decode(&second); err == nil {
-		p.report(&second, nil, "a second document starts here and would be ignored; put it into a file of its own")
+		p.report(&second, nil, "a second document starts here and would be ignored; put it into a separate file")
 	} else if !errors.Is(err, io.EOF) {
 		return document{}, err
 	}
@@ -139,7 +139,7 @@ func (p *parser) node(y *yaml.Node, path []string) *node {
 
 func (p *parser) alias(y *yaml.Node, path []string) *node {
 	if p.open[y.Alias] {
-		p.report(y, path, fmt.Sprintf("*%s stands within &%s itself; write the value out", y.Value, y.Value))
+		p.report(y, path, fmt.Sprintf("*%s is inside &%s itself; write the value out", y.Value, y.Value))
 		return &node{kind: yaml.ScalarNode, tag: "!!null", at: p.text.source(position{y.Line, y.Column}), path: path}
 	}
 	p.open[y.Alias] = true
@@ -147,8 +147,8 @@ func (p *parser) alias(y *yaml.Node, path []string) *node {
 	return p.node(y.Alias, path)
 }
 
-// members adds the members of a mapping. Those that a merge key brings give way
-// to those that stand there.
+// members adds the members of a mapping. Those from a merge key do not replace existing
+// ones.
 func (p *parser) members(n *node, y *yaml.Node, merged bool) {
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key := y.Content[i]
@@ -177,12 +177,12 @@ func (p *parser) members(n *node, y *yaml.Node, merged bool) {
 	}
 }
 
-// merge adds the members of a mapping, or of each of a list, the first one first.
+// merge adds the members of a mapping, or of each mapping in a list, in order.
 func (p *parser) merge(n *node, from *yaml.Node) {
 	switch from.Kind {
 	case yaml.AliasNode:
 		if p.open[from.Alias] {
-			p.report(from, n.path, fmt.Sprintf("*%s stands within &%s itself; write the value out", from.Value, from.Value))
+			p.report(from, n.path, fmt.Sprintf("*%s is inside &%s itself; write the value out", from.Value, from.Value))
 			return
 		}
 		p.open[from.Alias] = true
@@ -199,8 +199,8 @@ func (p *parser) merge(n *node, from *yaml.Node) {
 
 func extend(path []string, step string) []string { return append(path[:len(path):len(path)], step) }
 
-// rendered is a tree written anew, in such a way that no two values stand on one
-// line: so the line of what the engine finds tells the value.
+// rendered is the tree as a new text with at most one value per line, so that the line
+// of an engine's finding identifies the value.
 type rendered struct {
 	text strings.Builder
 	line int           // the one being written
@@ -238,7 +238,7 @@ func (r *rendered) write(n *node, indent int) {
 	default:
 		r.at[r.line] = n
 		r.put(indent, n.scalar())
-		// A mapping of several lines has a line of its own for each.
+		// A value of several lines needs that many lines.
 		for range strings.Count(n.value, "\n") {
 			r.put(0, "")
 		}
@@ -252,7 +252,7 @@ func (r *rendered) put(indent int, text string) {
 	r.line++
 }
 
-// scalar is the text of a value on one line.
+// scalar returns a value as text on one line.
 func (n *node) scalar() string {
 	switch {
 	case n.kind == yaml.MappingNode:
@@ -269,11 +269,11 @@ func (n *node) scalar() string {
 	return quote(n.value)
 }
 
-// quote hides the dollar signs, since the variables are replaced already.
+// quote escapes dollar signs, because the variables are replaced already.
 func quote(s string) string { return strings.ReplaceAll(strconv.QuoteToASCII(s), "$", `\x24`) }
 
-// valueAt returns the value that a line is a part of, and how many lines below
-// its first one that is.
+// valueAt returns the value on a line, and how many lines below the value's first line
+// that is.
 func (r *rendered) valueAt(line int) (n *node, below int) {
 	for above := line; above > 0; above-- {
 		if n := r.at[above]; n != nil {

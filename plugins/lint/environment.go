@@ -11,11 +11,10 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
-// A template's fields carry no secret, no interpolation and no inner fields. In
-// the environment of this file plain components of the same names and fields
-// stand in for the templates, and for the components whose values the rules of
-// this package judge. They are made from the originals' own specs, so that the
-// two cannot disagree.
+// A template's fields have no secrets, no interpolation and no inner fields. In this
+// environment, plain components with the same names and fields replace the templates,
+// and the components whose values this package checks. They are built from the
+// originals' own specs, so the two cannot differ.
 
 // spec is a component's spec in the engine's JSON form.
 type spec map[string]any
@@ -36,11 +35,11 @@ func (s spec) field(name string) map[string]any {
 	return nil
 }
 
-// wordFields are the fields of kafka_franz that take one of a few words.
+// wordFields are the fields of kafka_franz whose value is one of a few words.
 var wordFields = []string{"acks", "compression", "partitioner"}
 
-// StandIns returns a clone of env for commands that lint or print pipelines
-// (lint, echo, create, list). Nothing can be run in it.
+// StandIns returns a clone of env for commands that lint or print pipelines (lint,
+// echo, create, list). Nothing can be run in it.
 func StandIns(env *service.Environment) (*service.Environment, error) {
 	clone := env.Clone()
 	stockMQTT, err := specOf(env, "input", "mqtt")
@@ -73,7 +72,7 @@ func StandIns(env *service.Environment) (*service.Environment, error) {
 			}
 		}
 		if sasl := s.field("sasl"); sasl != nil {
-			// Our rule says which mechanisms there are, upstream's does not.
+			// Our rule names the mechanisms; upstream's does not.
 			for _, child := range sasl["children"].([]any) {
 				if field := child.(map[string]any); field["name"] == "mechanism" {
 					delete(field, "linter")
@@ -81,12 +80,12 @@ func StandIns(env *service.Environment) (*service.Environment, error) {
 			}
 		}
 		for _, child := range s.children() {
-			// The rules of this package name the words that a field takes.
+			// The rules of this package name the allowed words of a field.
 			if field := child.(map[string]any); rules.name == "kafka_franz" && slices.Contains(wordFields, field["name"].(string)) {
 				delete(field, "linter")
 			}
 		}
-		// The rules of this package judge the component as a whole.
+		// The rules of this package check the component as a whole.
 		if rules.ours {
 			delete(s.config(), "linter")
 		}
@@ -98,13 +97,13 @@ func StandIns(env *service.Environment) (*service.Environment, error) {
 	return clone, nil
 }
 
-// scrubber hides a value of any type, unless it comes of an environment variable.
+// scrubber hides a value of any type, unless it is an environment variable.
 const scrubber = `root = if this != null && this != "" && !this.string().trim().re_match("""^\$\{[0-9A-Za-z_.]+(:((\$\{[^}]+})|[^}])*)?}$""") {
   "!!!SECRET_SCRUBBED!!!"
 }`
 
-// scrubSecrets lets the engine hide what the package secret knows, wherever it
-// prints a pipeline.
+// scrubSecrets makes the engine hide the secrets that the package secret knows,
+// wherever it prints a pipeline.
 func scrubSecrets(children []any, path []string) {
 	for _, child := range children {
 		field := child.(map[string]any)
@@ -118,8 +117,8 @@ func scrubSecrets(children []any, path []string) {
 	}
 }
 
-// borrow replaces a field of a stand-in, but for its description and default,
-// by the stock component's of that name.
+// borrow replaces a field of a stand-in, except its description and default, by the
+// stock component's field.
 func borrow(s spec, name string, from spec) {
 	field, stock := s.field(name), from.field(name)
 	if field == nil || stock == nil {
@@ -144,9 +143,9 @@ func specOf(env *service.Environment, kind, name string) (spec, error) {
 	return s, nil
 }
 
-// SpecJSON returns the spec of an input, output or processor in the engine's
-// JSON form. It walks, since the engine's look-up by name answers for the
-// environment that this one was cloned from.
+// SpecJSON returns the spec of an input, output or processor in the engine's JSON form.
+// It walks the environment, because the engine's look-up by name returns components of
+// the environment that this one was cloned from.
 func SpecJSON(env *service.Environment, kind, name string) ([]byte, error) {
 	walk := map[string]func(func(string, *service.ConfigView)){
 		"input": env.WalkInputs, "output": env.WalkOutputs, "processor": env.WalkProcessors,

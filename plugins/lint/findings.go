@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// finder turns what the engine and the rules find into findings at their values.
+// finder turns the findings of the engine and the rules into findings at values.
 type finder struct {
 	*tree
 	root     *node
@@ -22,14 +22,14 @@ func (f *finder) at(n *node, what string) {
 	f.add(n, n.path, strings.Join(p.path, "."), what)
 }
 
-// add adds a finding of a field that stands at a value, or is missing there.
+// add adds a finding about a field at a value, or about a field that is missing there.
 func (f *finder) add(n *node, path []string, field, what string) {
 	f.findings = append(f.findings, Finding{Line: n.at.line, Column: n.at.column, Path: path, Field: field, What: what})
 }
 
-// engine adds what the engine's own linter found in the rendered tree. The type
-// of a lint says what is wrong and the line says where. Its text counts only
-// where the two leave something to say.
+// engine adds the findings of the engine's own linter in the rendered tree. The lint's
+// type says what is wrong and its line says where. Its text is used only if these do
+// not say everything.
 func (f *finder) engine(r *rendered, lints []service.Lint) {
 	missing := map[*node]bool{}
 	for _, lint := range lints {
@@ -63,14 +63,14 @@ func (f *finder) engine(r *rendered, lints []service.Lint) {
 	}
 }
 
-// isInvalidOption tells whether a value is not one of the words of its field. The
-// engine's rule for that gives the number of LintMissingEnvVar, which a rendered
-// tree cannot bring: it has no variables.
+// isInvalidOption reports whether a value is not one of its field's words. The engine's
+// rule for that uses the number of LintMissingEnvVar, which cannot occur in a rendered
+// tree: it has no variables.
 func isInvalidOption(t service.LintType) bool {
 	return t == service.LintInvalidOption || t == service.LintMissingEnvVar
 }
 
-// belowFirstLine moves the last finding down to a line of a text of several.
+// belowFirstLine moves the last finding to a line within a text of several lines.
 func (f *finder) belowFirstLine(n *node, below int) {
 	below = min(below, strings.Count(strings.TrimRight(n.value, "\n"), "\n"))
 	if last := &f.findings[len(f.findings)-1]; n.text.line+below > last.Line {
@@ -78,7 +78,7 @@ func (f *finder) belowFirstLine(n *node, below int) {
 	}
 }
 
-// missingFields reports the required fields that a mapping lacks.
+// missingFields reports the required fields that a mapping does not have.
 func (f *finder) missingFields(n *node) {
 	p := f.places[n]
 	spec := p.spec
@@ -95,7 +95,7 @@ func (f *finder) missingFields(n *node) {
 	}
 }
 
-// aboutField says what a field is, by the first sentence of its description.
+// aboutField returns the first sentence of a field's description.
 func aboutField(spec *fieldSpec) string {
 	sentence, _, _ := strings.Cut(strings.TrimSpace(spec.Description), ". ")
 	sentence, _, _ = strings.Cut(strings.TrimSuffix(sentence, "."), "\n")
@@ -105,8 +105,8 @@ func aboutField(spec *fieldSpec) string {
 	return ": " + strings.ToLower(sentence[:1]) + sentence[1:]
 }
 
-// unknownField reports a name that no field has where it stands, and where it
-// may belong.
+// unknownField reports a name that no field has at that place, and suggests where it
+// belongs.
 func (f *finder) unknownField(key *node) {
 	if key.unset {
 		return
@@ -128,15 +128,15 @@ func (f *finder) unknownField(key *node) {
 	case isPart && p.of.spec.child(name) == nil:
 		report("belongs to the pipeline and not to %s; write it without indentation", p.of.name)
 	case above == p.of.whole && slices.Contains(f.kindsOf(name), p.of.kind):
-		report("stands beside %s; %s is one of the two, and a broker holds several", p.of.name, article(p.of.kind))
+		report("is next to %s, and only one of them can be %s; remove one, or put both into a broker", p.of.name, article(p.of.kind))
 	case above != p.of.whole && (name == "label" || name == "processors"):
-		report("stands beside %s and not below it; indent it as %s", p.of.name, p.of.name)
+		report("must be at the level of %s, not below it; indent both alike", p.of.name)
 	default:
 		report("is not a field of %s%s", p.of.name, f.didYouMean(p.of, name))
 	}
 }
 
-// kindsOf returns the kinds of component that have one of the name.
+// kindsOf returns the kinds of component that have one with that name.
 func (f *finder) kindsOf(name string) []string {
 	var found []string
 	for _, kind := range []string{"input", "output", "processor", "buffer", "cache", "rate_limit", "metrics", "tracer", "scanner"} {
@@ -147,8 +147,8 @@ func (f *finder) kindsOf(name string) []string {
 	return found
 }
 
-// unknownComponent reports a mapping in which no name is one of a component of
-// the kind that belongs there.
+// unknownComponent reports a mapping without the name of a component of the expected
+// kind.
 func (f *finder) unknownComponent(n *node) {
 	spec := f.places[n].spec
 	if spec == nil {
@@ -207,8 +207,8 @@ func article(kind string) string {
 	return "a " + kind
 }
 
-// wrongShape reports a single value, a list or an object in the place of another
-// of the three.
+// wrongShape reports a single value, a list or an object where another of these is
+// expected.
 func (f *finder) wrongShape(n *node, wanted service.LintType) {
 	p := f.places[n]
 	given := map[yaml.Kind]string{yaml.MappingNode: "an object", yaml.SequenceNode: "a list", yaml.ScalarNode: n.value}[n.kind]
@@ -222,27 +222,27 @@ func (f *finder) wrongShape(n *node, wanted service.LintType) {
 	case service.LintExpectedArray:
 		switch {
 		case n.isNull():
-			f.at(n, "takes a list; below it no item is indented")
+			f.at(n, "must be a list; indent its items below it")
 		case n.kind == yaml.MappingNode && len(n.keys) > 0:
-			f.at(n, fmt.Sprintf("takes a list; write a dash in front of the first field of each item: - %s:", n.keys[0].value))
+			f.at(n, fmt.Sprintf("must be a list; write a dash in front of the first field of each item: - %s:", n.keys[0].value))
 		default:
-			f.at(n, fmt.Sprintf("takes a list; write %s: [ %s ]", name, n.value))
+			f.at(n, fmt.Sprintf("must be a list; write %s: [ %s ]", name, n.value))
 		}
 	case service.LintExpectedScalar:
-		f.at(n, fmt.Sprintf("takes one value and not %s%s", given, several[p.key()]))
+		f.at(n, fmt.Sprintf("must be one value, not %s%s", given, several[p.key()]))
 	default:
 		f.wantsFields(n, name, given)
 	}
 }
 
-// several says what to do about a list in a field of one value.
+// several advises what to do about a list in a field for one value.
 var several = map[string]string{
 	"input.robustmq_kafka.topic_id":           "; for several filters write an input broker with a robustmq_kafka for each, as config/several_filters.yaml does",
 	"output.robustmq_kafka.topic":             "; for several topics take the topic from the message: ${! @mqtt_topic.replace_all(\"/\", \".\") }",
 	"output.robustmq_kafka.bootstrap_servers": "; separate several brokers by commas",
 }
 
-// key names a field of a component, as kind.component.field.
+// key returns the name of a field, as kind.component.field.
 func (p place) key() string {
 	if p.of == nil {
 		return strings.Join(p.path, ".")
@@ -255,8 +255,8 @@ func (f *finder) wantsFields(n *node, name, given string) {
 	spec := p.spec
 	if p.of != nil && n == p.of.conf {
 		spec = &p.of.spec
-		// Those that stand beside the component, for want of indentation, are
-		// reported themselves.
+		// Fields beside the component, because of missing indentation, are reported
+		// themselves.
 		if slices.ContainsFunc(p.of.whole.keys, func(key *node) bool { return spec.child(key.value) != nil }) {
 			return
 		}
@@ -271,11 +271,11 @@ func (f *finder) wantsFields(n *node, name, given string) {
 	case n.isNull():
 		f.at(n, fmt.Sprintf("has no fields; indent them below %s:, %s for example", name, first))
 	case n.tag == "!!bool" && spec.child("enabled") != nil:
-		f.at(n, fmt.Sprintf("takes fields and not %s; write enabled: %s on a line of its own, indented below %s:", given, n.value, name))
+		f.at(n, fmt.Sprintf("must be fields, not %s; write enabled: %s on a line of its own, indented below %s:", given, n.value, name))
 	case first != "":
-		f.at(n, fmt.Sprintf("takes fields and not %s; write them below %s:, %s for example", given, name, first))
+		f.at(n, fmt.Sprintf("must be fields, not %s; write them below %s:, %s for example", given, name, first))
 	default:
-		f.at(n, "takes fields and not "+given)
+		f.at(n, "must be fields, not "+given)
 	}
 }
 
@@ -286,10 +286,10 @@ func (f *finder) duplicateLabel(n *node) {
 			line = c.label.at.line
 		}
 	}
-	f.at(n, fmt.Sprintf("%q stands at line %d already; each component has a label of its own", n.value, line))
+	f.at(n, fmt.Sprintf("%q is already the label at line %d; give each component its own label", n.value, line))
 }
 
-// rules adds what the rule sets find in the components, and in the pipeline.
+// rules adds the findings of the rule sets about the components and the pipeline.
 func (f *finder) rules(skipFiles bool) {
 	for _, c := range f.components {
 		check := ruleSetOf(c.kind, c.name)
@@ -309,8 +309,8 @@ func (f *finder) rules(skipFiles bool) {
 	}
 }
 
-// valueType reports a number or a switch that is none. The engine's own linter
-// leaves that to its reader, which tells neither the line nor the field.
+// valueType reports a wrong number or bool. The engine's linter leaves that to its
+// reader, which reports neither the line nor the field.
 func (f *finder) valueType(n *node, p place) {
 	what := ""
 	if p.of != nil && ruleSetOf(p.of.kind, p.of.name) != nil {
@@ -333,16 +333,16 @@ func (f *finder) problems(conf *node, problems []Problem) {
 	}
 }
 
-// yaml is a scalar as the YAML library has it.
+// yaml returns a scalar for the YAML library.
 func (n *node) yaml() *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: n.tag, Value: n.value}
 }
 
-// Unset is the value of a setting that depends on a variable that has no value
-// where lint runs. No rule judges it.
+// Unset is the value of a setting with a variable that has no value where lint runs. No
+// rule checks it.
 type Unset struct{}
 
-// valueOf returns a value as the engine would hand it to its component.
+// valueOf returns a value as the engine would pass it to its component.
 func (f *finder) valueOf(n *node) any {
 	switch n.kind {
 	case yaml.MappingNode:

@@ -10,8 +10,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// A definition that comes by the API is linted in the process that carries the
-// other connectors: whatever it is, lint returns.
+// A definition from the API is linted in the process that runs the other connectors:
+// for any text, lint must return.
 func FuzzLint(f *testing.F) {
 	for _, text := range lintCases(f) {
 		f.Add(text)
@@ -20,9 +20,9 @@ func FuzzLint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) { returns(t, linter, text) })
 }
 
-// The same without a fuzzer: every case with a line left out, moved to the left
-// or to the right, doubled, without its value, or as its last one.
-func TestLintReturnsWhateverATextIs(t *testing.T) {
+// The same without a fuzzer: every case with a line removed, indented, unindented,
+// doubled, without its value, or as the last one.
+func TestLintReturnsForAnyText(t *testing.T) {
 	linter := newLinter(t, lint.Options{Deprecated: true, Labels: true, SkipFiles: true, Warnings: true})
 	texts := 0
 	for n, text := range lintCases(t) {
@@ -30,7 +30,7 @@ func TestLintReturnsWhateverATextIs(t *testing.T) {
 		for i, line := range lines {
 			name, _, _ := strings.Cut(line, ":")
 			mutations := []string{"", "  " + line, strings.TrimPrefix(line, "  "), line + line, name + ":\n", name + ": []\n", name + ": {}\n", name + ": x\n", "- " + line}
-			// One of them for each line, another one in each case.
+			// Each line gets one mutation, in each case another.
 			changed := mutations[(n+i)%len(mutations)]
 			returns(t, linter, strings.Join(lines[:i], "")+changed+strings.Join(lines[i+1:], ""))
 			returns(t, linter, strings.Join(lines[:i], ""))
@@ -40,7 +40,7 @@ func TestLintReturnsWhateverATextIs(t *testing.T) {
 	require.Greater(t, texts, 1000)
 }
 
-// lintCases are the pipelines that the command is tested with.
+// lintCases returns the pipelines that the command is tested with.
 func lintCases(t testing.TB) []string {
 	t.Helper()
 	var all []string

@@ -1,9 +1,9 @@
-// Package lint judges pipelines, the values of their fields included.
+// Package lint checks pipelines, including the values of their fields.
 //
-// It replaces the variables of a text, reads its YAML into a tree whose values
-// know where they stand, and lets three judge that tree: the engine's own linter,
-// which knows names and shapes, the rules of this package, which know values, and
-// the engine's reader, which sees what is left.
+// It replaces the variables of a text and reads its YAML into a tree whose values have
+// positions. Three checkers then examine the tree: the engine's own linter, which knows
+// names and shapes, the rules of this package, which know values, and the engine's
+// reader, which finds what is left.
 package lint
 
 import (
@@ -19,16 +19,16 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Options choose what a Linter reports.
+// Options select what a Linter reports.
 type Options struct {
 	Deprecated   bool // deprecated fields too
 	Labels       bool // components without a label too
 	SkipEnvCheck bool // no environment variables that are not set
 	SkipFiles    bool // no files that do not exist
-	Warnings     bool // what is legal but loses, repeats or reorders messages too
+	Warnings     bool // legal settings that lose, repeat or reorder messages too
 }
 
-// Linter judges pipelines in an environment of stand-ins.
+// Linter checks pipelines in an environment of stand-ins.
 type Linter struct {
 	env        *service.Environment
 	engine     *service.ConfigSchema
@@ -36,8 +36,8 @@ type Linter struct {
 	opts       Options
 }
 
-// New takes an environment that StandIns returned and the schema of a pipeline
-// in it.
+// New returns a Linter. standIns is the result of StandIns, and engine the schema of a
+// pipeline in it.
 func New(standIns *service.Environment, engine *service.ConfigSchema, opts Options) *Linter {
 	return &Linter{
 		env: standIns, engine: engine, opts: opts,
@@ -45,22 +45,22 @@ func New(standIns *service.Environment, engine *service.ConfigSchema, opts Optio
 	}
 }
 
-// Finding is one thing to be told about, at a place of a text.
+// Finding is one message at a position of a text.
 type Finding struct {
 	Line, Column int
-	// Path leads from the pipeline to the field, list items by their index, for
-	// example input, mqtt, urls, 0. It is empty where the text as a whole is wrong.
+	// Path leads from the pipeline to the field, with list items by index, for example
+	// input, mqtt, urls, 0. It is empty if the text as a whole is wrong.
 	Path []string
-	// Field is the part of Path within the component, with dots: urls.0. It is
-	// empty where the component as a whole is wrong.
+	// Field is the part of Path within the component, with dots: urls.0. It is empty if
+	// the component as a whole is wrong.
 	Field string
 	What  string
-	// Warning tells that nothing is wrong, but that messages may be lost, repeated
-	// or reordered.
+	// Warning means that nothing is wrong, but that messages may be lost, repeated or
+	// reordered.
 	Warning bool
 }
 
-// String is how a finding is printed, without its place.
+// String returns the printed form of a finding, without its position.
 func (f Finding) String() string {
 	text := f.What
 	if f.Field != "" {
@@ -72,17 +72,17 @@ func (f Finding) String() string {
 	return text
 }
 
-// disabled is how a text starts that is not to be linted. It is the engine's.
+// disabled is the first line of a text that must not be linted. The engine defines it.
 const disabled = "# BENTHOS LINT DISABLE"
 
-// YAML judges a pipeline. An environment variable of an example need not be set,
-// and a file that it names need not exist.
+// YAML checks a pipeline. In an example, environment variables need not be set, and
+// files need not exist.
 func (l *Linter) YAML(text string, example bool) []Finding {
 	if strings.HasPrefix(text, disabled) {
 		return nil
 	}
-	// What no text holds by chance, and nobody can guess, marks the values that
-	// depend on a variable without a value.
+	// A random marker, which no text contains by chance, marks values that depend on a
+	// variable without a value.
 	marker := "unset" + rand.Text()
 	replaced, wrong := replaceVariables(text, marker, os.LookupEnv)
 	var all []Finding
@@ -113,7 +113,7 @@ func (l *Linter) YAML(text string, example bool) []Finding {
 	return sorted(append(all, found...))
 }
 
-// judge lets the three judge a tree.
+// judge lets the three checkers examine a tree.
 func (l *Linter) judge(root *node, skipFiles bool) ([]Finding, error) {
 	schema, err := l.readSchema()
 	if err != nil {
@@ -137,7 +137,7 @@ func (l *Linter) judge(root *node, skipFiles bool) ([]Finding, error) {
 	return f.findings, nil
 }
 
-// read returns the engine's error of a text that it cannot read.
+// read returns the engine's error about a text that it cannot read.
 func (l *Linter) read(text string) error {
 	builder := l.env.NewStreamBuilder()
 	builder.DisableLinting()
@@ -145,9 +145,9 @@ func (l *Linter) read(text string) error {
 	return builder.SetYAML(text)
 }
 
-// unread adds what the engine cannot read though nobody saw it, a number that is
-// none in a field of the engine's own for example. What stands at another finding
-// is that finding.
+// unread adds an error of the engine's reader that no other check found, for example a
+// wrong number in a field of the engine's own. An error at another finding is that
+// finding.
 func (f *finder) unread(r *rendered, err error) {
 	if err == nil {
 		return
@@ -170,7 +170,7 @@ func (f *finder) unread(r *rendered, err error) {
 	f.at(n, OneLine(err.Error()))
 }
 
-// sorted puts findings in the order of their places, each once.
+// sorted sorts findings by position and removes duplicates.
 func sorted(all []Finding) []Finding {
 	slices.SortStableFunc(all, func(a, b Finding) int {
 		if a.Line != b.Line {
@@ -186,7 +186,7 @@ func sorted(all []Finding) []Finding {
 	})
 }
 
-// OneLine puts the lines of a text behind each other.
+// OneLine joins the lines of a text.
 func OneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
 }

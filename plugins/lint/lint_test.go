@@ -11,7 +11,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-func TestFindingsCarryTheirPlace(t *testing.T) {
+func TestFindingsHaveTheirPosition(t *testing.T) {
 	linter := newLinter(t, lint.Options{})
 	for name, test := range map[string]struct {
 		text         string
@@ -54,8 +54,8 @@ func TestFindingsCarryTheirPlace(t *testing.T) {
 	}
 }
 
-// What one finding says is not told a second time by what follows from it.
-func TestOneFaultIsOneFinding(t *testing.T) {
+// A finding does not cause a second one as its consequence.
+func TestOneErrorIsOneFinding(t *testing.T) {
 	linter := newLinter(t, lint.Options{})
 	for _, text := range []string{
 		"input:\n  robustmq_kafka:\n  topic_id: a\n",
@@ -70,11 +70,11 @@ func TestOneFaultIsOneFinding(t *testing.T) {
 	}
 }
 
-func TestDisabledLintSaysNothing(t *testing.T) {
+func TestDisabledLintReportsNothing(t *testing.T) {
 	assert.Empty(t, newLinter(t, lint.Options{}).YAML("# BENTHOS LINT DISABLE\ninput: { nope: {} }\nhttp: { address: nope }\n", false))
 }
 
-// Aliases that multiply must end with a finding, not with the memory.
+// Aliases that multiply must cause a finding, not use up the memory.
 func TestAliasesThatMultiplyAreRefused(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("a: &a [ x, x, x, x, x, x, x, x, x, x ]\n")

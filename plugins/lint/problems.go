@@ -11,21 +11,21 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/constraint"
 )
 
-// Problem is one thing that is wrong with a component's configuration.
+// Problem is one error in a component's configuration.
 type Problem struct {
 	// Path leads from the component's fields to the value, for example
 	// "tls.client_certs.0.key_file".
 	Path string
-	// What says what is wrong and what would be right.
+	// What says what is wrong and what is right.
 	What string
 }
 
-// String is the form in which lint prints a problem and a run refuses it.
+// String returns the form in which lint prints a problem and a run refuses it.
 func (p Problem) String() string { return p.Path + ": " + p.What }
 
-// fields walks one component's configuration and collects what is wrong. A value
-// of the wrong type is ignored: the type is checked apart from the rules, and by
-// the engine at a run. A value that is Unset is of no type that a rule takes.
+// fields walks one component's configuration and collects problems. A value of the
+// wrong type is ignored: the type is checked apart from the rules, and by the engine at
+// a run. A value that is Unset has no type that a rule checks.
 type fields struct {
 	conf      map[string]any
 	prefix    string
@@ -39,11 +39,11 @@ func (f fields) report(path, what string) {
 	}
 }
 
-// isSet tells whether a field was given. A template's field cannot be optional,
-// so an empty text is the default of those that may be left out.
+// isSet reports whether a field is set. A template's field cannot be optional, so the
+// default of optional ones is an empty text.
 func (f fields) isSet(name string) bool { return f.conf[name] != nil && f.conf[name] != "" }
 
-// text returns a string field that is given.
+// text returns a string field that is set.
 func (f fields) text(name string) (string, bool) {
 	s, ok := f.conf[name].(string)
 	return s, ok
@@ -85,8 +85,8 @@ func (f fields) list(name string) []any {
 	return nil
 }
 
-// constraints reports what several fields of the component say together. One that
-// asks for a value that is Unset is not judged.
+// constraints reports broken constraints of several fields. One that needs a value that
+// is Unset is not checked.
 func (f fields) constraints(set constraint.Set) {
 	for _, c := range set.Broken(f.conf) {
 		judged := true
@@ -133,7 +133,7 @@ func (f fields) sizeRule(name string, least, most uint64) {
 	f.scalarRule(name, func(s string) string { return checkSize(s, least, most) })
 }
 
-// scalarRule checks a field of text that may be written as a number.
+// scalarRule checks a text field that may be written as a number.
 func (f fields) scalarRule(name string, check func(string) string) {
 	if n, ok := f.number(name); ok {
 		f.report(name, check(strconv.FormatInt(n, 10)))
@@ -193,7 +193,7 @@ func (f fields) mqttConnection(user string) {
 	f.encryption()
 }
 
-// encryption finds a tls section that is ignored because of the scheme of a URL.
+// encryption reports a tls section that is ignored because of a URL's scheme.
 func (f fields) encryption() {
 	tls, ok := f.inner("tls", f.conf["tls"])
 	if !ok || !tls.boolean("enabled") {
@@ -267,7 +267,7 @@ func (f fields) firstSet(names ...string) string {
 	return names[0]
 }
 
-// kafkaTopicRule checks a topic that is not an interpolation.
+// kafkaTopicRule checks a topic without interpolation.
 func (f fields) kafkaTopicRule() {
 	f.textRule("topic", func(topic string) string {
 		before, _, interpolated := strings.Cut(topic, "${!")

@@ -8,10 +8,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// promises warns of what undoes a promise of this program's: that a message of
-// the MQTT broker's is in Kafka, in order and without repetition but after a
-// crash. It judges pipelines that lead from MQTT to Kafka. Whatever it says was
-// seen to happen, by the tests of tests/promises_*_test.go.
+// promises warns about settings that break a promise of this program: that every
+// message of the MQTT broker is in Kafka, in order, and without repetition except after
+// a crash. It checks pipelines from MQTT to Kafka. The tests in
+// tests/promises_*_test.go reproduce each loss that it warns about.
 func (f *finder) promises() {
 	p := promises{finder: f}
 	for _, c := range f.components {
@@ -52,7 +52,7 @@ type promises struct {
 	sources, sinks []*component
 }
 
-// warn adds a warning about a field of a component, which need not be given.
+// warn adds a warning about a field of a component, which need not be set.
 func (p promises) warn(c *component, path, format string, args ...any) {
 	n := c.conf
 	field := strings.Fields(path)
@@ -63,11 +63,11 @@ func (p promises) warn(c *component, path, format string, args ...any) {
 	p.findings[len(p.findings)-1].Warning = true
 }
 
-// has tells whether the component has fields.
+// has reports whether the component has fields.
 func (c *component) has() bool { return c.conf != nil && c.conf.kind == yaml.MappingNode }
 
-// text is a field's value as it is written, or otherwise. isKnown is false where
-// it depends on a variable without a value.
+// text returns a field's value as written, or otherwise. isKnown is false if it depends
+// on a variable without a value.
 func (c *component) text(name, otherwise string) (value string, isKnown bool) {
 	n := c.conf.member(name)
 	if n == nil || n.isNull() {
@@ -76,34 +76,34 @@ func (c *component) text(name, otherwise string) (value string, isKnown bool) {
 	return n.value, !n.unset
 }
 
-// is tells whether a field has a value, given or by default.
+// is reports whether a field has one of the values, set or by default.
 func (c *component) is(name, otherwise string, values ...string) bool {
 	value, isKnown := c.text(name, otherwise)
 	return isKnown && slices.Contains(values, value)
 }
 
-// hasStrategy tells whether a Kafka output has a failure strategy, so that it
-// never rejects a message.
+// hasStrategy reports whether a Kafka output has a failure strategy, so that it never
+// rejects a message.
 func (c *component) hasStrategy() bool {
 	n := c.conf.member("failure_strategy")
 	return c.name == "robustmq_kafka" || n != nil && !n.isNull()
 }
 
-// rejects tells whether a message that Kafka refuses may come back to the input.
+// rejects reports whether a message that Kafka refuses may be rejected to the input.
 func (p promises) rejects() bool {
 	return slices.ContainsFunc(p.sinks, func(c *component) bool {
 		return !c.hasStrategy() && !isBeforeLast(c)
 	})
 }
 
-// isBeforeLast tells whether another output stands behind one in a fallback.
+// isBeforeLast reports whether a fallback has another output after this one.
 func isBeforeLast(c *component) bool {
 	above := c.parent
 	return above != nil && above.kind == "output" && above.name == "fallback" &&
 		len(above.conf.items) > 0 && above.conf.items[len(above.conf.items)-1] != c.whole
 }
 
-// pipeline judges what stands between input and output.
+// pipeline checks what is between input and output.
 func (p promises) pipeline() {
 	whole := p.root.member("pipeline")
 	threads, processors := whole.member("threads"), whole.member("processors")
@@ -113,12 +113,12 @@ func (p promises) pipeline() {
 	}
 	for _, c := range p.components {
 		if c.kind == "buffer" && c.name == "memory" && c.conf != nil {
-			p.warn(c, "", "memory acknowledges messages to the broker before Kafka has them, so that a crash loses what it holds; remove the buffer: the broker itself holds what Kafka does not take")
+			p.warn(c, "", "memory acknowledges messages to the broker before Kafka has them, so that a crash loses what it holds; remove the buffer: the broker itself holds messages while Kafka is unavailable")
 		}
 	}
 }
 
-// source judges an MQTT input.
+// source checks an MQTT input.
 func (p promises) source(c *component) {
 	isStock := c.name == "mqtt"
 	clean := "false"
@@ -127,26 +127,26 @@ func (p promises) source(c *component) {
 	}
 	switch {
 	case c.is("qos", "1", "0") && c.conf.member("topic_qos") == nil:
-		// Its messages are lost by their own name.
+		// The QoS itself says that messages may be lost.
 	case c.is("clean_session", clean, "true"):
 		advice := "write clean_session: false"
 		if c.conf.member("client_id") == nil && isStock {
-			advice += " and a client_id that no other client has"
+			advice += " and a client_id that no other client uses"
 		}
 		how := "lets"
 		if c.conf.member("clean_session") == nil {
 			how = "is true by default and lets"
 		}
-		p.warn(c, "clean_session", "%s the broker forget what arrives while the pipeline is down; %s", how, advice)
+		p.warn(c, "clean_session", "%s the broker drop messages that arrive while the pipeline is down; %s", how, advice)
 	case isStock && c.is("clean_session", clean, "false") && c.is("client_id", "", ""):
-		p.warn(c, "client_id", "is empty, so the broker chooses one, and a restart does not find its session and the messages in it; give one that no other client has")
+		p.warn(c, "client_id", "is empty, so the broker chooses one, and a restart does not find its session with its messages; give a client_id that no other client uses")
 	}
 	if c.is("auto_replay_nacks", "true", "false") && p.rejects() {
-		p.warn(c, "auto_replay_nacks", "makes the broker repeat every message behind one that Kafka refuses, each time; remove it, or give kafka_franz a failure_strategy, such as block")
+		p.warn(c, "auto_replay_nacks", "makes the broker repeat every message after one that Kafka refuses, each time; remove it, or give kafka_franz a failure_strategy, such as block")
 	}
 }
 
-// sessions judges MQTT inputs that are one client to the broker.
+// sessions checks MQTT inputs that use the same client id.
 func (p promises) sessions() {
 	seen := map[string]*component{}
 	for _, c := range p.sources {
@@ -158,7 +158,7 @@ func (p promises) sessions() {
 		key := id
 		if id == "" {
 			if c.name == "mqtt" {
-				continue // the broker makes one up for each
+				continue // the broker chooses one for each
 			}
 			label := ""
 			if c.label != nil {
@@ -181,7 +181,7 @@ func (p promises) sessions() {
 		for _, url := range urls {
 			other := seen[key+"\x00"+url]
 			if other != nil && other != c {
-				p.warn(c, "client_id", "is that of the input at line %d at the same broker, so that each of the two disconnects the other; give each input a client_id of its own", other.conf.at.line)
+				p.warn(c, "client_id", "is also that of the input at line %d at the same broker, so that each disconnects the other; give each input its own client_id", other.conf.at.line)
 				break
 			}
 			seen[key+"\x00"+url] = c
@@ -189,13 +189,13 @@ func (p promises) sessions() {
 	}
 }
 
-// sink judges a Kafka output.
+// sink checks a Kafka output.
 func (p promises) sink(c *component) {
 	for _, notice := range Notices(c.name, p.valueOf(c.conf).(map[string]any)) {
 		p.warn(c, notice.Path, "%s", notice.What)
 	}
 	if c.hasStrategy() && isBeforeLast(c) {
-		p.warn(c, "failure_strategy", "keeps every message from the outputs behind this one in the fallback, since an output with a failure strategy waits for Kafka, discards or writes dead letters, but never fails; write failure_strategy: dead_message_queue and no fallback, or kafka_franz without one")
+		p.warn(c, "failure_strategy", "makes the later outputs of the fallback useless, because an output with a failure strategy waits for Kafka, discards or writes dead letters, but never fails; write failure_strategy: dead_message_queue and no fallback, or kafka_franz without one")
 	}
 	if c.name != "kafka_franz" {
 		return
@@ -204,11 +204,11 @@ func (p promises) sink(c *component) {
 		p.warn(c, "max_in_flight", "lets batches overtake each other; remove it, or write 1, to keep the order")
 	}
 	if !c.hasStrategy() && batches(c.conf.member("batching")) {
-		p.warn(c, "batching", "without a failure_strategy makes a message that Kafka refuses repeat those beside it, again and again; add failure_strategy: block, or remove batching: batches need no timer here")
+		p.warn(c, "batching", "without a failure_strategy makes a message that Kafka refuses repeat the other messages of its batch, again and again; add failure_strategy: block, or remove batching: batches need no timer here")
 	}
 }
 
-// batches tells whether a batch policy does anything.
+// batches reports whether a batch policy is set.
 func batches(policy *node) bool {
 	if policy == nil || policy.kind != yaml.MappingNode {
 		return false
@@ -228,7 +228,7 @@ func batches(policy *node) bool {
 	return false
 }
 
-// childrenOf returns the Kafka outputs that stand directly in another output.
+// childrenOf returns the Kafka outputs directly inside another output.
 func (p promises) childrenOf(c *component) []*component {
 	return slices.DeleteFunc(slices.Clone(p.sinks), func(sink *component) bool { return sink.parent != c })
 }
@@ -258,7 +258,7 @@ func (p promises) broker(c *component) {
 		}
 	}
 	if batches(c.conf.member("batching")) && slices.ContainsFunc(sinks, func(sink *component) bool { return !sink.hasStrategy() }) {
-		p.warn(c, "batching", "without a failure_strategy in every kafka_franz makes a message that Kafka refuses repeat those beside it, again and again; add failure_strategy: block, or remove batching")
+		p.warn(c, "batching", "without a failure_strategy in every kafka_franz makes a message that Kafka refuses repeat the other messages of its batch, again and again; add failure_strategy: block, or remove batching")
 	}
 }
 
@@ -275,11 +275,11 @@ func (p promises) switches(c *component) {
 			return
 		}
 	}
-	p.warn(c, "cases", "drop a message that none of their checks takes, and acknowledge it to the broker; end with a case without check, or write strict_mode: true")
+	p.warn(c, "cases", "drop a message that matches none of their checks, and acknowledge it to the broker; end with a case without check, or write strict_mode: true")
 }
 
-// dedupe forgets nothing: it takes a message that comes again, since Kafka did
-// not get it, for one that Kafka has.
+// dedupe warns if a deduplication drops a message that is redelivered because Kafka did
+// not get it.
 func (p promises) dedupe(c *component) {
 	if !c.has() {
 		return
@@ -303,7 +303,7 @@ func (p promises) groupBy(c *component) {
 	p.warn(c, "", "changes the order of the messages of a topic that are in different groups; group by ${! @mqtt_topic }, or leave the grouping to the key of the records")
 }
 
-// mentions tells whether a text stands in a value or within it.
+// mentions reports whether a value contains a text.
 func mentions(n *node, text string) bool {
 	return strings.Contains(n.value, text) || slices.ContainsFunc(n.items, func(inner *node) bool { return mentions(inner, text) })
 }
@@ -311,7 +311,7 @@ func mentions(n *node, text string) bool {
 // Notices returns what a legal configuration of a Kafka output gives up.
 func Notices(name string, conf map[string]any) []Problem {
 	const (
-		nothing = "makes Kafka acknowledge nothing, so that messages are lost unnoticed whenever it is away or refuses them; write acks: all"
+		nothing = "makes Kafka acknowledge nothing, so that messages are lost without notice when Kafka is unavailable or refuses them; write acks: all"
 		leader  = "lets messages be lost if the leader fails before its replicas have them; write acks: all"
 	)
 	what := map[string]string{"robustmq_kafka 0": nothing, "robustmq_kafka 1": leader, "kafka_franz none": nothing, "kafka_franz leader": leader}

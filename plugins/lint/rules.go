@@ -13,14 +13,14 @@ import (
 
 const defaultBrokerURL = "tcp://localhost:1883"
 
-// ruleSet names the components whose values are checked: the two templates, and
-// the upstream components that they stand on.
+// ruleSet names the components whose values are checked: the two templates, and the
+// upstream components that they use.
 type ruleSet struct {
 	// kind and name are the component's type and name as users type them.
 	kind, name string
 	check      func(fields)
-	// ours is a component of this program, whose rules take the place of the lint
-	// rule that it brings for runs.
+	// ours marks a component of this program, whose rules replace the lint rule that it
+	// uses at runs.
 	ours bool
 }
 
@@ -34,8 +34,8 @@ var ruleSets = []ruleSet{
 	{kind: "processor", name: "robustmq_envelope", check: checkEnvelope, ours: true},
 }
 
-// Problems returns what is wrong with a component's configuration, as far as the
-// rules of this package judge it. No file needs to exist.
+// Problems returns the problems that the rules of this package find in a component's
+// configuration. Files need not exist.
 func Problems(kind, name string, conf map[string]any) []Problem {
 	if check := ruleSetOf(kind, name); check != nil {
 		return problemsOf(check, conf, true)
@@ -43,7 +43,7 @@ func Problems(kind, name string, conf map[string]any) []Problem {
 	return nil
 }
 
-// ruleSetOf returns the rules of a component, or nil where there are none.
+// ruleSetOf returns the rules of a component, or nil if there are none.
 func ruleSetOf(kind, name string) func(fields) {
 	for _, rules := range ruleSets {
 		if rules.kind == kind && rules.name == name {
@@ -74,7 +74,7 @@ func checkOutputTemplate(f fields) {
 		return checkServers(s)
 	})
 	f.kafkaTopicRule()
-	f.wordRule("format", "robustmq_json", "raw")
+	f.wordRule("format", envelope.Formats...)
 	for _, field := range robustmq.Fields {
 		switch {
 		case len(field.Words) > 0:
@@ -105,7 +105,7 @@ func checkMQTTOutput(f fields) {
 	})
 }
 
-// checkEnvelope judges the fields that are no interpolations.
+// checkEnvelope checks the fields without interpolation.
 func checkEnvelope(f fields) {
 	f.constraints(envelope.Constraints)
 	for _, name := range slices.Sorted(maps.Keys(f.conf)) {
@@ -121,9 +121,8 @@ func checkEnvelope(f fields) {
 	}
 }
 
-// engineProblems returns what is wrong with the engine's own settings in a whole
-// pipeline, as far as they are values that the engine itself finds out late or
-// never.
+// engineProblems returns problems with the engine's own settings in a whole pipeline,
+// as far as the engine itself would find them late or never.
 func engineProblems(conf map[string]any) []Problem {
 	var problems []Problem
 	f := fields{conf: conf, problems: &problems}

@@ -11,7 +11,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
-// The rules of this file say what the constructor of plugins/kafka says.
+// The rules of this file report the same as the constructor of plugins/kafka.
 
 func (f fields) kafkaConnection(saslWords []string) {
 	f.listRule("seed_brokers", checkSeedBrokers)
@@ -38,7 +38,7 @@ func checkKafkaInput(f fields) {
 	if f.boolean("regexp_topics") || len(f.list("regexp_topics_include")) > 0 {
 		return
 	}
-	// An item may be a list, and name partitions and offsets behind a colon.
+	// An item may be a list, and have partitions and offsets after a colon.
 	f.listRule("topics", func(item string) string {
 		for _, topic := range splitServers(item) {
 			name, _, _ := strings.Cut(topic, ":")
@@ -79,7 +79,7 @@ func checkKafkaOutput(f fields) {
 	f.wordRule("partitioner", "murmur2_hash", "round_robin", "least_backup", "manual")
 }
 
-// requestHoldsBatch compares the two sizes, each with its default.
+// requestHoldsBatch compares the two sizes or their defaults.
 func (f fields) requestHoldsBatch() {
 	size := func(name, otherwise string) (uint64, error) {
 		if f.isSet(name) {

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// The rules of this file say what the constructor of plugins/mqtt says.
+// The rules of this file report the same as the constructor of plugins/mqtt.
 
 func checkMQTTInput(f fields) {
 	f.listRule("topics", checkTopicFilter)
@@ -36,7 +36,7 @@ func (f fields) oversizedPayload() {
 	f.wordRule("oversized_payload", "hold", "fail")
 }
 
-// topicQoS checks the QoS of single filters, each of which must be subscribed to.
+// topicQoS checks the QoS of single filters, each of which must be in topics.
 func (f fields) topicQoS() {
 	const name = "topic_qos"
 	single, ok := f.inner(name, f.conf[name])

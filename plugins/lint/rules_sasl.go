@@ -12,7 +12,7 @@ var (
 	mechanisms      = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI", "none"}
 )
 
-// sasl checks the ways to authenticate of a Kafka component.
+// sasl checks the authentication settings of a Kafka component.
 func (f fields) sasl(words []string) {
 	for i, item := range f.list("sasl") {
 		s, ok := f.inner(fmt.Sprintf("sasl.%d", i), item)
@@ -50,8 +50,8 @@ func (f fields) sasl(words []string) {
 	}
 }
 
-// aws checks what plugins/kafka takes of the credentials; the kafka_franz input
-// would need AWS's SDK as well, which this distribution does not ship.
+// aws checks which credentials plugins/kafka supports; the kafka_franz input would also
+// need AWS's SDK, which this distribution does not include.
 func (f fields) aws() {
 	aws, ok := f.inner("aws", f.conf["aws"])
 	if !ok {
@@ -74,7 +74,7 @@ func (f fields) aws() {
 	}
 }
 
-// kerberos says what the constructor of plugins/kafka says of GSSAPI.
+// kerberos reports the same as the constructor of plugins/kafka about GSSAPI.
 func (f fields) kerberos() {
 	k, _ := f.inner("kerberos", f.conf["kerberos"])
 	user, _ := f.text("username")

@@ -36,7 +36,7 @@ func newLinter(t testing.TB, opts lint.Options) *lint.Linter {
 	return lint.New(standIns, standIns.FullConfigSchema("", ""), opts)
 }
 
-// Each line is one setting that is wrong beside ones that are right.
+// Each line is one wrong setting in an otherwise correct configuration.
 var wrongSettings = map[string][]string{
 	"input: { mqtt: { urls: [ 'tcp://127.0.0.1:1' ], topics: [ a ], %s } }\noutput: { drop: {} }": {
 		"protocol_version: 4",
@@ -109,7 +109,7 @@ var wrongSettings = map[string][]string{
 	},
 }
 
-func TestLintAndConstructorsSayTheSame(t *testing.T) {
+func TestLintAndConstructorsReportTheSame(t *testing.T) {
 	env := service.GlobalEnvironment()
 	linter := newLinter(t, lint.Options{SkipFiles: true})
 	for text, settings := range wrongSettings {
@@ -125,7 +125,7 @@ func TestLintAndConstructorsSayTheSame(t *testing.T) {
 	}
 }
 
-// startError is why a pipeline does not start. One that does start is stopped.
+// startError returns why a pipeline does not start. A pipeline that starts is stopped.
 func startError(t *testing.T, env *service.Environment, text string) error {
 	t.Helper()
 	builder := env.NewStreamBuilder()
@@ -141,7 +141,7 @@ func startError(t *testing.T, env *service.Environment, text string) error {
 	return stream.Run(ctx)
 }
 
-func TestLintJudgesFailureStrategies(t *testing.T) {
+func TestLintChecksFailureStrategies(t *testing.T) {
 	linter := newLinter(t, lint.Options{SkipFiles: true, SkipEnvCheck: true})
 	for strategy, want := range map[string]string{
 		`discard`: "",
@@ -174,8 +174,8 @@ func TestLintJudgesFailureStrategies(t *testing.T) {
 	}
 }
 
-// specOf returns the descriptions of a component's fields by name, and the words
-// of its schema that only a stand-in has.
+// specOf returns the descriptions of a component's fields by name, and the parts of its
+// schema that only a stand-in has.
 func specOf(t *testing.T, env *service.Environment, kind, name string) (fields map[string]any, text string) {
 	t.Helper()
 	json, err := lint.SpecJSON(env, kind, name)

@@ -10,8 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// schema is what an environment knows: the fields of a pipeline, and of every
-// component.
+// schema has the fields of a pipeline, and of every component of an environment.
 type schema struct {
 	pipeline   fieldSpec
 	components map[string]map[string]fieldSpec // by kind and name
@@ -33,7 +32,7 @@ type fieldSpec struct {
 	isItem bool // of a list or a map
 }
 
-// kinds of components, and where the engine's schema has those of each.
+// kinds of components, and their place in the engine's schema.
 var kinds = map[string]string{
 	"input": "inputs", "output": "outputs", "processor": "processors", "buffer": "buffers", "cache": "caches",
 	"rate_limit": "rate-limits", "metrics": "metrics", "tracer": "tracers", "scanner": "scanners",
@@ -68,7 +67,7 @@ func schemaOf(s *service.ConfigSchema) (schema, error) {
 	return out, nil
 }
 
-// child returns the inner field of a name, or nil.
+// child returns the inner field with that name, or nil.
 func (f *fieldSpec) child(name string) *fieldSpec {
 	if f == nil {
 		return nil
@@ -79,12 +78,12 @@ func (f *fieldSpec) child(name string) *fieldSpec {
 	return nil
 }
 
-// required tells whether a field must be given.
+// required reports whether a field must be set.
 func (f *fieldSpec) required() bool {
 	return !f.Optional && !f.Deprecated && f.Default == nil && f.Kind == "scalar" && len(f.Children) == 0 && kinds[f.Type] == ""
 }
 
-// item is the spec of what a list or a map of the field holds.
+// item returns the spec of the items of a list or map field.
 func (f *fieldSpec) item() fieldSpec {
 	inner := *f
 	inner.isItem = true
@@ -95,7 +94,7 @@ func (f *fieldSpec) item() fieldSpec {
 	return inner
 }
 
-// words are the values that the field takes, if it takes a few words.
+// words returns the allowed values of the field, if there are only a few.
 func (f *fieldSpec) words() []string {
 	if f == nil {
 		return nil
@@ -107,7 +106,7 @@ func (f *fieldSpec) words() []string {
 	return words
 }
 
-// names are those of the fields, inner ones included.
+// names returns the names of the fields, including inner ones.
 func (f *fieldSpec) names() []string {
 	var all []string
 	for i := range f.Children {
@@ -121,21 +120,21 @@ func (f *fieldSpec) names() []string {
 type component struct {
 	kind, name string
 	label      *node
-	// whole has the label and the processors beside the fields, which conf has.
+	// whole has the label and the processors in addition to the fields, which are in
+	// conf.
 	whole, conf *node
 	spec        fieldSpec
-	parent      *component // nil where it is a part of the pipeline itself
+	parent      *component // nil if it is a part of the pipeline itself
 }
 
-// place tells what a value is: a field, of a component or, where that is nil, of
-// the pipeline.
+// place identifies a value: a field of a component or, if of is nil, of the pipeline.
 type place struct {
 	of   *component
 	path []string // within the component's fields
 	spec *fieldSpec
 }
 
-// tree is a document as the engine understands it.
+// tree is a document as the engine reads it.
 type tree struct {
 	schema     schema
 	components []*component
@@ -158,7 +157,7 @@ func (t *tree) field(n *node, at place) {
 	if at.spec != nil && at.spec.Kind != "scalar" && at.spec.Kind != "" {
 		item := at.spec.item()
 		if at.spec.Kind == "map" != (n.kind == yaml.MappingNode) {
-			item = fieldSpec{} // another shape than it should have
+			item = fieldSpec{} // it has the wrong shape
 		}
 		inner = func(string) *fieldSpec { return &item }
 	}
@@ -168,8 +167,8 @@ func (t *tree) field(n *node, at place) {
 	}
 }
 
-// component reads a mapping as the engine does: the first name in it that is one
-// of a component tells which it is.
+// component reads a mapping as the engine does: the first name in it that is a
+// component's determines the component.
 func (t *tree) component(n *node, at place) {
 	t.places[n] = at
 	if n.kind != yaml.MappingNode {

@@ -12,8 +12,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// What the service hides is what echo hides: both go by the path of the field.
-func TestEchoHidesEverySecretOfWhateverType(t *testing.T) {
+// The service and echo hide the same secrets: both decide by the path of the field.
+func TestEchoHidesSecretsOfEveryType(t *testing.T) {
 	echo, err := lint.StandIns(service.GlobalEnvironment())
 	require.NoError(t, err)
 	sasl := `sasl:

@@ -7,8 +7,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
-// failureStrategy checks the field of that name. What an unset environment
-// variable leaves open counts as left out.
+// failureStrategy checks the field of that name. A part that depends on an unset
+// environment variable counts as not set.
 func (f fields) failureStrategy() {
 	const name = "failure_strategy"
 	value := f.conf[name]

@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// notYAML says in words what the YAML library says in its own of a text that it
-// cannot read. It knows the mistakes that people make most; of others it repeats
-// the library's words.
+// notYAML explains the YAML library's error about a text that it cannot read. It
+// recognizes the most frequent mistakes; for others it quotes the library.
 func notYAML(text string, err error) Finding {
 	if !utf8.ValidString(text) {
 		for i, line := range strings.Split(text, "\n") {
@@ -20,7 +19,7 @@ func notYAML(text string, err error) Finding {
 	if f, found := wrongIndentation(text); found {
 		return f
 	}
-	// The library tells the line in its text alone.
+	// The library reports the line only in its text.
 	line, what := 1, strings.TrimPrefix(err.Error(), "yaml: ")
 	if n, _ := fmt.Sscanf(what, "line %d:", &line); n == 1 {
 		_, what, _ = strings.Cut(what, ": ")
@@ -28,15 +27,15 @@ func notYAML(text string, err error) Finding {
 	return Finding{Line: line, Column: 1, What: fmt.Sprintf("this is not YAML: %s; look at the quotes, brackets and colons around this line", OneLine(what))}
 }
 
-// openField is a field or a list item that may go on in the next line.
+// openField is a field or a list item that may continue on the next line.
 type openField struct {
 	indent  int
 	name    string
 	waiting bool // for a value
 }
 
-// wrongIndentation looks for the first line whose indentation fits no line above
-// it. The library often blames the line where the mapping starts.
+// wrongIndentation looks for the first line whose indentation does not match any line
+// above it. The library often reports the line where the mapping starts.
 func wrongIndentation(text string) (Finding, bool) {
 	var open []openField
 	block := -1 // the indentation of the field that a text of several lines belongs to
@@ -51,7 +50,7 @@ func wrongIndentation(text string) (Finding, bool) {
 		}
 		block = -1
 		if tab := strings.IndexByte(line[:indent], '\t'); tab >= 0 {
-			return Finding{Line: i + 1, Column: tab + 1, What: "there is a tab in the indentation; YAML takes spaces, two for each level"}, true
+			return Finding{Line: i + 1, Column: tab + 1, What: "there is a tab in the indentation; YAML requires spaces, two for each level"}, true
 		}
 		for strings.HasPrefix(content, "- ") {
 			for len(open) > 0 && open[len(open)-1].indent >= indent {
@@ -74,7 +73,7 @@ func wrongIndentation(text string) (Finding, bool) {
 		switch {
 		case value == "":
 		case strings.ContainsRune("[{\"'", rune(value[0])) && strings.IndexByte("]}\"'", value[len(value)-1]) < 0:
-			return Finding{}, false // it goes on in lines whose indentation means nothing
+			return Finding{}, false // it continues on lines whose indentation has no meaning
 		case value[0] == '|' || value[0] == '>':
 			block = indent
 		}
@@ -83,20 +82,20 @@ func wrongIndentation(text string) (Finding, bool) {
 	return Finding{}, false
 }
 
-// fitting returns the fields that are still open above one of an indentation, or
-// what is wrong with that.
+// fitting returns the open fields above a line with that indentation, or what is wrong
+// with the indentation.
 func fitting(open []openField, name string, indent int) (above []openField, what string) {
 	for last := len(open) - 1; last >= 0; last-- {
 		o := open[last]
 		switch {
 		case o.indent > indent:
 		case o.indent == indent && o.name == "-" && last > 0:
-			return nil, fmt.Sprintf("%s stands among the items of %s; write %s for it to stand beside %s, or a dash in front",
+			return nil, fmt.Sprintf("%s is among the items of %s; indent it by %s to put it next to %s, or write a dash before it",
 				name, open[last-1].name, spaces(open[last-1].indent), open[last-1].name)
 		case o.indent == indent:
 			return open[:last], ""
 		case last < len(open)-1:
-			return nil, fmt.Sprintf("%s is indented by %s, which no line above it is; write %s for it to stand beside %s",
+			return nil, fmt.Sprintf("%s is indented by %s, unlike every line above it; indent it by %s to put it next to %s",
 				name, spaces(indent), spaces(open[last+1].indent), open[last+1].name)
 		case o.waiting:
 			return open, ""

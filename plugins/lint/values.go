@@ -16,10 +16,10 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// The checks of this file take one value and return what is wrong with it and
-// what would be right, as one sentence without the field's name, or "".
+// The checks of this file take one value and return one sentence, without the field's
+// name, about what is wrong and what is right, or "".
 
-// checkTopicFilter holds an MQTT topic filter to MQTT 5.0 section 4.7 and 4.8.2
+// checkTopicFilter checks an MQTT topic filter by MQTT 5.0 section 4.7 and 4.8.2
 // ($share).
 func checkTopicFilter(filter string) string {
 	if strings.HasPrefix(filter, "$share/") {
@@ -54,14 +54,14 @@ func checkTopicText(topic string) string {
 	case topic == "":
 		return "is empty; give an MQTT topic filter, for example sensors/+/data"
 	case len(topic) > 65535:
-		return fmt.Sprintf("is %d bytes long; MQTT allows 65535", len(topic))
+		return fmt.Sprintf("is %d bytes long; MQTT allows at most 65535", len(topic))
 	case !utf8.ValidString(topic) || strings.ContainsRune(topic, 0):
 		return "must be UTF-8 text without a NUL character"
 	}
 	return ""
 }
 
-// checkKafkaTopic holds a Kafka topic name to the rules of Kafka's
+// checkKafkaTopic checks a Kafka topic name by the rules of Kafka's
 // org.apache.kafka.common.internals.Topic.
 func checkKafkaTopic(topic string) string {
 	switch {
@@ -70,7 +70,7 @@ func checkKafkaTopic(topic string) string {
 	case topic == "." || topic == "..":
 		return fmt.Sprintf("%q is not a legal Kafka topic name", topic)
 	case len(topic) > 249:
-		return fmt.Sprintf("is %d characters long; a Kafka topic name may have 249", len(topic))
+		return fmt.Sprintf("is %d characters long; a Kafka topic name may have at most 249", len(topic))
 	}
 	for _, r := range topic {
 		if !isKafkaTopicRune(r) {
@@ -84,8 +84,8 @@ func isKafkaTopicRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
 }
 
-// splitServers splits a comma-separated list of host:port and trims the space
-// around its items.
+// splitServers splits a comma-separated list of host:port and trims the space around
+// its items.
 func splitServers(list string) []string {
 	items := strings.Split(list, ",")
 	for i := range items {
@@ -94,8 +94,8 @@ func splitServers(list string) []string {
 	return items
 }
 
-// checkServers wants host:port items; checkSeedBrokers leaves the port to the
-// client's default, 9092, as the stock component does.
+// checkServers checks host:port items. checkSeedBrokers allows a missing port, which is
+// the client's default 9092, as the stock component does.
 func checkServers(list string) string { return checkServerList(list, checkHostPort) }
 
 func checkSeedBrokers(list string) string {
@@ -151,7 +151,7 @@ func checkPort(item, portText string) string {
 
 var brokerSchemes = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "mqtt+ssl", "tcps", "ws", "wss", "unix"}
 
-// encryptedSchemes are the URL schemes under which the MQTT client uses TLS.
+// encryptedSchemes are the URL schemes for which the MQTT client uses TLS.
 var encryptedSchemes = []string{"ssl", "tls", "mqtts", "mqtt+ssl", "tcps", "wss"}
 
 func checkBrokerURL(item string) string {
@@ -167,7 +167,7 @@ func checkBrokerURL(item string) string {
 	}
 	if scheme == "unix" {
 		if rest == "" {
-			return fmt.Sprintf("%q names no socket; write unix:///path/to/socket", item)
+			return fmt.Sprintf("%q has no path of a socket; write unix:///path/to/socket", item)
 		}
 		return ""
 	}
@@ -194,8 +194,8 @@ func checkBrokerURL(item string) string {
 	return ""
 }
 
-// checkType wants a value of the type named. The engine converts no text, so
-// that "1" in quotes is no number.
+// checkType checks the type of a value. The engine does not convert text, so "1" in
+// quotes is not a number.
 func checkType(v any, want string) string {
 	if isUnset(v) {
 		return ""
@@ -236,7 +236,7 @@ func checkType(v any, want string) string {
 	return fmt.Sprintf("%q is not %s%s", shown, what, advice)
 }
 
-// looksLike tells whether a text would be a value of the type without its quotes.
+// looksLike reports whether a text would have the type without its quotes.
 func looksLike(text, want string) bool {
 	if want == "bool" {
 		return text == "true" || text == "false"
@@ -252,7 +252,7 @@ func checkRange(n, low, high int64) string {
 	return ""
 }
 
-// checkDuration wants a Go duration above zero, or of zero where allowZero.
+// checkDuration checks a Go duration above zero, or of zero if allowZero is set.
 func checkDuration(text string, allowZero bool) string {
 	d, err := time.ParseDuration(text)
 	switch {
@@ -266,7 +266,7 @@ func checkDuration(text string, allowZero bool) string {
 	return ""
 }
 
-// checkDurationRange wants a Go duration from low to high.
+// checkDurationRange checks a Go duration from low to high.
 func checkDurationRange(text string, low, high time.Duration) string {
 	what := checkDuration(text, true)
 	if d, err := time.ParseDuration(text); err == nil && (d < low || d > high) {
@@ -275,7 +275,7 @@ func checkDurationRange(text string, low, high time.Duration) string {
 	return what
 }
 
-// checkSessionExpiry wants what the field session_expiry of the mqtt input takes.
+// checkSessionExpiry checks a value of session_expiry of the mqtt input.
 func checkSessionExpiry(text string) string {
 	d, err := time.ParseDuration(text)
 	switch {
@@ -289,7 +289,7 @@ func checkSessionExpiry(text string) string {
 	return ""
 }
 
-// checkSize wants a size in bytes of at least least and at most most.
+// checkSize checks a size in bytes from least to most.
 func checkSize(text string, least, most uint64) string {
 	n, err := humanize.ParseBytes(text)
 	switch {
@@ -308,7 +308,7 @@ func checkWord(word string, words []string) string {
 	return notAWord("value", word, words)
 }
 
-// notAWord says that a word is none of a list, and which was perhaps meant.
+// notAWord reports that a word is not in a list, and suggests the nearest one.
 func notAWord(kind, word string, words []string) string {
 	text := fmt.Sprintf("%s %q is unknown; must be one of %s", kind, word, strings.Join(words, ", "))
 	if near := nearest(word, words); near != "" {
@@ -317,7 +317,7 @@ func notAWord(kind, word string, words []string) string {
 	return text
 }
 
-// nearest returns the word of the list that is a slip of the pen away, or "".
+// nearest returns the word of the list that is a typing error away, or "".
 func nearest(word string, words []string) string {
 	allowed := max(2, len(word)/3)
 	if len(word) <= 3 {

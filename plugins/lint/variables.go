@@ -9,20 +9,21 @@ import (
 	"unicode/utf8"
 )
 
-// escaped is ${{NAME}}, which stands for ${NAME} itself.
+// escaped matches ${{NAME}}, the escaped form of ${NAME}.
 var escaped = regexp.MustCompile(`\$\{(\{[0-9A-Za-z_.]+(?::(?:\$\{[^}]+\}|[^}])*)?\})\}`)
 
-// variables finds what the engine replaces before it reads a text's YAML: what is
-// escaped, ${NAME}, ${NAME:default} and either with |function.
+// variables matches what the engine replaces before it reads a text's YAML: escaped
+// forms, ${NAME}, ${NAME:default} and either with |function.
 var variables = regexp.MustCompile(
 	escaped.String() +
 		`|\$\{([0-9A-Za-z_.]+)(:(?:\$\{[^}]+\}|[^}])*)?(?:\|([0-9A-Za-z]+))?\}`)
 
-// position is a place in a text, both counted from 1, the column in characters.
+// position is a position in a text. Line and column start at 1; the column counts
+// characters.
 type position struct{ line, column int }
 
-// replaced is a text with its variables replaced. It finds the way back: where
-// in the original text a place of the new one comes from.
+// replaced is a text with its variables replaced. It can map a position of the new text
+// to the original text.
 type replaced struct {
 	text     string
 	original string
@@ -33,14 +34,14 @@ type replaced struct {
 // span is a variable, as byte offsets in the original text and in the new one.
 type span struct{ from, to, newFrom, newTo int }
 
-// wrongVariable is a variable that has no value.
+// wrongVariable is a variable without a value.
 type wrongVariable struct {
 	at   position
 	what string
 }
 
-// replaceVariables does what the engine does. In the place of a variable that
-// has no value it puts marker, and says why.
+// replaceVariables replaces variables as the engine does. It replaces a variable
+// without a value by marker, and reports why.
 func replaceVariables(text, marker string, lookup func(name string) (string, bool)) (replaced, []wrongVariable) {
 	r := replaced{original: text}
 	var wrong []wrongVariable
@@ -84,7 +85,7 @@ func variableValue(name, otherwise, function string, lookup func(string) (string
 		return "", fmt.Sprintf("environment variable %s is not set; set it, or give it a default as ${%s:default}", name, name)
 	}
 	if otherwise != "" {
-		// The engine takes what follows the last bar of a default for a function.
+		// The engine reads the text after the last bar of a default as a function.
 		otherwise = otherwise[1:]
 		if bar := strings.LastIndexByte(otherwise, '|'); bar >= 0 {
 			otherwise, function = otherwise[:bar], otherwise[bar+1:]
@@ -102,14 +103,14 @@ func variableValue(name, otherwise, function string, lookup func(string) (string
 		}
 		value = string(decoded)
 	default:
-		return "", fmt.Sprintf("function %s behind environment variable %s does not exist; there is base64decode", function, name)
+		return "", fmt.Sprintf("function %s after environment variable %s does not exist; use base64decode", function, name)
 	}
-	// The engine replaces what is escaped in a second pass, over values too.
+	// The engine replaces escaped forms in a second pass, also within values.
 	return escaped.ReplaceAllString(strings.ReplaceAll(value, "\n", `\n`), "$$$1"), ""
 }
 
-// source returns where a place of the new text comes from. What a variable gave
-// comes from the variable.
+// source returns the original position of a position in the new text. For text from a
+// variable, that is the variable's position.
 func (r replaced) source(at position) position {
 	if len(r.spans) == 0 {
 		return at

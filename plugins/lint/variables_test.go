@@ -16,7 +16,8 @@ func lookUp(name string) (string, bool) {
 	return value, ok
 }
 
-// The engine's replacement cannot be called, so that ours stands beside it.
+// The engine's replacement cannot be called separately, so the test compares ours with
+// it.
 func TestVariablesAreReplacedAsTheEngineDoes(t *testing.T) {
 	querier := service.NewEnvironment().CoreConfigSchema("", "").Field(service.NewStringField("text")).NewConfigQuerier()
 	querier.SetEnvVarLookupFunc(func(_ context.Context, name string) (string, bool) { return lookUp(name) })
@@ -45,8 +46,8 @@ func TestVariablesWithoutAValueAreMarked(t *testing.T) {
 	for text, want := range map[string]string{
 		"${UNSET}":                         "environment variable UNSET is not set; set it, or give it a default as ${UNSET:default}",
 		"${SET|base64decode}":              "environment variable SET is not base64: illegal base64 data at input byte 4",
-		"${SET|rot13}":                     "function rot13 behind environment variable SET does not exist; there is base64decode",
-		"${UNSET:dmFsdWU=|base64}":         "function base64 behind environment variable UNSET does not exist; there is base64decode",
+		"${SET|rot13}":                     "function rot13 after environment variable SET does not exist; use base64decode",
+		"${UNSET:dmFsdWU=|base64}":         "function base64 after environment variable UNSET does not exist; use base64decode",
 		"${BASE64|base64decode} ${UNSET}":  "environment variable UNSET is not set; set it, or give it a default as ${UNSET:default}",
 		"${UNSET:a} ${SET} ${{SET}} ${NO}": "environment variable NO is not set; set it, or give it a default as ${NO:default}",
 	} {
@@ -58,7 +59,7 @@ func TestVariablesWithoutAValueAreMarked(t *testing.T) {
 	}
 }
 
-func TestPlacesComeFromTheOriginalText(t *testing.T) {
+func TestPositionsAreThoseOfTheOriginalText(t *testing.T) {
 	got, _ := replaceVariables("é: ${SET}, ${UNSET:x} b\n${LINES} c ${UNSET:a\nb} d\ne\n", "MARK", lookUp)
 	require.Equal(t, "é: value, x b\none\\ntwo c a\\nb d\ne\n", got.text)
 	for new, original := range map[position]position{

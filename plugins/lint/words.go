@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// otherNames are those under which other programs, RobustMQ's documents and
-// habit know a field.
+// otherNames are names of a field in other programs, in RobustMQ's documents and in
+// common use.
 var otherNames = map[string]map[string]string{
 	"input.robustmq_kafka": {
 		"topic_id": "topic topics topic_filter topic_filters topic_name filter filters subscribe subscription",
@@ -43,8 +43,7 @@ var otherNames = map[string]map[string]string{
 	},
 }
 
-// didYouMean names the field that was perhaps meant, of a component or, where
-// that is nil, of the pipeline.
+// didYouMean suggests a field of a component or, if c is nil, of the pipeline.
 func (f *finder) didYouMean(c *component, name string) string {
 	spec := &f.schema.pipeline
 	if c != nil {

@@ -1,9 +1,9 @@
 //go:build integration
 
-// Package attack tries what a stranger can send against a service that runs: its
-// API, the expressions and addresses in a definition, MQTT payloads, the packets of
-// a hostile broker and the answers of a hostile Kafka. Ten connectors move messages
-// all the while, and none of them may lose, repeat or delay one.
+// Package attack sends hostile input to a running service: to its API, as expressions
+// and addresses in definitions, as MQTT payloads, as packets of a hostile broker and as
+// answers of a hostile Kafka. At the same time ten healthy connectors move messages,
+// and none of these messages may be lost, repeated or delayed.
 package attack
 
 import (
@@ -20,18 +20,18 @@ import (
 func TestMain(m *testing.M) { os.Exit(program.Main(m)) }
 
 const (
-	// leastAttacks is how many the suite has at least.
+	// leastAttacks is the minimum number of attacks of the suite.
 	leastAttacks = 120
-	// mostDelay is how long a message of a healthy connector may take, from the
-	// publisher to the consumer.
+	// mostDelay is the longest time that a message of a healthy connector may take,
+	// from the publisher to the consumer.
 	mostDelay = 2 * time.Second
-	// mostMemory is the resident memory of the service at its peak, in MB.
+	// mostMemory is the limit of the peak resident memory of the service, in MB.
 	mostMemory = 400
 	patience   = 30 * time.Second
 )
 
-// attack is one attempt. It fails the test where the answer is not the one that is
-// expected; what it breaks elsewhere shows at the end.
+// attack is one attempt. It fails the test if the answer is not the expected one;
+// damage elsewhere is found at the end.
 type attack struct {
 	name string
 	try  func(t *testing.T, s *service)
@@ -54,7 +54,7 @@ func TestNothingHostileReachesTheHealthyConnectors(t *testing.T) {
 	for _, attacks := range groups {
 		tried += len(attacks)
 	}
-	// The groups run at the same time, as attackers do.
+	// The groups run concurrently, as attackers do.
 	t.Run("attacks", func(t *testing.T) {
 		for group, attacks := range groups {
 			t.Run(group, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestNothingHostileReachesTheHealthyConnectors(t *testing.T) {
 	assert.Zero(t, code)
 	assert.Less(t, took, 30*time.Second, "SIGTERM")
 	s.judgeTrace()
-	// testcount prints it.
+	// testcount prints this line.
 	t.Logf("counted %d attacks, %d messages of %d healthy connectors, the slowest in %s, %d MB at the peak",
 		tried, healthy.received.Load(), connectors, healthy.slowest.Round(time.Millisecond), memory)
 }

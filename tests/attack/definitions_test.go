@@ -15,8 +15,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
-// victim is a connector that runs, and that definitions which are refused try to
-// change.
+// victim is a running connector that refused definitions try to change.
 const victim = "victim"
 
 // refusedDefinition is an attack by a definition that check, create and update must
@@ -26,7 +25,8 @@ func refusedDefinition(name, want string, d admin.Definition) attack {
 		for _, path := range []string{admin.PathCreate, admin.PathCheck} {
 			assert.Contains(t, s.call(t, path, d), want, path)
 		}
-		// What is refused for a new connector is refused for one that runs.
+		// A definition that is refused for a new connector is also refused as an
+		// update.
 		if d.ConnectorName == "attack" {
 			d.ConnectorName = victim
 			assert.Contains(t, s.call(t, admin.PathUpdate, d), want, "update")
@@ -42,8 +42,8 @@ func refusedDefinition(name, want string, d admin.Definition) attack {
 }
 
 func definitionAttacks(s *service) (all []attack) {
-	// Expressions that read the machine, end the process, hold a core or fill the
-	// memory, in both fields that take one.
+	// Expressions that read the host, end the process, use up a core or fill the
+	// memory, in both fields that allow one.
 	for name, expression := range map[string]string{
 		"the environment":              `env("ROBUSTMQ_TEST_SECRET")`,
 		"a file":                       `file("/etc/passwd")`,
@@ -98,7 +98,7 @@ func definitionAttacks(s *service) (all []attack) {
 			s.definition("attack", "attack/#", "out", fmt.Sprintf(`,%q:%q`, field, value))))
 	}
 
-	// Files, by every way into the machine.
+	// Files, by every path to the host's files.
 	for name, file := range map[string]string{
 		"of the machine": "/etc/passwd", "beside the secrets": s.outside, "by two dots": "../outside.pem", "behind a link": "link.pem",
 		"by two dots and a path": filepath.Join(s.secrets, "x") + "/../../outside.pem", "of the process": "/proc/self/environ", "of a device": "/dev/zero",
@@ -123,7 +123,7 @@ func definitionAttacks(s *service) (all []attack) {
 		all = append(all, refusedDefinition("url "+fmt.Sprintf("%q", u), "config.urls", s.definition("attack", "attack/#", "out", `,"urls":[`+string(text)+`]`)))
 	}
 
-	// Numbers and types that a field does not have.
+	// Numbers and types that a field does not allow.
 	for field, values := range map[string][]string{
 		"linger_ms":            {"-1", "1e99", "1.5", `"5; drop"`, "[]", "99999999999999999999"},
 		"retries":              {"-1", "18446744073709551616", "{}", "true"},
@@ -181,7 +181,7 @@ func definitionAttacks(s *service) (all []attack) {
 			assert.NotEmpty(t, s.call(t, admin.PathCreate, d))
 		}})
 	}
-	// The client id of a healthy connector, at its broker by other names.
+	// The client id of a healthy connector, at the same broker by other names.
 	_, port, _ := strings.Cut(s.broker.Addr(), ":")
 	for _, u := range []string{s.broker.URL(), "mqtt://" + s.broker.Addr(), "tcp://localhost:" + port, "tcp://[::1]:" + port, "tcp://other:1,tcp://127.0.0.1:" + port} {
 		urls, _ := json.Marshal(strings.Split(u, ","))

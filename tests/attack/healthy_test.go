@@ -23,13 +23,13 @@ import (
 )
 
 const (
-	// connectors is how many healthy ones there are, and pace what each of them
-	// gets: 20 messages a second.
+	// connectors is the number of healthy connectors, and pace the interval of the
+	// messages of each: 20 a second.
 	connectors = 10
 	pace       = 50 * time.Millisecond
 )
 
-// healthy is the work of the connectors that nobody attacks.
+// healthy is the traffic of the connectors that are not attacked.
 type healthy struct {
 	t       *testing.T
 	halt    chan struct{}
@@ -46,7 +46,7 @@ func healthyName(i int) string   { return fmt.Sprintf("healthy%d", i) }
 func healthyTopic(i int) string  { return fmt.Sprintf("healthy/%d/data", i) }
 func healthyRecord(i int) string { return fmt.Sprintf("healthy_%d", i) }
 
-// startHealthy creates the connectors and begins to publish and to read.
+// startHealthy creates the connectors and starts to publish and to read.
 func startHealthy(t *testing.T, s *service) *healthy {
 	t.Helper()
 	h := &healthy{t: t, halt: make(chan struct{})}
@@ -102,7 +102,7 @@ func startHealthy(t *testing.T, s *service) *healthy {
 	return h
 }
 
-// judge compares every field of a record with what was published.
+// judge compares every field of a record with the published message.
 func (h *healthy) judge(r *kgo.Record, arrived time.Time) {
 	t := h.t
 	var i int
@@ -137,7 +137,7 @@ func (h *healthy) judge(r *kgo.Record, arrived time.Time) {
 	h.received.Add(1)
 }
 
-// stop ends the publisher, waits for what it has sent, and ends the reader.
+// stop stops the publisher, waits for its messages, and stops the reader.
 func (h *healthy) stop() {
 	h.t.Helper()
 	close(h.halt)
@@ -149,7 +149,7 @@ func (h *healthy) stop() {
 	}
 	assert.Eventually(h.t, func() bool { return h.received.Load() >= total() }, patience, 20*time.Millisecond,
 		"%d messages of %d arrived", h.received.Load(), total())
-	time.Sleep(500 * time.Millisecond) // what is repeated comes now
+	time.Sleep(500 * time.Millisecond) // repeated records would arrive now
 	h.reading()
 	h.ended.Wait()
 	assert.Equal(h.t, total(), h.received.Load())

@@ -20,8 +20,8 @@ import (
 // silent reads and never answers.
 func silent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// answering reads one request after the other and answers with what answer makes of
-// it. The request's bytes begin behind its length.
+// answering reads one request after another and replies with the result of answer. The
+// request passed to it starts after its length.
 func answering(answer func(request []byte) []byte) func(net.Conn) {
 	return func(conn net.Conn) {
 		for {
@@ -40,17 +40,17 @@ func answering(answer func(request []byte) []byte) func(net.Conn) {
 	}
 }
 
-// response gives a body the length and the correlation id that Kafka's have.
+// response adds the length and the correlation id of a Kafka response to a body.
 func response(request, body []byte) []byte {
 	out := binary.BigEndian.AppendUint32(nil, uint32(4+len(body)))
 	return append(append(out, request[4:8]...), body...)
 }
 
-// advertising answers metadata with a broker at this address, whatever is asked.
+// advertising answers metadata requests with a broker at this address.
 func advertising(host string, port int) func(net.Conn) {
 	return answering(func(request []byte) []byte {
 		if binary.BigEndian.Uint16(request) == 18 {
-			// ApiVersions v0: an error of none, and metadata v1 alone.
+			// ApiVersions v0: no error, and only metadata v1.
 			return response(request, []byte{0, 0, 0, 0, 0, 1, 0, 3, 0, 1, 0, 1})
 		}
 		body := binary.BigEndian.AppendUint32(nil, 1) // one broker
@@ -81,7 +81,7 @@ func kafkaAttacks() (all []attack) {
 			s.until(t, connector, "reason", func(d admin.Detail) bool {
 				return d.State == "Waiting" && connections.Load() > 0 && strings.Contains(strings.ToLower(d.Reason), "kafka")
 			})
-			assert.Less(t, connections.Load(), int32(500), "connections: they need pauses")
+			assert.Less(t, connections.Load(), int32(500), "connections: there must be pauses between them")
 		}})
 	}
 	add("that closes at once", func(net.Conn) {})

@@ -35,7 +35,7 @@ func packet(first byte, body ...byte) []byte {
 	return append(out, body...)
 }
 
-// publish5 is a PUBLISH of MQTT 5 with these properties.
+// publish5 encodes a PUBLISH of MQTT 5 with these properties.
 func publish5(first byte, topic string, id int, properties []byte, payload string) []byte {
 	body := append([]byte{byte(len(topic) >> 8), byte(len(topic))}, topic...)
 	if first&6 != 0 {
@@ -45,8 +45,8 @@ func publish5(first byte, topic string, id int, properties []byte, payload strin
 	return packet(first, append(body, payload...)...)
 }
 
-// says is a broker that answers one packet of the client with each of these parts,
-// and leaves the connection open.
+// says is a broker that answers one packet of the client with each of these parts, and
+// keeps the connection open.
 func says(parts ...[]byte) func(net.Conn) {
 	return func(conn net.Conn) {
 		for _, part := range parts {
@@ -70,13 +70,13 @@ func packetAttacks() (all []attack) {
 			s.until(t, connector, "reason", func(d admin.Detail) bool {
 				return d.State == "Waiting" && connections.Load() > 0 && strings.Contains(d.Reason, address)
 			})
-			assert.Less(t, connections.Load(), int32(500), "connections: they need pauses")
+			assert.Less(t, connections.Load(), int32(500), "connections: there must be pauses between them")
 			assert.Zero(t, s.detail(t, connector).SendSuccessTotal)
 		}})
 	}
 	in := func(wrong []byte) func(net.Conn) { return says(welcome, append(bytes.Clone(granted), wrong...)) }
 
-	// What answers CONNECT.
+	// Answers to CONNECT.
 	add("that closes at once", func(net.Conn) {})
 	add("that never answers", silent)
 	add("that answers with HTTP", says([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")))
@@ -108,7 +108,7 @@ func packetAttacks() (all []attack) {
 		silent(conn)
 	})
 
-	// What answers SUBSCRIBE.
+	// Answers to SUBSCRIBE.
 	add("SUBACK that never comes", says(welcome))
 	add("SUBACK without a reason", says(welcome, []byte{0x90, 3, 0, 1, 0}))
 	add("SUBACK with two reasons for one filter", says(welcome, []byte{0x90, 5, 0, 1, 0, 1, 1}))
@@ -118,7 +118,8 @@ func packetAttacks() (all []attack) {
 	add("SUBACK with flags", says(welcome, []byte{0x9f, 4, 0, 1, 0, 1}))
 	add("CONNACK twice", says(welcome, welcome))
 
-	// What a session may not hold. The message behind it never comes.
+	// Packets that a session must not contain. The message after them is never
+	// delivered.
 	never := publish5(0x32, "attack/a", 7, nil, "after")
 	for name, wrong := range map[string][]byte{
 		"a length of five bytes":                 {0x30, 0xff, 0xff, 0xff, 0xff, 0x01},
@@ -167,8 +168,8 @@ func packetAttacks() (all []attack) {
 	return all
 }
 
-// endlessAttacks are brokers that go on without end. That costs little, and hurts
-// nobody else.
+// endlessAttacks are brokers that send without end. They cost little and do not affect
+// other connectors.
 func endlessAttacks() (all []attack) {
 	endless := func(name string, first []byte, again []byte) {
 		connector := fmt.Sprintf("endless%d", len(all))
@@ -188,7 +189,7 @@ func endlessAttacks() (all []attack) {
 				assert.NotEqual(t, "Failed", s.detail(t, connector).State)
 			}
 			assert.Positive(t, connections.Load())
-			assert.Less(t, connections.Load(), int32(100), "connections: they need pauses")
+			assert.Less(t, connections.Load(), int32(100), "connections: there must be pauses between them")
 		}})
 	}
 	endless("PINGRESP without end", granted, bytes.Repeat([]byte{0xd0, 0}, 1000))

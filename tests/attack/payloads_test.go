@@ -21,7 +21,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/records"
 )
 
-// publisher connects to the broker that the healthy connectors have too.
+// publisher connects to the broker of the healthy connectors.
 func (s *service) publisher(t *testing.T) paho.Client {
 	t.Helper()
 	client := paho.NewClient(paho.NewClientOptions().AddBroker(s.broker.URL()).SetClientID(strings.ReplaceAll(t.Name(), "/", "-")).SetWriteTimeout(patience))
@@ -32,8 +32,8 @@ func (s *service) publisher(t *testing.T) paho.Client {
 	return client
 }
 
-// survives publishes hostile messages to a connector of its own, and then one that
-// is well. The connector is alive if that one arrives.
+// survives publishes hostile messages to its own connector, and then a harmless one.
+// The connector works if the harmless message arrives.
 type survives struct {
 	config   string // more members
 	topic    string // the MQTT topic, attack/NAME
@@ -168,7 +168,7 @@ func payloadAttacks() (all []attack) {
 			publisher := s.publisher(t)
 			payload := make([]byte, 50_000)
 			for range 2_000 {
-				publisher.Publish("attack/blocked", 1, false, payload) // the broker drops what is too much
+				publisher.Publish("attack/blocked", 1, false, payload) // the broker drops what exceeds its limit
 			}
 			s.until(t, "blocked", "messages in flight", func(d admin.Detail) bool { return d.InFlight > 0 })
 			detail := s.detail(t, "blocked")

@@ -34,7 +34,7 @@ func refusedBody(name string, body []byte) attack {
 		for _, path := range []string{admin.PathCreate, admin.PathUpdate, admin.PathDelete, admin.PathCheck, admin.PathPause, admin.PathResume} {
 			status, text, err := s.request(http.MethodPost, path, body, nil)
 			if err != nil {
-				// The rest of a body that is too long is not read.
+				// The rest of a body over the limit is not read.
 				assert.Greater(t, len(body), 1<<20, "%s: %s", path, err)
 				continue
 			}
@@ -159,8 +159,8 @@ func requestAttacks() (all []attack) {
 	return append(all, floods()...)
 }
 
-// raw sends bytes, with the service's address for HERE, and returns what comes back until the connection ends, or for
-// two seconds.
+// raw sends bytes with the service's address in place of HERE. It returns the response
+// until the connection ends, or for at most two seconds.
 func (s *service) raw(t *testing.T, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.HTTP)
@@ -196,7 +196,7 @@ func floods() []attack {
 					defer conn.Close()
 					for _, b := range []byte("POST / HTTP/1.1\r\nHost: HERE\r\nX-A: ") {
 						if _, err := conn.Write([]byte{b}); err != nil {
-							return // the service closes whom it finds too slow
+							return // the service closes connections that are too slow
 						}
 						time.Sleep(20 * time.Millisecond)
 					}
@@ -258,7 +258,7 @@ func floods() []attack {
 	}
 }
 
-// flood sends requests from several clients at once. Each is answered.
+// flood sends requests from several clients concurrently. Each must be answered.
 func (s *service) flood(t *testing.T, clients, each int, request func(i int) (method, path string, body []byte)) {
 	t.Helper()
 	var all sync.WaitGroup

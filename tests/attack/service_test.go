@@ -28,13 +28,14 @@ const (
 	token = "token-of-the-operator"
 	// secretValue is in the environment and in files that no connector may read.
 	secretValue = "value-that-nobody-may-see"
-	// hostileAddress is where the attacks listen, which connectors may connect to.
+	// hostileAddress is the address of the attacking servers, which connectors may
+	// connect to.
 	hostileAddress = "127.0.0.3"
-	// trapAddress is another address of this machine, which they may not.
+	// trapAddress is another loopback address, which they must not connect to.
 	trapAddress = "127.0.0.2"
 )
 
-// service is the process that is attacked.
+// service is the attacked process.
 type service struct {
 	*program.Process
 	t *testing.T
@@ -46,7 +47,7 @@ type service struct {
 	trap    *trap
 	traced  string // the output of strace
 	allowed []string
-	victim  string // the config of the connector that is to stay as it is
+	victim  string // the config of the connector that must not change
 }
 
 func startService(t *testing.T) *service {
@@ -73,7 +74,7 @@ func startService(t *testing.T) *service {
 	address, store := program.FreeAddress(t), filepath.Join(dir, "store")
 	strace, err := exec.LookPath("strace")
 	require.NoError(t, err, "make attack installs it")
-	// -D makes the process of the service the one that is started.
+	// -D makes the service's process the started one.
 	cmd := exec.Command(strace, "-D", "-f", "-q", "--seccomp-bpf", "-s", "4096", "-e", "trace=open,openat,openat2,creat,connect", "-o", s.traced,
 		program.Path(t), "serve", "--listen", address, "--store", store, "--secrets-dir", s.secrets, "--api-token-file", tokenFile,
 		"--mqtt-url", s.broker.URL(), "--allow-targets", s.broker.Addr()+","+s.kafka.Addr()+","+hostileAddress,
@@ -88,7 +89,7 @@ func startService(t *testing.T) *service {
 	return s
 }
 
-// request sends a body as it is and returns the HTTP status and the answer.
+// request sends a body unchanged and returns the HTTP status and the answer.
 func (s *service) request(method, path string, body []byte, header http.Header) (status int, answer string, err error) {
 	req, err := http.NewRequest(method, "http://"+s.HTTP+path, bytes.NewReader(body))
 	if err != nil {
@@ -108,7 +109,7 @@ func (s *service) request(method, path string, body []byte, header http.Header) 
 	return resp.StatusCode, string(text), err
 }
 
-// call asks the API and returns the error of its answer, "" for none.
+// call calls the API and returns the error in its answer, "" for none.
 func (s *service) call(t *testing.T, path string, body any) (wrong string) {
 	t.Helper()
 	data, err := json.Marshal(body)
@@ -127,7 +128,7 @@ func (s *service) call(t *testing.T, path string, body any) (wrong string) {
 	return *answer.Error
 }
 
-// detail is what the service tells about a connector.
+// detail returns what the service reports about a connector.
 func (s *service) detail(t *testing.T, name string) admin.Detail {
 	t.Helper()
 	_, text, err := s.request(http.MethodGet, admin.PathDetail+"?tenant=default&connector_name="+name, nil, nil)
@@ -138,7 +139,7 @@ func (s *service) detail(t *testing.T, name string) admin.Detail {
 	return answer.Data
 }
 
-// definition is a connector from the filter to the topic of the service's own
+// definition returns a connector from the filter to the topic of the service's own
 // servers, with more members of the config: "" or `,"name":value`.
 func (s *service) definition(name, filter, topic, more string) admin.Definition {
 	return s.definitionTo(name, filter, fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q%s}`, s.kafka.Addr(), topic, more))
@@ -152,7 +153,7 @@ func (s *service) definitionTo(name, filter, config string) admin.Definition {
 	}
 }
 
-// with creates a connector, which the test deletes at its end.
+// with creates a connector, and deletes it when the test ends.
 func (s *service) with(t *testing.T, d admin.Definition) {
 	t.Helper()
 	require.Empty(t, s.call(t, admin.PathCreate, d))
@@ -161,7 +162,7 @@ func (s *service) with(t *testing.T, d admin.Definition) {
 	})
 }
 
-// until waits until the connector's detail passes.
+// until waits until passes returns true for the connector's detail.
 func (s *service) until(t *testing.T, name, what string, passes func(admin.Detail) bool) {
 	t.Helper()
 	var last admin.Detail
@@ -194,14 +195,14 @@ func newTrap(t *testing.T) *trap {
 				return
 			}
 			tr.accepted.Add(1)
-			_ = conn.Close() // it has told enough
+			_ = conn.Close() // the connection is all the test needs
 		}
 	}()
 	return tr
 }
 
-// hostile is a server that treats each connection as serve does. It returns the
-// address and the number of connections so far.
+// hostile is a server that passes each connection to serve. It returns the address and
+// a counter of the connections.
 func hostile(t *testing.T, serve func(conn net.Conn)) (address string, connections *atomic.Int32) {
 	t.Helper()
 	l, err := net.Listen("tcp", hostileAddress+":0")

@@ -14,11 +14,11 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
-// refusedTarget is what a connector says that may not connect.
+// refusedTarget is the error of a connector that may not connect.
 const refusedTarget = "is not a target of this service's connectors"
 
-// targetAttacks point connectors at addresses that are not allowed. They are
-// created, since names are only known when they are dialled, and never connect.
+// targetAttacks create connectors to addresses that are not allowed. Creation succeeds,
+// because names are resolved only when they are dialled, but they never connect.
 func targetAttacks(s *service) (all []attack) {
 	_, port, _ := net.SplitHostPort(s.trap.address)
 	hosts := map[string]string{
@@ -51,7 +51,7 @@ func targetAttacks(s *service) (all []attack) {
 			all = append(all, attack{way + " to " + name, func(t *testing.T, s *service) {
 				d := definition(connector)
 				if wrong := s.call(t, admin.PathCreate, d); wrong != "" {
-					// Forms that no address has are refused at once.
+					// Invalid forms of addresses are refused at once.
 					assert.Regexp(t, `config\.(urls|bootstrap_servers)`, wrong)
 					return
 				}
@@ -62,8 +62,8 @@ func targetAttacks(s *service) (all []attack) {
 			}})
 		}
 	}
-	// Decimal, octal and hexadecimal forms are names for Go, which the machine's
-	// resolver must not make an address of.
+	// Decimal, octal and hexadecimal forms are names for Go, which the system's
+	// resolver must not resolve to an address.
 	for _, host := range []string{"2130706434", "0x7f000002", "0177.0.0.2", "127.2", "127.0.0.2.", "①②⑦.0.0.2"} {
 		n++
 		connector := fmt.Sprintf("target%d", n)

@@ -14,7 +14,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
-// What the program and Go's runtime open by themselves.
+// Files that the program and Go's runtime open themselves.
 var ownFiles = regexp.MustCompile(`^(` +
 	`/sys/fs/cgroup/.*|/sys/kernel/mm/.*|/sys/devices/system/cpu/online|/proc/(self|\d+)/(cgroup|cpuset|mountinfo|maps|auxv|exe|stat|limits|net/netstat|fd)|/proc/stat|/proc/sys/.*|` + // the limits of the machine, and figures of the process
 	`/lib/.*\.so\.\d|/etc/ld\.so\.cache|` + // the libraries of the system
@@ -29,7 +29,7 @@ var (
 	port4     = regexp.MustCompile(`sin_port=htons\((\d+)\), sin_addr=inet_addr\("([^"]+)"\)`)
 )
 
-// judgeTrace reads what strace saw: files and connections.
+// judgeTrace checks the files and connections that strace recorded.
 func (s *service) judgeTrace() {
 	t := s.t
 	t.Helper()
@@ -56,7 +56,7 @@ func (s *service) judgeTrace() {
 
 func (s *service) mayOpen(file string) bool {
 	if !filepath.IsAbs(file) {
-		// Of names in the store, which it holds open as a directory.
+		// The store is held open as a directory, so its files appear as relative names.
 		return !strings.Contains(file, "..")
 	}
 	for _, of := range s.allowed {
@@ -67,7 +67,7 @@ func (s *service) mayOpen(file string) bool {
 	return file == program.Path(s.t) || ownFiles.MatchString(file)
 }
 
-// mayConnect judges a connect as strace prints it. Names are looked up by DNS.
+// mayConnect checks a connect as strace prints it. Names are resolved by DNS.
 func (s *service) mayConnect(to string) bool {
 	m := port4.FindStringSubmatch(to)
 	if m == nil {

@@ -1,4 +1,4 @@
-// Package logtext keeps what is logged, for tests that look for it.
+// Package logtext collects log output, for tests that search it.
 package logtext
 
 import (
@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Text is everything that was written to it. It may be used by several goroutines;
-// the zero value is empty.
+// Text collects everything written to it. Several goroutines may use it; the zero value
+// is empty.
 type Text struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -21,14 +21,14 @@ func (t *Text) Write(p []byte) (int, error) {
 	return t.text.Write(p)
 }
 
-// String is the text so far.
+// String returns the text so far.
 func (t *Text) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.text.String()
 }
 
-// Lines are the lines so far that contain part.
+// Lines returns the lines so far that contain part.
 func (t *Text) Lines(part string) (found []string) {
 	for line := range strings.Lines(t.String()) {
 		if strings.Contains(line, part) {

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// record is what Kafka has.
+// record is a record in Kafka.
 type record struct {
 	partition int32
 	offset    int64
@@ -21,7 +21,7 @@ type record struct {
 	precision time.Duration
 }
 
-// check compares what Kafka has with what the broker was told.
+// check compares the contents of Kafka with what the broker was told.
 func (w *world) check() error {
 	records, err := w.records()
 	if err != nil {
@@ -107,7 +107,7 @@ func (w *world) record(r *kgo.Record) (record, error) {
 	return one, nil
 }
 
-// checkAcked wants every message in Kafka by the time of its acknowledgement.
+// checkAcked requires every message to be in Kafka when it is acknowledged.
 func (w *world) checkAcked(records []record) error {
 	for _, a := range w.acked {
 		found := false
@@ -123,13 +123,13 @@ func (w *world) checkAcked(records []record) error {
 	return nil
 }
 
-// settled is how long the client must have had a message to be sure that it has
-// taken it.
+// settled is how long the client must have had a message for it to be certainly
+// received.
 const settled = 5 * time.Millisecond
 
-// checkMissing wants every message in Kafka that the broker did not lose. One
-// that was lost with its session had to be handed over if the client had it, and
-// was not itself stopped meanwhile, or told to leave rejected messages to the
+// checkMissing requires every message in Kafka that the broker did not lose. A message
+// that was lost with its session must still be in Kafka if the client had it, unless
+// the client was stopped in between, or configured to leave rejected messages to the
 // broker.
 func (w *world) checkMissing(records []record) error {
 	missing := map[string]bool{}
@@ -164,11 +164,11 @@ func (w *world) checkEach(records []record) error {
 	return nil
 }
 
-// checkOrder wants the messages of each topic in order, where each connection may
-// begin one repetition, and each refusal by Kafka: see checkOnce.
+// checkOrder requires the messages of each topic to be in order. Each connection may
+// start one repetition, and so may each refusal by Kafka: see checkOnce.
 func (w *world) checkOrder(records []record) error {
 	if w.plan.shuffled || w.plan.rejects && w.refused {
-		return nil // what is rejected is overtaken
+		return nil // later messages overtake rejected ones
 	}
 	welcomed := 0
 	for _, s := range w.sites {
@@ -194,16 +194,16 @@ func (w *world) checkOrder(records []record) error {
 	return nil
 }
 
-// checkOnce wants messages of QoS 0 at most once, and those of QoS 2 as well if
-// nothing happened that makes a repetition right:
+// checkOnce requires messages of QoS 0 at most once, and those of QoS 2 too unless
+// something happened that allows a repetition:
 //
-//   - Kafka refuses a record: whether it had written it before, on an attempt that
-//     it did not answer, nobody knows.
-//   - The input turns to another broker: what it has not acknowledged to the first
-//     it hands over, since that one may never come back.
-//   - A CONNACK does not arrive: whether the broker still has the session, the
-//     input does not know.
-//   - The broker loses the session, or numbers anew, or the process ends.
+//   - Kafka refuses a record: it is unknown whether an earlier, unanswered attempt
+//     wrote it.
+//   - The input connects to another broker: it hands over what it has not acknowledged
+//     to the first one, which may never return.
+//   - A CONNACK does not arrive: the input does not know whether the broker still has
+//     the session.
+//   - The broker loses the session or renumbers, or the process ends.
 func (w *world) checkOnce(records []record) error {
 	if w.refused {
 		return nil

@@ -1,8 +1,8 @@
-// Package model drives the pipeline from MQTT to Kafka with random misbehaviour
-// of both ends, and compares the outcome with what was promised.
+// Package model runs the pipeline from MQTT to Kafka with random faults of both ends,
+// and compares the result with the promises.
 //
-// A seed runs in a bubble of testing/synctest, on a network in memory: minutes of
-// outages take milliseconds, and bounds hold on a busy machine.
+// A seed runs in a bubble of testing/synctest, on an in-memory network: minutes of
+// outages take milliseconds, and time limits hold on a busy machine.
 package model
 
 import (
@@ -25,12 +25,12 @@ var (
 	forLong = flag.Duration("for", 0, "run random seeds for so long, instead of a fixed number")
 )
 
-// defaultSeeds run where nothing else is said, as many as take some seconds.
+// defaultSeeds run by default; they take some seconds.
 const defaultSeeds = 400
 
-// failedOnce are seeds that failed, and what they found. They are run always. A
-// change to newPlan or to the steps makes other scenarios of them: then look for
-// new ones on the commit before the repair that is named.
+// failedOnce are seeds that failed, with their cause. They always run. A change to
+// newPlan or to the steps turns them into other scenarios: then search for new ones on
+// the commit before the fix that is named.
 var failedOnce = []uint64{
 	7, 16, 20, 51, 55, // the session rewrite: deaf after a subscription that failed, or half a session
 	44, 93, 222, // the same: no time of receipt for what came with CONNACK
@@ -39,7 +39,7 @@ var failedOnce = []uint64{
 	480, 2746, 3383, 3726, 5725, // QoS 2 that came again was acknowledged on the connection before
 }
 
-// patience is how long a seed may take in real time until it counts as hung.
+// patience is how long a seed may take in real time before it counts as hung.
 const patience = 2 * time.Minute
 
 // run runs a seed.
@@ -94,8 +94,7 @@ func TestModel(t *testing.T) {
 	require.Positive(t, ran.Load(), "no seed ran")
 }
 
-// seeds returns a function that gives out seeds. It may be called by several
-// goroutines.
+// seeds returns a function that returns the next seed. Several goroutines may call it.
 func seeds() func() (uint64, bool) {
 	var n atomic.Uint64
 	deadline := time.Now().Add(*forLong)

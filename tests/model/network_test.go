@@ -21,11 +21,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// links are the networks by their address.
+// links are the networks by address.
 var links sync.Map
 
-// dial is the network of the components under test: its addresses exist in this
-// process only.
+// dial is the network of the components under test: its addresses exist only in this
+// process.
 func dial(ctx context.Context, _, address string) (net.Conn, error) {
 	l, ok := links.Load(address)
 	if !ok {
@@ -34,7 +34,7 @@ func dial(ctx context.Context, _, address string) (net.Conn, error) {
 	return l.(*link).dial(ctx)
 }
 
-// link is a listener, and the network in front of it.
+// link is a listener with a network in front of it.
 type link struct {
 	address  string
 	incoming chan net.Conn
@@ -46,7 +46,7 @@ type link struct {
 	mu     sync.Mutex
 	away   bool
 	conns  map[*linkConn]bool
-	budget int // bytes that may be written until everything is cut; 0 for any number
+	budget int // bytes that may be written until all connections are cut; 0 for no limit
 	delay  func() time.Duration
 }
 
@@ -59,7 +59,7 @@ func newLink(address string) *link {
 	return l
 }
 
-// gate holds up who wants to pass while it is shut.
+// gate blocks callers while it is shut.
 type gate struct {
 	mu   sync.Mutex
 	open chan struct{} // closed while the gate is open
@@ -115,7 +115,7 @@ func (l *link) Accept() (net.Conn, error) {
 	}
 }
 
-// Close is net.Listener's.
+// Close implements net.Listener.
 func (l *link) Close() error {
 	l.end()
 	return nil
@@ -136,7 +136,7 @@ type address string
 func (address) Network() string  { return "memory" }
 func (a address) String() string { return string(a) }
 
-// broken is an error as the kernel gives it, which clients know.
+// broken returns an error like the kernel's, which clients recognize.
 func (l *link) broken(doing string, errno syscall.Errno) error {
 	return &net.OpError{Op: doing, Net: "tcp", Addr: l.Addr(), Err: os.NewSyscallError(doing, errno)}
 }
@@ -165,7 +165,7 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// cut ends all connections.
+// cut closes all connections.
 func (l *link) cut() {
 	l.mu.Lock()
 	conns := l.conns
@@ -176,7 +176,7 @@ func (l *link) cut() {
 	}
 }
 
-// setAway refuses connections, and cuts those that there are.
+// setAway refuses new connections, and closes existing ones.
 func (l *link) setAway(away bool) {
 	l.mu.Lock()
 	l.away = away
@@ -186,7 +186,7 @@ func (l *link) setAway(away bool) {
 	}
 }
 
-// freeze lets nothing pass, and leaves the connections open.
+// freeze blocks all traffic, and keeps the connections open.
 func (l *link) freeze() {
 	l.reads.shut()
 	l.writes.shut()
@@ -197,14 +197,14 @@ func (l *link) thaw() {
 	l.writes.unshut()
 }
 
-// cutAfter cuts all connections when the server has written so many bytes more.
+// cutAfter closes all connections when the server has written n more bytes.
 func (l *link) cutAfter(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.budget = n
 }
 
-// clientConn is the client's end of a connection, whose errors are those of TCP.
+// clientConn is the client's end of a connection, with TCP's errors.
 type clientConn struct {
 	net.Conn
 	link   *link

@@ -11,7 +11,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/scripted"
 )
 
-// plan is what one seed stands for, as far as it does not change on the way.
+// plan is the part of a seed's scenario that does not change while it runs.
 type plan struct {
 	version   string
 	only311   *scripted.Refusal
@@ -45,11 +45,11 @@ type plan struct {
 
 func pick[T any](r *rand.Rand, options ...T) T { return options[r.IntN(len(options))] }
 
-// chance is true in so many of a hundred cases.
+// chance returns true in percent of 100 cases.
 func chance(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
 
-// newPlan makes the plan. What was added later comes from more, so that seeds stay
-// what they were.
+// newPlan makes the plan. Decisions that were added later use more, so that existing
+// seeds keep their scenario.
 func newPlan(r, more *rand.Rand) plan {
 	p := plan{
 		version:   pick(r, "auto", "5", "3.1.1"),
@@ -82,7 +82,7 @@ func newPlan(r, more *rand.Rand) plan {
 	if p.version == "auto" && chance(r, 60) {
 		p.only311 = pick(r, scripted.RefusedOld, scripted.RefusedMixed, scripted.RefusedVersion, scripted.HungUp, scripted.Silent)
 	}
-	// Under MQTT 3.1.1 nobody can tell that a session has lost its filters.
+	// With MQTT 3.1.1 a client cannot detect that a session has lost its filters.
 	p.halfKept = p.version == "5" && chance(r, 20)
 	p.rejects = p.strategy == "" && chance(more, 60)
 	p.replay = !p.rejects || chance(more, 60)
@@ -99,7 +99,7 @@ func (p plan) String() string {
 	return fmt.Sprintf("MQTT 5 gets %s; %+v", only311, bare(p))
 }
 
-// input and output are the configurations.
+// input and output return the configurations.
 func (p *plan) input(sites []*site) string {
 	var urls []string
 	for _, s := range sites {
@@ -140,7 +140,7 @@ func (p *plan) output(kafka *link) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// behaviour is how the broker treats one connection.
+// behaviour returns how the broker handles one connection.
 func (p *plan) behaviour(r *rand.Rand) scripted.Behaviour {
 	b := scripted.Behaviour{Window: p.window, Dup: p.dup, Together: chance(r, 30)}
 	if p.bytewise {
@@ -188,13 +188,13 @@ func (p *plan) unavailable() *scripted.Refusal {
 	return scripted.Unavailable3
 }
 
-// duration is mostly short.
+// duration returns mostly short durations.
 func duration(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(float64(most) * r.Float64() * r.Float64() * r.Float64())
 }
 
-// passing are answers to a produce request after which the client tries again by
-// itself, and refusals those at which the output holds the batch.
+// passing are answers to a produce request after which the client retries by itself;
+// refusals are those for which the output holds the batch.
 var (
 	passing = []*kerr.Error{
 		kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend,

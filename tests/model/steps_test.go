@@ -13,8 +13,8 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/scripted"
 )
 
-// simulate runs a seed and says what was wrong, and how long it took until
-// messages flowed again. It is called in a bubble of testing/synctest.
+// simulate runs a seed and returns what was wrong, and how long it took until messages
+// flowed again. It must be called in a bubble of testing/synctest.
 func simulate(seed uint64, log *journal) (took time.Duration, err error) {
 	w, err := newWorld(seed, log)
 	if err != nil {
@@ -29,13 +29,13 @@ func simulate(seed uint64, log *journal) (took time.Duration, err error) {
 	w.log.add("calm")
 	w.calm()
 	for i := range w.sites {
-		// A client leaves a broker only when it must.
+		// A client disconnects from a broker only when it must.
 		for k, s := range w.sites {
 			s.link.setAway(i != k)
 		}
 		one, err := w.flow(w.sites[i])
 		if err != nil {
-			_ = w.stop() // the first error is the one to tell
+			_ = w.stop() // the first error is reported
 			return one, err
 		}
 		took = max(took, one)
@@ -47,7 +47,7 @@ func simulate(seed uint64, log *journal) (took time.Duration, err error) {
 	return took, w.check()
 }
 
-// step does one thing at random.
+// step makes one random step.
 func (w *world) step() error {
 	r := w.rand
 	pause := duration(r, 2*time.Second)
@@ -114,7 +114,7 @@ func (w *world) restart() error {
 	w.restarts++
 	if chance(w.rand, 50) {
 		w.log.add("crash")
-		// Nothing that it still says or writes is heard.
+		// Nothing that it still sends or writes arrives.
 		for _, l := range w.links() {
 			l.setAway(true)
 		}
@@ -153,7 +153,7 @@ func (w *world) awhileFor(what string, d time.Duration, begin, end func()) {
 	})
 }
 
-// fault does something to Kafka.
+// fault causes a fault of Kafka.
 func (w *world) fault() {
 	r := w.rand
 	times := 1 + int(duration(r, 5))
@@ -188,7 +188,7 @@ func (w *world) fault() {
 	}
 }
 
-// stall keeps Kafka's answers back for so long.
+// stall holds back Kafka's answers for the duration.
 func (w *world) stall(d time.Duration) {
 	w.awhileFor("Kafka answers nothing", d, w.kafka.writes.shut, w.kafka.writes.unshut)
 }
@@ -200,7 +200,7 @@ func (w *world) answer(times int, key kmsg.Key, err *kerr.Error) {
 
 var errHangUp = errors.New("hanging up")
 
-// hangUp lets Kafka close the connection on so many produce requests.
+// hangUp makes Kafka close the connection on that many produce requests.
 func (w *world) hangUp(times int) {
 	w.log.add("Kafka hangs up on %d produce requests", times)
 	w.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -242,14 +242,14 @@ func (w *world) calm() {
 	}
 }
 
-// bound is how long it may take until messages flow again after the last fault.
-// The longest parts of it are a broker that says nothing (two keep alive intervals
-// and a time out to connect), a subscription that was refused (10 s), the pauses
-// between connections that do not last (5 s), and a request to Kafka (2 s).
+// bound is the limit for the time until messages flow again after the last fault. Its
+// largest parts are a silent broker (two keep alive intervals and a connect timeout), a
+// refused subscription (10 s), the pauses between connections that do not last (5 s),
+// and a request to Kafka (2 s).
 const bound = 30 * time.Second
 
-// flow waits until a message that is published now is acknowledged, and all others
-// of the broker are.
+// flow waits until a newly published message is acknowledged, and all others of the
+// broker too.
 func (w *world) flow(s *site) (took time.Duration, err error) {
 	const topic = "m/1/probe"
 	began := time.Now()
@@ -273,7 +273,7 @@ func (w *world) flow(s *site) (took time.Duration, err error) {
 	}
 }
 
-// describe leaves out what is not set.
+// describe omits what is not set.
 func describe(b scripted.Behaviour) string {
 	if b.Refusal != nil {
 		return fmt.Sprintf("refused with %x, held %t", b.Refusal.Answer, b.Refusal.Hold)

@@ -49,14 +49,14 @@ type published struct {
 	at     time.Time
 }
 
-// acked is a message that a broker was told to be done with, and how far Kafka was
-// by then.
+// acked is a message that was acknowledged to a broker, with the end of Kafka's
+// partitions at that time.
 type acked struct {
 	payload string
 	ends    []int64 // by partition
 }
 
-// site is a broker with the network in front of it, and topics of its own.
+// site is a broker with the network in front of it, and its own topics.
 type site struct {
 	link   *link
 	broker *scripted.Broker
@@ -87,7 +87,7 @@ type world struct {
 	acked []acked
 }
 
-// worlds tells their addresses apart.
+// worlds makes the addresses of worlds unique.
 var worlds atomic.Int64
 
 func newWorld(seed uint64, log *journal) (*world, error) {
@@ -99,8 +99,8 @@ func newWorld(seed uint64, log *journal) (*world, error) {
 	delay := w.latency(seed)
 	w.kafka = newLink(fmt.Sprintf("kafka%d:9092", n))
 	w.kafka.delay = delay
-	// One node: the client's connections to two would wait for each other in a
-	// mutex, and in a bubble time stands still meanwhile.
+	// One node: the client's connections to two would wait for each other in a mutex,
+	// and in a bubble time stops in the meantime.
 	var err error
 	w.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(w.plan.parts, kafkaTopic),
 		kfake.MaxVersions(kversion.V3_6_0()), // which asks for no telemetry, whose gzip takes the most memory
@@ -122,7 +122,7 @@ func newWorld(seed uint64, log *journal) (*world, error) {
 	return w, w.start()
 }
 
-// latency is what a write takes, or nil for no time at all.
+// latency returns the duration of each write, or nil for none.
 func (w *world) latency(seed uint64) func() time.Duration {
 	if !w.plan.latency {
 		return nil
@@ -193,7 +193,7 @@ func (w *world) stop() error {
 	return <-w.ended
 }
 
-// close returns when nothing of the world is running any more.
+// close returns when nothing of the world runs any more.
 func (w *world) close() {
 	w.calm()
 	for _, s := range w.sites {
@@ -201,7 +201,7 @@ func (w *world) close() {
 	}
 	w.cluster.Close()
 	w.kafka.end()
-	time.Sleep(time.Second) // for who sleeps: in a bubble nobody wakes up after its end
+	time.Sleep(time.Second) // for sleeping goroutines: in a bubble nothing wakes up after its end
 }
 
 // publish gives a broker n messages and returns the last.
@@ -218,10 +218,10 @@ func (w *world) publish(s *site, n int, topics ...string) (payload string) {
 	return payload
 }
 
-// qosOf is the QoS of the messages of a topic, which its name tells.
+// qosOf returns the QoS of the messages of a topic, which is in its name.
 func qosOf(topic string) byte { return topic[2] - '0' }
 
-// journal is what happened, for the report of a failure.
+// journal records what happened, for the report of a failure.
 type journal struct {
 	began time.Time
 
@@ -235,7 +235,7 @@ func (j *journal) add(format string, args ...any) {
 	j.lines = append(j.lines, fmt.Sprintf("%9.3f ", time.Since(j.began).Seconds())+fmt.Sprintf(format, args...))
 }
 
-// Write takes a line of the log.
+// Write adds a line of the log.
 func (j *journal) Write(p []byte) (int, error) {
 	j.add("log: %s", strings.TrimSpace(string(p)))
 	return len(p), nil
@@ -252,7 +252,7 @@ func (j *journal) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// bare leaves the parts of a log line out that are the same in each.
+// bare removes the parts of a log line that are the same in each.
 func bare(_ []string, a slog.Attr) slog.Attr {
 	if a.Key == slog.TimeKey || a.Key == "path" || a.Key == "@service" || a.Key == "label" {
 		return slog.Attr{}

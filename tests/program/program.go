@@ -23,7 +23,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
-// path is where the binary is, once it is built.
+// path builds the binary and returns its path.
 var path = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "robustmq-connect-program")
 	if err != nil {
@@ -37,8 +37,7 @@ var path = sync.OnceValues(func() (string, error) {
 	return binary, nil
 })
 
-// Main runs the tests of a package and removes the binary. It returns the exit
-// code.
+// Main runs the tests of a package and removes the binary. It returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
 	if binary, err := path(); err == nil {
@@ -47,7 +46,7 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// Path returns where the binary is. The first call builds it.
+// Path returns the path of the binary. The first call builds it.
 func Path(t *testing.T) string {
 	t.Helper()
 	binary, err := path()
@@ -55,13 +54,13 @@ func Path(t *testing.T) string {
 	return binary
 }
 
-// Result is what a call left behind.
+// Result is the result of a command.
 type Result struct {
 	Code           int
 	Stdout, Stderr string
 }
 
-// Call runs a program with this standard input to its end, at most 30 s.
+// Call runs a program with this standard input until it ends, for at most 30 s.
 func Call(t *testing.T, stdin string, environment []string, name string, args ...string) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -77,7 +76,7 @@ func Call(t *testing.T, stdin string, environment []string, name string, args ..
 	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// WriteFile writes a pipeline into a file of the test's.
+// WriteFile writes a pipeline into a temporary file of the test.
 func WriteFile(t *testing.T, yaml string) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "pipeline.yaml")
@@ -85,7 +84,7 @@ func WriteFile(t *testing.T, yaml string) (file string) {
 	return file
 }
 
-// FreeAddress returns a loopback address that nobody listens on.
+// FreeAddress returns a loopback address on which nothing listens.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,7 +93,7 @@ func FreeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// Process is a robustmq-connect that runs.
+// Process is a running robustmq-connect.
 type Process struct {
 	// HTTP is the address of its HTTP server.
 	HTTP string
@@ -114,15 +113,15 @@ func StartPipeline(t *testing.T, args ...string) *Process {
 	return Start(t, address, append([]string{"--set", "http.address=" + address}, args...)...)
 }
 
-// Start runs the binary with arguments that make its HTTP server listen on the
-// address, until the test ends or the process is stopped.
+// Start runs the binary with arguments that make its HTTP server listen on the address,
+// until the test ends or the process is stopped.
 func Start(t *testing.T, address string, args ...string) *Process {
 	t.Helper()
 	return StartCommand(t, address, exec.Command(Path(t), args...))
 }
 
-// StartCommand does so with a command that becomes the binary, or has an
-// environment of its own.
+// StartCommand is Start with a command that becomes the binary, or has its own
+// environment.
 func StartCommand(t *testing.T, address string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{t: t, HTTP: address, exited: make(chan struct{}), cmd: cmd}
@@ -141,10 +140,10 @@ func StartCommand(t *testing.T, address string, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Output is what the process has printed so far.
+// Output returns what the process has printed so far.
 func (p *Process) Output() string { return p.log.String() }
 
-// Get asks the HTTP server; the code is 0 while nobody answers.
+// Get calls the HTTP server; the code is 0 while nothing answers.
 func (p *Process) Get(path string) (code int, body string) {
 	client := http.Client{Timeout: 5 * time.Second}
 	resp, err := client.Get("http://" + p.HTTP + path)
@@ -159,16 +158,16 @@ func (p *Process) Get(path string) (code int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-// Ready asks /ready; the code is 0 while nobody answers.
+// Ready calls /ready; the code is 0 while nothing answers.
 func (p *Process) Ready() (code int, body string) { return p.Get("/ready") }
 
-// ConnectorsReady asks a service whether all its connectors run.
+// ConnectorsReady reports whether all connectors of a service run.
 func (p *Process) ConnectorsReady() bool {
 	code, _ := p.Get("/ready/connectors")
 	return code == http.StatusOK
 }
 
-// WaitReady waits until /ready says so.
+// WaitReady waits until /ready answers 200.
 func (p *Process) WaitReady() {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool { code, _ := p.Ready(); return code == http.StatusOK },
@@ -182,7 +181,7 @@ func (p *Process) WaitLog(text string) {
 		30*time.Second, 50*time.Millisecond, "the pipeline did not log %q", text)
 }
 
-// Stop sends SIGTERM and returns the exit code and how long it took.
+// Stop sends SIGTERM and returns the exit code and how long the process took to end.
 func (p *Process) Stop() (code int, took time.Duration) {
 	p.t.Helper()
 	start := time.Now()
@@ -195,7 +194,7 @@ func (p *Process) Stop() (code int, took time.Duration) {
 	return p.cmd.ProcessState.ExitCode(), time.Since(start)
 }
 
-// Ended tells whether the process has ended.
+// Ended reports whether the process has ended.
 func (p *Process) Ended() bool {
 	select {
 	case <-p.exited:
@@ -211,7 +210,7 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Running says whether the process has not ended yet.
+// Running reports whether the process has not ended yet.
 func (p *Process) Running() bool {
 	select {
 	case <-p.exited:
@@ -221,8 +220,8 @@ func (p *Process) Running() bool {
 	}
 }
 
-// PeakMemory is the most memory that the process has had resident, in MB, as
-// Linux counts it.
+// PeakMemory returns the peak resident memory of the process in MB, as Linux measures
+// it.
 func (p *Process) PeakMemory() int {
 	p.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

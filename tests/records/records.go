@@ -1,5 +1,5 @@
 // Package records reads the Kafka records that tests receive, as a consumer in another
-// language would: with nothing of the program's own codec.
+// language would: without the program's own codec.
 package records
 
 import (
@@ -40,9 +40,9 @@ var names = []string{
 	"message_id", "header", "key", "data", "tags", "crc_num",
 }
 
-// Parse reads a record that the mqtt input has received and the template has written.
-// The error names what is unknown, missing, repeated, out of order, or contradicts
-// another field.
+// Parse reads a record that the mqtt input received and the template wrote. The error
+// names what is unknown, missing, repeated, out of order, or inconsistent with another
+// field.
 func Parse(value []byte) (Envelope, error) {
 	var e Envelope
 	d := json.NewDecoder(bytes.NewReader(value))

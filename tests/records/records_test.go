@@ -19,7 +19,7 @@ func TestParseReadsEveryField(t *testing.T) {
 	}, e)
 }
 
-func TestParseRefusesWhatARecordMustNotBe(t *testing.T) {
+func TestParseRefusesInvalidRecords(t *testing.T) {
 	for replaced, by := range map[string]string{
 		`"retain":false,`:            ``,
 		`"retain":false`:             `"retain":false,"retain":false`,

@@ -1,75 +1,73 @@
-// Package scripted is an MQTT broker for tests, which misbehaves on demand. It
-// keeps the session of one client in memory, speaks MQTT 3.1.1 and 5, and treats
-// each connection as its script says: what real brokers do wrong, and what a
-// network does to them, at a place of the test's choice.
+// Package scripted is an MQTT broker for tests that misbehaves on demand. It keeps the
+// session of one client in memory, speaks MQTT 3.1.1 and 5, and handles each connection
+// according to its script: it reproduces faults of real brokers and networks at a point
+// that the test chooses.
 //
-// It runs on any listener: on loopback TCP, and in a bubble of testing/synctest
-// on one that is made of net.Pipe.
+// It runs on any listener: on loopback TCP, and in a bubble of testing/synctest on one
+// made of net.Pipe.
 package scripted
 
 import "time"
 
-// Behaviour is how one connection is treated. The zero value is a broker that
-// does everything right.
+// Behaviour is how one connection is handled. The zero value is a correct broker.
 type Behaviour struct {
-	// Refusal answers CONNECT, where it is set. Nothing else happens then.
+	// Refusal, if set, answers CONNECT. Nothing else happens then.
 	Refusal *Refusal
-	// Session is what the broker has kept of the session before.
+	// Session is what the broker has kept of the previous session.
 	Session Session
-	// Suback is when SUBSCRIBE is answered, and how.
+	// Suback says when and how SUBSCRIBE is answered.
 	Suback Suback
 	// SubackDelay is for SubackLate.
 	SubackDelay time.Duration
-	// Window is how many messages may be in flight, 0 for 65535. A smaller
-	// Receive Maximum of the client holds.
+	// Window is how many messages may be in flight, 0 for 65535. A smaller Receive
+	// Maximum of the client takes precedence.
 	Window int
-	// Together puts the messages of a kept session into one segment with CONNACK.
+	// Together sends the messages of a kept session in one segment with CONNACK.
 	Together bool
-	// BytewiseUpTo is how many bytes at the beginning of the connection are
-	// written one at a time.
+	// BytewiseUpTo is how many bytes at the start of the connection are written one at
+	// a time.
 	BytewiseUpTo int
 
-	// FreshIdentifiers gives messages that are sent again other identifiers.
+	// FreshIdentifiers gives redelivered messages other identifiers.
 	FreshIdentifiers bool
-	// Dup is the flag of a message that is sent.
+	// Dup is the DUP flag of a sent message.
 	Dup Dup
-	// Shuffle, where it is set, reorders what is sent again, as rand.Shuffle does.
+	// Shuffle, if set, reorders redelivered messages, as rand.Shuffle does.
 	Shuffle func(n int, swap func(i, j int))
 
-	// End is how the connection ends when one of the three is reached.
+	// End is how the connection ends when one of the three limits is reached.
 	End End
-	// AfterSent is how many bytes are sent, 0 for any number and -1 for none.
+	// AfterSent is how many bytes are sent, 0 for no limit and -1 for none.
 	AfterSent int
-	// AfterReceived is how many bytes are received, 0 for any number and -1 for
-	// none. What came behind them is never seen.
+	// AfterReceived is how many bytes are received, 0 for no limit and -1 for none.
+	// Later bytes are never read.
 	AfterReceived int
-	// After is how long the connection may last, 0 for as long as it likes.
+	// After is how long the connection may last, 0 for no limit.
 	After time.Duration
 	// Farewell is written before the connection ends because of After.
 	Farewell []byte
 }
 
-// Refusal is an answer to CONNECT that is no welcome.
+// Refusal is a negative answer to CONNECT.
 type Refusal struct {
-	// Answer is written as it is.
+	// Answer is written unchanged.
 	Answer []byte
-	// Hold leaves the connection open, so that without an Answer the broker is
-	// silent. Otherwise the connection is closed.
+	// Hold keeps the connection open, so that without an Answer the broker is silent.
+	// Otherwise the connection is closed.
 	Hold bool
 }
 
-// The ways in which brokers were seen to refuse a CONNECT, and two of the reasons
-// that pass.
+// The ways in which real brokers refuse a CONNECT, and two temporary reasons.
 var (
-	// RefusedOld refuses the version in the words of MQTT 3.1.1: aedes, NATS.
+	// RefusedOld refuses the version with MQTT 3.1.1's code: aedes, NATS.
 	RefusedOld = &Refusal{Answer: []byte{0x20, 2, 0, 1}}
-	// RefusedMixed does so in the shape of MQTT 5: Moquette.
+	// RefusedMixed does so in the format of MQTT 5: Moquette.
 	RefusedMixed = &Refusal{Answer: []byte{0x20, 3, 0, 1, 0}}
 	// RefusedVersion is how MQTT 5 itself refuses the version.
 	RefusedVersion = &Refusal{Answer: []byte{0x20, 3, 0, 0x84, 0}}
-	// HungUp closes the connection without a word: RabbitMQ.
+	// HungUp closes the connection without an answer: RabbitMQ.
 	HungUp = &Refusal{}
-	// Silent says nothing: amqtt.
+	// Silent does not answer: amqtt.
 	Silent = &Refusal{Hold: true}
 	// Unavailable5 and Unavailable3 mean that the server is not ready.
 	Unavailable5 = &Refusal{Answer: []byte{0x20, 3, 0, 0x88, 0}}
@@ -77,7 +75,7 @@ var (
 	Unavailable3 = &Refusal{Answer: []byte{0x20, 2, 0, 3}}
 	// Garbled answers with a CONNACK that is too short.
 	Garbled = &Refusal{Answer: []byte{0x20, 1, 0}}
-	// Foreign answers with a packet that is no CONNACK.
+	// Foreign answers with a packet that is not a CONNACK.
 	Foreign = &Refusal{Answer: []byte{0xd0, 0}}
 )
 
@@ -85,13 +83,13 @@ var (
 type Session int
 
 const (
-	// Kept is what the client and the standard want.
+	// Kept is a kept session, as the standard requires.
 	Kept Session = iota
-	// Lost is a broker that restarted without persistence: the subscriptions
-	// and the messages are gone, and CONNACK says so.
+	// Lost is a broker that restarted without persistence: the subscriptions and the
+	// messages are lost, and CONNACK says so.
 	Lost
-	// HalfKept is a session without its subscriptions, which CONNACK tells to be
-	// present. The messages that it had are there.
+	// HalfKept is a session without its subscriptions, which CONNACK reports as
+	// present. It still has its messages.
 	HalfKept
 )
 
@@ -99,22 +97,22 @@ const (
 type Suback int
 
 const (
-	// SubackPrompt comes as soon as SUBSCRIBE is read. The messages of a kept
-	// session come before it.
+	// SubackPrompt is sent as soon as SUBSCRIBE is read. The messages of a kept session
+	// are sent before it.
 	SubackPrompt Suback = iota
-	// SubackEarly comes before all messages: those of a kept session wait for it,
-	// a tenth of a second at most.
+	// SubackEarly is sent before all messages: those of a kept session wait for it, at
+	// most a tenth of a second.
 	SubackEarly
-	// SubackLate comes SubackDelay later. Messages flow meanwhile.
+	// SubackLate is sent after SubackDelay. Messages flow in the meantime.
 	SubackLate
-	// SubackNever does not come. Messages flow all the same.
+	// SubackNever is never sent. Messages flow nevertheless.
 	SubackNever
 	// SubackRefused refuses every filter. Nothing is subscribed.
 	SubackRefused
 	// SubackRefusedPart refuses every filter but the first.
 	SubackRefusedPart
-	// SubackAfterAck comes after the first acknowledgement of a message, if there
-	// is a message in flight: rumqttd.
+	// SubackAfterAck is sent after the first acknowledgement of a message, if a message
+	// is in flight: rumqttd.
 	SubackAfterAck
 )
 
@@ -136,8 +134,8 @@ type End int
 const (
 	// Cut closes the connection.
 	Cut End = iota
-	// Mute leaves it open, takes what comes, and says nothing.
+	// Mute keeps it open, reads, and sends nothing.
 	Mute
-	// Freeze leaves it open and does not even read.
+	// Freeze keeps it open and does not even read.
 	Freeze
 )

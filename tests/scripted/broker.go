@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Options say what a broker does.
+// Options configure a broker.
 type Options struct {
-	// Script is how each connection is treated, in the order in which they are
-	// made. Those behind its end are treated well.
+	// Script is how each connection is handled, in order. Connections after its end are
+	// handled correctly.
 	Script []Behaviour
-	// Only311 is what every CONNECT of MQTT 5 gets, where it is set.
+	// Only311, if set, answers every CONNECT of MQTT 5.
 	Only311 *Refusal
-	// OnAck is called for each message that the client acknowledges for the first
-	// time, by PUBACK or PUBREC. It must not call the broker.
+	// OnAck is called for each message that the client acknowledges for the first time,
+	// by PUBACK or PUBREC. It must not call the broker.
 	OnAck func(Message)
 }
 
@@ -48,14 +48,14 @@ func Listen(opts Options) (*Broker, error) {
 	return Start(ln, opts), nil
 }
 
-// Start starts a broker on a listener, which it closes in the end.
+// Start starts a broker on a listener. Close closes the listener.
 func Start(ln net.Listener, opts Options) *Broker {
 	b := &Broker{opts: opts, ln: ln, open: map[*conn]bool{}}
 	b.running.Go(b.acceptLoop)
 	return b
 }
 
-// URL is the address as MQTT clients want it.
+// URL returns the address in the form of MQTT clients.
 func (b *Broker) URL() string { return "tcp://" + b.ln.Addr().String() }
 
 // Close ends all connections and waits for their goroutines.
@@ -70,9 +70,8 @@ func (b *Broker) Close() {
 	b.running.Wait()
 }
 
-// Publish gives the broker messages for the client. Without a session, or
-// without a subscription that wants them, they are lost; those of QoS 0 are lost
-// without a connection, too.
+// Publish gives the broker messages for the client. They are lost without a session or
+// a matching subscription; those of QoS 0 are also lost without a connection.
 func (b *Broker) Publish(messages ...Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,7 +92,7 @@ func (b *Broker) Publish(messages ...Message) {
 	}
 }
 
-// CutNow ends the connection that there is, if there is one.
+// CutNow closes the connection, if there is one.
 func (b *Broker) CutNow() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,37 +111,37 @@ func (b *Broker) Extend(more ...Behaviour) {
 	b.opts.Script = append(b.opts.Script, more...)
 }
 
-// Calm ends the script: connections that are made from now on are treated well.
+// Calm ends the script: later connections are handled correctly.
 func (b *Broker) Calm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.opts.Script = nil
 }
 
-// Left is how much of the script no connection has met.
+// Left returns how much of the script is unused.
 func (b *Broker) Left() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return max(0, len(b.opts.Script)-b.accepted)
 }
 
-// Connections is how many connections were made, and how many of them got a
-// CONNACK that welcomes.
+// Connections returns how many connections were made, and how many of them got a
+// positive CONNACK.
 func (b *Broker) Connections() (made, welcomed int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.accepted, b.welcomed
 }
 
-// Unanswered is how many connections were made that got no whole CONNACK: their
-// clients do not know what became of their session.
+// Unanswered returns how many connections got no complete CONNACK: their clients do not
+// know what happened to their session.
 func (b *Broker) Unanswered() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.accepted - b.answered
 }
 
-// Subscribed says whether the session has a filter that wants the topic.
+// Subscribed reports whether the session has a filter that matches the topic.
 func (b *Broker) Subscribed(topic string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,7 +152,7 @@ func (b *Broker) Subscribed(topic string) bool {
 	return ok
 }
 
-// Waiting is how many messages wait for the client's first answer.
+// Waiting returns how many messages wait for the client's first answer.
 func (b *Broker) Waiting() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,23 +162,22 @@ func (b *Broker) Waiting() int {
 	return len(b.session.unanswered())
 }
 
-// Acked are the messages that were acknowledged, in the order in which that
-// happened.
+// Acked returns the acknowledged messages in the order of acknowledgement.
 func (b *Broker) Acked() []Message {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]Message(nil), b.acked...)
 }
 
-// Lost are the messages that nobody has acknowledged and that are gone: with
-// their session, or because nobody was subscribed.
+// Lost returns the messages that are lost without an acknowledgement: with their
+// session, or because nobody was subscribed.
 func (b *Broker) Lost() []LostMessage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]LostMessage(nil), b.lost...)
 }
 
-// Problems is what the client did against the standard.
+// Problems returns the client's violations of the standard.
 func (b *Broker) Problems() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -211,7 +209,7 @@ func (b *Broker) acceptLoop() {
 	}
 }
 
-// loseLocked notes that a message is gone.
+// loseLocked records that a message is lost.
 func (b *Broker) loseLocked(e *entry) {
 	l := LostMessage{Message: e.Message}
 	if e.on == b.last {
@@ -220,7 +218,7 @@ func (b *Broker) loseLocked(e *entry) {
 	b.lost = append(b.lost, l)
 }
 
-// dropLocked ends the session and what it holds.
+// dropLocked removes the session and its messages.
 func (b *Broker) dropLocked() {
 	if b.session == nil {
 		return
@@ -231,7 +229,7 @@ func (b *Broker) dropLocked() {
 	b.session = nil
 }
 
-// leaveLocked takes the session from the connection that has it.
+// leaveLocked detaches the session from its connection.
 func (b *Broker) leaveLocked(c *conn) {
 	if b.current != c {
 		return

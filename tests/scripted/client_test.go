@@ -21,7 +21,7 @@ func start(t *testing.T, opts Options) *Broker {
 	return b
 }
 
-// client speaks to a broker packet by packet.
+// client exchanges single packets with a broker.
 type client struct {
 	t    *testing.T
 	conn net.Conn
@@ -88,7 +88,7 @@ const (
 	denied      = `90 "\x00\t\x80"`
 )
 
-// publish is how a PUBLISH looks to read.
+// publish formats a PUBLISH as read formats it.
 func publish(first byte, id int, payload string) string {
 	if id == 0 {
 		return fmt.Sprintf("%02x %q", first, "\x00\x03a/b"+payload)
@@ -100,7 +100,7 @@ func message(qos byte, payload string) Message {
 	return Message{Topic: "a/b", QoS: qos, Payload: payload}
 }
 
-// subscribed has a session with three messages of which the second is answered.
+// subscribed creates a session with three messages of which the second is answered.
 func subscribed(t *testing.T, b *Broker) {
 	t.Helper()
 	c := connect(t, b, false, false)

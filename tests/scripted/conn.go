@@ -17,7 +17,7 @@ type segment struct {
 	then    func()   // ends the connection, or nil
 }
 
-// conn is one connection. What is not its goroutines' own is guarded by the
+// conn is one connection. Fields that its goroutines do not own are guarded by the
 // broker's mutex.
 type conn struct {
 	b      *Broker
@@ -78,11 +78,10 @@ func (c *conn) serve() {
 	}
 }
 
-// errDone ends a connection in peace.
+// errDone ends a connection without a problem.
 var errDone = errors.New("the connection is done")
 
-// laterLocked calls do with the broker's mutex held, if the connection is still
-// there.
+// laterLocked calls do with the broker's mutex held, if the connection still exists.
 func (c *conn) laterLocked(d time.Duration, do func()) {
 	c.timers = append(c.timers, time.AfterFunc(d, func() {
 		c.b.mu.Lock()
@@ -162,7 +161,7 @@ func (c *conn) greet(f frame) error {
 	return nil
 }
 
-// releaseLocked ends a wait for SUBACK.
+// releaseLocked ends the wait for SUBACK.
 func (c *conn) releaseLocked() {
 	c.holding = false
 	c.pumpLocked()
@@ -190,7 +189,7 @@ func (c *conn) sendLocked(s segment) {
 	}
 }
 
-// handle takes a packet of a client that was answered.
+// handle handles a packet of an accepted client.
 func (c *conn) handle(f frame) error {
 	b := c.b
 	b.mu.Lock()
@@ -203,7 +202,7 @@ func (c *conn) handle(f frame) error {
 		b.problemLocked(c, "%v", err)
 	}
 	if acked != nil && b.opts.OnAck != nil {
-		// Unlocked, so that it may take its time.
+		// Unlocked, because it may take long.
 		b.mu.Unlock()
 		b.opts.OnAck(*acked)
 		return err
@@ -296,7 +295,7 @@ func (c *conn) subscribeLocked(f frame) error {
 	return nil
 }
 
-// writeLoop writes what there is to write until the connection ends.
+// writeLoop writes until the connection ends.
 func (c *conn) writeLoop() {
 	for {
 		select {

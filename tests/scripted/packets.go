@@ -25,7 +25,7 @@ const (
 	typeDisconnect = 14
 )
 
-// frame is a packet that has arrived.
+// frame is a received packet.
 type frame struct {
 	first byte
 	body  []byte
@@ -59,7 +59,7 @@ func text(s string) []byte {
 
 func u16(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
 
-// hello is what a CONNECT says.
+// hello is the content of a CONNECT.
 type hello struct {
 	v5             bool
 	clean          bool
@@ -89,7 +89,7 @@ func parseConnect(f frame) (hello, error) {
 	return h, nil
 }
 
-// filter is one that is asked for.
+// filter is a requested topic filter.
 type filter struct {
 	name string
 	qos  byte
@@ -135,8 +135,8 @@ func parseOldSubscribe(body []byte) (id uint16, filters []filter, err error) {
 	return id, filters, nil
 }
 
-// parseAck reads one of the packets that answer a message. All of ours are sent
-// without a reason, or with the reason 0.
+// parseAck reads a packet that answers a message. Our client sends them without a
+// reason, or with the reason 0.
 func parseAck(f frame) (id uint16, err error) {
 	want := f.first >> 4 << 4
 	if f.first != want || len(f.body) < 2 || len(f.body) > 2 && f.body[2] != 0 {
@@ -163,7 +163,7 @@ func encodePublish(m *Message, qos byte, id uint16, dup, v5 bool) []byte {
 	return encode(first, body, []byte(m.Payload))
 }
 
-// matches says whether a topic is one of a filter.
+// matches reports whether a filter matches a topic.
 func matches(filter, topic string) bool {
 	wanted, levels := strings.Split(filter, "/"), strings.Split(topic, "/")
 	for i, w := range wanted {

@@ -101,10 +101,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A cut lets through what is before it and not one byte more.
-func TestEnds(t *testing.T) {
+// A cut passes what is before it and not one byte more.
+func TestConnectionsEndAtTheirLimit(t *testing.T) {
 	for _, end := range []End{Cut, Mute, Freeze} {
-		// over reads what is left, to the end or until nothing comes.
+		// over reads the rest, until the end or until nothing arrives.
 		over := func(c *client) int {
 			t.Helper()
 			require.NoError(t, c.conn.SetReadDeadline(time.Now().Add(30*time.Millisecond)))
@@ -149,7 +149,7 @@ func TestProblemsOfTheClient(t *testing.T) {
 		packet []byte
 		want   string
 	}{
-		"the wrong order":   {encode(0x40, u16(3)), "connection 2: packet 4 answers the identifier 3, while 1 stands before it"},
+		"the wrong order":   {encode(0x40, u16(3)), "connection 2: packet 4 answers the identifier 3, but must answer 1 first"},
 		"unknown":           {encode(0x40, u16(7)), "connection 2: packet 4 answers the identifier 7"},
 		"PUBCOMP too early": {encode(0x70, u16(1)), "connection 2: packet 7 answers the identifier 1 of QoS 1"},
 		"a second CONNECT":  {encode(0x10, text("MQTT")), `connection 2: the packet 10`},

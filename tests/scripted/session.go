@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Message is one that a publisher has sent to the broker.
+// Message is a message that a publisher sent to the broker.
 type Message struct {
 	Topic      string
 	Payload    string
@@ -15,13 +15,12 @@ type Message struct {
 	Properties []byte // raw, for MQTT 5
 }
 
-// LostMessage is one that the broker does not have any more, and that nobody has
-// acknowledged.
+// LostMessage is a message that the broker lost before it was acknowledged.
 type LostMessage struct {
 	Message
-	// Held is how long the client had it on the last connection that was welcomed
-	// before the loss: from when it was written there to the end. Zero means that
-	// it was not written, or not whole.
+	// Held is how long the client had it on the last accepted connection before the
+	// loss: from when it was written until the end. Zero means that it was not written
+	// completely.
 	Held time.Duration
 }
 
@@ -45,7 +44,7 @@ type session struct {
 	lastID   uint16
 }
 
-// qos is that of a message for the client; ok is false if it has not asked for it.
+// qos returns the QoS of a message for the client; ok is false if no filter matches it.
 func (s *session) qos(m *Message) (qos byte, ok bool) {
 	for _, f := range s.filters {
 		if matches(f.name, m.Topic) {
@@ -62,8 +61,8 @@ func (s *session) subscribe(filters []filter) {
 	}
 }
 
-// resume prepares for another connection: what waits for its first answer is to
-// be sent again, before anything else.
+// resume prepares another connection: messages that wait for their first answer are
+// sent again before anything else.
 func (s *session) resume(b *Behaviour) {
 	var again, received []*entry
 	for _, e := range s.inflight {
@@ -88,7 +87,7 @@ func (s *session) resume(b *Behaviour) {
 	s.inflight, s.queue = received, append(again, s.queue...)
 }
 
-// next takes the next message to send, if one may be sent.
+// next removes the next message to send, if one may be sent.
 func (s *session) next(window int) *entry {
 	if len(s.queue) == 0 || s.queue[0].qos > 0 && len(s.inflight) >= window {
 		return nil
@@ -113,13 +112,13 @@ func (s *session) freshID() uint16 {
 	}
 }
 
-// acked takes PUBACK, PUBREC or PUBCOMP.
+// acked handles PUBACK, PUBREC or PUBCOMP.
 func (s *session) acked(packetType byte, id uint16) (*entry, error) {
 	for i, e := range s.inflight {
 		if e.id != id {
 			// Answers come in the order of the messages [MQTT-4.6.0-2].
 			if packetType != typePubcomp && !e.received && (packetType == typePuback) == (e.qos == 1) {
-				return nil, fmt.Errorf("packet %d answers the identifier %d, while %d stands before it", packetType, id, e.id)
+				return nil, fmt.Errorf("packet %d answers the identifier %d, but must answer %d first", packetType, id, e.id)
 			}
 			continue
 		}
@@ -136,7 +135,7 @@ func (s *session) acked(packetType byte, id uint16) (*entry, error) {
 	return nil, fmt.Errorf("packet %d answers the identifier %d, which is not in flight", packetType, id)
 }
 
-// unanswered are the messages that the client owes the first answer to.
+// unanswered returns the messages whose first answer is missing.
 func (s *session) unanswered() (all []*entry) {
 	for _, e := range s.inflight {
 		if !e.received {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// wire counts what passes, and ends the connection where it is told to.
+// wire counts the bytes that pass, and ends the connection at its limits.
 type wire struct {
 	conn   net.Conn
 	how    Behaviour
@@ -24,7 +24,7 @@ func (w *wire) hangUp() {
 	})
 }
 
-// finish is the end of the connection.
+// finish ends the connection.
 func (w *wire) finish() {
 	if w.how.End == Cut {
 		w.hangUp()
@@ -35,7 +35,7 @@ func (w *wire) finish() {
 	w.mu.Unlock()
 }
 
-// room is how many of n bytes may pass when some have passed before.
+// room returns how many of n bytes may pass after those that have passed.
 func room(limit, passed, n int) (may int, last bool) {
 	switch {
 	case limit == 0 || passed+n < limit:
@@ -46,7 +46,7 @@ func room(limit, passed, n int) (may int, last bool) {
 	return limit - passed, true
 }
 
-// Read returns what the broker is to see.
+// Read returns what the broker may see.
 func (w *wire) Read(p []byte) (int, error) {
 	for {
 		w.mu.Lock()
@@ -78,7 +78,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 }
 
-// write sends a segment, or the part of it that is due.
+// write sends a segment, or the part of it that may pass.
 func (w *wire) write(p []byte) (whole bool, err error) {
 	w.mu.Lock()
 	over, sent := w.over, w.sent

@@ -13,7 +13,7 @@ import (
 // a file, and once.
 func TestCreateAndUpdateSayWhatADefinitionGivesUp(t *testing.T) {
 	const (
-		clean  = "config.clean_session: lets the broker forget what arrives while the pipeline is down; write clean_session: false"
+		clean  = "config.clean_session: lets the broker drop messages that arrive while the pipeline is down; write clean_session: false"
 		leader = `acks "1" needs idempotent_write: false: a retry may repeat or reorder records, and what one Kafka broker confirmed is lost with that broker; acks all avoids both`
 		said   = "config.acks: lets messages be lost if the leader fails before its replicas have them; write acks: all"
 	)

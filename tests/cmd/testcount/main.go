@@ -1,12 +1,11 @@
-// Command testcount reads the output of `go test -json` on stdin and prints
-// what a person needs of it: the result of each package, the output of what
-// failed, every skipped test with its reason, and last one line
-// "N passed, N failed, N skipped". A test's log line that starts with
-// "counted " is printed as well, for tests that say how much they checked.
+// Command testcount reads the output of `go test -json` on stdin and prints a summary:
+// the result of each package, the output of failed tests, every skipped test with its
+// reason, and finally the line "N passed, N failed, N skipped". It also prints log
+// lines that start with "counted ", with which tests report how much they checked.
 //
-// It exits with 1 when something failed, when a test or package never ended,
-// or when no test ran at all; with -noskip also when a test was skipped whose name
-// does not match -mayskip: one that needs what nobody can install.
+// It exits with 1 when something failed, when a test or package never ended, or when no
+// test ran. With -noskip it also fails for a skipped test whose name does not match
+// -mayskip: -mayskip is for tests that need what cannot be installed.
 package main
 
 import (
@@ -25,14 +24,14 @@ type event struct {
 	Action, Package, Test, ImportPath, Output string
 }
 
-// id tells tests apart; a package as a whole has an empty test.
+// id identifies a test; a package as a whole has an empty test.
 type id struct{ pkg, test string }
 
 func (i id) String() string { return strings.TrimSpace(i.pkg + " " + i.test) }
 
 var (
 	counted = regexp.MustCompile(`^ *\S+\.go:\d+: (counted .*)`)
-	// Lines that repeat what the event's own action says.
+	// Lines that repeat the event's action.
 	framing = regexp.MustCompile(`^ *(=== |--- |PASS\n|FAIL\n|\?  )`)
 )
 
@@ -47,7 +46,7 @@ type summary struct {
 	broken                  map[string]bool // packages with a failed test
 }
 
-// read consumes the whole stream; what was still running at its end has failed.
+// read reads the whole stream; tests still running at its end have failed.
 func (s *summary) read(in io.Reader) error {
 	s.output, s.broken = map[id][]string{}, map[string]bool{}
 	lines := bufio.NewReader(in)
@@ -91,7 +90,7 @@ func (s *summary) line(line string) {
 			s.passed++
 		}
 	case "skip":
-		// A package without test files is skipped too; that is no test.
+		// A package without test files is skipped too; it is not a test.
 		if i.test != "" {
 			s.skipped++
 			if s.maySkip == nil || !s.maySkip.MatchString(i.test) {
@@ -101,8 +100,8 @@ func (s *summary) line(line string) {
 		}
 		delete(s.output, i)
 	case "fail":
-		// A package fails with its tests; it counts by itself only when it
-		// does not build, or ends outside of a test.
+		// A package fails with its tests. It counts separately only if it does not
+		// build, or ends outside a test.
 		if i.test != "" || !s.broken[i.pkg] {
 			s.fail(i, "FAILED")
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// run feeds the real `go test -json` of a module with one file to testcount's
-// reader, so that a change of the go command's format is noticed.
+// run passes the real `go test -json` output of a module with one file to testcount's
+// reader, so that a change of the go command's format is detected.
 func run(t *testing.T, source string) (summary, string) {
 	t.Helper()
 	dir := t.TempDir()

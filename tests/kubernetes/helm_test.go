@@ -1,0 +1,191 @@
+//go:build integration
+
+package kubernetes
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+)
+
+var update = flag.Bool("update", false, "write resources/kubernetes from the chart")
+
+var chart = filepath.Join(resources, "helm", "robustmq-connect")
+
+// helm runs it as it is built by the Makefile.
+func helm(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	path := os.Getenv("HELM")
+	require.NotEmpty(t, path, "HELM is not set: run make kubernetes, which builds it")
+	cmd := exec.Command(path, args...)
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err = cmd.Run()
+	return out.String(), log.String(), err
+}
+
+// template renders the chart. Built by go install, helm knows no version of Kubernetes.
+func template(t *testing.T, values ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	args := []string{"template", "robustmq-connect", chart, "--kube-version", "1.34.0"}
+	for _, v := range values {
+		args = append(args, "--set", v)
+	}
+	return helm(t, args...)
+}
+
+func rendered(t *testing.T, values ...string) objects {
+	t.Helper()
+	out, log, err := template(t, values...)
+	require.NoError(t, err, log)
+	o := decode(t, out)
+	checkAll(t, o)
+	return o
+}
+
+func TestHelmLintsTheChart(t *testing.T) {
+	for _, values := range []string{
+		"fullnameOverride=", "serviceMonitor.enabled=true,prometheusRule.enabled=true", "api.tlsSecret=tls,networkPolicy.enabled=false",
+	} {
+		out, log, err := helm(t, "lint", chart, "--strict", "--kube-version", "1.34.0", "--set", values)
+		require.NoError(t, err, "%s\n%s", out, log)
+	}
+}
+
+// All that a value may switch on decodes as strictly as what is there by default.
+func TestChartMakesObjectsOfKubernetes(t *testing.T) {
+	o := rendered(t)
+	assert.Equal(t, 6, o.decoding)
+	assert.Nil(t, o.monitor)
+	assert.Nil(t, o.rule)
+	run(t, o)
+
+	o = rendered(
+		t, "networkPolicy.enabled=false", "image.repository=registry.example/connect", "image.tag=v1", "imagePullSecrets[0].name=registry",
+		"mqtt.clientIDPrefix=east", "podLabels.team=iot", "podAnnotations.note=x", "nodeSelector.disk=ssd", "tolerations[0].operator=Exists",
+		"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution=null", "priorityClassName=high", "store.storageClassName=fast",
+		"store.size=5Gi", "drainTimeoutSeconds=60", "podDisruptionBudget.maxUnavailable=0", "config.log_level=warn",
+	)
+	assert.Nil(t, o.policy)
+	pod := o.set.Spec.Template
+	assert.Equal(t, "registry.example/connect:v1", pod.Spec.Containers[0].Image)
+	assert.Equal(t, []corev1.LocalObjectReference{{Name: "registry"}}, pod.Spec.ImagePullSecrets)
+	assert.Equal(t, []corev1.EnvVar{{Name: "ROBUSTMQ_CONNECT_MQTT_CLIENT_ID_PREFIX", Value: "east"}}, pod.Spec.Containers[0].Env)
+	assert.Equal(t, "iot", pod.Labels["team"])
+	assert.Equal(t, "x", pod.Annotations["note"])
+	assert.Equal(t, "ssd", pod.Spec.NodeSelector["disk"])
+	assert.Equal(t, corev1.TolerationOpExists, pod.Spec.Tolerations[0].Operator)
+	assert.NotNil(t, pod.Spec.Affinity)
+	assert.Equal(t, "high", pod.Spec.PriorityClassName)
+	assert.Equal(t, "fast", *o.set.Spec.VolumeClaimTemplates[0].Spec.StorageClassName)
+	assert.Equal(t, "5Gi", o.set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage().String())
+	assert.Equal(t, int64(70), *pod.Spec.TerminationGracePeriodSeconds)
+	assert.Zero(t, o.budget.Spec.MaxUnavailable.IntValue())
+	assert.Equal(t, "warn", configFile(t, o)["log_level"])
+	run(t, o)
+}
+
+// Each secret that is named is a file, and serve is told where.
+func TestChartMountsSecretsByReference(t *testing.T) {
+	o := rendered(
+		t, "mqtt.username=ada", "mqtt.passwordSecret.name=login", "mqtt.tlsSecret.name=broker", "mqtt.tlsSecret.clientCertificate=true",
+		"api.tlsSecret=api", "connectorSecret=certs", "serviceMonitor.enabled=true",
+	)
+	file := configFile(t, o)
+	mounts := map[string]string{} // the secret by its folder
+	for _, m := range o.set.Spec.Template.Spec.Containers[0].VolumeMounts {
+		for _, v := range o.set.Spec.Template.Spec.Volumes {
+			if v.Name == m.Name && v.Secret != nil {
+				mounts[m.MountPath] = v.Secret.SecretName
+			}
+		}
+	}
+	for name, secret := range map[string]string{
+		"api_token_file": "robustmq-connect-token", "mqtt_password_file": "login", "mqtt_tls_ca_file": "broker",
+		"mqtt_tls_cert_file": "broker", "mqtt_tls_key_file": "broker", "tls_cert_file": "api", "tls_key_file": "api",
+	} {
+		require.Contains(t, file, name)
+		assert.Equal(t, secret, mounts[filepath.Dir(file[name])], name)
+	}
+	assert.Equal(t, "certs", mounts[file["secrets_dir"]])
+	assert.Equal(t, "ada", file["mqtt_username"])
+	c := o.set.Spec.Template.Spec.Containers[0]
+	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+		assert.Equal(t, corev1.URISchemeHTTPS, probe.HTTPGet.Scheme)
+	}
+	assert.Equal(t, "https", o.monitor.Spec.Endpoints[0].Scheme)
+	assert.Equal(t, "api", o.monitor.Spec.Endpoints[0].TLSConfig.CA.Secret.Name)
+}
+
+func TestChartRefusesWhatItDoesNotKnow(t *testing.T) {
+	for value, why := range map[string]string{
+		"replicas=2":                           "'replicas' not allowed",
+		"mqtt.urls=x":                          "'urls' not allowed",
+		"mqtt.url=localhost:1883":              "does not match pattern",
+		"config.listen=x":                      "config.listen: the chart decides that",
+		"podDisruptionBudget.maxUnavailable=2": "maximum",
+		"api.tokenSecret.name=":                "minLength",
+		"networkPolicy.from=null":              "missing property 'from'", // it would let everybody in
+	} {
+		_, log, err := template(t, value)
+		require.Error(t, err, value)
+		assert.Contains(t, log, why, value)
+	}
+}
+
+// Another name of the release is in every name and selector, so that two stand side by side.
+func TestChartNamesAreThoseOfTheRelease(t *testing.T) {
+	out, log, err := helm(t, "template", "east", chart, "--kube-version", "1.34.0")
+	require.NoError(t, err, log)
+	o := decode(t, out)
+	checkAll(t, o)
+	for _, name := range []string{o.account.Name, o.config.Name, o.service.Name, o.set.Name, o.budget.Name, o.policy.Name} {
+		assert.Equal(t, "east-robustmq-connect", name)
+	}
+	assert.Equal(t, "east", o.set.Spec.Selector.MatchLabels["app.kubernetes.io/instance"])
+}
+
+// source is what only a reader of a chart wants, and blanks at the end of a line.
+var source = regexp.MustCompile(`(?m)^# Source: .*\n| +$`)
+
+const top = `# %s
+# Made of the chart in resources/helm by: make manifests
+`
+
+// The plain manifests are what the chart makes, so that there is one source.
+func TestPlainManifestsAreThoseOfTheChart(t *testing.T) {
+	out, log, err := template(t, "serviceMonitor.enabled=true", "prometheusRule.enabled=true")
+	require.NoError(t, err, log)
+	files := map[string]string{
+		"robustmq-connect.yaml": strings.Replace(top, "%s", "RobustMQ Connect as a service, for kubectl apply. It needs the secret\n# robustmq-connect-token: see resources/docs/operations.md", 1),
+		"monitoring.yaml":       strings.Replace(top, "%s", "For the Prometheus operator: it scrapes the service, and has its alerts.", 1),
+	}
+	for _, document := range strings.Split(source.ReplaceAllString(out, ""), "---\n") {
+		if strings.TrimSpace(document) == "" {
+			continue
+		}
+		file := "robustmq-connect.yaml"
+		if strings.Contains(document, "monitoring.coreos.com") {
+			file = "monitoring.yaml"
+		}
+		files[file] += "---\n" + document
+	}
+	for name, want := range files {
+		path := filepath.Join(resources, "kubernetes", name)
+		if *update {
+			require.NoError(t, os.WriteFile(path, []byte(want), 0o644)) //nolint:gosec // everybody may read it
+		}
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(got), "%s is old: run make manifests", name)
+	}
+}
