@@ -201,8 +201,11 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if path := c.String("audit-log"); path != "" && path != "-" {
-		defer onHangup(ctx, listen.Audit.Reopen)()
+	if c.String("audit-log")+listen.TokenFile+listen.TokensFile+listen.TLSCertFile != "" {
+		defer onHangup(ctx, func() {
+			listen.Audit.Reopen()
+			api.Reload()
+		})()
 	}
 	served := make(chan error, 1)
 	go func() {

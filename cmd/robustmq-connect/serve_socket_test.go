@@ -21,7 +21,7 @@ import (
 )
 
 func TestTheCommandsReachAServiceAtItsSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sock") // that of a test is too long
+	dir, err := os.MkdirTemp("", "sock") //nolint:usetesting // a socket's path must be short, and that of a test is not
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	at := "unix:" + filepath.Join(dir, "api.sock")

@@ -56,8 +56,14 @@ func subjectOf(r *http.Request, body []byte) (name, selector string) {
 // itself.
 func (s *Server) Warnings() []string {
 	all := s.manager.Warnings()
+	all = all[:len(all):len(all)]
 	if warning := s.options.Audit.Warning(); warning != "" {
-		all = append(all[:len(all):len(all)], warning)
+		all = append(all, warning)
+	}
+	for _, w := range s.watchers() {
+		if warning := w.warning(); warning != "" {
+			all = append(all, warning)
+		}
 	}
 	return all
 }

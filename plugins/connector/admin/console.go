@@ -86,7 +86,7 @@ func (g *guard) holder(p Pass) (caller, bool) {
 	if g.tokens == nil {
 		return everybody, p.open && !g.socket
 	}
-	for _, t := range g.tokens {
+	for _, t := range g.tokens.get() {
 		if !p.open && subtle.ConstantTimeCompare(p.sum[:], t.sum[:]) == 1 {
 			return t.caller, true
 		}

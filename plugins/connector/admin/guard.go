@@ -12,7 +12,7 @@ import (
 
 // guard decides who gets through to a route.
 type guard struct {
-	tokens []knownToken // nil: none is asked for
+	tokens *watched[[]knownToken] // nil: none is asked for
 	// hosts are the Host headers that are answered, nil for any. On loopback a web
 	// page could otherwise reach the API from the browser of someone who works on
 	// this machine: its own host name may be made to resolve to 127.0.0.1 after the
@@ -83,7 +83,7 @@ func (g *guard) identify(r *http.Request) (caller, *failure) {
 	}
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	text = strings.TrimSpace(text)
-	found, ok := findToken(g.tokens, text)
+	found, ok := findToken(g.tokens.get(), text)
 	switch {
 	case !ok || !strings.EqualFold(scheme, "Bearer"):
 		return caller{}, unauthorized("this needs the header Authorization: Bearer TOKEN with a token of --api-token-file or --api-tokens-file")

@@ -80,13 +80,27 @@ func isLoopback(host string) bool {
 	return err == nil && address.Unmap().IsLoopback()
 }
 
-func (o Options) tlsConfig() (*tls.Config, error) {
+// watchCertificate gives the certificate of the API, nil without TLS.
+func (o Options) watchCertificate(log *slog.Logger) (*watched[*tls.Certificate], error) {
 	if o.TLSCertFile == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(o.TLSCertFile, o.TLSKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading tls-cert-file and tls-key-file: %w", err)
+	return watch("The certificate of the admin API", []string{o.TLSCertFile, o.TLSKeyFile}, log, func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(o.TLSCertFile, o.TLSKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading tls-cert-file and tls-key-file: %w", err)
+		}
+		return &pair, nil
+	})
+}
+
+// tlsOf serves with the certificate of today.
+func tlsOf(certificate *watched[*tls.Certificate]) *tls.Config {
+	if certificate == nil {
+		return nil
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.get(), nil },
+	}
 }

@@ -37,6 +37,8 @@ type Server struct {
 	listener net.Listener
 	pages    http.Handler // nil without a console
 
+	certificate *watched[*tls.Certificate] // nil without TLS
+
 	// onStop calls f when requests that are under way must end; stop makes that so.
 	onStop func(f func()) (forget func() bool)
 	stop   context.CancelFunc
@@ -52,14 +54,6 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	tokens, err := options.tokens()
-	if err != nil {
-		return nil, err
-	}
-	secure, err := options.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
 	if options.LongTimeout <= 0 {
 		options.LongTimeout = 2 * time.Minute
 	}
@@ -70,7 +64,14 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-
+	tokens, err := options.watchTokens(log)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := options.watchCertificate(log)
+	if err != nil {
+		return nil, err
+	}
 	socketRole, err := options.socketRole()
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 	life, stop := context.WithCancel(context.Background())
 	serving, drain := context.WithCancel(life)
 	s := &Server{
-		manager: manager, options: options, log: log, tls: secure,
+		manager: manager, options: options, log: log, tls: tlsOf(certificate), certificate: certificate,
 		guard: guard{
 			tokens: tokens, origin: http.NewCrossOriginProtection(), socket: options.socketPath() != "", socketRole: socketRole,
 		},
@@ -150,6 +151,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	}
 	s.warn()
+	watching, unwatch := context.WithCancel(ctx)
+	defer s.watchFiles(watching)()
+	defer unwatch() // before it is waited for
 	server := &http.Server{
 		Handler: s.Handler(), TLSConfig: s.tls, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: bodyTime + answerTime, IdleTimeout: idleTime,

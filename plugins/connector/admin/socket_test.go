@@ -45,7 +45,7 @@ func socketClient(t *testing.T, path string) func(method, target, body, token st
 }
 
 func shortDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "sock")
+	dir, err := os.MkdirTemp("", "sock") //nolint:usetesting // a socket's path must be short, and that of a test is not
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

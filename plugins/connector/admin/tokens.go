@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"regexp"
 	"slices"
@@ -84,12 +85,21 @@ func checkTokenName(name string) error {
 	return nil
 }
 
-// tokens are those of both files, nil where no token is asked for.
-func (o Options) tokens() ([]knownToken, error) {
-	if o.TokenFile == "" && o.TokensFile == "" {
+// watchTokens gives the tokens of both files, nil where no token is asked for.
+func (o Options) watchTokens(log *slog.Logger) (*watched[[]knownToken], error) {
+	var paths []string
+	for _, path := range []string{o.TokenFile, o.TokensFile} {
+		if path != "" {
+			paths = append(paths, path)
+		}
+	}
+	if paths == nil {
 		return nil, nil
 	}
-	all := []knownToken{}
+	return watch("The list of tokens", paths, log, o.readTokens)
+}
+
+func (o Options) readTokens() (all []knownToken, err error) {
 	if o.TokenFile != "" {
 		single, err := readSingleToken(o.TokenFile)
 		if err != nil {

