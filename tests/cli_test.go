@@ -37,7 +37,7 @@ func TestHelpDescribesThisProgram(t *testing.T) {
 	r := call(t, "", "--help")
 	assert.Zero(t, r.Code)
 	assert.Contains(t, r.Stdout, "robustmq-connect moves MQTT messages into Kafka")
-	for _, command := range []string{"run", "lint", "test", "list", "create", "template", "blobl", "streams", "demo", "serve", "health", "token", "mqtt", "completion"} {
+	for _, command := range []string{"run", "lint", "test", "list", "create", "template", "blobl", "streams", "demo", "serve", "health", "token", "mqtt", "connectors", "completion"} {
 		assert.Contains(t, r.Stdout, "\n  "+command+" ")
 	}
 	for _, foreign := range []string{"Benthos", "mundane", "studio", "http"} {

@@ -28,7 +28,7 @@ func completions(t *testing.T, words ...string) []string {
 	var out bytes.Buffer
 	app := &ucli.App{
 		Name: cli.BinaryName, Writer: &out, ErrWriter: &out,
-		Commands: []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand(), completeCommand(given)},
+		Commands: []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), control.ConnectorsCommand(), completionCommand(), completeCommand(given)},
 	}
 	require.NoError(t, app.Run([]string{cli.BinaryName, completeCommandName}))
 	return strings.Fields(out.String())

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +19,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/demo"
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
@@ -83,6 +87,10 @@ func TestSettingsOfDocumentsAreKnown(t *testing.T) {
 	for path, text := range documents(t) {
 		for _, block := range fenced(text, "conf") {
 			settings++
+			if strings.HasPrefix(block, "# connectors.yaml\n") {
+				assertConnectors(t, path, block)
+				continue
+			}
 			if first, file, _ := strings.Cut(block, "\n"); first == "# serve.yaml" {
 				app := &ucli.App{
 					Commands:       []*ucli.Command{{Name: "serve", Flags: serveFlags(), Action: applyFile}},
@@ -98,7 +106,31 @@ func TestSettingsOfDocumentsAreKnown(t *testing.T) {
 			}
 		}
 	}
-	assert.GreaterOrEqual(t, settings, 3)
+	assert.GreaterOrEqual(t, settings, 4)
+}
+
+// assertConnectors plans the connectors of a block at a server that knows what a
+// definition is.
+func assertConnectors(t *testing.T, path, block string) {
+	t.Helper()
+	t.Setenv("MQTT_PASSWORD", "secret")
+	planned := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		_, err = connector.Parse(body)
+		assert.NoError(t, err, path)
+		planned++
+		_, _ = io.WriteString(w, `{"code":0,"data":{"exists":false},"error":null}`)
+	}))
+	defer server.Close()
+	app := &ucli.App{
+		Reader: strings.NewReader(block), Writer: io.Discard, ErrWriter: io.Discard,
+		Commands: []*ucli.Command{control.ConnectorsCommand()}, ExitErrHandler: func(*ucli.Context, error) {},
+	}
+	err := app.Run([]string{cli.BinaryName, "connectors", "apply", "-f", "-", "--dry-run", "--server", server.URL})
+	require.ErrorIs(t, err, cli.ErrPending, path)
+	assert.Positive(t, planned)
 }
 
 // foreign are the programs of other projects that the documents call.
@@ -162,7 +194,7 @@ func commandLines(block string) []string {
 func assertInvocation(t *testing.T, words []string, line string) {
 	t.Helper()
 	env := service.GlobalEnvironment()
-	own := []*ucli.Command{serveCommand(env), control.Command(documentLinter(env)), demo.Command(), completionCommand(), healthCommand(), tokenCommand()}
+	own := []*ucli.Command{serveCommand(env), control.Command(documentLinter(env)), control.ConnectorsCommand(), demo.Command(), completionCommand(), healthCommand(), tokenCommand()}
 	upstream := []string{"lint", "run", "streams", "test", "echo", "create", "list"}
 	call := parseInvocation(words)
 	assert.False(t, call.bare, line)

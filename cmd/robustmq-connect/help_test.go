@@ -27,7 +27,7 @@ func commandPaths(commands []*ucli.Command, above ...string) (paths [][]string) 
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	commands := func() []*ucli.Command {
-		return []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), completionCommand(), healthCommand(), tokenCommand()}
+		return []*ucli.Command{control.Command(documentLinter(service.GlobalEnvironment())), control.ConnectorsCommand(), completionCommand(), healthCommand(), tokenCommand()}
 	}
 	paths := commandPaths(commands())
 	require.GreaterOrEqual(t, len(paths), 22)

@@ -103,6 +103,7 @@ func run(ctx context.Context, args []string) int {
 		service.CLIOptAddCommand(cli.Action(healthCommand())),
 		service.CLIOptAddCommand(tokenCommand()),
 		service.CLIOptAddCommand(control.Command(documentLinter(env))),
+		service.CLIOptAddCommand(control.ConnectorsCommand()),
 		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),
 	})
@@ -111,6 +112,8 @@ func run(ctx context.Context, args []string) int {
 	}
 	code, err := service.RunCLIToCode(ctx, options...)
 	switch {
+	case errors.Is(err, cli.ErrPending):
+		return 2
 	case err == nil || errors.Is(err, cli.ErrReported):
 	case call.runs() && !started:
 		printRunError(os.Stderr, env, call, err)

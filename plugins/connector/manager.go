@@ -129,6 +129,9 @@ type Manager interface {
 	// Validate judges a definition as Create and Update do, and changes nothing. The notes
 	// are as theirs.
 	Validate(c Connector) (notes []string, err error)
+	// Plan says what Create or Update would change, and judges the definition as they do.
+	// It changes nothing.
+	Plan(ctx context.Context, c Connector) (Plan, error)
 	// Check tries both ends of a connector and creates nothing.
 	Check(ctx context.Context, c Connector) ([]Probe, error)
 

@@ -89,11 +89,7 @@ func (v *value) walk(path []string, visit func(path []string, scalar *value) err
 		return visit(path, v)
 	}
 	for i, item := range v.items {
-		step := strconv.Itoa(i)
-		if v.open == '{' {
-			step = v.names[i]
-		}
-		if err := item.walk(append(path, step), visit); err != nil {
+		if err := item.walk(append(path, v.step(i)), visit); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,10 @@ const BinaryName = "robustmq-connect"
 // only the exit code is left to set.
 var ErrReported = errors.New("")
 
+// ErrPending is that of a command which was asked whether anything is to change, and
+// something is. Its exit code is 2.
+var ErrPending = errors.New("")
+
 // Action completes a command that holds no others: whatever goes wrong is told
 // in one line, and a word that no flag takes is not passed over.
 func Action(command *ucli.Command) *ucli.Command {

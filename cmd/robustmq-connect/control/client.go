@@ -53,7 +53,10 @@ type adminAnswer struct {
 }
 
 // refusedError is a server's no, in its own words.
-type refusedError struct{ reason string }
+type refusedError struct {
+	reason string
+	status int // of HTTP
+}
 
 func (e *refusedError) Error() string { return e.reason }
 
@@ -233,7 +236,7 @@ func (a *adminClient) read(response *http.Response, text []byte, into any) ([]st
 		if answer.Error != nil && *answer.Error != "" {
 			reason = cli.OneLine(*answer.Error)
 		}
-		return nil, &refusedError{reason}
+		return nil, &refusedError{reason, response.StatusCode}
 	}
 	if into == nil {
 		return answer.Notes, nil
@@ -250,13 +253,13 @@ func (a *adminClient) noAnswer(response *http.Response, text []byte) error {
 	switch response.StatusCode {
 	case http.StatusBadRequest:
 		if first := firstLine(text); first != "" {
-			return &refusedError{first}
+			return &refusedError{first, response.StatusCode}
 		}
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return &refusedError{fmt.Sprintf("%s answered %s: give the server's token by --api-token-file or %s",
-			a.base, response.Status, tokenVariable)}
+			a.base, response.Status, tokenVariable), response.StatusCode}
 	case http.StatusNotFound:
-		return &refusedError{fmt.Sprintf("%s answered %s: its admin API, if it is one, does not have this command", a.base, response.Status)}
+		return &refusedError{fmt.Sprintf("%s answered %s: its admin API, if it is one, does not have this command", a.base, response.Status), response.StatusCode}
 	}
 	return fmt.Errorf("%s answered %s: %q: check that --server leads to an admin API", a.base, response.Status, firstLine(text))
 }

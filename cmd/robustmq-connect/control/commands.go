@@ -70,11 +70,15 @@ func inherited(c *ucli.Context, name string) (value string, given bool) {
 }
 
 func adminFlags() []ucli.Flag {
+	return append(serverFlags(), &ucli.StringFlag{Name: "output", Usage: "print a table, or json: `FORMAT` is table or json"})
+}
+
+// serverFlags say which server is meant, and how to reach it.
+func serverFlags() []ucli.Flag {
 	return []ucli.Flag{
 		&ucli.StringFlag{Name: "server", Aliases: []string{"s"}, Usage: "the admin API at `HOST:PORT`, a URL or unix:PATH; otherwise " + serverVariable + ", otherwise " + defaultServer},
 		&ucli.StringFlag{Name: "api-token-file", Usage: "take the server's bearer token from this `FILE`; otherwise from " + tokenVariable},
 		&ucli.StringFlag{Name: "ca-file", Usage: "trust the authorities in this PEM `FILE`, and not those of the system"},
-		&ucli.StringFlag{Name: "output", Usage: "print a table, or json: `FORMAT` is table or json"},
 	}
 }
 

@@ -45,13 +45,22 @@ func writeFile(t *testing.T, dir, name, text string) string {
 
 // runMQTT runs the mqtt command as the command line does.
 func runMQTT(stdin string, args ...string) (stdout, stderr string, err error) {
+	return runCommand(Command(lintDocument), stdin, args...)
+}
+
+// runConnectors does so with the connectors command.
+func runConnectors(stdin string, args ...string) (stdout, stderr string, err error) {
+	return runCommand(ConnectorsCommand(), stdin, args...)
+}
+
+func runCommand(command *ucli.Command, stdin string, args ...string) (stdout, stderr string, err error) {
 	var out, errOut bytes.Buffer
 	app := &ucli.App{
 		Name: cli.BinaryName, Reader: strings.NewReader(stdin), Writer: &out, ErrWriter: &errOut,
-		Commands:       []*ucli.Command{Command(lintDocument)},
+		Commands:       []*ucli.Command{command},
 		ExitErrHandler: func(*ucli.Context, error) {},
 	}
-	err = app.Run(append([]string{cli.BinaryName, "mqtt"}, args...))
+	err = app.Run(append([]string{cli.BinaryName, command.Name}, args...))
 	return out.String(), errOut.String(), err
 }
 

@@ -100,7 +100,7 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool) error {
 		if err := json.Unmarshal(data, &end); err != nil {
 			return fmt.Errorf("reading the end that the server has told: %w", err)
 		}
-		return &refusedError{cli.OneLine(end.Reason)}
+		return &refusedError{reason: cli.OneLine(end.Reason)}
 	}
 	return nil // of a later version
 }

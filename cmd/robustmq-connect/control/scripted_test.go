@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -66,7 +67,8 @@ func newScripted(t *testing.T, answers map[string]http.HandlerFunc) *scripted {
 }
 
 func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body) // a client that went away fails its own test
+	body, _ := io.ReadAll(r.Body)                // a client that went away fails its own test
+	r.Body = io.NopCloser(bytes.NewReader(body)) // for the answer
 	s.mu.Lock()
 	s.calls = append(s.calls, asked{r.Method, r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get("Authorization"), r.Header.Get("If-Match")})
 	s.mu.Unlock()

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
 // demoStart is what a person or a program needs in order to join in.
@@ -38,17 +39,7 @@ func newDemoReport(opts options) demoReport {
 	if opts.json {
 		return &jsonReport{enc: json.NewEncoder(opts.stdout)}
 	}
-	return &textReport{out: opts.stdout, tty: isTerminal(opts.stdout)}
-}
-
-// isTerminal also takes /dev/null for one, where it does no harm.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return &textReport{out: opts.stdout, tty: cli.IsTerminal(opts.stdout)}
 }
 
 // jsonReport prints one object a line, told apart by "type".

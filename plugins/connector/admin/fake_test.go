@@ -121,6 +121,20 @@ func (m *memory) Rollback(ctx context.Context, name string, to int, how connecto
 	return m.Update(ctx, all[at].Connector, how)
 }
 
+func (m *memory) Plan(ctx context.Context, c connector.Connector) (connector.Plan, error) {
+	if err := m.begin(ctx); err != nil {
+		return connector.Plan{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, found := m.all[c.Name]
+	var before connector.Connector
+	if found {
+		before = m.past[c.Name][0].Connector
+	}
+	return connector.Plan{Exists: found, Revision: old.Revision, Changes: connector.Changes(before, c), Notes: m.notes}, nil
+}
+
 func (m *memory) History(name string) ([]connector.Revision, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

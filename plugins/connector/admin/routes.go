@@ -118,6 +118,10 @@ func (s *Server) routes() []route {
 			body: Definition{}, data: []Probe{}, long: true, handle: s.check,
 		},
 		{
+			method: http.MethodPost, path: PathPlan, role: operator, summary: "Say what create or update would change, and change nothing",
+			body: Definition{}, data: Plan{}, handle: s.plan,
+		},
+		{
 			method: http.MethodGet, path: PathHistory, role: reader, summary: "Show the definitions that a connector has and had",
 			query: []parameter{tenantParameter, nameParameter}, data: []Revision{}, handle: s.history,
 		},
