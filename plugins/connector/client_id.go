@@ -2,8 +2,8 @@ package connector
 
 import "strings"
 
-// ClientID is the MQTT client identifier of a connector that names none. It
-// tells tenants and connectors apart and stays the same over a restart.
+// ClientID returns the MQTT client identifier of a connector that names none. It
+// differs between tenants and connectors and stays the same after a restart.
 func ClientID(prefix, tenant, name string) string {
 	parts := []string{prefix}
 	for _, part := range []string{tenant, name} {
@@ -16,7 +16,7 @@ func ClientID(prefix, tenant, name string) string {
 	return strings.Join(parts, "_")
 }
 
-// isPlain tells whether every broker's access rules and logs can hold s.
+// isPlain reports whether s is safe for every broker's access rules and logs.
 func isPlain(s string) bool {
 	for _, r := range s {
 		legal := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'

@@ -1,5 +1,5 @@
-// Package connector holds RobustMQ's definition of a connector: the JSON that
-// its documentation, its admin API and its command line share.
+// Package connector defines RobustMQ's connector: the JSON that its documentation, its
+// admin API and its command line share.
 package connector
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-// The greatest lengths of a name, a topic filter and a config, in characters, as
+// The maximum lengths of a name, a topic filter and a config, in characters, as
 // RobustMQ counts them.
 const (
 	MaxName   = 128
@@ -21,8 +21,8 @@ const (
 	MaxConfig = 4096
 )
 
-// Connector is RobustMQ's complete connector definition. Parse has checked
-// every field, so a Connector that it returned can be rendered.
+// Connector is RobustMQ's complete connector definition. Parse checks every field, so a
+// Connector from Parse can be rendered.
 type Connector struct {
 	Name        string
 	ClusterName string
@@ -30,22 +30,22 @@ type Connector struct {
 	// TopicID is the MQTT topic filter to read from: topic_id in the documentation,
 	// topic_name in the admin API.
 	TopicID string
-	// Config is the config as it was given, secrets included, as a JSON object:
-	// a config that was given as a string is the object inside of it.
+	// Config is the config as it was given, including secrets, as a JSON object. If it
+	// was given as a string, this is the object in that string.
 	Config json.RawMessage
 	Kafka  Kafka
-	// MQTT are the fields of the input template that the config has.
+	// MQTT are the config's fields of the input template.
 	MQTT Settings
-	// FailureStrategy is nil where the definition has none.
+	// FailureStrategy is nil if the definition has none.
 	FailureStrategy *FailureStrategy
 
-	// What RobustMQ reports about a connector, as text, empty where it is null or
-	// missing: a broker is 1 or "1" or "-", a time Unix seconds or a local time.
+	// RobustMQ's report about a connector as text, empty if null or missing: a broker
+	// is 1 or "1" or "-", a time is Unix seconds or a local time.
 	Status, BrokerID, CreateTime, UpdateTime string
 }
 
-// Kafka is the config of a connector of type kafka. An optional field that the
-// definition does not have is nil.
+// Kafka is the config of a connector of type kafka. Optional fields that are not given
+// are nil.
 type Kafka struct {
 	BootstrapServers string // host:port, comma-separated
 	Topic            string
@@ -62,13 +62,13 @@ type Kafka struct {
 	// More are the fields of the output template that RobustMQ does not have.
 	More Settings
 
-	// Wrapped tells the form that RobustMQ's list returns, {"Kafka":{…}}, in which
-	// RobustMQ has written its own default into every field that the user left out.
+	// Wrapped reports the form of RobustMQ's list, {"Kafka":{…}}, in which RobustMQ has
+	// written its default into every field that the user did not set.
 	Wrapped bool
 }
 
-// FailureStrategy says what becomes of a record that Kafka refuses. The fields
-// that the strategy does not use are zero.
+// FailureStrategy says what happens to a record that Kafka refuses. Fields that the
+// strategy does not use are zero.
 type FailureStrategy struct {
 	Strategy         string // block, discard, discard_after_retry, dead_message_queue
 	RetryTotalTimes  int
@@ -77,13 +77,13 @@ type FailureStrategy struct {
 	BootstrapServers string // of the dead-letter topic, "" for the connector's own
 }
 
-// Retries tells whether the strategy tries a record again before it gives up.
+// Retries reports whether the strategy retries a record before it gives up.
 func (f *FailureStrategy) Retries() bool {
 	return f.Strategy == "discard_after_retry" || f.Strategy == "dead_message_queue"
 }
 
-// Parse reads one connector definition. The error names the field that is wrong
-// and what would be right.
+// Parse reads one connector definition. The error names the wrong field and what is
+// right.
 func Parse(data []byte) (Connector, error) {
 	fields, err := object(data)
 	if err != nil {
@@ -112,7 +112,7 @@ func Parse(data []byte) (Connector, error) {
 	config := r.raw("config")
 	strategy := r.raw("failure_strategy")
 	for _, told := range []string{"state", "waits_for", "reason"} {
-		_ = r.raw(told) // how a listed one stands: nothing to take over
+		_ = r.raw(told) // the state in a list: not part of the definition
 	}
 	if err := r.done(); err != nil {
 		return Connector{}, err
@@ -136,7 +136,7 @@ func Parse(data []byte) (Connector, error) {
 	return c, nil
 }
 
-// topicFilter takes topic_id or topic_name, which mean the same.
+// topicFilter reads topic_id or topic_name, which mean the same.
 func (r *reader) topicFilter() string {
 	id, name := r.raw("topic_id"), r.raw("topic_name")
 	switch {
@@ -155,7 +155,7 @@ func (r *reader) topicFilter() string {
 	return filter
 }
 
-// unwrapString gives the JSON inside a JSON string; any other value is given back.
+// unwrapString returns the JSON inside a JSON string, or any other value unchanged.
 func unwrapString(field string, raw json.RawMessage) (json.RawMessage, error) {
 	if raw[0] != '"' {
 		return raw, nil
@@ -198,7 +198,7 @@ func (c *Connector) readConfig() error {
 
 	r := reader{path: path, fields: fields}
 	if r.raw("failure_strategy") != nil {
-		r.fail("failure_strategy", "it belongs beside config, not inside it")
+		r.fail("failure_strategy", "it belongs next to config, not inside it")
 	}
 	r.known = nil
 	c.Kafka = Kafka{
@@ -256,12 +256,11 @@ func or[T any](value *T, otherwise T) T {
 	return *value
 }
 
-// maxDepth is how deep a definition may be nested. A real one has ten levels.
+// maxDepth is the maximum nesting of a definition. A real one has ten levels.
 const maxDepth = 32
 
-// CheckDepth refuses JSON that is nested deeper than any definition is, before
-// anything takes the time and the memory to read it. What is no JSON it leaves to
-// the reader.
+// CheckDepth refuses JSON that is nested deeper than any definition, before it is read
+// at the cost of time and memory. Invalid JSON is left to the reader.
 func CheckDepth(data []byte) error {
 	depth, inText := 0, false
 	for i := 0; i < len(data); i++ {
@@ -282,9 +281,9 @@ func CheckDepth(data []byte) error {
 	return nil
 }
 
-// object reads data as one JSON object and nothing after it. encoding/json keeps
-// the last of two fields of one name; here that is an error, because the reader
-// cannot know which of them was meant.
+// object reads data as one JSON object and nothing after it. encoding/json keeps the
+// last of two fields with the same name; here that is an error, because it is unclear
+// which one was meant.
 func object(data []byte) (map[string]json.RawMessage, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(data) {
@@ -311,7 +310,7 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("%s is not a JSON object", kind(bytes.TrimSpace(data)))
 	}
 
-	// The data is known to be one well-formed object: no error can come from here.
+	// The data is one well-formed object, so no error can occur.
 	d := json.NewDecoder(bytes.NewReader(data))
 	_, _ = d.Token()
 	fields := map[string]json.RawMessage{}

@@ -10,19 +10,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documented is the connector of RobustMQ's documentation, as it stands there.
+// documented is the connector of RobustMQ's documentation, unchanged.
 const documented = `{"cluster_name":"default","connector_name":"kafka_connector_01","connector_type":"Kafka","config":"{\"bootstrap_servers\": \"localhost:9092\", \"topic\": \"mqtt_messages\", \"key\": \"sensor_data\"}","topic_id":"sensor/data","status":"Idle","broker_id":null,"create_time":1640995200,"update_time":1640995200}`
 
-// listed is a connector as RobustMQ's list returns it: the config wrapped and
-// filled with RobustMQ's defaults, times without a zone.
+// listed is a connector in the form of RobustMQ's list: the config wrapped and filled
+// with RobustMQ's defaults, times without a zone.
 const listed = `{"tenant":"default","connector_name":"k1","connector_type":"kafka","config":"{\"Kafka\":{\"bootstrap_servers\":\"127.0.0.1:19092\",\"topic\":\"rmq_k1\",\"key\":\"\",\"compression_type\":\"none\",\"batch_size\":16384,\"linger_ms\":5,\"acks\":\"1\",\"retries\":3,\"message_timeout_ms\":30000,\"cleanup_timeout_secs\":10}}","topic_name":"sensor/data","status":"Idle","broker_id":"-","create_time":"2026-11-23 02:52:14","update_time":"2026-11-23 02:52:14"}`
 
-// withConfig is a connector whose config is a JSON object.
+// withConfig returns a connector whose config is a JSON object.
 func withConfig(config string) string {
 	return `{"connector_name":"c","connector_type":"kafka","topic_id":"a/b","config":` + config + `}`
 }
 
-// withKafka is a connector whose config is a JSON string with the required
+// withKafka returns a connector whose config is a JSON string with the required
 // settings and the given ones.
 func withKafka(settings string) string {
 	if settings != "" {
@@ -145,7 +145,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a variable in the client id", withKafka(`"client_id":"${HOME}"`), `config.client_id: "${HOME}" holds ${`},
 		{"a login in a URL", withKafka(`"urls":["tcp://u:secret@h:1883"]`), `config.urls.0: "tcp://u:xxxxx@h:1883" holds a login`},
 		{"a field twice, deep", withKafka(`"tls":{"enabled":true,"enabled":false}`), `config.tls: field "enabled" is given twice`},
-		{"the strategy in the config", withKafka(`"failure_strategy":"block"`), "config.failure_strategy: it belongs beside config"},
+		{"the strategy in the config", withKafka(`"failure_strategy":"block"`), "config.failure_strategy: it belongs next to config"},
 		{"the filter in the config", withKafka(`"topic_id":"a"`), `config: unknown field "topic_id"`},
 		{"a variable in the servers", withConfig(`{"bootstrap_servers":"${H}:1","topic":"t"}`), "config.bootstrap_servers: "},
 		{"a long key", withKafka(`"key":"` + strings.Repeat("k", 257) + `"`), "config.key: 257 characters long: at most 256"},

@@ -2,8 +2,8 @@ package connector
 
 import "encoding/json"
 
-// JSON is c's complete definition, secrets included, as Parse takes it. It is indented,
-// for people read it too.
+// JSON returns c's complete definition, including secrets, in the form that Parse
+// reads. It is indented for people.
 func (c Connector) JSON() []byte {
 	d := definitionJSON{
 		Name: c.Name, Type: "kafka", ClusterName: c.ClusterName, Tenant: c.Tenant, TopicName: c.TopicID,

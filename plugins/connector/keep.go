@@ -11,11 +11,10 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
-// KeepSecrets is c with the secrets of stored in the place of each *** that c's
-// config has. The error is an *InvalidError that names the field where stored has
-// none, as for a definition that is new, and where the secret would go elsewhere:
-// whoever may change a connector must not learn its passwords by pointing it at a
-// server of their own.
+// KeepSecrets returns c with each *** in its config replaced by the secret in stored.
+// The error is an *InvalidError that names the field if stored has no secret there, as
+// for a new definition, or if the secret would be sent elsewhere: a user who may change
+// a connector must not learn its passwords by redirecting it to a server of their own.
 func KeepSecrets(c, stored Connector) (Connector, error) {
 	given, err := readValue(c.Config)
 	if err != nil {
@@ -55,9 +54,9 @@ func KeepSecrets(c, stored Connector) (Connector, error) {
 	return c, c.readConfig()
 }
 
-// redirects names the field of is by which a secret of was would be sent elsewhere,
-// as another user, or with less protection; "" where none does. The path is that of
-// the secret in the config. A private key and its passphrase are sent to nobody.
+// redirects returns the field of is because of which a secret of was would be sent
+// elsewhere, as another user, or with less protection, or "". The path is that of the
+// secret in the config. A private key and its passphrase are never sent.
 func redirects(path []string, is, was Connector) string {
 	switch path[0] {
 	case "password":
@@ -88,7 +87,7 @@ func within(some, all []string) bool {
 	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(all, one) })
 }
 
-// brokersOf are the brokers that get the MQTT password. Without urls it is the
+// brokersOf returns the brokers that get the MQTT password. Without urls it is the
 // service's own, which has no name here.
 func brokersOf(c Connector) []string {
 	raw := c.MQTT.Get("urls")
@@ -106,7 +105,8 @@ func brokersOf(c Connector) []string {
 	return all
 }
 
-// kafkaOf are the servers that get the Kafka credentials: dead letters take the same.
+// kafkaOf returns the servers that get the Kafka credentials, including those of dead
+// letters.
 func kafkaOf(c Connector) []string {
 	all := serversIn(c.Kafka.BootstrapServers)
 	if f := c.FailureStrategy; f != nil {
@@ -125,20 +125,20 @@ func serversIn(text string) []string {
 	return all
 }
 
-// sameTrust tells whether two sides encrypt alike and trust the same servers. The
-// certificate that they show does not matter for that.
+// sameTrust reports whether two sides use the same encryption and trust the same
+// servers. Their own certificates do not matter.
 func sameTrust(is, was Settings) bool {
 	read := func(s Settings) map[string]any {
 		var fields map[string]any
-		_ = json.Unmarshal(s.Get("tls"), &fields) // what is no object is refused when it is judged
+		_ = json.Unmarshal(s.Get("tls"), &fields) // a value that is not an object is refused by lint
 		delete(fields, "client_certs")
 		return fields
 	}
 	return reflect.DeepEqual(read(is), read(was))
 }
 
-// sameMechanism tells whether the entry of sasl that a path leads into differs in
-// nothing but secrets: another mechanism may send a password in clear.
+// sameMechanism reports whether the entry of sasl at a path differs only in secrets:
+// another mechanism may send a password in clear text.
 func sameMechanism(path []string, is, was json.RawMessage) bool {
 	read := func(raw json.RawMessage) (entry any) {
 		_ = json.Unmarshal(RedactConfig(json.RawMessage(`{"sasl":`+string(raw)+`}`)), &entry)
@@ -159,7 +159,7 @@ func sameMechanism(path []string, is, was json.RawMessage) bool {
 	return reflect.DeepEqual(read(is), read(was))
 }
 
-// unwrapped is the object inside of {"Kafka":{…}}, or v.
+// unwrapped returns the object inside {"Kafka":{…}}, or v.
 func unwrapped(v *value) *value {
 	if len(v.names) == 1 && strings.EqualFold(v.names[0], "kafka") {
 		return v.items[0]

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestKeepSecretsTakesWhatComesBackRedacted(t *testing.T) {
+func TestKeepSecretsRestoresRedactedSecrets(t *testing.T) {
 	stored := parsed(t, withKafka(withSecrets))
 	shown := stored
 	shown.Config = RedactConfig(stored.Config)
@@ -24,7 +24,7 @@ func TestKeepSecretsTakesWhatComesBackRedacted(t *testing.T) {
 	}
 }
 
-func TestKeepSecretsRefusesWhatIsNotStored(t *testing.T) {
+func TestKeepSecretsRefusesASecretThatIsNotStored(t *testing.T) {
 	given := parsed(t, withKafka(`"username":"ada","password":"***"`))
 	for _, stored := range []Connector{{}, parsed(t, withKafka(""))} {
 		_, err := KeepSecrets(given, stored)
@@ -32,13 +32,13 @@ func TestKeepSecretsRefusesWhatIsNotStored(t *testing.T) {
 		require.ErrorAs(t, err, &invalid)
 		assert.Equal(t, "config.password", invalid.Field)
 	}
-	// A key of Kafka's that looks like it is no secret.
+	// A Kafka key *** is not a secret.
 	_, err := KeepSecrets(parsed(t, withKafka(`"key":"***"`)), Connector{})
 	assert.NoError(t, err)
 }
 
-// Whoever may update a connector must not learn its passwords: *** stays what it was
-// only where it goes to the same servers in the same way.
+// A user who may update a connector must not learn its passwords: *** keeps the secret
+// only if it is sent to the same servers in the same way.
 func TestKeepSecretsRefusesToSendASecretElsewhere(t *testing.T) {
 	const (
 		mqtt  = `"urls":["ssl://a:8883","ssl://b:8883"],"username":"ada","password":"mqtt-pw","mqtt_tls":{"enabled":true}`
@@ -81,9 +81,9 @@ func TestKeepSecretsRefusesToSendASecretElsewhere(t *testing.T) {
 	}
 }
 
-// What sends it nowhere else keeps it: fewer servers, another certificate of our own,
-// a changed topic.
-func TestKeepSecretsOfAConnectorThatChangesOtherwise(t *testing.T) {
+// Changes that do not redirect the secret keep it: fewer servers, another client
+// certificate, a changed topic.
+func TestKeepSecretsAllowsOtherChanges(t *testing.T) {
 	const config = `{"bootstrap_servers":"k1:9092,k2:9092","topic":"t","urls":["ssl://a:8883, ssl://b:8883"],"username":"ada","password":"mqtt-pw",` +
 		`"mqtt_tls":{"enabled":true,"client_certs":[{"cert":"c","key":"mqtt-key"}]},"sasl":[{"mechanism":"PLAIN","username":"bob","password":"sasl-pw"}]}`
 	stored := parsed(t, withConfig(config))
@@ -97,7 +97,7 @@ func TestKeepSecretsOfAConnectorThatChangesOtherwise(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, parsed(t, withConfig(strings.NewReplacer(change...).Replace(config))), kept)
 	}
-	// A private key is sent to nobody.
+	// A private key is never sent.
 	moved := strings.NewReplacer("ssl://a:8883", "ssl://new:8883", "mqtt-key", "***").Replace(config)
 	kept, err := KeepSecrets(parsed(t, withConfig(moved)), stored)
 	require.NoError(t, err)

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// LogQuery says which lines of a connector's log are wanted.
+// LogQuery selects lines of a connector's log.
 type LogQuery struct {
 	Since time.Time  // only lines later than that
 	Least slog.Level // only lines of at least this level
 	Limit int        // the newest, no more than this
 }
 
-// Logs are lines that a connector logged, the oldest first.
+// Logs are lines of a connector's log, oldest first.
 type Logs struct {
-	// Level is what SetLogLevel has set, "" for that of the service.
+	// Level is the level set by SetLogLevel, "" for that of the service.
 	Level string
 	Lines []LogLine
-	// Omitted are older lines that were asked for and that the limit excludes. Dropped
-	// are the lines that are not kept any more, since the service started.
+	// Omitted is the number of older matching lines that the limit excludes. Dropped is
+	// the number of lines that are no longer kept, since the service started.
 	Omitted, Dropped int
 }
 
@@ -31,8 +31,8 @@ type LogLine struct {
 	Text  string // the message and its attributes
 }
 
-// ParseLogLevel reads a level: debug, info, warn or error, in any case, and nil for "".
-// The error is an *InvalidError of that field.
+// ParseLogLevel reads a level: debug, info, warn or error, in any case. It returns nil
+// for "". The error is an *InvalidError for the field.
 func ParseLogLevel(field, text string) (*slog.Level, error) {
 	if text == "" {
 		return nil, nil
@@ -42,5 +42,5 @@ func ParseLogLevel(field, text string) (*slog.Level, error) {
 			return &level, nil
 		}
 	}
-	return nil, &InvalidError{field, fmt.Sprintf("%q is unknown: it takes debug, info, warn, error", text)}
+	return nil, &InvalidError{field, fmt.Sprintf("%q is unknown; must be one of debug, info, warn, error", text)}
 }

@@ -7,17 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// Hidden tells a character that a terminal does not show, or by which it shows
-// others elsewhere: controls, line separators, marks of the direction of writing.
-// The joiners of letters, which some scripts need, are none.
+// Hidden reports a character that a terminal does not show, or that changes where it
+// shows others: controls, line separators, marks of the writing direction. Joiners,
+// which some scripts need, are not hidden.
 func Hidden(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != nonJoiner && r != joiner
 }
 
-// CheckName refuses the name of a new connector that a terminal does not show as
-// it is: two names that look alike shall be alike. A name that is stored already
-// stays, since its connector runs.
+// CheckName refuses a new connector name with characters that a terminal hides, so that
+// two different names never look alike. Names that are stored already stay, because
+// their connectors run.
 func CheckName(name string) error {
 	if i := strings.IndexFunc(name, Hidden); i >= 0 {
 		hidden, _ := utf8.DecodeRuneInString(name[i:])

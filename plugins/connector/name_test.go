@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestANewNameIsShownAsItIs(t *testing.T) {
+func TestANewNameMustNotHaveHiddenCharacters(t *testing.T) {
 	for name, hidden := range map[string]string{
 		"a\x1b[31m": `"a\x1b[31m" holds U+001B`,
 		"x\x00y":    `"x\x00y" holds U+0000`,

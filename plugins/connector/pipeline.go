@@ -12,9 +12,9 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-// Pipeline renders c as a robustmq_kafka pipeline in YAML. Only what the
-// definition says is written. Whatever it says that the pipeline does not, or
-// does at a price, is in notes, a sentence each.
+// Pipeline renders c as a robustmq_kafka pipeline in YAML, with only the settings in
+// the definition. notes says, in one sentence each, what the pipeline does not take
+// over and what a setting costs.
 func Pipeline(c Connector) (document []byte, notes []string) {
 	k := c.Kafka
 	out := output{wrapped: k.Wrapped}
@@ -36,9 +36,9 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	}
 	addStrategy(&out.node, c.FailureStrategy)
 
-	// The label keeps two connectors of one filter apart: the client id that the
-	// input derives depends on it. Dead letters carry the label of the output, and
-	// no two components may have the same.
+	// The label distinguishes two connectors with the same filter: the client id that
+	// the input derives depends on it. Dead letters have the label of the output, and
+	// no two components may have the same label.
 	input, sink := mapping("label", text(Label(c.Name))), &yaml.Node{Kind: yaml.MappingNode}
 	if f := c.FailureStrategy; f != nil && f.Strategy == "dead_message_queue" {
 		input = mapping("label", text(Label(c.Name)+"_mqtt"))
@@ -47,8 +47,8 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	sink.Content = append(sink.Content, text("robustmq_kafka"), &out.node)
 	in := mapping("topic_id", text(c.TopicID))
 	addSettings(in, c.MQTT)
-	// A payload that is too large is handled like a record that Kafka refuses,
-	// where that way does not end in waiting.
+	// A payload over the limit is handled like a record that Kafka refuses, unless that
+	// would wait forever.
 	if f := c.FailureStrategy; f != nil && f.Strategy != "block" && c.MQTT.Get("max_payload_bytes") != nil {
 		in.Content = append(in.Content, text("oversized_payload"), text("fail"))
 	}
@@ -60,13 +60,13 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	b.WriteString("# RobustMQ connector " + commentText(c.Name) + "\n")
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	// Encoding nodes made here into memory cannot fail.
+	// Encoding these nodes into memory cannot fail.
 	_ = e.Encode(root)
 	_ = e.Close()
 	return b.Bytes(), notes
 }
 
-// addStrategy adds what the strategy uses, as the output template has it.
+// addStrategy adds the fields that the strategy uses, as in the output template.
 func addStrategy(node *yaml.Node, f *FailureStrategy) {
 	if f == nil {
 		return
@@ -85,20 +85,20 @@ func addStrategy(node *yaml.Node, f *FailureStrategy) {
 	node.Content = append(node.Content, text("failure_strategy"), strategy)
 }
 
-// addSettings adds fields as they stand.
+// addSettings adds fields unchanged.
 func addSettings(node *yaml.Node, settings Settings) {
 	for _, s := range settings {
 		v, err := readValue(s.Value)
 		if err != nil {
-			continue // Parse takes no such value
+			continue // Parse refuses such a value
 		}
 		node.Content = append(node.Content, text(s.Name), v.yaml())
 	}
 }
 
-// Label turns a connector's name into what the engine takes as a label: lower
-// case letters, digits and underscores, with a letter in front. Names that
-// would become the same are told apart by a hash.
+// Label converts a connector's name to a label for the engine: lower case letters,
+// digits and underscores, starting with a letter. A hash distinguishes names that would
+// have the same label.
 func Label(name string) string {
 	legal := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -117,7 +117,7 @@ func Label(name string) string {
 type output struct {
 	node     yaml.Node
 	wrapped  bool
-	defaults []string // left out, as name and value
+	defaults []string // not written, as name and value
 	notes    []string
 }
 
@@ -126,7 +126,7 @@ func (o *output) add(name string, value *yaml.Node) {
 	o.node.Content = append(o.node.Content, text(name), value)
 }
 
-// isDefault remembers a value that RobustMQ filled in.
+// isDefault records a value that RobustMQ filled in.
 func (o *output) isDefault(name, value string) bool {
 	if !o.wrapped || value != robustmq.FieldOf(name).Default {
 		return false
@@ -135,7 +135,7 @@ func (o *output) isDefault(name, value string) bool {
 	return true
 }
 
-// defaultsNote names the defaults of ours that change what arrives in Kafka.
+// defaultsNote names our defaults that change what arrives in Kafka.
 func (o *output) defaultsNote() string {
 	note := "not taken over, because they equal RobustMQ's defaults: " + strings.Join(o.defaults, ", ") +
 		"; the defaults of robustmq_kafka apply"
@@ -147,7 +147,7 @@ func (o *output) defaultsNote() string {
 		case "acks":
 			ours = append(ours, "acks is all")
 		case "retries":
-			ours = append(ours, "a record is retried until Kafka takes it")
+			ours = append(ours, "a record is retried until Kafka accepts it")
 		}
 	}
 	if len(ours) > 0 {
@@ -191,8 +191,8 @@ func mapping(name string, value *yaml.Node) *yaml.Node {
 	return &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text(name), value}}
 }
 
-// text is a string on one line. The encoder quotes what would read as another
-// type; a line break it would write as a block, which is harder to read.
+// text returns a string on one line. The encoder quotes what would be read as another
+// type; it would write a line break as a block, which is harder to read.
 func text(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
@@ -205,8 +205,8 @@ func number(i int) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.Itoa(i)}
 }
 
-// commentText is s on one line without a variable: a pipeline's variables are
-// replaced before its YAML is read, comments included.
+// commentText returns s on one line without variables: a pipeline's variables are
+// replaced before its YAML is read, including those in comments.
 func commentText(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		s = strconv.Quote(s)

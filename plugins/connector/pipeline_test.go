@@ -18,8 +18,8 @@ func pipelineOf(t *testing.T, given string) (Connector, string, []string) {
 	return c, string(document), notes
 }
 
-// assertRendered reads the pipeline back: the strings must be the connector's,
-// and no variable may stand anywhere, comments included.
+// assertRendered reads the pipeline back: its strings must be the connector's, and it
+// must not contain a variable, not even in comments.
 func assertRendered(t *testing.T, c Connector, document []byte) {
 	t.Helper()
 	var p struct {
@@ -54,7 +54,7 @@ output:
 	assert.Empty(t, notes)
 }
 
-func TestPipelineLeavesRobustMQsDefaultsOut(t *testing.T) {
+func TestPipelineOmitsRobustMQsDefaults(t *testing.T) {
 	_, document, notes := pipelineOf(t, listed)
 	assert.Equal(t, `# RobustMQ connector k1
 input:
@@ -85,7 +85,7 @@ func TestPipelineKeepsWhatDiffersFromRobustMQsDefaults(t *testing.T) {
 	assert.Empty(t, notes)
 }
 
-func TestPipelineWritesTheUsersWishesEvenWhereTheyAreDefaults(t *testing.T) {
+func TestPipelineWritesTheUsersSettingsEvenIfTheyAreDefaults(t *testing.T) {
 	_, document, notes := pipelineOf(t, withKafka(
 		`"key":"","compression_type":"none","batch_size":16384,"acks":"-1","retries":3,"message_timeout_ms":30000,"cleanup_timeout_secs":10`))
 	assert.Contains(t, document, `    key: ""
@@ -99,7 +99,7 @@ func TestPipelineWritesTheUsersWishesEvenWhereTheyAreDefaults(t *testing.T) {
 	assert.Empty(t, notes)
 }
 
-func TestPipelineSaysWhatWeakAcksGiveUp(t *testing.T) {
+func TestPipelineNotesWhatWeakAcksGiveUp(t *testing.T) {
 	for acks, want := range map[string]string{
 		"0": "Kafka confirms nothing, so what it loses or refuses is lost without notice",
 		"1": "what one Kafka broker confirmed is lost with that broker",
@@ -111,7 +111,7 @@ func TestPipelineSaysWhatWeakAcksGiveUp(t *testing.T) {
 	}
 }
 
-func TestPipelineWritesTheLingerThatWasWished(t *testing.T) {
+func TestPipelineWritesTheConfiguredLinger(t *testing.T) {
 	for _, given := range []string{
 		withKafka(`"linger_ms":20`),
 		withConfig(`{"Kafka":{"bootstrap_servers":"h:1","topic":"t","linger_ms":20}}`),
@@ -164,9 +164,9 @@ func TestPipelineStringsSurviveYAML(t *testing.T) {
 	}
 }
 
-// A name with a line break would otherwise end the comment and start YAML; one
-// with a variable would fail the whole pipeline, for variables are replaced in
-// comments too.
+// A name with a line break would otherwise end the comment and start YAML; one with a
+// variable would make the whole pipeline fail, because variables in comments are
+// replaced too.
 func TestPipelineNameStaysInItsComment(t *testing.T) {
 	c := Connector{Name: "a\ninput: ${X}", TopicID: "t", Kafka: Kafka{BootstrapServers: "h:1", Topic: "t"}}
 	document, _ := Pipeline(c)
@@ -175,7 +175,7 @@ func TestPipelineNameStaysInItsComment(t *testing.T) {
 	assert.True(t, strings.HasPrefix(rest, "input:\n  label: connector_"))
 }
 
-func TestPipelineLabelsTellConnectorsApart(t *testing.T) {
+func TestPipelineLabelsAreUnique(t *testing.T) {
 	labels := map[string]bool{}
 	for _, name := range []string{"k1", "K1", "k-1", "k 1", "1", "é", "ü", strings.Repeat("x", 128), strings.Repeat("X", 128)} {
 		l := Label(name)

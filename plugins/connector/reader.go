@@ -11,8 +11,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-// reader takes the fields of one JSON object by name and keeps the first error.
-// done reports it, or the fields that nobody asked for.
+// reader reads the fields of one JSON object by name and keeps the first error. done
+// returns it, or an error for fields that were not read.
 type reader struct {
 	path   string // where the object stands, for errors
 	fields map[string]json.RawMessage
@@ -30,7 +30,7 @@ func (r *reader) fail(name, format string, args ...any) {
 	r.err = fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
 }
 
-// raw gives nil where the field is null or missing: RobustMQ writes either.
+// raw returns nil if the field is null or missing: RobustMQ writes either.
 func (r *reader) raw(name string) json.RawMessage {
 	if !slices.Contains(r.known, name) {
 		r.known = append(r.known, name)
@@ -63,7 +63,7 @@ func (r *reader) optionalText(name string) string {
 	return or(r.optionalString(name, 0), "")
 }
 
-// text is a string that must be there; most 0 is no limit.
+// text reads a required string; most 0 means no limit.
 func (r *reader) text(name string, least, most int) string {
 	s := r.optionalString(name, most)
 	switch {
@@ -79,9 +79,9 @@ func (r *reader) text(name string, least, most int) string {
 	return *s
 }
 
-// optionalLiteral is a string that ends up in a field of the pipeline. RobustMQ
-// takes it as it stands; a pipeline would take ${ as the start of a variable or
-// an interpolation and send something else.
+// optionalLiteral reads a string for a field of the pipeline. RobustMQ uses it
+// unchanged; a pipeline would read ${ as the start of a variable or an interpolation
+// and send something else.
 func (r *reader) optionalLiteral(name string, most int) *string {
 	s := r.optionalString(name, most)
 	if s != nil && strings.Contains(*s, "${") {
@@ -91,8 +91,8 @@ func (r *reader) optionalLiteral(name string, most int) *string {
 	return s
 }
 
-// optionalInterpolated is a string that may hold interpolations, ${! … }, which
-// are evaluated on each message, and no environment reference.
+// optionalInterpolated reads a string that may have interpolations, ${! … }, which are
+// evaluated on each message, but no environment variable.
 func (r *reader) optionalInterpolated(name string, most int) *string {
 	s := r.optionalString(name, most)
 	if s != nil && strings.Contains(strings.ReplaceAll(*s, "${!", ""), "${") {
@@ -102,7 +102,7 @@ func (r *reader) optionalInterpolated(name string, most int) *string {
 	return s
 }
 
-// textField reads a field of RobustMQ's that is a text or a word.
+// textField reads a field of RobustMQ that is a text or one of some words.
 func (r *reader) textField(name string) *string {
 	f := robustmq.FieldOf(name)
 	var s *string
@@ -120,7 +120,7 @@ func (r *reader) textField(name string) *string {
 	return s
 }
 
-// numberField reads a field of RobustMQ's that is a number.
+// numberField reads a field of RobustMQ that is a number.
 func (r *reader) numberField(name string) *int {
 	f := robustmq.FieldOf(name)
 	return r.optionalInt(name, f.Min, f.Max)
@@ -186,8 +186,8 @@ func (r *reader) textOrNumber(name string) string {
 	return ""
 }
 
-// done reports the first error. A field that is not known is one: it may be a
-// known one misspelt, which would otherwise have no effect and no message.
+// done returns the first error. An unknown field is an error: it may be a misspelt one,
+// which would otherwise be ignored silently.
 func (r *reader) done() error {
 	if r.err != nil {
 		return r.err

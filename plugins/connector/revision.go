@@ -9,30 +9,32 @@ import (
 	"time"
 )
 
-// Revision is a definition that a connector has or had. Pause and resume make none.
+// Revision is a current or former definition of a connector. Pause and resume create
+// none.
 type Revision struct {
 	Number int
 	Time   time.Time
 	Actor  string // who made it, "" where that is not known
-	// Connector has *** in the place of each secret: a history holds none.
+	// Connector has *** in place of each secret: a history has no secrets.
 	Connector Connector
-	// Unreadable says why it cannot be shown and restored; nil when it can.
+	// Unreadable says why the revision cannot be shown and restored; nil if it can.
 	Unreadable error
 }
 
-// Result is what a change of a connector has come to.
+// Result is the result of a change of a connector.
 type Result struct {
-	// Revision is that of the definition now.
+	// Revision is that of the new definition.
 	Revision int
 	// Notes are as Manager says.
 	Notes []string
 }
 
-// Expected are the revisions of which a change expects to find one; nil takes any.
+// Expected are the revisions that a change expects, any of which is accepted; nil
+// accepts every revision.
 type Expected []int
 
 // Find returns a *MismatchError unless the connector's revision is an expected one.
-// A revision of 0 is that of a definition which cannot be read.
+// Revision 0 is that of a definition that cannot be read.
 func (e Expected) Find(name string, revision int) error {
 	if e == nil || revision > 0 && slices.Contains(e, revision) {
 		return nil
@@ -40,8 +42,8 @@ func (e Expected) Find(name string, revision int) error {
 	return &MismatchError{Name: name, Expected: e, Revision: revision}
 }
 
-// MismatchError says that a connector is not at the revision which a change expects:
-// somebody else has changed it meanwhile.
+// MismatchError means that a connector is not at the revision that a change expects:
+// somebody else has changed it in the meantime.
 type MismatchError struct {
 	Name     string
 	Expected Expected
@@ -63,12 +65,12 @@ func (e *MismatchError) Error() string {
 
 type actorKey struct{}
 
-// WithActor says who makes the changes that are made with the context.
+// WithActor sets who makes the changes with the context.
 func WithActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
 
-// ActorOf is who makes a change, "" where that is not known.
+// ActorOf returns who makes a change, "" if that is not known.
 func ActorOf(ctx context.Context) string {
 	actor, _ := ctx.Value(actorKey{}).(string)
 	return actor

@@ -10,8 +10,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
-// RedactConfig is a config with *** in the place of each secret. What is no
-// JSON, and so nothing that Parse took, is not shown at all.
+// RedactConfig returns a config with *** in place of each secret. A config that is not
+// JSON, which Parse refuses, is not shown at all.
 func RedactConfig(config json.RawMessage) json.RawMessage {
 	v, err := readValue(config)
 	if err != nil {
@@ -24,35 +24,34 @@ func RedactConfig(config json.RawMessage) json.RawMessage {
 		}
 		return nil
 	})
-	// It was read as JSON.
+	// It was read as JSON, so this cannot fail.
 	out, _ := v.MarshalJSON()
 	return out
 }
 
-// Redact is c with *** in the place of each secret.
+// Redact returns c with *** in place of each secret.
 func Redact(c Connector) Connector {
 	c.Config = RedactConfig(c.Config)
 	_ = c.readConfig() // Parse has read it with other secrets
 	return c
 }
 
-// Variable is an environment variable that an exported pipeline takes a secret
-// from.
+// Variable is an environment variable from which an exported pipeline reads a secret.
 type Variable struct {
 	Name  string // of the variable
 	Field string // of the config, for example sasl.0.password
 }
 
-// Export renders c as Pipeline does, for a file that holds no secret: each is
-// taken from an environment variable. A value must be given to each of them as it
-// stands between double quotes in YAML, that is with \ before a " and a \.
+// Export renders c like Pipeline, without secrets: each is read from an environment
+// variable. The value of each variable is inserted between double quotes in YAML, so it
+// needs a \ before each " and \.
 func Export(c Connector) (document []byte, notes []string, variables []Variable) {
 	export := func(settings Settings, prefix string) Settings {
 		out := slices.Clone(settings)
 		for i, s := range out {
 			v, err := readValue(s.Value)
 			if err != nil {
-				continue // Parse takes no such value
+				continue // Parse refuses such a value
 			}
 			_ = v.walk([]string{s.Name}, func(path []string, scalar *value) error {
 				if scalar.isGiven() && secret.Is(path) {
@@ -72,12 +71,12 @@ func Export(c Connector) (document []byte, notes []string, variables []Variable)
 	return document, notes, variables
 }
 
-// notInVariables are the characters that the name of an environment variable in a
-// pipeline does not have.
+// notInVariables matches characters that the name of an environment variable in a
+// pipeline must not have.
 var notInVariables = regexp.MustCompile(`[^A-Z0-9_]`)
 
-// variableName makes MQTT_PASSWORD of password, and KAFKA_SASL_PASSWORD of
-// sasl.0.password.
+// variableName converts password to MQTT_PASSWORD, and sasl.0.password to
+// KAFKA_SASL_PASSWORD.
 func variableName(prefix string, path []string, taken []Variable) string {
 	words := []string{prefix}
 	for _, step := range path {

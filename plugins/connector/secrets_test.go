@@ -74,7 +74,7 @@ output:
 `, string(document))
 }
 
-// A field that a template gets must be one that a connector's config may have.
+// Every field that a template has must be allowed in a connector's config.
 func TestEveryFieldOfTheTemplatesCanBeSet(t *testing.T) {
 	texts, err := templates.YAML()
 	require.NoError(t, err)
@@ -112,7 +112,7 @@ func TestRedactConfigShowsNoSecret(t *testing.T) {
 	assert.Equal(t, `"***"`, string(RedactConfig(json.RawMessage(`{"password":"x`))))
 }
 
-func TestExportTakesSecretsFromTheEnvironment(t *testing.T) {
+func TestExportReadsSecretsFromTheEnvironment(t *testing.T) {
 	document, _, variables := Export(parsed(t, withKafka(withSecrets)))
 	for _, secret := range allSecrets {
 		assert.NotContains(t, string(document), ": "+secret+"\n")
@@ -129,7 +129,7 @@ func TestExportTakesSecretsFromTheEnvironment(t *testing.T) {
 	assert.Equal(t, "sasl.0.password", variables[4].Field)
 }
 
-// A secret is known by its field, whatever the type of its value.
+// A secret is recognized by its field, for any type of its value.
 func TestSecretsOfEveryTypeAreRedactedKeptAndExported(t *testing.T) {
 	const given = `"username":"ada","password":12345678,"sasl":[{"mechanism":"OAUTHBEARER","token":987654,"extensions":{"logicalCluster":"lkc-1","identity pool":"p-2"}}]`
 	stored := parsed(t, withKafka(given))
@@ -157,7 +157,7 @@ func TestSecretsOfEveryTypeAreRedactedKeptAndExported(t *testing.T) {
 	assert.Equal(t, []string{"MQTT_PASSWORD", "KAFKA_SASL_TOKEN", "KAFKA_SASL_EXTENSIONS_LOGICALCLUSTER", "KAFKA_SASL_EXTENSIONS_IDENTITY_POOL"}, names)
 }
 
-func TestADescriptionThatIsNestedTooDeepIsRefusedBeforeItIsRead(t *testing.T) {
+func TestADefinitionThatIsNestedTooDeepIsRefusedBeforeItIsRead(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 9990) + "1" + strings.Repeat("}", 9990)
 	for _, given := range []string{deep, withConfig(deep), withConfig(strings.Repeat("[", 33) + strings.Repeat("]", 33)), withKafka(`"sasl":` + strings.Repeat("[", 40) + strings.Repeat("]", 40))} {
 		_, err := Parse([]byte(given))
@@ -166,7 +166,7 @@ func TestADescriptionThatIsNestedTooDeepIsRefusedBeforeItIsRead(t *testing.T) {
 	require.NoError(t, CheckDepth([]byte(`"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["`)))
 }
 
-func TestDescriptionIsReadAgain(t *testing.T) {
+func TestDefinitionRoundTrips(t *testing.T) {
 	for _, given := range []string{documented, listed, withKafka(withSecrets), withStrategy(`{"strategy":"dead_message_queue","wait_time_ms":0}`)} {
 		c := parsed(t, given)
 		again := parsed(t, string(c.JSON()))
@@ -176,7 +176,7 @@ func TestDescriptionIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestClientIDsTellConnectorsApart(t *testing.T) {
+func TestClientIDsAreUniquePerConnector(t *testing.T) {
 	assert.Equal(t, "robustmq_connect_default_iot-1", ClientID("robustmq_connect", "default", "iot-1"))
 	seen := map[string]bool{}
 	for _, name := range []string{"a", "A", "ä", "a b", "a+b", strings.Repeat("x", 128), strings.Repeat("x", 127)} {

@@ -11,14 +11,14 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
-// MQTTFields are the fields of the input template robustmq_kafka that the config
-// of a connector may have, by the name that they have there. Both templates have
-// tls: in a config it is Kafka's, and mqtt_tls the one of MQTT.
+// MQTTFields are the fields of the input template robustmq_kafka that a connector's
+// config may have, by their names there. Both templates have tls: in a config it is
+// Kafka's, and mqtt_tls is that of MQTT.
 var MQTTFields = []string{
 	"urls", "client_id", "username", "password", "qos", "clean_session", "keepalive", "connect_timeout", "mqtt_tls",
 }
 
-// kafkaFields are the fields of the output template beside RobustMQ's own.
+// kafkaFields are the fields of the output template in addition to RobustMQ's own.
 var kafkaFields = []string{"idempotent_write", "format", "tls", "sasl"}
 
 // Setting is one field of a template.
@@ -27,10 +27,10 @@ type Setting struct {
 	Value json.RawMessage // JSON without an environment reference
 }
 
-// Settings are fields of a template in the order in which they were given.
+// Settings are fields of a template in the order given.
 type Settings []Setting
 
-// Get is the value of a field, nil where it is not set.
+// Get returns the value of a field, nil if it is not set.
 func (s Settings) Get(name string) json.RawMessage {
 	for _, setting := range s {
 		if setting.Name == name {
@@ -40,7 +40,7 @@ func (s Settings) Get(name string) json.RawMessage {
 	return nil
 }
 
-// Text is the string that a field holds, "" where it is not set or none.
+// Text returns the string in a field, "" if it is not set or not a string.
 func (s Settings) Text(name string) string {
 	var text string
 	if json.Unmarshal(s.Get(name), &text) != nil {
@@ -49,7 +49,7 @@ func (s Settings) Text(name string) string {
 	return text
 }
 
-// With is s with the fields of more, which come first where both have one.
+// With returns s with the fields of more, which take precedence.
 func (s Settings) With(more Settings) Settings {
 	all := slices.Clone(s)
 	for _, setting := range more {
@@ -63,13 +63,13 @@ func (s Settings) With(more Settings) Settings {
 	return all
 }
 
-// Without is s without some fields.
+// Without returns s without some fields.
 func (s Settings) Without(names ...string) Settings {
 	return slices.DeleteFunc(slices.Clone(s), func(o Setting) bool { return slices.Contains(names, o.Name) })
 }
 
-// settings takes those of the named fields that are given, each as it stands.
-// mqtt_tls becomes tls, the name that its template has for it.
+// settings reads those of the named fields that are given, unchanged. mqtt_tls becomes
+// tls, its name in the template.
 func (r *reader) settings(names []string) Settings {
 	var all Settings
 	for _, name := range names {

@@ -2,14 +2,14 @@ package connector
 
 import "time"
 
-// State says how a connector stands.
+// State is the state of a connector.
 type State string
 
 // The states of a connector.
 const (
 	Running State = "Running" // both ends are connected, and messages get through
 	Waiting State = "Waiting" // it continues by itself once what it waits for is there
-	Failed  State = "Failed"  // it does not go on until someone acts
+	Failed  State = "Failed"  // it does not continue until somebody acts
 	Paused  State = "Paused"
 )
 
@@ -19,7 +19,7 @@ type Need string
 // The needs of a connector.
 const (
 	NeedStart    Need = "start"    // its stream is not started yet
-	NeedUpdate   Need = "update"   // what waits in sessions that an update gave up
+	NeedUpdate   Need = "update"   // messages in sessions that an update gave up
 	NeedStore    Need = "store"    // the disk of the store
 	NeedBroker   Need = "mqtt"     // the MQTT broker
 	NeedKafka    Need = "kafka"    // Kafka
@@ -33,15 +33,15 @@ type Wait struct {
 	Why   string
 }
 
-// RobustMQ's words for the status of a connector. robust-ctl prints them, and a
-// stored definition says Stop where the connector is paused.
+// RobustMQ's words for the status of a connector. robust-ctl prints them, and a stored
+// definition has Stop if the connector is paused.
 const (
 	WordIdle    = "Idle"    // no stream was started
 	WordRunning = "Running" // also while it waits for Kafka or for the MQTT broker
 	WordStop    = "Stop"    // paused
 )
 
-// Word is the status in RobustMQ's words.
+// Word returns the status in RobustMQ's words.
 func (s Status) Word() string {
 	switch {
 	case s.State == Paused:

@@ -10,8 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// value is a JSON value that keeps the order of its members, so that what a user
-// wrote comes back as it was written.
+// value is a JSON value that keeps the order of its members, so that a user's text is
+// returned in its original order.
 type value struct {
 	open  byte            // { or [, 0 for a scalar
 	names []string        // of an object, beside items
@@ -19,7 +19,7 @@ type value struct {
 	raw   json.RawMessage // of a scalar
 }
 
-// readValue reads raw, which is known to be well-formed JSON.
+// readValue reads raw, which must be well-formed JSON.
 func readValue(raw json.RawMessage) (*value, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -61,7 +61,7 @@ func nextValue(d *json.Decoder) (*value, error) {
 	return v, err
 }
 
-// text is the string that a scalar holds.
+// text returns the string in a scalar.
 func (v *value) text() (string, bool) {
 	if v.open != 0 || len(v.raw) == 0 || v.raw[0] != '"' {
 		return "", false
@@ -71,7 +71,7 @@ func (v *value) text() (string, bool) {
 	return s, err == nil
 }
 
-// isGiven tells a scalar from null and from an empty text, which are no value.
+// isGiven reports whether a scalar is neither null nor an empty text.
 func (v *value) isGiven() bool {
 	return v.open == 0 && string(v.raw) != "null" && string(v.raw) != `""`
 }
@@ -81,9 +81,9 @@ func (v *value) setText(s string) {
 	v.raw, _ = json.Marshal(s)
 }
 
-// walk calls visit for each scalar, with the names and indices that lead to it.
+// walk calls visit for each scalar, with the names and indexes that lead to it.
 //
-// The path is good until visit returns: the steps share its room.
+// The path is valid until visit returns: the steps share its memory.
 func (v *value) walk(path []string, visit func(path []string, scalar *value) error) error {
 	if v.open == 0 {
 		return visit(path, v)
@@ -96,7 +96,7 @@ func (v *value) walk(path []string, visit func(path []string, scalar *value) err
 	return nil
 }
 
-// at is the value that a path leads to, or nil.
+// at returns the value at a path, or nil.
 func (v *value) at(path []string) *value {
 	for _, step := range path {
 		var next *value
@@ -136,7 +136,7 @@ func (v *value) MarshalJSON() ([]byte, error) {
 	return append(b, v.open+2), nil // } and ] stand two behind { and [
 }
 
-// yaml is v as a node of a pipeline.
+// yaml returns v as a node of a pipeline.
 func (v *value) yaml() *yaml.Node {
 	switch v.open {
 	case '{':
@@ -155,7 +155,7 @@ func (v *value) yaml() *yaml.Node {
 	if s, ok := v.text(); ok {
 		n := text(s)
 		if strings.Contains(s, "${") {
-			// What comes in its place must not read as another type.
+			// The inserted value must not be read as another type.
 			n.Style = yaml.DoubleQuotedStyle
 		}
 		return n

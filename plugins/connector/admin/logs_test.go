@@ -46,7 +46,7 @@ func TestLogsAreReadSinceATimeFromALevelOn(t *testing.T) {
 		logsOf("c", "since", "monday"):          `Parameter validation failed: since: "monday" is neither a time, 2026-11-25T10:00:00Z for example, nor a duration, 10m for example`,
 		logsOf("c", "since", "-10m"):            `Parameter validation failed: since: "-10m" is neither a time, 2026-11-25T10:00:00Z for example, nor a duration, 10m for example`,
 		logsOf("c", "limit", "10001"):           "Parameter validation failed: limit must be between 1-10000",
-		logsOf("c", "level", "verbose"):         `Parameter validation failed: level: "verbose" is unknown: it takes debug, info, warn, error`,
+		logsOf("c", "level", "verbose"):         `Parameter validation failed: level: "verbose" is unknown; must be one of debug, info, warn, error`,
 		PathLogs + "?tenant=x&connector_name=c": `Parameter validation failed: tenant: "x" does not exist: there is one, default`,
 	} {
 		assert.Equal(t, want, refusal(t, ask(h, http.MethodGet, target, "")), target)
@@ -71,7 +71,7 @@ func TestTheLogLevelIsSetByName(t *testing.T) {
 	assert.Equal(t, Success, read[string](t, ask(h, http.MethodPost, PathLogLevel, `{"tenant":"default","connector_name":"c","level":""}`)))
 	assert.Empty(t, m.logs.Level)
 	for body, want := range map[string]string{
-		`{"tenant":"default","connector_name":"c","level":"all"}`:  `Parameter validation failed: level: "all" is unknown: it takes debug, info, warn, error`,
+		`{"tenant":"default","connector_name":"c","level":"all"}`:  `Parameter validation failed: level: "all" is unknown; must be one of debug, info, warn, error`,
 		`{"tenant":"default","connector_name":"c","level":7}`:      "Parameter validation failed: level must be a string",
 		`{"tenant":"default","connector_name":"d","level":"info"}`: "Connector d does not exist.",
 		`{"tenant":"default","connector_name":"c"}`:                "JSON parsing failed: Failed to deserialize the JSON body into the target type: missing field `level` at line 1 column 41",

@@ -1,14 +1,14 @@
 // Package probation finds the connector that ends the process.
 //
-// A panic of our own code ends one connector. What the runtime cannot recover from
-// (a stack overflow, memory that runs out, a panic in a goroutine of a library) ends
-// the process, and the next start would end the same way. So a journal on disk tells
-// the next start how the last run ended. After a few deaths within a minute of a
-// start, connectors start in groups, each on trial for some seconds. A group that the
-// process dies with is halved in the next run, until one connector is left. It is
-// convicted only by a proof: it runs alone, and the process dies; nothing runs, and
-// the process lives; it runs alone again, and the process dies again. A kill from
-// outside does not care what runs, so it fails the proof.
+// A panic in our own code ends one connector. Faults that the runtime cannot recover
+// from (a stack overflow, out of memory, a panic in a goroutine of a library) end the
+// process, and the next start would end the same way. So a journal on disk tells the
+// next start how the last run ended. After a few deaths within a minute of a start,
+// connectors start in groups, each on trial for some seconds. If the process dies with
+// a group, the next run halves that group, until one connector is left. It is convicted
+// only by proof: it runs alone, and the process dies; nothing runs, and the process
+// lives; it runs alone again, and the process dies again. A kill from outside does not
+// depend on what runs, so it does not pass the proof.
 package probation
 
 import (
@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// Points are what a death counts for. A death that leaves a trace was the runtime's
-// end; one without may be a kill from outside, or the kernel's for want of memory.
+// Points for a death. A death that leaves a trace was a fault of the runtime; one
+// without a trace may be a kill from outside, or the kernel's because of memory.
 const (
 	tracedDeath   = 4
 	silentDeath   = 1
@@ -33,19 +33,19 @@ const (
 	firstTrial    = 10 * time.Second
 	longestTrial  = time.Minute
 	version       = 1
-	outsideCredit = -40 // a search that found a kill from outside is not begun again soon
+	outsideCredit = -40 // after a search that found a kill from outside, the next one starts later
 )
 
-// SettleAfter is how long a run must last to count as one that works.
+// SettleAfter is how long a run must last to count as successful.
 const SettleAfter = time.Minute
 
-// File keeps the journal. Write returns once the data outlives the process.
+// File stores the journal. Write returns when the data outlives the process.
 type File interface {
 	Read() ([]byte, error) // nothing where there is none
 	Write(data []byte) error
 }
 
-// Verdict is why a connector is quarantined.
+// Verdict is the reason why a connector is quarantined.
 type Verdict struct {
 	Since time.Time `json:"since"`
 	Why   string    `json:"why"`
@@ -65,14 +65,14 @@ type Journal struct {
 	unit time.Duration // of trials: firstTrial but for tests
 
 	mu    sync.Mutex
-	names []string // that should run and are not held back
+	names []string // that should run and are not quarantined
 	state state
 }
 
 // state is the journal on disk.
 type state struct {
 	Version int `json:"version"`
-	// Running is false after a clean stop, Settled true after SettleAfter.
+	// Running is false after a clean stop, Settled is true after SettleAfter.
 	Running bool `json:"running"`
 	Settled bool `json:"settled"`
 	Score   int  `json:"score"` // of deaths in a row, soon after a start
@@ -83,21 +83,21 @@ type state struct {
 
 // search looks for the connectors at fault.
 type search struct {
-	Suspects []string      `json:"suspects"` // not known to be harmless, the likeliest first
-	Within   int           `json:"within"`   // so many of the first are known to hold one at fault
+	Suspects []string      `json:"suspects"` // not known to be harmless, the most likely first
+	Within   int           `json:"within"`   // this many of the first include one at fault
 	Size     int           `json:"size"`     // how many are tried at once
 	For      time.Duration `json:"for"`      // how long
 	Trial    []string      `json:"trial"`    // what is being tried, in the order of starts
 
-	// The proof against one.
+	// The proof against one connector.
 	Accused string `json:"accused,omitempty"`
 	Strikes int    `json:"strikes,omitempty"`
 	Control bool   `json:"control,omitempty"` // nothing must run next
 	Alone   bool   `json:"alone,omitempty"`   // the trial is part of the proof
 }
 
-// Open reads the journal. unit is how long a trial takes, ten seconds unless set.
-// The error says that the journal cannot be read; it begins anew then.
+// Open reads the journal. unit is the duration of a trial, ten seconds by default. The
+// error means that the journal cannot be read; it starts empty then.
 func Open(file File, unit time.Duration) (*Journal, error) {
 	if unit <= 0 {
 		unit = firstTrial
@@ -117,9 +117,9 @@ func Open(file File, unit time.Duration) (*Journal, error) {
 	return j, err
 }
 
-// Begin takes note of a start of connectors that should run. trace is what the
-// runtime wrote when it ended the last run, empty where it wrote nothing. It returns
-// what a person should know.
+// Begin records a start with the connectors that should run. trace is what the runtime
+// wrote when it ended the last run, empty if it wrote nothing. The note is for the
+// operator.
 func (j *Journal) Begin(names []string, trace string) (note string, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -127,7 +127,7 @@ func (j *Journal) Begin(names []string, trace string) (note string, err error) {
 	died := s.Running && !s.Settled
 	maps.DeleteFunc(s.Quarantined, func(name string, _ Verdict) bool { return !slices.Contains(names, name) })
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, held := s.Quarantined[name]; return held })
-	traced := trace != "" && !strings.HasPrefix(trace, "SIG") // such a signal came from outside
+	traced := trace != "" && !strings.HasPrefix(trace, "SIG") // the signal was sent from outside
 	switch {
 	case !died:
 		s.Score, s.Search = 0, nil
@@ -157,8 +157,8 @@ func points(traced bool, with, without int) int {
 
 func half(n int) int { return max(1, (n+1)/2) }
 
-// fault names what ended the process. What the runtime writes has the text of a panic,
-// but not that of its own fatal errors: their place tells them.
+// fault names what ended the process. The runtime's output has the text of a panic, but
+// not of its own fatal errors: these are recognized by where they occurred.
 func fault(trace string) string {
 	if trace == "" {
 		return "it was killed, as the kernel does where memory runs out"
@@ -184,12 +184,12 @@ func fault(trace string) string {
 	return "a fatal error of the runtime"
 }
 
-// judge learns from the death of a run that searched.
+// judge evaluates the death of a run that searched.
 func (s *state) judge(names []string, traced bool, why string, unit time.Duration) (note string) {
 	q := s.Search
 	switch {
 	case q.Accused != "" && q.Control:
-		// Nothing ran. Whatever ends the process, it is no connector.
+		// Nothing ran, so the cause is not a connector.
 		if q.Alone {
 			s.Search, s.Score = nil, outsideCredit
 			return "the process ended while no connector ran, so none is at fault: look for what kills it; all connectors start"
@@ -206,11 +206,11 @@ func (s *state) judge(names []string, traced bool, why string, unit time.Duratio
 		}
 		s.Quarantined[name] = Verdict{Since: time.Now(), Why: why}
 		q.acquit(name)
-		q.Within, q.Size = 0, max(1, len(q.Suspects)) // there may be no other
+		q.Within, q.Size = 0, max(1, len(q.Suspects)) // there may be no other at fault
 		note = fmt.Sprintf("connector %q ended the process whenever it ran alone, and does not run: %s", name, why)
-	case q.Accused != "": // it was about to run alone
+	case q.Accused != "": // the accused was about to run alone
 	case len(q.Trial) > 1:
-		// What was started last is the likeliest.
+		// The connector that started last is the most likely one.
 		likely := slices.Clone(q.Trial)
 		slices.Reverse(likely)
 		q.Suspects = append(likely, slices.DeleteFunc(q.Suspects, func(name string) bool { return slices.Contains(likely, name) })...)
@@ -218,13 +218,13 @@ func (s *state) judge(names []string, traced bool, why string, unit time.Duratio
 	case len(q.Trial) == 1:
 		q.Accused = q.Trial[0]
 	case len(q.Suspects) == 0:
-		q.again(names, unit) // all had passed, and it took longer
+		q.again(names, unit) // all had passed, so the fault takes longer to appear
 	}
 	q.Trial = nil
 	return note
 }
 
-// keep drops suspects that are there no more.
+// keep drops suspects that no longer exist.
 func (q *search) keep(names []string) {
 	q.Suspects = slices.DeleteFunc(q.Suspects, func(name string) bool { return !slices.Contains(names, name) })
 	if q.Accused != "" && !slices.Contains(names, q.Accused) {
@@ -232,8 +232,8 @@ func (q *search) keep(names []string) {
 	}
 }
 
-// again suspects all, and gives them more time to show it: somebody who had passed
-// has ended the process later. It is false where the time is the longest already.
+// again suspects all and makes the trials longer: a connector that had passed has ended
+// the process later. It returns false if the trials have their maximum length already.
 func (q *search) again(names []string, unit time.Duration) bool {
 	longest := longestTrial / firstTrial * unit
 	longer := q.For < longest
@@ -250,22 +250,23 @@ func (q *search) acquit(name string) {
 	}
 }
 
-// Searching tells whether connectors must not simply start.
+// Searching reports whether connectors must start by trials.
 func (j *Journal) Searching() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.state.Search != nil
 }
 
-// Suspected tells whether a connector may be the one at fault: it starts by a trial.
+// Suspected reports whether a connector may be the one at fault: then it starts by a
+// trial.
 func (j *Journal) Suspected(name string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.state.Search != nil && slices.Contains(j.state.Search.Suspects, name)
 }
 
-// Next is the next trial; ok is false when there is none left. Of its names, Started
-// is to be called before each is.
+// Next returns the next trial; ok is false when there is none left. Started must be
+// called before each connector of the trial starts.
 func (j *Journal) Next() (next Trial, ok bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -289,8 +290,8 @@ func (j *Journal) Next() (next Trial, ok bool, err error) {
 	return next, true, j.saveLocked()
 }
 
-// Started notes that a connector is about to start, by the trial or for another
-// reason. What runs while another is to run alone spoils the proof.
+// Started records that a connector is about to start, by the trial or for another
+// reason. A start during the proof against another connector spoils that proof.
 func (j *Journal) Started(name string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -307,7 +308,7 @@ func (j *Journal) Started(name string) error {
 	return j.saveLocked()
 }
 
-// Survived notes that the trial is over and the process lives.
+// Survived records that the trial is over and the process lives.
 func (j *Journal) Survived() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -318,7 +319,7 @@ func (j *Journal) Survived() error {
 	case q.Control:
 		q.Control = false
 	case q.Accused != "":
-		// It was another that has ended the process. Most likely that one had passed.
+		// Another connector ended the process, most likely one that had passed.
 		name, rest := q.Accused, q.Suspects
 		q.acquit(name)
 		if !q.again(slices.Clone(j.names), j.unit) {
@@ -335,7 +336,7 @@ func (j *Journal) Survived() error {
 		case !blamed:
 			q.Size *= 2
 		default:
-			// Of those that had died together, all have passed.
+			// All of those that were running when the process died have passed.
 			rest := q.Suspects
 			if !q.again(slices.Clone(j.names), j.unit) {
 				q.Suspects = rest
@@ -346,7 +347,7 @@ func (j *Journal) Survived() error {
 	return j.saveLocked()
 }
 
-// Settle notes that the run has lasted: a death from here on begins no search.
+// Settle records that the run has lasted: a later death starts no search.
 func (j *Journal) Settle() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -354,7 +355,7 @@ func (j *Journal) Settle() error {
 	return j.saveLocked()
 }
 
-// Stop notes a clean stop.
+// Stop records a clean stop.
 func (j *Journal) Stop() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -362,7 +363,7 @@ func (j *Journal) Stop() error {
 	return j.saveLocked()
 }
 
-// Held is why a connector is quarantined, if it is.
+// Held returns why a connector is quarantined, if it is.
 func (j *Journal) Held(name string) (Verdict, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

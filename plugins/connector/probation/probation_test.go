@@ -37,20 +37,20 @@ func named(n int) []string {
 	return all
 }
 
-// world is a machine on which a service is started whenever it has ended.
+// world is a machine that restarts a service whenever it has ended.
 type world struct {
 	t        *testing.T
 	disk     disk
 	names    []string
 	culprits map[string]time.Duration // how long after its start one ends the process
 	silent   bool                     // the end leaves no trace
-	// killer says when the process is killed from outside, 0 for never.
+	// killer returns when the process is killed from outside, 0 for never.
 	killer func() time.Duration
 	deaths int
 	notes  []string
 }
 
-// life is one process. It returns what is held, once a run has settled.
+// life is one process. It returns the quarantined connectors once a run has settled.
 func (w *world) life(trace string) (next string, held map[string]Verdict) {
 	w.t.Helper()
 	j, err := Open(&w.disk, 0)
@@ -65,7 +65,7 @@ func (w *world) life(trace string) (next string, held map[string]Verdict) {
 			kill = at
 		}
 	}
-	// until lets time pass; it is false where the process ends before.
+	// until advances the time; it returns false if the process ends before.
 	until := func(end time.Duration) bool {
 		for name, start := range began {
 			if after, guilty := w.culprits[name]; guilty && start+after < min(end, kill) {
@@ -93,7 +93,7 @@ func (w *world) life(trace string) (next string, held map[string]Verdict) {
 			break
 		}
 		if trial.Alone {
-			require.Empty(w.t, began, "it is to run alone")
+			require.Empty(w.t, began, "it must run alone")
 		} else {
 			for _, name := range w.names {
 				if !j.Suspected(name) {
@@ -110,7 +110,8 @@ func (w *world) life(trace string) (next string, held map[string]Verdict) {
 		}
 		require.NoError(w.t, j.Survived())
 		if trial.Alone {
-			// One that has run alone goes on; time of the others begins now.
+			// A connector that has run alone continues; the time of the others starts
+			// now.
 			clear(began)
 			for _, name := range trial.Names {
 				began[name] = now - trial.For
@@ -128,7 +129,7 @@ func (w *world) life(trace string) (next string, held map[string]Verdict) {
 	return "", maps.Clone(j.state.Quarantined)
 }
 
-// settle starts the service until it has settled.
+// settle restarts the service until a run has settled.
 func (w *world) settle(most int) []string {
 	w.t.Helper()
 	trace := ""
@@ -145,7 +146,7 @@ func (w *world) settle(most int) []string {
 
 func (w *world) settled() bool { return strings.Contains(string(w.disk.data), `"settled": true`) }
 
-func TestTheOneThatEndsTheProcessIsHeldBackAndEveryOtherRuns(t *testing.T) {
+func TestOnlyTheConnectorThatEndsTheProcessIsQuarantined(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		for _, n := range []int{1, 2, 3, 10, 300} {
 			for _, after := range []time.Duration{0, 3 * time.Second, 25 * time.Second, 50 * time.Second} {
@@ -161,7 +162,7 @@ func TestTheOneThatEndsTheProcessIsHeldBackAndEveryOtherRuns(t *testing.T) {
 						most *= 3 // the trial is prolonged
 					}
 					assert.LessOrEqual(t, w.deaths, most)
-					// It stays held back, and nothing else is ever.
+					// It stays quarantined, and no other connector is.
 					w.deaths = 0
 					assert.Equal(t, []string{guilty}, w.settle(1))
 					assert.Zero(t, w.deaths)
@@ -171,12 +172,12 @@ func TestTheOneThatEndsTheProcessIsHeldBackAndEveryOtherRuns(t *testing.T) {
 	}
 }
 
-func TestSeveralAreHeldBack(t *testing.T) {
+func TestSeveralConnectorsAreQuarantined(t *testing.T) {
 	w := &world{t: t, names: named(40), culprits: map[string]time.Duration{"c000": 0, "c007": 5 * time.Second, "c039": 0}}
 	assert.Equal(t, []string{"c000", "c007", "c039"}, w.settle(200))
 }
 
-func TestAnyCulpritsAreFoundAndNobodyElse(t *testing.T) {
+func TestAllConnectorsAtFaultAreFoundAndNoOther(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	worst := 0
 	for range 300 {
@@ -190,7 +191,7 @@ func TestAnyCulpritsAreFoundAndNobodyElse(t *testing.T) {
 	t.Logf("at most %d deaths", worst)
 }
 
-func TestTheFaultIsNamed(t *testing.T) {
+func TestTheCauseIsNamed(t *testing.T) {
 	for trace, want := range map[string]string{
 		"": "it was killed, as the kernel does where memory runs out",
 		"panic: boom\n\ngoroutine 19 [running]:\n":                             "panic: boom",
@@ -204,8 +205,8 @@ func TestTheFaultIsNamed(t *testing.T) {
 	}
 }
 
-// What kills from outside does not look at what runs.
-func TestAKillFromOutsideConvictsNobody(t *testing.T) {
+// A kill from outside does not depend on what runs.
+func TestAKillFromOutsideQuarantinesNoConnector(t *testing.T) {
 	for every := time.Second; every < SettleAfter; every += time.Second {
 		w := &world{t: t, names: named(20)}
 		lives := 0
@@ -219,9 +220,9 @@ func TestAKillFromOutsideConvictsNobody(t *testing.T) {
 	}
 }
 
-// A killer without a pattern would need the luck to hit each proof and to spare
-// each run without connectors.
-func TestARandomKillerHardlyEverConvicts(t *testing.T) {
+// A killer without a pattern would have to hit each proof and to miss each run without
+// connectors.
+func TestARandomKillerHardlyEverQuarantinesAConnector(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	convicted := 0
 	const runs = 500
@@ -239,7 +240,7 @@ func TestARandomKillerHardlyEverConvicts(t *testing.T) {
 	assert.Less(t, convicted, runs/50)
 }
 
-// A person who ends the process by a signal that leaves a trace.
+// An operator ends the process by a signal that leaves a trace.
 func TestASignalIsAKillFromOutside(t *testing.T) {
 	w := &world{t: t, names: named(4), killer: func() time.Duration { return time.Second }}
 	for range 3 {
@@ -251,7 +252,7 @@ func TestASignalIsAKillFromOutside(t *testing.T) {
 	assert.False(t, j.Searching())
 }
 
-func TestACrashOfTheServiceItselfIsBlamedOnNobody(t *testing.T) {
+func TestACrashOfTheServiceItselfQuarantinesNoConnector(t *testing.T) {
 	w := &world{t: t, names: named(8), killer: func() time.Duration { return time.Second }}
 	for range 30 {
 		_, held := w.life("panic: in the service")
@@ -260,7 +261,7 @@ func TestACrashOfTheServiceItselfIsBlamedOnNobody(t *testing.T) {
 	assert.Contains(t, strings.Join(w.notes, "\n"), "the process ended while no connector ran, so none is at fault")
 }
 
-// A clean stop ends a search, and a run that lasts forgives the deaths before it.
+// A clean stop ends a search, and a run that lasts resets the score.
 func TestOnlyDeathsInARowSoonAfterAStartCount(t *testing.T) {
 	d := &disk{}
 	for range 10 {
@@ -280,8 +281,8 @@ func TestOnlyDeathsInARowSoonAfterAStartCount(t *testing.T) {
 	}
 }
 
-// A connector that a person creates or resumes while another runs alone would be
-// taken for that one's fault.
+// A connector that is created or resumed while another runs alone would be taken for
+// that one's fault.
 func TestAStartDuringAProofSpoilsIt(t *testing.T) {
 	d := &disk{}
 	life := func(during ...string) Trial {
@@ -301,12 +302,12 @@ func TestAStartDuringAProofSpoilsIt(t *testing.T) {
 	for range 3 {
 		life() // two deaths, and one of a alone in its group
 	}
-	for range 10 { // each proof is spoilt
+	for range 10 { // each proof is spoilt by another start
 		assert.Equal(t, Trial{Names: []string{"a"}, Alone: true, For: firstTrial}, life("b"))
 	}
 }
 
-func TestReleaseTriesAgain(t *testing.T) {
+func TestReleaseStartsTheConnectorAgain(t *testing.T) {
 	w := &world{t: t, names: named(5), culprits: map[string]time.Duration{"c002": 0}}
 	require.Equal(t, []string{"c002"}, w.settle(100))
 	j, err := Open(&w.disk, 0)
@@ -321,12 +322,12 @@ func TestReleaseTriesAgain(t *testing.T) {
 	assert.False(t, held)
 	assert.Equal(t, []string{"c002"}, w.settle(100), "it is found again")
 
-	// One that is deleted is forgotten.
+	// A deleted connector is removed.
 	w.names = []string{"c000"}
 	assert.Empty(t, w.settle(1))
 }
 
-func TestAJournalThatCannotBeReadBeginsAnew(t *testing.T) {
+func TestAnUnreadableJournalStartsEmpty(t *testing.T) {
 	for _, text := range []string{"{", `{"version": 99}`, `[]`} {
 		j, err := Open(&disk{data: []byte(text)}, 0)
 		require.ErrorContains(t, err, "reading the journal of starts: ")

@@ -9,9 +9,9 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-// Reserve subscribes the sessions of a side before a stream joins them: the first
-// broker that answers keeps from then on what arrives. Where the side is clean
-// there is nothing to keep.
+// Reserve subscribes the sessions of a side before a stream joins them: from then on,
+// the first broker that answers keeps the messages that arrive. A clean side has
+// nothing to keep.
 func (o *Owner) Reserve(ctx context.Context, side Side) error {
 	if side.Clean {
 		return nil
@@ -33,7 +33,7 @@ func (o *Owner) reserve(ctx context.Context, side Side, u *url.URL) error {
 	}
 	side.URLs = []*url.URL{u}
 	var kept bool
-	// It is noted before it is subscribed, as for a stream.
+	// The session is recorded before it is subscribed, as for a stream.
 	kept, err := o.visit(ctx, side, false, nothing)
 	if err != nil {
 		return err
@@ -44,8 +44,8 @@ func (o *Owner) reserve(ctx context.Context, side Side, u *url.URL) error {
 	return o.subscribe(ctx, side)
 }
 
-// subscribe asks the first broker of a side for its filter, and leaves the session
-// behind.
+// subscribe subscribes to the filter at the first broker of a side, and leaves the
+// session there.
 func (o *Owner) subscribe(ctx context.Context, side Side) error {
 	var token paho.Token
 	_, err := o.visit(ctx, side, false, func(c paho.Client) paho.Token {
@@ -61,8 +61,8 @@ func (o *Owner) subscribe(ctx context.Context, side Side) error {
 	return nil
 }
 
-// Silence unsubscribes a session of a side, so that it gets nothing more. What it
-// has it keeps.
+// Silence unsubscribes a session of a side, so that it gets no new messages. It keeps
+// those that it has.
 func (o *Owner) Silence(ctx context.Context, side Side, endpoint string) error {
 	side = side.At(endpoint)
 	o.mu.Lock()

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// ID tells sessions apart: a broker has one for each client id.
+// ID identifies a session: a broker has one for each client id.
 type ID struct {
 	Endpoint string // as EndpointOf gives it
 	ClientID string
 }
 
-// EndpointOf is the broker behind a URL, spelled in one way: two URLs that reach
-// one listener give the same. What only the network knows (two names of one host,
-// two listeners of one broker) it cannot tell.
+// EndpointOf returns the broker of a URL in a normalized form: two URLs of one listener
+// have the same. It cannot know what only the network knows (two names of one host, two
+// listeners of one broker).
 //
-// The scheme counts for its port alone, since one port has one listener. Only a
-// WebSocket has a path, behind which another broker may be.
+// The scheme matters only for its default port, because one port has one listener. Only
+// a WebSocket has a path, at which another broker may be.
 func EndpointOf(u *url.URL) string {
 	if u.Scheme == "unix" {
 		return "unix:" + path.Clean(u.Host+u.Path)
@@ -35,8 +35,7 @@ func EndpointOf(u *url.URL) string {
 	return net.JoinHostPort(hostOf(u.Hostname()), strings.TrimLeft(port, "0")) + inner
 }
 
-// hostOf spells a host in one way. The addresses that reach this machine itself
-// are one.
+// hostOf returns a host in a normalized form. All addresses of localhost are one.
 func hostOf(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if ip, err := netip.ParseAddr(host); err == nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOneEndpointIsSpelledInOneWay(t *testing.T) {
+func TestEndpointsAreNormalized(t *testing.T) {
 	for want, urls := range map[string][]string{
 		"localhost:1883": {
 			"tcp://localhost:1883", "mqtt://localhost:1883", "tcp://127.0.0.1:1883", "mqtt://[::1]:1883", "TCP://LOCALHOST:1883",
@@ -40,7 +40,7 @@ func side(clientID, filter string, urls ...string) Side {
 	return Side{URLs: ParseURLs(urls), ClientID: clientID, Filter: filter, QoS: 1}
 }
 
-// A and C each share a broker with B, and not with each other.
+// A and C each share a broker with B, but not with each other.
 func TestOverlapIsNotTransitive(t *testing.T) {
 	a, b, c := side("x", "f", "tcp://a:1"), side("x", "f", "tcp://a:1,tcp://c:1"), side("x", "f", "mqtt://c:1")
 	assert.True(t, a.overlaps(b))

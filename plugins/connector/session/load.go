@@ -6,7 +6,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// Load takes over what a store holds. Sweep and the streams start after it.
+// Load reads the contents of a store. Sweep and the streams start after it.
 func (o *Owner) Load(all store.Contents) {
 	for _, rec := range all.Sessions {
 		o.records[ID{rec.Endpoint, rec.ClientID}] = rec
@@ -43,9 +43,9 @@ func (o *Owner) Load(all store.Contents) {
 	o.tellOrphans(all)
 }
 
-// adopt notes the sessions of a definition that version 1 of the store has left.
-// It did not note who made them: those whose client id is our own choice are taken
-// for ours, and those whose client id somebody gave are not.
+// adopt records the sessions of a definition from version 1 of the store, which did not
+// record who created them. Those with a client id that we choose count as ours; those
+// with a given client id do not.
 func (o *Owner) adopt(d store.Definition, side Side, stale bool) {
 	if side.Clean {
 		return
@@ -66,8 +66,7 @@ func (o *Owner) adopt(d store.Definition, side Side, stale bool) {
 	}
 }
 
-// mayUse are the client ids that a connector may use whose definition cannot be
-// read.
+// mayUse returns the client ids that a connector with an unreadable definition may use.
 func (o *Owner) mayUse(name, given string) []string {
 	ids := []string{o.clientIDOf(name)}
 	if given != "" {
@@ -92,8 +91,8 @@ func (o *Owner) tellShared(name string, side Side) {
 	}
 }
 
-// tellOrphans names sessions that no connector reads from any more, because the
-// service was given another broker or a file was removed by hand.
+// tellOrphans logs sessions that no connector reads from any more, because the service
+// uses another broker or a file was removed by hand.
 func (o *Owner) tellOrphans(all store.Contents) {
 	unread := map[string]bool{}
 	for _, u := range all.Unreadable {

@@ -1,12 +1,13 @@
-// Package session owns the sessions of connectors on MQTT brokers: it creates and
-// holds them, hands them over and removes them. These rules keep what waits in a
-// session from being lost:
+// Package session owns the sessions of connectors on MQTT brokers: it creates and holds
+// them, hands them over and removes them. These rules prevent the loss of messages in a
+// session:
 //
 //   - A session is one endpoint and one client id. It belongs to one connector.
-//   - Only what a connector of this service has made is removed. A session that the
-//     broker had before is left alone. Who made what outlives a restart.
-//   - Under a client id that any connector uses, nothing is removed at any endpoint:
-//     two endpoints may be one broker.
+//   - Only a session that a connector of this service created is removed. A session
+//     that the broker had before is left alone. The record of who created a session
+//     outlives a restart.
+//   - No session is removed, at any endpoint, while a connector uses its client id: two
+//     endpoints may be one broker.
 package session
 
 import (
@@ -24,7 +25,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// Book is what the owner keeps over a restart.
+// Book is what the owner keeps across restarts.
 type Book interface {
 	PutSession(store.Session) error
 	DropSession(endpoint, clientID string) error
@@ -32,12 +33,12 @@ type Book interface {
 	Forget(store.Released) error
 }
 
-// Options of an owner.
+// Options configure an owner.
 type Options struct {
 	Book Book
-	// SideOf reads the MQTT side of a definition as it would run.
+	// SideOf returns the MQTT side of a definition as it would run.
 	SideOf func(connector.Connector) (Side, error)
-	// ClientIDOf is the client id of a connector that names none.
+	// ClientIDOf returns the client id of a connector that names none.
 	ClientIDOf func(name string) string
 	Dial       Dial
 	Logger     *slog.Logger
@@ -56,13 +57,13 @@ type Owner struct {
 	mu       sync.Mutex
 	records  map[ID]store.Session
 	held     map[string][]Side        // by connector
-	unread   map[string][]string      // client ids that a connector which cannot be read may use
-	clearing map[string]chan struct{} // by client id; closed when nothing is removed under it any more
+	unread   map[string][]string      // client ids that a connector with an unreadable definition may use
+	clearing map[string]chan struct{} // by client id; closed when no removal is running for it
 	trouble  map[string]error         // by client id: why the last record could not be written
 	marks    []*mark
 }
 
-// New makes an owner that knows nothing yet: see Load.
+// New returns an owner without sessions: see Load.
 func New(opts Options) *Owner {
 	return &Owner{
 		book: opts.Book, sideOf: opts.SideOf, clientIDOf: opts.ClientIDOf, dial: opts.Dial, log: opts.Logger,
@@ -72,10 +73,10 @@ func New(opts Options) *Owner {
 	}
 }
 
-// TakenError says that another connector has one of the sessions.
+// TakenError means that another connector has one of the sessions.
 type TakenError struct {
 	ClientID, Other string
-	// Unread: the other cannot be read, and may use the client id.
+	// Unread: the other connector cannot be read, and may use the client id.
 	Unread bool
 }
 
@@ -86,9 +87,9 @@ func (e *TakenError) Error() string {
 	return fmt.Sprintf("%q is that of connector %q at the same broker, and they would disconnect each other: give another one", e.ClientID, e.Other)
 }
 
-// Hold takes the sessions of a side for a connector, beside those that it has. The
-// error is a *TakenError, or says that the store cannot be written. What a deleted
-// connector left in one of them is removed before it is joined.
+// Hold takes the sessions of a side for a connector, in addition to those that it has.
+// The error is a *TakenError, or says that the store cannot be written. Messages that a
+// deleted connector left in such a session are removed before it is joined.
 func (o *Owner) Hold(name string, side Side) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -118,8 +119,8 @@ func (o *Owner) Hold(name string, side Side) error {
 	return nil
 }
 
-// Restore gives back what Hold has taken for a change that could not be made: the
-// sides are those from before.
+// Restore undoes Hold for a change that could not be made: the connector has the former
+// sides again.
 func (o *Owner) Restore(name string, sides ...Side) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -130,8 +131,8 @@ func (o *Owner) Restore(name string, sides ...Side) {
 	}
 }
 
-// Settle says which sides a connector has from now on; without any it has no
-// sessions. What it has is not that of a deleted one any more.
+// Settle sets the sides of a connector; without any it has no sessions. Its sessions no
+// longer count as those of a deleted connector.
 func (o *Owner) Settle(name string, sides ...Side) {
 	o.mu.Lock()
 	delete(o.unread, name)
@@ -154,7 +155,8 @@ func (o *Owner) Settle(name string, sides ...Side) {
 	o.Wake()
 }
 
-// holderLocked is the connector that has a session, and the side of it that does.
+// holderLocked returns the connector that has a session, and the side with that
+// session.
 func (o *Owner) holderLocked(id ID) (name string, side Side, ok bool) {
 	for name, sides := range o.held {
 		for _, s := range sides {
@@ -171,10 +173,10 @@ func (o *Owner) isHeldLocked(id ID) bool {
 	return ok
 }
 
-// usedLocked tells whether any connector uses a client id, at whichever broker.
+// usedLocked reports whether any connector uses a client id, at any broker.
 func (o *Owner) usedLocked(clientID string) bool { return o.sharedLocked("", clientID) }
 
-// sharedLocked tells whether a connector other than the named one uses a client id.
+// sharedLocked reports whether a connector other than the named one uses a client id.
 func (o *Owner) sharedLocked(name, clientID string) bool {
 	for other, sides := range o.held {
 		if other != name && slices.ContainsFunc(sides, func(s Side) bool { return s.ClientID == clientID }) {
@@ -189,8 +191,8 @@ func (o *Owner) sharedLocked(name, clientID string) bool {
 	return false
 }
 
-// GivenUp are the endpoints at which a connector would leave a session behind that
-// it has joined, were its side to change.
+// GivenUp returns the endpoints at which a connector would leave a joined session
+// behind if its side changed.
 func (o *Owner) GivenUp(was, is Side) []string {
 	if was.Clean {
 		return nil
@@ -207,8 +209,8 @@ func (o *Owner) GivenUp(was, is Side) []string {
 	return all
 }
 
-// Refiltered are the endpoints at which a connector goes on with a session that it has
-// joined with other filters than that of its new side.
+// Refiltered returns the endpoints at which a connector continues a joined session that
+// has other filters than its new side.
 func (o *Owner) Refiltered(is Side) []string {
 	if is.Clean {
 		return nil
@@ -224,8 +226,8 @@ func (o *Owner) Refiltered(is Side) []string {
 	return all
 }
 
-// Enter is asked before a stream connects to a broker: it does what is due at the
-// session first. It is part of mqtt.Gate.
+// Enter is called before a stream connects to a broker: it first does what is due at
+// the session. It implements mqtt.Gate.
 func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bool) error {
 	id := ID{EndpointOf(u), clientID}
 	o.mu.Lock()
@@ -236,7 +238,7 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 			continue
 		}
 		pending = pending || s.Pending
-		// One that is to be handed over may be the clean one of today.
+		// A session that is being handed over may be the clean one now.
 		if s.Clean == clean && !found {
 			side, found = s, true
 		}
@@ -259,7 +261,7 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 	}
 	switch {
 	case clean && !rec.Made:
-		// Connecting would remove the session of whoever made it.
+		// Connecting would remove a session that somebody else created.
 		kept, err := o.visit(ctx, side, false, nothing)
 		if err != nil {
 			return err
@@ -274,37 +276,38 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 		}
 		return o.drop(id)
 	case rec.Stale:
-		// It was there before us, or may be that of another connector: so it stays.
+		// The session existed before us, or may be that of another connector: so it
+		// stays.
 		rec.Stale = false
 		return o.put(rec)
 	case clean:
 		return nil
 	case !known:
-		// Whether the broker has the session is noted before the stream joins it, whose
-		// connection may be cut before it learns that. One that is not known to be ours
-		// would count as somebody else's from then on.
+		// Whether the broker has the session is recorded before the stream joins it,
+		// because the stream's connection may be cut before the answer arrives.
+		// Otherwise a session of ours could later count as somebody else's.
 		if kept, err := o.visit(ctx, side, false, nothing); err == nil {
 			return o.joined(id, kept)
 		}
-		// The stream will tell what is wrong, or get through by MQTT 5.
+		// The stream will report the error, or connect with MQTT 5.
 		return nil
 	case pending:
-		return nil // it is read first
+		return nil // its messages are read first
 	}
 	return o.unsubscribe(ctx, side, rec, side.Filter)
 }
 
-// unsubscribe makes the broker send no more of the filters that the session may
-// have, but for one, which is subscribed first: what both match is in one of them at
-// any time.
+// unsubscribe removes all filters that the session may have except one, which is
+// subscribed first, so that messages that match both are covered at any time.
 func (o *Owner) unsubscribe(ctx context.Context, side Side, rec store.Session, keep string) error {
 	old := slices.DeleteFunc(slices.Clone(rec.Filters), func(f string) bool { return f == keep })
 	if len(old) == 0 {
 		return nil
 	}
 	if keep != "" {
-		// A broker that refuses it refuses the stream as well, which tells. Some (mochi)
-		// refuse it only while a message of the same packet identifier is in flight.
+		// A broker that refuses it also refuses the stream, which reports the error.
+		// Some brokers (mochi) refuse it only while a message with the same packet
+		// identifier is in flight.
 		_ = o.subscribe(ctx, side)
 	}
 	if _, err := o.visit(ctx, side, false, func(c paho.Client) paho.Token { return c.Unsubscribe(old...) }); err != nil {
@@ -314,8 +317,8 @@ func (o *Owner) unsubscribe(ctx context.Context, side Side, rec store.Session, k
 	return o.put(rec)
 }
 
-// Joined is told that a broker has let a stream in, and whether it had the session.
-// An error ends the connection. It is part of mqtt.Gate.
+// Joined is called when a broker has accepted a stream; kept reports whether it had the
+// session. An error ends the connection. It implements mqtt.Gate.
 func (o *Owner) Joined(u *url.URL, clientID string, kept bool) error {
 	return o.joined(ID{EndpointOf(u), clientID}, kept)
 }
@@ -342,8 +345,7 @@ func (o *Owner) joined(id ID, kept bool) error {
 	return o.putLocked(is)
 }
 
-// Trouble is why the store could not be written when a session was joined, nil when
-// all is well.
+// Trouble returns why the store could not be written when a session was joined, or nil.
 func (o *Owner) Trouble(clientID string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -381,17 +383,17 @@ func (o *Owner) drop(id ID) error {
 	return nil
 }
 
-// Records are the sessions that connectors have joined.
+// Records returns the sessions that connectors have joined.
 func (o *Owner) Records() []store.Session {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Collect(maps.Values(o.records))
 }
 
-// Wake makes Sweep try again now.
+// Wake makes Sweep retry now.
 func (o *Owner) Wake() {
 	select {
 	case o.wake <- struct{}{}:
-	default: // it is awake
+	default: // it is awake already
 	}
 }

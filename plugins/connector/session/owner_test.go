@@ -24,7 +24,7 @@ import (
 
 const patience = 20 * time.Second
 
-// rig is an owner over a store, and a broker.
+// rig is an owner with a store, and a broker.
 type rig struct {
 	*Owner
 	t      *testing.T
@@ -48,7 +48,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// restart makes an owner of the store as it is.
+// restart creates an owner from the current store.
 func (r *rig) restart() {
 	r.t.Helper()
 	r.Owner = New(Options{
@@ -71,8 +71,8 @@ func definitionOf(name string) store.Definition {
 	return store.Definition{Connector: connector.Connector{Name: name, TopicID: "a", Config: []byte(`{"bootstrap_servers":"h:1","topic":"t"}`)}}
 }
 
-// join does what a stream does: it passes the gate and leaves the session behind. It
-// tells whether the broker had it.
+// join does what a stream does: it passes the gate, connects, and leaves the session
+// behind. It reports whether the broker had the session.
 func (r *rig) join(side Side, u *url.URL) (bool, error) {
 	r.t.Helper()
 	if err := r.Enter(r.t.Context(), u, side.ClientID, side.Clean); err != nil {
@@ -96,7 +96,7 @@ func (r *rig) connect(server, id string, clean bool) (paho.Client, bool) {
 	return c, token.(*paho.ConnectToken).SessionPresent()
 }
 
-// has tells whether the broker has a session, and leaves it as it is.
+// has reports whether a broker has a session, without changing it.
 func (r *rig) has(id string) bool {
 	r.t.Helper()
 	c, kept := r.connect(r.broker.URL(), id, false)
@@ -108,7 +108,7 @@ func (r *rig) has(id string) bool {
 	return kept
 }
 
-// create makes a connector that has joined its session.
+// create creates a connector that has joined its session.
 func (r *rig) create(name string, side Side) {
 	r.t.Helper()
 	r.sides[name] = side
@@ -150,9 +150,9 @@ func TestTwoConnectorsCannotHaveOneSession(t *testing.T) {
 	require.NoError(t, r.Hold("d", side("x", "f", "tcp://localhost:1883")), "it is free")
 }
 
-// A stream is stopped between its CONNECT and the answer: the session that it has made
-// is known to be ours.
-func TestASessionIsNotedBeforeItIsJoined(t *testing.T) {
+// A stream is stopped between its CONNECT and the answer: the session that it created
+// counts as ours.
+func TestASessionIsRecordedBeforeItIsJoined(t *testing.T) {
 	r := newRig(t)
 	s := side("x", "f", r.broker.URL())
 	r.sides["a"] = s
@@ -167,9 +167,9 @@ func TestASessionIsNotedBeforeItIsJoined(t *testing.T) {
 	assert.False(t, r.has("x"))
 }
 
-// A broker that does not speak MQTT 3.1.1 cannot be visited, and the stream gets
-// through all the same.
-func TestABrokerThatCannotBeVisitedIsJoined(t *testing.T) {
+// A broker that does not speak MQTT 3.1.1 cannot be visited, but the stream can still
+// connect.
+func TestABrokerThatCannotBeVisitedIsStillJoined(t *testing.T) {
 	r := newRig(t)
 	s := side("x", "f", r.broker.URL())
 	require.NoError(t, r.Hold("a", s))
@@ -179,8 +179,8 @@ func TestABrokerThatCannotBeVisitedIsJoined(t *testing.T) {
 	assert.True(t, r.Records()[0].Made)
 }
 
-// To connect clean is to remove what is there.
-func TestACleanSessionDoesNotTakeThePlaceOfOneThatWasThereBefore(t *testing.T) {
+// Connecting clean removes the existing session.
+func TestACleanSessionDoesNotReplaceAForeignSession(t *testing.T) {
 	r := newRig(t)
 	theirs, _ := r.connect(r.broker.URL(), "theirs", false)
 	theirs.Disconnect(50)
@@ -195,11 +195,11 @@ func TestACleanSessionDoesNotTakeThePlaceOfOneThatWasThereBefore(t *testing.T) {
 	s.ClientID = "ours"
 	r.create("b", s)
 	_, err = r.join(s, s.URLs[0])
-	require.NoError(t, err, "its own it may replace")
+	require.NoError(t, err, "it may replace its own session")
 	assert.Equal(t, Remains{}, r.delete("b"))
 }
 
-func TestAConnectorThatCannotBeReadKeepsItsClientIDs(t *testing.T) {
+func TestAnUnreadableConnectorKeepsItsClientIDs(t *testing.T) {
 	r := newRig(t)
 	r.create("a", side("ours_c", "f", r.broker.URL()))
 	left, err := r.store.Release(definitionOf("a"))
@@ -224,9 +224,9 @@ func TestAConnectorThatCannotBeReadKeepsItsClientIDs(t *testing.T) {
 	require.NoError(t, r.Hold("b", side("given", "f", "tcp://anywhere:1")))
 }
 
-// It was given another broker and comes back to the first: what waits there is its
-// own.
-func TestAConnectorThatComesBackFindsItsSession(t *testing.T) {
+// A connector moves to another broker and back: the messages that wait at the first
+// broker are its own.
+func TestAConnectorThatReturnsToABrokerKeepsItsSession(t *testing.T) {
 	r := newRig(t)
 	here, there := side("x", "f", r.broker.URL()), side("x", "f", "tcp://there:1")
 	r.create("a", here)
@@ -266,7 +266,7 @@ func TestTheOldFilterIsUnsubscribedBeforeTheSessionIsJoined(t *testing.T) {
 	assert.Equal(t, "new", <-got)
 }
 
-func TestGivenUpAreSessionsThatWereJoinedAndAreNotHadAnyMore(t *testing.T) {
+func TestGivenUpReturnsJoinedSessionsThatASideNoLongerHas(t *testing.T) {
 	r := newRig(t)
 	r.Load(store.Contents{Version: store.Version, Sessions: []store.Session{
 		{Endpoint: "a:1", ClientID: "x"}, {Endpoint: "b:1", ClientID: "x"},
@@ -281,8 +281,8 @@ func TestGivenUpAreSessionsThatWereJoinedAndAreNotHadAnyMore(t *testing.T) {
 	assert.Empty(t, r.GivenUp(clean, was))
 }
 
-// A session that cannot be noted is not joined: nobody would know who made it.
-func TestAStoreThatCannotBeWrittenIsTold(t *testing.T) {
+// A session that cannot be recorded is not joined: nobody would know who created it.
+func TestAStoreThatCannotBeWrittenIsReported(t *testing.T) {
 	r := newRig(t)
 	s := side("x", "f", r.broker.URL())
 	require.NoError(t, r.Hold("a", s))

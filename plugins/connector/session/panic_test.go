@@ -16,7 +16,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// panickyBook is a store whose code is at fault.
+// panickyBook is a store that panics.
 type panickyBook struct {
 	*store.Store
 	inDrop, inForget bool
@@ -36,8 +36,8 @@ func (b panickyBook) Forget(r store.Released) error {
 	return b.Store.Forget(r)
 }
 
-// A panic while sessions are removed is logged, and the removal is tried again: neither
-// the process nor the removal of other sessions ends.
+// A panic while sessions are removed is logged, and the removal is retried: neither the
+// process nor the removal of other sessions ends.
 func TestAPanicInARemovalIsLoggedAndTheRemovalTriedAgain(t *testing.T) {
 	r := newRig(t)
 	s := side("x", "f", r.broker.URL())
@@ -74,7 +74,7 @@ func TestAPanicInARemovalIsLoggedAndTheRemovalTriedAgain(t *testing.T) {
 	assert.Contains(t, r.logs.String(), "panic_test.go", "the log has the stack")
 }
 
-// sweep removes what remains while it waits for something.
+// sweep removes remaining sessions while it waits for something.
 func sweep(t *testing.T, r *rig, until func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())

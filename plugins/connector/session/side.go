@@ -15,15 +15,15 @@ type Side struct {
 	TLS                *tls.Config
 	Filter             string
 	QoS                byte
-	// Clean: the broker keeps no session.
+	// Clean: the broker does not keep the session.
 	Clean bool
-	// Pending: what waits in its sessions is to be read before any of their filters is
+	// Pending: the messages in its sessions must be read before any of their filters is
 	// unsubscribed.
 	Pending bool
 }
 
-// ParseURLs reads the items of a field urls, each of which may hold several with
-// commas between. What is not a URL is left out: lint refuses it.
+// ParseURLs reads the items of a field urls, each of which may have several URLs
+// separated by commas. Invalid URLs are ignored: lint refuses them.
 func ParseURLs(items []string) []*url.URL {
 	var all []*url.URL
 	for _, item := range items {
@@ -36,7 +36,7 @@ func ParseURLs(items []string) []*url.URL {
 	return all
 }
 
-// IDs are the sessions that the side may have, one at each of its brokers.
+// IDs returns the sessions that the side may have, one at each of its brokers.
 func (s Side) IDs() []ID {
 	var all []ID
 	for _, u := range s.URLs {
@@ -47,13 +47,13 @@ func (s Side) IDs() []ID {
 	return all
 }
 
-// At is the side with the URLs of some endpoints alone.
+// At returns the side with only the URLs of some endpoints.
 func (s Side) At(endpoints ...string) Side {
 	s.URLs = slices.DeleteFunc(slices.Clone(s.URLs), func(u *url.URL) bool { return !slices.Contains(endpoints, EndpointOf(u)) })
 	return s
 }
 
-// overlaps tells whether two sides would have one session.
+// overlaps reports whether two sides would share a session.
 func (s Side) overlaps(o Side) bool {
 	ids := o.IDs()
 	return slices.ContainsFunc(s.IDs(), func(id ID) bool { return slices.Contains(ids, id) })

@@ -15,20 +15,21 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
-// sweepEvery is how often the removal of a session is tried again.
+// sweepEvery is how often the removal of a session is retried.
 const sweepEvery = 30 * time.Second
 
-// mark is a connector that is gone, with those of its sessions that may remain.
+// mark is a deleted connector with those of its sessions that may remain.
 type mark struct {
 	released store.Released
 	left     map[ID]Side
-	busy     bool // Clear is at it, and Sweep is not
+	busy     bool // Clear is working on it, so Sweep must not
 }
 
-// errInUse is why a session stays for now.
-var errInUse = errors.New("a connector uses its client id, and it might be that one's")
+// errInUse is why a session is not removed yet.
+var errInUse = errors.New("a connector uses its client id, so the session might be that connector's")
 
-// SidesOf are the MQTT sides of a definition, with those that are to be handed over.
+// SidesOf returns the MQTT sides of a definition, including those that are being handed
+// over.
 func (o *Owner) SidesOf(d store.Definition) ([]Side, error) {
 	side, err := o.sideOf(d.Connector)
 	if err != nil {
@@ -65,21 +66,21 @@ func (o *Owner) markedLocked(id ID) bool {
 	return slices.ContainsFunc(o.marks, func(m *mark) bool { _, has := m.left[id]; return has })
 }
 
-// Remains is what became of sessions that were to be removed.
+// Remains says what happened to sessions that should be removed.
 type Remains struct {
 	Later   []string // why sessions could not be removed yet, a sentence each
 	Foreign []ID     // not made by this service, and left alone
 }
 
-// Clear removes the sessions of a connector that is gone, where it may. What it
-// cannot remove yet, Sweep tries again until it is done.
+// Clear removes the sessions of a deleted connector, where that is allowed. Sweep
+// retries what fails.
 func (o *Owner) Clear(ctx context.Context, r store.Released) (Remains, error) {
 	m, err := o.newMark(r)
 	if err != nil {
 		return Remains{}, err
 	}
-	// It is known as a mark from the start, so that whoever takes one of the sessions
-	// meanwhile gets it without what is in it.
+	// The mark exists from the start, so that a connector that takes one of the
+	// sessions in the meantime gets it without its messages.
 	left := maps.Clone(m.left)
 	m.busy = true
 	if !o.remember(m) {
@@ -116,7 +117,7 @@ func (o *Owner) Clear(ctx context.Context, r store.Released) (Remains, error) {
 	return all, nil
 }
 
-// GiveUp leaves the sessions of a former definition to Sweep.
+// GiveUp leaves the removal of a former definition's sessions to Sweep.
 func (o *Owner) GiveUp(r store.Released) error {
 	m, err := o.newMark(r)
 	if err == nil && o.remember(m) {
@@ -140,7 +141,7 @@ func (o *Owner) remember(m *mark) bool {
 	return some
 }
 
-// forget drops a mark of which nothing is left.
+// forget drops a mark without remaining sessions.
 func (o *Owner) forget(m *mark) {
 	o.mu.Lock()
 	o.marks = slices.DeleteFunc(o.marks, func(other *mark) bool { return other == m })
@@ -150,8 +151,8 @@ func (o *Owner) forget(m *mark) {
 	}
 }
 
-// clear removes one session, unless it is not ours to remove. A panic on the way is an
-// error: the removal is tried again, and the process goes on.
+// clear removes one session, unless we must not remove it. A panic becomes an error:
+// the removal is retried, and the process continues.
 func (o *Owner) clear(ctx context.Context, id ID, side Side) (foreign bool, err error) {
 	defer o.guard(side).Catch(removal, func(panicked error) { err = panicked })
 	foreign, done, err := o.beginClearing(ctx, id, side)
@@ -165,17 +166,17 @@ func (o *Owner) clear(ctx context.Context, id ID, side Side) (foreign bool, err 
 	return false, o.drop(id)
 }
 
-// beginClearing keeps everybody from the client id of a session until done is called.
-// Without done there is nothing to remove, or not now.
+// beginClearing locks the client id of a session until done is called. If done is nil,
+// there is nothing to remove, or not now.
 //
-// The check and the lock are one step: a connector that takes the client id after it
+// The check and the lock are one step: a connector that takes the client id afterwards
 // waits in Enter until the removal has ended.
 func (o *Owner) beginClearing(ctx context.Context, id ID, side Side) (foreign bool, done func(), err error) {
 	for {
 		o.mu.Lock()
 		rec, known := o.records[id]
 		if !known || !rec.Made || side.Clean && !rec.Stale {
-			// Nobody has joined it, somebody else has made it, or the broker keeps none.
+			// Nobody has joined it, somebody else created it, or the broker keeps none.
 			o.mu.Unlock()
 			return known && !rec.Made, nil, o.drop(id)
 		}
@@ -205,9 +206,9 @@ func (o *Owner) beginClearing(ctx context.Context, id ID, side Side) (foreign bo
 	}, nil
 }
 
-// Sweep removes the sessions that remain, until the context ends. Each broker has a
-// goroutine of its own: one that is away holds up no other. That it cannot be
-// reached is a warning once.
+// Sweep removes the remaining sessions until the context ends. Each broker has its own
+// goroutine, so an unavailable one does not delay the others. It logs once that a
+// broker cannot be reached.
 func (o *Owner) Sweep(ctx context.Context) {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
@@ -243,7 +244,7 @@ func (o *Owner) Sweep(ctx context.Context) {
 	}
 }
 
-// due are the sessions to remove, by endpoint.
+// due returns the sessions to remove, by endpoint.
 func (o *Owner) due() map[string][]ID {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -286,10 +287,10 @@ func (o *Owner) sweepEndpoint(ctx context.Context, ids []ID, told *warned) {
 	}
 }
 
-// removal is where a panic is said to be.
+// removal is the place named in the report of a panic.
 const removal = "the removal of a session"
 
-// guard keeps a panic about the sessions of a side from ending the process.
+// guard prevents a panic about the sessions of a side from ending the process.
 func (o *Owner) guard(side Side) *crash.Guard {
 	return crash.New(func(err *crash.Error) {
 		o.log.Error("A panic in the service's own code: report it with this stack", "client_id", side.ClientID,
@@ -297,7 +298,7 @@ func (o *Owner) guard(side Side) *crash.Guard {
 	})
 }
 
-// hidden keeps a password out of the text of an error.
+// hidden removes a password from the text of an error.
 func hidden(password string) []string {
 	if len(password) < 4 {
 		return nil
@@ -317,7 +318,7 @@ func (o *Owner) marksOf(id ID) []*mark {
 	return all
 }
 
-// done takes a session that is removed off its mark.
+// done removes a session from its mark.
 func (o *Owner) done(of *mark, id ID) {
 	o.mu.Lock()
 	var none *mark
@@ -334,7 +335,7 @@ func (o *Owner) done(of *mark, id ID) {
 	}
 }
 
-// warned remembers what was told.
+// warned records what was logged.
 type warned struct {
 	mu  sync.Mutex
 	ids map[ID]bool

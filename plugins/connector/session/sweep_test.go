@@ -17,7 +17,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-func TestWhatAConnectorHasMadeIsRemovedWithIt(t *testing.T) {
+func TestASessionThatAConnectorCreatedIsRemovedWithIt(t *testing.T) {
 	r := newRig(t)
 	r.create("a", side("x", "f", r.broker.URL()))
 	endpoint := EndpointOf(side("", "", r.broker.URL()).URLs[0])
@@ -29,7 +29,7 @@ func TestWhatAConnectorHasMadeIsRemovedWithIt(t *testing.T) {
 	assert.Empty(t, r.contents().Released)
 }
 
-func TestASessionThatWasThereBeforeStays(t *testing.T) {
+func TestASessionThatExistedBeforeStays(t *testing.T) {
 	r := newRig(t)
 	theirs, _ := r.connect(r.broker.URL(), "theirs", false)
 	require.True(t, theirs.Subscribe("theirs/#", 1, nil).WaitTimeout(patience))
@@ -45,14 +45,14 @@ func TestASessionThatWasThereBeforeStays(t *testing.T) {
 	assert.Empty(t, r.contents().Released)
 }
 
-func TestNothingIsRemovedUnderAClientIDThatIsUsed(t *testing.T) {
+func TestNoSessionIsRemovedWhileItsClientIDIsUsed(t *testing.T) {
 	r := newRig(t)
 	r.create("a", side("x", "f", r.broker.URL()))
-	// Another name of the same broker, for all that anybody knows.
+	// It may be another name of the same broker.
 	require.NoError(t, r.Hold("b", side("x", "f", "tcp://other:1883")))
 	remains := r.delete("a")
 	require.Len(t, remains.Later, 1)
-	assert.Contains(t, remains.Later[0], "a connector uses its client id, and it might be that one's")
+	assert.Contains(t, remains.Later[0], "a connector uses its client id, so the session might be that connector's")
 	assert.True(t, r.has("x"))
 
 	// It is removed when nobody uses the client id any more.
@@ -66,9 +66,9 @@ func TestNothingIsRemovedUnderAClientIDThatIsUsed(t *testing.T) {
 	assert.False(t, r.has("x"))
 }
 
-// What a deleted connector has left, because its broker was away, is removed before
-// another one joins the session.
-func TestANewConnectorDoesNotInheritWhatADeletedOneLeft(t *testing.T) {
+// The rest of a deleted connector, left because its broker was unavailable, is removed
+// before another connector joins the session.
+func TestANewConnectorDoesNotInheritADeletedOnesMessages(t *testing.T) {
 	r := newRig(t)
 	s := side("x", "old", r.broker.URL())
 	r.create("a", s)
@@ -95,10 +95,10 @@ func TestANewConnectorDoesNotInheritWhatADeletedOneLeft(t *testing.T) {
 	assert.False(t, kept)
 	kept, err = r.join(next, next.URLs[0])
 	require.NoError(t, err)
-	assert.True(t, kept, "its own it keeps")
+	assert.True(t, kept, "it keeps its own session")
 }
 
-// A broker that lets connections in and says nothing holds up its own sessions alone.
+// A broker that accepts connections and never answers delays only its own sessions.
 func TestASilentBrokerDoesNotDelayOtherRemovals(t *testing.T) {
 	r := newRig(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

@@ -12,28 +12,28 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-// Dial opens the connection that a URL names.
+// Dial opens a connection to the broker of a URL.
 type Dial func(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error)
 
-// visitTimeout is how long a broker may take to let us in, and to do what it is
-// asked to.
+// visitTimeout is how long a broker may take to accept the connection and to do the
+// request.
 const visitTimeout = 5 * time.Second
 
-// visit connects to the first URL of the side under its client id while no stream
-// does, does something and says goodbye. It tells whether the broker had the
-// session. MQTT 3.1.1 does: the state is the same, and every broker speaks it.
+// visit connects to the first URL of the side with its client id, while no stream does,
+// calls do and disconnects. kept reports whether the broker had the session. It uses
+// MQTT 3.1.1: the session is the same, and every broker speaks it.
 func (o *Owner) visit(ctx context.Context, side Side, clean bool, do func(paho.Client) paho.Token) (kept bool, err error) {
 	u := side.URLs[0]
 	opts := paho.NewClientOptions().
 		SetClientID(side.ClientID).SetUsername(side.Username).SetPassword(side.Password).
 		SetProtocolVersion(4).SetCleanSession(clean).
 		SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).
-		// The broker may deliver what waits: it must not count as received.
+		// The broker may deliver waiting messages: they must not be acknowledged.
 		SetAutoAckDisabled(true).
 		SetConnectTimeout(visitTimeout)
 	opts.Servers = []*url.URL{u}
 	opts.SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (conn net.Conn, err error) {
-		// Paho calls this in a goroutine of its own.
+		// Paho calls this in its own goroutine.
 		defer o.guard(side).Catch("the dialer", func(panicked error) { err = panicked })
 		ctx, cancel := context.WithTimeout(ctx, visitTimeout)
 		defer cancel()
@@ -62,8 +62,8 @@ func (o *Owner) visit(ctx context.Context, side Side, clean bool, do func(paho.C
 
 func nothing(paho.Client) paho.Token { return nil }
 
-// farewell is how long a broker may still answer CONNECT when the visit is called off:
-// whether it had the session would not be known otherwise.
+// farewell is how long a broker may still answer CONNECT when the visit is cancelled:
+// otherwise it would be unknown whether it had the session.
 const farewell = time.Second
 
 func wait(ctx context.Context, token paho.Token, farewell time.Duration) error {
@@ -82,8 +82,8 @@ func wait(ctx context.Context, token paho.Token, farewell time.Duration) error {
 	return ctx.Err()
 }
 
-// subscribed tells what the broker made of a subscription, which paho does not
-// take for an error.
+// subscribed returns an error if the broker refused a subscription, which paho does not
+// report as an error.
 func subscribed(token paho.Token, filter string) error {
 	if t, ok := token.(*paho.SubscribeToken); ok && t.Result()[filter] >= 0x80 {
 		return fmt.Errorf("the broker refuses the subscription to %q", filter)

@@ -9,18 +9,18 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// choresField stands in a file beside the fields of a connector's definition.
-// What stands in a file and is no definition stands inside of it, whatever its name
-// says: earlier programs ignore what they do not know there, and nowhere else.
+// choresField is a field in a file in addition to those of a connector's definition. It
+// contains everything that is not part of the definition: earlier programs ignore
+// unknown fields there, and nowhere else.
 const choresField = "before_start"
 
-// choresJSON is how Chores stand in a file.
+// choresJSON is the form of Chores in a file.
 type choresJSON struct {
 	HandOver []handOverJSON `json:"hand_over,omitempty"`
 	Revision int            `json:"revision,omitempty"`
 	Actor    string         `json:"actor,omitempty"`
 
-	// Of the first version of the store. It is read, and not written any more.
+	// Fields of the first version of the store. They are read, but no longer written.
 	ForgetSession bool     `json:"forget_session,omitempty"`
 	Unsubscribe   []string `json:"unsubscribe,omitempty"`
 }
@@ -78,8 +78,8 @@ func decode(data []byte) (Definition, error) {
 	return d, err
 }
 
-// encodeSession and decodeSession are strict in what they read: a session that is
-// not understood must not be removed.
+// encodeSession and decodeSession are strict: a session that is not understood must not
+// be removed.
 func encodeSession(s Session) ([]byte, error) {
 	data, err := json.MarshalIndent(s, "", "  ")
 	return append(data, '\n'), err
@@ -98,14 +98,14 @@ func decodeSession(data []byte) (Session, error) {
 	return s, nil
 }
 
-// guess finds out what it can about a definition that cannot be read, so that the
-// connector is listed by its name and no other takes its MQTT client id.
+// guess finds what it can in a definition that cannot be read, so that the connector is
+// listed by its name and no other takes its MQTT client id.
 func guess(data []byte) (name, clientID string) {
 	var d struct {
 		Name   string          `json:"connector_name"`
 		Config json.RawMessage `json:"config"`
 	}
-	_ = json.Unmarshal(data, &d) // what was read until the fault is good enough
+	_ = json.Unmarshal(data, &d) // what was read before the error is good enough
 	var text string
 	if json.Unmarshal(d.Config, &text) == nil {
 		d.Config = json.RawMessage(text)

@@ -16,19 +16,19 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// What is kept of a connector: the definition of today and those before it.
+// What is kept of a connector: the current definition and those before it.
 const (
 	MaxRevisions = 20
-	// maxHistory bounds the file of those before.
+	// maxHistory limits the file of former definitions.
 	maxHistory = 256 << 10
 
 	anyRevision = math.MaxInt
 )
 
-// historyJSON is the file of the definitions that a connector had, the oldest first.
-// The one of today is not among them: it stands in its own file alone, so that no
-// crash can leave the two at odds. A history is written first; what it says about the
-// revision of today or later ones was never answered for.
+// historyJSON is the file of a connector's former definitions, oldest first. The
+// current definition is only in its own file, so that a crash cannot leave the two
+// inconsistent. The history is written first; entries for the current or later
+// revisions were never confirmed.
 type historyJSON struct {
 	Revisions []revisionJSON `json:"revisions"`
 }
@@ -40,11 +40,11 @@ type revisionJSON struct {
 	Definition json.RawMessage `json:"definition"` // secrets as ***
 }
 
-// Create writes the first definition of a connector, and returns it with its
-// revision. No two connectors that one name had have a revision in common, so that
-// whoever has read the one cannot change the other by mistake.
+// Create writes the first definition of a connector, and returns it with its revision.
+// Two connectors that use a name one after the other have no revision in common, so
+// that a user who has read one cannot change the other by mistake.
 func (s *Store) Create(d Definition) (Definition, error) {
-	// A crash may have left that of another connector.
+	// A crash may have left the history of another connector.
 	if err := remove(s.historyFile(d.Connector.Name)); err != nil {
 		return d, fmt.Errorf("storing connector %q: %w", d.Connector.Name, err)
 	}
@@ -54,10 +54,9 @@ func (s *Store) Create(d Definition) (Definition, error) {
 	return d, s.Put(d)
 }
 
-// Revise writes a definition as the next revision of a connector and keeps the one
-// before in its history, without secrets. The one before is nil where it cannot be
-// read. Where the history cannot be read, aside is where it is kept, and it begins
-// anew.
+// Revise writes a definition as the next revision of a connector and adds the one
+// before to its history, without secrets. before is nil if it cannot be read. If the
+// history cannot be read, it is moved to aside, and a new one starts.
 func (s *Store) Revise(before *Definition, d Definition) (revised Definition, aside string, err error) {
 	name := d.Connector.Name
 	fail := func(err error) (Definition, string, error) {
@@ -89,8 +88,8 @@ func (s *Store) Revise(before *Definition, d Definition) (revised Definition, as
 	return d, aside, s.Put(d)
 }
 
-// History returns the definitions that a connector had before the one of today, the
-// latest first. Of one that cannot be read these are all.
+// History returns the connector's former definitions, latest first. If the current one
+// cannot be read, these are all.
 func (s *Store) History(d Definition) ([]connector.Revision, error) {
 	past, err := s.past(d.Connector.Name, cmp.Or(d.Revision, anyRevision))
 	if err != nil {
@@ -105,7 +104,7 @@ func (s *Store) History(d Definition) ([]connector.Revision, error) {
 	return all, nil
 }
 
-// past are the revisions before one, the oldest first.
+// past returns the revisions before one, oldest first.
 func (s *Store) past(name string, before int) ([]revisionJSON, error) {
 	data, err := os.ReadFile(s.historyFile(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -121,7 +120,7 @@ func (s *Store) past(name string, before int) ([]revisionJSON, error) {
 	return slices.DeleteFunc(h.Revisions, func(r revisionJSON) bool { return r.Revision >= before }), nil
 }
 
-// encodeHistory writes the latest revisions, a line each.
+// encodeHistory writes the latest revisions, one per line.
 func encodeHistory(past []revisionJSON) ([]byte, error) {
 	const begin, end = "{\"revisions\": [\n", "\n]}\n"
 	var lines [][]byte
@@ -140,8 +139,8 @@ func encodeHistory(past []revisionJSON) ([]byte, error) {
 	return append(append([]byte(begin), bytes.Join(lines, []byte(",\n"))...), end...), nil
 }
 
-// unknownRevision is one for a definition that has none, as those of earlier programs
-// have: beyond any that the connector can have had.
+// unknownRevision returns a revision for a definition without one, which earlier
+// programs write: greater than any that the connector can have had.
 func (s *Store) unknownRevision(name string) int {
 	past, err := s.past(name, anyRevision)
 	if err != nil || len(past) == 0 {
@@ -149,12 +148,12 @@ func (s *Store) unknownRevision(name string) int {
 		defer s.mu.Unlock()
 		return s.gone + 1
 	}
-	// The one after the last was that of the definition which says nothing any more.
+	// The one after the last was that of the unreadable definition.
 	return past[len(past)-1].Revision + 2
 }
 
-// retire notes the revision of a connector that goes: one that is created later has
-// a greater one.
+// retire records the revision of a removed connector: one that is created later has a
+// greater revision.
 func (s *Store) retire(revision int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

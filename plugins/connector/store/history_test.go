@@ -90,7 +90,7 @@ func TestAHistoryIsBounded(t *testing.T) {
 	s := open(t, dir)
 	d := create(t, s, "c")
 	for range MaxRevisions + 5 {
-		// As long as a definition can be, of characters that take six bytes.
+		// A definition of the maximum length, with characters of six bytes.
 		next := Definition{Connector: conn(t, "c", "t")}
 		var err error
 		next.Connector.Config = json.RawMessage(`{"bootstrap_servers":"h:1","topic":"t","key":"` + strings.Repeat("<", 4000) + `"}`)
@@ -106,9 +106,9 @@ func TestAHistoryIsBounded(t *testing.T) {
 	assert.Equal(t, d.Revision-1, past[len(past)-1].Revision, "the oldest are dropped")
 }
 
-// What a crash leaves between the two files: a history that knows of a change which
-// was never answered for.
-func TestAHistoryThatIsAheadOfTheDefinitionSaysNothing(t *testing.T) {
+// A crash between the writes of the two files leaves a history with a change that was
+// never confirmed.
+func TestAHistoryEntryThatIsAheadOfTheDefinitionIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	first := create(t, s, "c")
@@ -129,8 +129,8 @@ func TestAHistoryThatIsAheadOfTheDefinitionSaysNothing(t *testing.T) {
 	assert.Equal(t, "t2", past[0].Connector.Kafka.Topic)
 }
 
-// Whoever has read a connector must not change another one of its name.
-func TestARevisionIsNeverUsedAgain(t *testing.T) {
+// A user who has read a connector must not change another one of the same name.
+func TestARevisionIsNeverReused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	d := revise(t, s, revise(t, s, create(t, s, "c"), "t2"), "t3")
@@ -148,7 +148,7 @@ func TestARevisionIsNeverUsedAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 5, create(t, s, "third").Revision)
 
-	// Without the file, what was deleted is forgotten.
+	// Without the file, deleted connectors' revisions are unknown.
 	require.NoError(t, s.Close())
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "revision"), []byte("7"), 0o600))
 	s = open(t, dir)
@@ -175,7 +175,7 @@ func TestADefinitionOfAnEarlierProgramGetsARevision(t *testing.T) {
 	assert.Equal(t, 1, all[1].Revision)
 }
 
-func TestWhatReplacesAnUnreadableDefinitionIsARevisionOfItsOwn(t *testing.T) {
+func TestReplacingAnUnreadableDefinitionCreatesARevision(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	revise(t, s, create(t, s, "c"), "t2") // 2
@@ -212,7 +212,7 @@ func TestAHistoryThatCannotBeReadIsSetAside(t *testing.T) {
 	require.Len(t, history(t, s, d), 1)
 	assert.Equal(t, 2, history(t, s, d)[0].Number)
 
-	// One revision of a later program does not take the others with it.
+	// One revision of a later program does not make the others unreadable.
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), `"revisions": [`, `"revisions": [{"revision":1,"definition":{"later":1}},`, 1)), 0o600))
@@ -222,8 +222,8 @@ func TestAHistoryThatCannotBeReadIsSetAside(t *testing.T) {
 	require.Error(t, past[1].Unreadable)
 }
 
-// TestKilledWhileRevising is killed again and again while it revises a connector: what
-// the history says is what the connector was.
+// TestKilledWhileRevising is killed repeatedly while it revises a connector: the
+// history matches the former definitions.
 func TestKilledWhileRevising(t *testing.T) {
 	if dir := os.Getenv("STORE_REVISE_DIR"); dir != "" {
 		s := open(t, dir)

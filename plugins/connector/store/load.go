@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Load reads everything. A file that cannot be read is told and left where it is;
-// the error says that the directory itself cannot be read.
+// Load reads everything. A file that cannot be read is reported and stays where it is;
+// the error means that the directory itself cannot be read.
 func (s *Store) Load() (Contents, error) {
 	var all Contents
 	if err := s.loadConnectors(&all); err != nil {
@@ -76,7 +76,7 @@ func (s *Store) loadConnectors(all *Contents) error {
 			all.Ignored = append(all.Ignored, u)
 			continue
 		}
-		// The file of another name, a copy say, is known by its own.
+		// A file with another name, for example a copy, is reported by its own name.
 		data, _ := os.ReadFile(u.File) // that it cannot be read is known
 		if u.Name, u.ClientID = guess(data); fileName(u.Name) != base {
 			u.Name = strings.TrimSuffix(base, suffix)
@@ -112,8 +112,7 @@ func (s *Store) Retry(u Unreadable) (Definition, error) {
 	return s.definition(u.File, data)
 }
 
-// SetAside takes a definition that could not be read out of the way and tells
-// where it is now.
+// SetAside moves a definition that could not be read, and returns its new path.
 func (s *Store) SetAside(u Unreadable) (string, error) {
 	aside := filepath.Join(s.dir, setAsideDir, stamped(filepath.Base(u.File)))
 	if err := s.move(u.File, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -122,8 +121,8 @@ func (s *Store) SetAside(u Unreadable) (string, error) {
 	return aside, nil
 }
 
-// Discard takes the connector of such a definition out for good, and tells where the
-// definition is now.
+// Discard removes the connector of such a definition, and returns the new path of the
+// definition.
 func (s *Store) Discard(u Unreadable) (string, error) {
 	if err := s.retire(s.unknownRevision(u.Name)); err != nil {
 		return "", fmt.Errorf("setting %s aside: %w", u.File, err)
@@ -135,8 +134,8 @@ func (s *Store) Discard(u Unreadable) (string, error) {
 	return aside, err
 }
 
-// each reads the files of a directory. What a crash left half-written was never
-// answered for, and is removed.
+// each reads the files of a directory. It removes half-written files that a crash left:
+// their write was never confirmed.
 func (s *Store) each(sub string, bad *[]Unreadable, read func(file string, data []byte) error) error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, sub))
 	if sub == oldRemovedDir && errors.Is(err, fs.ErrNotExist) {
@@ -164,7 +163,7 @@ func (s *Store) each(sub string, bad *[]Unreadable, read func(file string, data 
 	return nil
 }
 
-// version is that of the store, 0 where it has none.
+// version returns the version of the store, 0 if it has none.
 func (s *Store) version() (int, error) {
 	data, err := os.ReadFile(filepath.Join(s.dir, versionFile))
 	if errors.Is(err, fs.ErrNotExist) {

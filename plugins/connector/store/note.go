@@ -7,19 +7,19 @@ import (
 	"path/filepath"
 )
 
-// Note is a file of the service's own beside the definitions.
+// Note is a file of the service itself next to the definitions.
 type Note struct {
 	store *Store
 	file  string
 }
 
-// Note returns the file of this name, which need not exist yet.
+// Note returns the file with this name, which need not exist yet.
 func (s *Store) Note(name string) Note { return Note{s, filepath.Join(s.dir, name)} }
 
-// Path is where the file is.
+// Path returns the path of the file.
 func (n Note) Path() string { return n.file }
 
-// Read returns what Write has kept, nothing before the first.
+// Read returns what Write has written, nothing before the first Write.
 func (n Note) Read() ([]byte, error) {
 	data, err := os.ReadFile(n.file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,5 +28,5 @@ func (n Note) Read() ([]byte, error) {
 	return data, err
 }
 
-// Write replaces the file, and returns once that outlives a crash.
+// Write replaces the file, and returns when the new contents outlive a crash.
 func (n Note) Write(data []byte) error { return n.store.write(n.file, data) }

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// Probe tells whether the directory takes changes: it writes a file there as Put
+// Probe reports whether the directory can be written: it writes a file there as Put
 // does, and removes it.
 func (s *Store) Probe() error {
 	file := filepath.Join(s.dir, "probe")

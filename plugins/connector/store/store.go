@@ -1,6 +1,6 @@
-// Package store keeps the definitions of connectors in files, one a connector,
-// so that each is whole whenever the process or the machine stops: as it was
-// before a change or as it is after.
+// Package store keeps the definitions of connectors in files, one per connector. Each
+// file is complete whenever the process or the machine stops: as before a change or as
+// after it.
 //
 //	DIR/lock            held while a service uses the directory
 //	DIR/version         the version of the store
@@ -11,8 +11,8 @@
 //	DIR/released/       connectors that are gone and whose sessions remain
 //	DIR/set_aside/      files of connectors that could not be read and were deleted
 //
-// A file that cannot be read stays where it is: the version that wrote it may come
-// back.
+// A file that cannot be read stays where it is: the version that wrote it may be used
+// again.
 package store
 
 import (
@@ -27,7 +27,7 @@ import (
 )
 
 // Version is the version of the store that this program writes. The first had no
-// file of its version, removed/ for released/ and no sessions/.
+// version file, removed/ instead of released/, and no sessions/.
 const Version = 2
 
 const (
@@ -43,30 +43,30 @@ const (
 	tmpSuffix     = ".tmp"
 )
 
-// Definition is a connector as it is stored.
+// Definition is a stored connector.
 type Definition struct {
-	// Connector has its times as time.RFC3339Nano, and Stop for its status while it
-	// is paused.
+	// Connector has its times as time.RFC3339Nano, and Stop as its status while it is
+	// paused.
 	Connector connector.Connector
-	// HandOver are sessions that an update gave up: what waits in them is delivered
-	// before the connector runs as it is defined now.
+	// HandOver are sessions that an update gave up: their messages are delivered before
+	// the connector runs with its current definition.
 	HandOver []HandOver
 	// Revision counts the definitions of the connector. Create and Revise set it.
 	Revision int
-	// Actor is who made this revision, "" where that is not known.
+	// Actor is who made this revision, "" if that is not known.
 	Actor string
 	// Old is what version 1 of the store had instead.
 	Old Old
 }
 
-// HandOver is a definition from before an update, and the endpoints of those of
-// its sessions that the connector does not have any more.
+// HandOver is a definition from before an update, and the endpoints of those of its
+// sessions that the connector no longer has.
 type HandOver struct {
 	From      connector.Connector
 	Endpoints []string
 }
 
-// Old are the chores of version 1 of the store.
+// Old are the tasks of version 1 of the store.
 type Old struct {
 	ForgetSession bool     // the session is that of a connector that was deleted
 	Unsubscribe   []string // filters that the connector no longer reads from
@@ -78,37 +78,38 @@ type Session struct {
 	ClientID string `json:"client_id"`
 	// Connector is the name of the last connector that joined it.
 	Connector string `json:"connector"`
-	// Made: the broker had no such session before a connector of this service
-	// joined it. Only what was made is ever removed.
+	// Made: the broker had no such session before a connector of this service joined
+	// it. Only such a session is ever removed.
 	Made bool `json:"made"`
-	// Stale: it was that of a connector that is gone, and is removed before
-	// another one joins it.
+	// Stale: it belonged to a deleted connector, and is removed before another one
+	// joins it.
 	Stale bool `json:"stale,omitempty"`
 	// Filters are those that it may be subscribed to.
 	Filters []string `json:"filters,omitempty"`
 }
 
-// Released is a connector that is gone, or what it was before an update, whose
-// sessions may remain on MQTT brokers.
+// Released is a deleted connector, or its definition before an update, whose sessions
+// may remain on MQTT brokers.
 type Released struct {
 	Definition
-	// Old: version 1 of the store has left it, which did not note who made what.
+	// Old: it is from version 1 of the store, which did not record who created a
+	// session.
 	Old  bool
 	file string
 }
 
-// Is tells whether two are the same.
+// Is reports whether two are the same.
 func (r Released) Is(o Released) bool { return r.file == o.file }
 
-// Unreadable is a file that could not be read. It is where it was.
+// Unreadable is a file that could not be read. It was not moved.
 type Unreadable struct {
 	File string
 	Why  error
-	// Name and ClientID are what could be made out of a connector's definition.
+	// Name and ClientID are what could be read of a connector's definition.
 	Name, ClientID string
 }
 
-// Contents is what Load finds.
+// Contents is the result of Load.
 type Contents struct {
 	Version     int          // that wrote it; 1 where it has none and is not empty
 	Definitions []Definition // by name
@@ -120,18 +121,18 @@ type Contents struct {
 	Ignored []Unreadable
 }
 
-// Store is a directory of definitions. Its methods may be called from any
-// goroutine, but for one name by one at a time.
+// Store is a directory of definitions. Its methods may be called from any goroutine,
+// but for one name by only one at a time.
 type Store struct {
 	dir  string
 	lock *flock.Flock
 
 	mu   sync.Mutex
-	gone int // the greatest revision of connectors that are gone
+	gone int // the greatest revision of deleted connectors
 }
 
-// Open takes a directory for this process alone and makes it where it does not
-// exist. The lock goes with the process, however that ends.
+// Open opens a directory for this process only, and creates it if it does not exist.
+// The lock ends with the process.
 func Open(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -148,12 +149,12 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("opening the store %s: locking it: %w", dir, err)
 	}
 	if !got {
-		return nil, fmt.Errorf("opening the store %s: another service uses it: stop that one, or give this one a directory of its own", dir)
+		return nil, fmt.Errorf("opening the store %s: another service uses it: stop that one, or give this one its own directory", dir)
 	}
 	s := &Store{dir: dir, lock: lock}
-	s.gone, _ = s.readGone() // that it cannot be read is told by Load
+	s.gone, _ = s.readGone() // Load reports that it cannot be read
 	return s, nil
 }
 
-// Close gives the directory free.
+// Close releases the directory.
 func (s *Store) Close() error { return s.lock.Close() }

@@ -70,12 +70,12 @@ func TestDefinitionsOutliveTheStore(t *testing.T) {
 		assert.Equal(t, []string{"localhost:1883", "other:1"}, d.HandOver[0].Endpoints)
 		assert.Equal(t, name, d.HandOver[0].From.Name)
 		assert.Equal(t, "old", d.HandOver[0].From.Kafka.Topic)
-		assert.Equal(t, "secret", d.HandOver[0].From.MQTT.Text("password"), "what it takes to log in")
+		assert.Equal(t, "secret", d.HandOver[0].From.MQTT.Text("password"), "the credentials are kept")
 		assert.Equal(t, Old{}, d.Old)
 	}
 }
 
-func TestFilesAreReadableByTheirOwnerAlone(t *testing.T) {
+func TestFilesAreReadableOnlyByTheirOwner(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "t")}))
@@ -104,13 +104,13 @@ func TestASecondServiceIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	_, err := Open(dir)
-	require.ErrorContains(t, err, "another service uses it: stop that one, or give this one a directory of its own")
+	require.ErrorContains(t, err, "another service uses it: stop that one, or give this one its own directory")
 	require.NoError(t, s.Close())
 	open(t, dir)
 }
 
-// A crash leaves a file that was being written beside the whole one.
-func TestAHalfWrittenFileIsNothing(t *testing.T) {
+// A crash leaves a half-written file next to the complete one.
+func TestAHalfWrittenFileIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "whole")}))
@@ -129,9 +129,8 @@ func TestAHalfWrittenFileIsNothing(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(dir, "connectors", "c.json.tmp"))
 }
 
-// A version of the program that does not understand a file must not take it away
-// from the one that does.
-func TestWhatCannotBeReadStaysWhereItIs(t *testing.T) {
+// A version of the program that does not understand a file must not remove it.
+func TestAnUnreadableFileStaysWhereItIs(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, s.Put(Definition{Connector: conn(t, "good", "t")}))
@@ -202,7 +201,7 @@ func TestWhatCannotBeReadStaysWhereItIs(t *testing.T) {
 	assert.DirExists(t, filepath.Join(dir, "connectors", "folder.json"))
 }
 
-func TestWhatCouldNotBeReadIsReadAgainOrSetAside(t *testing.T) {
+func TestAnUnreadableDefinitionIsRetriedOrSetAside(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "t")}))
@@ -264,7 +263,7 @@ func TestAReleasedConnectorIsKeptInOneStep(t *testing.T) {
 	require.Len(t, all.Released, 4)
 	handedOver := 0
 	for _, r := range all.Released {
-		assert.Equal(t, "secret", r.Connector.MQTT.Text("password"), "what it takes to log in")
+		assert.Equal(t, "secret", r.Connector.MQTT.Text("password"), "the credentials are kept")
 		assert.False(t, r.Old)
 		handedOver += len(r.HandOver)
 		require.NoError(t, s.Forget(r))
@@ -291,7 +290,7 @@ func TestSessionsOutliveTheStore(t *testing.T) {
 	assert.Equal(t, []Session{two}, load(t, s).Sessions)
 }
 
-func TestPutTellsWhyItFailed(t *testing.T) {
+func TestPutReportsWhyItFailed(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "connectors")))
@@ -300,18 +299,18 @@ func TestPutTellsWhyItFailed(t *testing.T) {
 	require.ErrorContains(t, err, "reading the store")
 }
 
-func TestAFullDiskIsTold(t *testing.T) {
+func TestAFullDiskIsReported(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	require.NoError(t, s.Put(Definition{Connector: conn(t, "c", "before")}))
-	// It takes everything to be opened, and nothing to be written.
+	// It can be opened but not written.
 	require.NoError(t, os.Symlink("/dev/full", filepath.Join(dir, "connectors", "c.json.tmp")))
 	require.ErrorContains(t, s.Put(Definition{Connector: conn(t, "c", "after")}), "no space left on device")
 	assert.Equal(t, "before", load(t, s).Definitions[0].Connector.Kafka.Topic)
 }
 
-// TestKilledWhileWriting is killed again and again while it replaces a file: the
-// file is whole each time.
+// TestKilledWhileWriting is killed repeatedly while it replaces a file: the file is
+// complete each time.
 func TestKilledWhileWriting(t *testing.T) {
 	if dir := os.Getenv("STORE_TEST_DIR"); dir != "" {
 		s := open(t, dir)

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Upgrade notes that the store is of this version. A newer one keeps its own.
+// Upgrade sets the version of the store to this one. A newer store keeps its own.
 func (s *Store) Upgrade() error {
 	if now, err := s.version(); err != nil || now >= Version {
-		return nil // one that cannot be read is told by Load
+		return nil // Load reports one that cannot be read
 	}
 	if err := s.write(filepath.Join(s.dir, versionFile), fmt.Appendf(nil, "{\"version\": %d}\n", Version)); err != nil {
 		return fmt.Errorf("writing the version of the store: %w", err)
@@ -22,8 +22,8 @@ func (s *Store) Upgrade() error {
 	return nil
 }
 
-// Put writes a definition in the place of the one of that name, if any, as the same
-// revision. It returns once that outlives a crash.
+// Put writes a definition in place of the current one of that name, if any, with the
+// same revision. It returns when the write outlives a crash.
 func (s *Store) Put(d Definition) error {
 	data, err := encode(d)
 	if err == nil {
@@ -35,7 +35,7 @@ func (s *Store) Put(d Definition) error {
 	return nil
 }
 
-// Release takes a connector out in one step and keeps what it takes to remove its
+// Release removes a connector in one step and keeps what is needed to remove its
 // sessions.
 func (s *Store) Release(d Definition) (Released, error) {
 	if err := s.retire(d.Revision); err != nil {
@@ -46,18 +46,18 @@ func (s *Store) Release(d Definition) (Released, error) {
 	err := s.move(filepath.Join(s.dir, connectorsDir, name), to)
 	released := Released{Definition: d, file: to}
 	if errors.Is(err, fs.ErrNotExist) {
-		// Somebody has removed the file: what it held is known.
+		// Somebody has removed the file; its contents are known.
 		released, err = s.Mark(d)
 	}
 	if err != nil {
 		return Released{}, fmt.Errorf("removing connector %q: %w", d.Connector.Name, err)
 	}
-	_ = remove(s.historyFile(d.Connector.Name)) // where it stays, Create removes it
+	_ = remove(s.historyFile(d.Connector.Name)) // if it remains, Create removes it
 	return released, nil
 }
 
-// Mark keeps what it takes to remove the sessions that a connector had before it
-// was changed.
+// Mark keeps what is needed to remove the sessions that a connector had before it was
+// changed.
 func (s *Store) Mark(d Definition) (Released, error) {
 	r := Released{Definition: d, file: filepath.Join(s.dir, releasedDir, stamped(fileName(d.Connector.Name)))}
 	data, err := encode(d)
@@ -70,7 +70,7 @@ func (s *Store) Mark(d Definition) (Released, error) {
 	return r, nil
 }
 
-// Forget drops what Release or Mark kept. It may be gone already.
+// Forget removes what Release or Mark kept. It may be removed already.
 func (s *Store) Forget(r Released) error {
 	if err := remove(r.file); err != nil {
 		return fmt.Errorf("dropping the mark of connector %q: %w", r.Connector.Name, err)
@@ -78,7 +78,7 @@ func (s *Store) Forget(r Released) error {
 	return nil
 }
 
-// PutSession notes a session.
+// PutSession records a session.
 func (s *Store) PutSession(one Session) error {
 	data, err := encodeSession(one)
 	if err == nil {
@@ -90,7 +90,7 @@ func (s *Store) PutSession(one Session) error {
 	return nil
 }
 
-// DropSession forgets a session.
+// DropSession removes the record of a session.
 func (s *Store) DropSession(endpoint, clientID string) error {
 	if err := remove(s.sessionFile(endpoint, clientID)); err != nil {
 		return fmt.Errorf("dropping the session %q: %w", clientID, err)
@@ -114,7 +114,7 @@ func remove(file string) error {
 	return err
 }
 
-// write puts data beside the file, and then in its place.
+// write writes data into a temporary file, and then renames it.
 func (s *Store) write(file string, data []byte) error {
 	tmp := file + tmpSuffix
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -132,7 +132,7 @@ func (s *Store) write(file string, data []byte) error {
 		err = os.Rename(tmp, file)
 	}
 	if err != nil {
-		_ = os.Remove(tmp) // the first error is the one to tell
+		_ = os.Remove(tmp) // the first error is reported
 		return err
 	}
 	return syncDir(filepath.Dir(file))
@@ -158,8 +158,8 @@ func syncDir(dir string) error {
 	return err
 }
 
-// fileName is a name that every file system takes, also one that folds letters,
-// and that no other connector has.
+// fileName returns a name that is valid on every file system, including
+// case-insensitive ones, and unique to the connector.
 func fileName(name string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
@@ -174,7 +174,7 @@ func fileName(name string) string {
 	return fmt.Sprintf("%.64s~%x%s", plain, sum[:8], suffix)
 }
 
-// stamped tells files of one name apart.
+// stamped makes files of one name unique.
 func stamped(file string) string {
 	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(file, suffix), time.Now().UnixNano(), suffix)
 }

@@ -87,7 +87,7 @@ func TestTheLogLevelOfAConnectorChangesWhileItRuns(t *testing.T) {
 
 	var invalid *connector.InvalidError
 	require.ErrorAs(t, r.SetLogLevel("c", "loud"), &invalid)
-	assert.Equal(t, connector.InvalidError{Field: "level", Why: `"loud" is unknown: it takes debug, info, warn, error`}, *invalid)
+	assert.Equal(t, connector.InvalidError{Field: "level", Why: `"loud" is unknown; must be one of debug, info, warn, error`}, *invalid)
 	require.ErrorIs(t, r.SetLogLevel("nosuch", "info"), connector.ErrNotFound)
 }
 
