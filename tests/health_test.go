@@ -106,10 +106,10 @@ func TestAFailedHealthCheckNamesTheAddressAndWhatToDo(t *testing.T) {
 		"checking the health of http://" + nobody + ": nobody listens there: start it, or name its address by --address":            {"--address", nobody},
 		"checking the health of http://" + silent.Addr().String() + ": no answer within --timeout: see its log, or raise --timeout": {"--address", silent.Addr().String(), "--timeout", "100ms"},
 		"checking the health of http://" + other.HTTP + "/nowhere: /ping is not there: check that --address leads to ":              {"--address", other.HTTP + "/nowhere"},
-		`reading --address "localhost": want HOST:PORT, unix:PATH or an http or https URL, 127.0.0.1:4195 for example`:                         {"--address", "localhost"},
-		`reading --address "ftp://a:1": want HOST:PORT, unix:PATH or `:                                                                         {"--address", "ftp://a:1"},
-		"reading --timeout 0s: want more than 0":                                                                                    {"--timeout", "0"},
-		`reading "x": health takes flags only`:                                                                                      {"x"},
+		`reading --address "localhost": want HOST:PORT, unix:PATH or an http or https URL, 127.0.0.1:4195 for example`:              {"--address", "localhost"},
+		`reading --address "ftp://a:1": want HOST:PORT, unix:PATH or `:                                                              {"--address", "ftp://a:1"},
+		"reading --timeout 0s: want more than 0": {"--timeout", "0"},
+		`reading "x": health takes flags only`:   {"x"},
 	} {
 		r := health(t, nil, args...)
 		assert.Equal(t, 1, r.Code)
