@@ -134,6 +134,9 @@ type Manager interface {
 	Plan(ctx context.Context, c Connector) (Plan, error)
 	// Check tries both ends of a connector and creates nothing.
 	Check(ctx context.Context, c Connector) ([]Probe, error)
+	// Preview makes the record that a connector would write of a message. It creates
+	// nothing and connects to nothing. The notes are as those of Create.
+	Preview(ctx context.Context, c Connector, m SampleMessage) (p Preview, notes []string, err error)
 
 	// Tail shows the last messages of a connector that were seen since somebody has
 	// looked, and then those that get through. Whoever opens it closes it.

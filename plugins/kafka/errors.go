@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -11,6 +12,19 @@ type recordError struct{ err error }
 
 func (e *recordError) Error() string { return e.err.Error() }
 func (e *recordError) Unwrap() error { return e.err }
+
+// FieldError is the error of a field of the configuration for one message.
+type FieldError struct {
+	Field string
+	err   error
+}
+
+func (e *FieldError) Error() string { return e.err.Error() }
+func (e *FieldError) Unwrap() error { return e.err }
+
+func evaluating(field string, err error) error {
+	return &FieldError{field, fmt.Errorf("evaluating field %s: %w", field, err)}
+}
 
 // messageError is the error that a message carries because a processor failed.
 type messageError struct{ err error }

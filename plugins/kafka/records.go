@@ -272,11 +272,11 @@ func (m *making) record(r *kgo.Record, i int, msg *service.Message) error {
 		return err
 	}
 	if r.Topic, err = m.topic.text(msg); err != nil {
-		return fmt.Errorf("evaluating field %s: %w", fieldTopic, err)
+		return evaluating(fieldTopic, err)
 	}
 	if !m.topic.isConstant {
 		if err := checkTopic(r.Topic); err != nil {
-			return err
+			return &FieldError{fieldTopic, err}
 		}
 	}
 	if m.headers != nil {
@@ -303,7 +303,7 @@ func (m *making) record(r *kgo.Record, i int, msg *service.Message) error {
 	if m.partition != nil {
 		p, err := m.partition.number(msg, 32)
 		if err != nil {
-			return fmt.Errorf("evaluating field %s: %w", fieldPartition, err)
+			return evaluating(fieldPartition, err)
 		}
 		r.Partition = int32(p)
 	}
@@ -318,7 +318,7 @@ func (m *making) setKey(r *kgo.Record, msg *service.Message) (string, error) {
 	key, err := m.key.text(msg)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("evaluating field %s: %w", fieldKey, err)
+		return "", evaluating(fieldKey, err)
 	case key == "":
 		r.Key = []byte{} // nil means no key
 	case m.key.isConstant:

@@ -50,7 +50,7 @@ or at ` + serverVariable + `:
 	}
 	for _, command := range []*ucli.Command{
 		createCommand(), listCommand(), detailCommand(), updateCommand(), historyCommand(), rollbackCommand(), pauseCommand(), resumeCommand(), restartCommand(),
-		deleteCommand(), logsCommand(), tailCommand(), logLevelCommand(), checkCommand(), exportCommand(judge), importCommand(),
+		deleteCommand(), logsCommand(), tailCommand(), logLevelCommand(), checkCommand(), previewCommand(), exportCommand(judge), importCommand(),
 	} {
 		group.Subcommands = append(group.Subcommands, cli.Action(command))
 	}

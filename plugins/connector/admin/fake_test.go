@@ -42,6 +42,8 @@ type memory struct {
 	// discarded is what the last update said of what waits.
 	discarded bool
 	probes    []connector.Probe
+	preview   connector.Preview
+	sample    connector.SampleMessage // of the last Preview
 	logs      connector.Logs
 	asked     connector.LogQuery // of the last Logs
 	// what StoreReady and Warnings return
@@ -206,6 +208,11 @@ func (m *memory) SetLogLevel(name, level string) error {
 	_, _, err := m.Detail(name)
 	m.logs.Level = level
 	return err
+}
+
+func (m *memory) Preview(ctx context.Context, _ connector.Connector, s connector.SampleMessage) (connector.Preview, []string, error) {
+	m.sample = s
+	return m.preview, append([]string(nil), m.notes...), m.begin(ctx)
 }
 
 func (m *memory) Check(ctx context.Context, _ connector.Connector) ([]connector.Probe, error) {

@@ -122,6 +122,10 @@ func (s *Server) routes() []route {
 			body: Definition{}, data: Plan{}, handle: s.plan,
 		},
 		{
+			method: http.MethodPost, path: PathPreview, role: operator, summary: "Show the record that a connector would write of a message, and create nothing",
+			body: PreviewRequest{}, data: Preview{}, handle: s.preview,
+		},
+		{
 			method: http.MethodGet, path: PathHistory, role: reader, summary: "Show the definitions that a connector has and had",
 			query: []parameter{tenantParameter, nameParameter}, data: []Revision{}, handle: s.history,
 		},

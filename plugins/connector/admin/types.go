@@ -25,6 +25,7 @@ const (
 	PathLogs     = "/api/mqtt/connector/logs"      // GET, query: tenant, connector_name, since, limit, level; data: Logs
 	PathLogLevel = "/api/mqtt/connector/log_level" // POST Level; data: "success"
 	PathPlan     = "/api/mqtt/connector/plan"      // POST Definition; data: Plan
+	PathPreview  = "/api/mqtt/connector/preview"   // POST PreviewRequest; data: Preview
 	PathHistory  = "/api/mqtt/connector/history"   // GET, query: tenant, connector_name; data: []Revision
 	PathValidate = "/api/mqtt/connector/validate"  // POST Definition; data: []Finding
 	PathRollback = "/api/mqtt/connector/rollback"  // POST Rollback; data: "success"

@@ -29,13 +29,21 @@ import (
 
 // sandbox is env for definitions that nobody vouches for: their expressions are
 // limited, their files come from one directory, and their connections to Kafka go
-// to the targets that the guard lets pass. The input is not in it yet.
-func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment, guard *targets.Guard) (*service.Environment, error) {
-	safe := env.Clone()
-	safe.UseFS(service.NewFS(files))
-	// After UseFS, which lets mappings import files.
-	safe.UseBloblangEnvironment(expressions)
-	return safe, kafka.Register(safe, kafka.LimitExpressions(), kafka.OnlyTo(guard), kafka.ReadFrom(files))
+// to the targets that the guard lets pass. The input is not in it yet. In previews, the
+// output connects to nothing.
+func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment, guard *targets.Guard) (safe, previews *service.Environment, err error) {
+	made := map[*service.Environment]func(*service.Environment, ...kafka.Option) error{}
+	safe, previews = env.Clone(), env.Clone()
+	made[safe], made[previews] = kafka.Register, kafka.RegisterPreview
+	for env, register := range made {
+		env.UseFS(service.NewFS(files))
+		// After UseFS, which lets mappings import files.
+		env.UseBloblangEnvironment(expressions)
+		if err := register(env, kafka.LimitExpressions(), kafka.OnlyTo(guard), kafka.ReadFrom(files)); err != nil {
+			return nil, nil, err
+		}
+	}
+	return safe, previews, nil
 }
 
 // guardOf makes the guard of the service. Its own MQTT broker is a target whatever

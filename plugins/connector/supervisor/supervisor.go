@@ -97,6 +97,8 @@ type Supervisor struct {
 	env      *service.Environment
 	linter   *lint.Linter
 
+	previews   *service.Environment // in which outputs connect to nothing
+	previewing chan struct{}        // has one entry a preview that is made
 	lines      *logbook.Book
 	operations *locks // by connector name
 	sessions   *session.Owner
@@ -166,7 +168,7 @@ func New(opts Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := sandbox(opts.Environment, files, mappings, guard)
+	env, previews, err := sandbox(opts.Environment, files, mappings, guard)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +177,8 @@ func New(opts Options) (*Supervisor, error) {
 		opts: opts, log: opts.Logger, store: opts.Store, files: files,
 		mappings:   mappings,
 		env:        env,
+		previews:   previews,
+		previewing: make(chan struct{}, maxPreviews),
 		lines:      lines,
 		operations: newLocks(), calm: usualCalm,
 		halt: halt, halted: halted,
