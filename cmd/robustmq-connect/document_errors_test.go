@@ -74,7 +74,7 @@ func printedTexts(t *testing.T) []string {
 		texts = append(texts, err.Error())
 	}
 	for code := range 0x100 {
-		texts = append(texts, mqtt.ReasonError(byte(code), "").Error())
+		texts = append(texts, mqtt.ReasonError(byte(code), "").Error(), mqtt.ConnectError(byte(code), "").Error())
 	}
 	ours := len(texts)
 	for _, folder := range []string{"cmd", "plugins", "templates"} {

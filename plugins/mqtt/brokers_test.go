@@ -162,17 +162,17 @@ will: {enabled: true, qos: 1, retained: true, topic: gone, payload: bye}
 
 func TestConnectPacketOfMQTT311HasTheConfiguredValues(t *testing.T) {
 	b := newScripted(t)
-	in, _ := started(t, "tcp://you:word@"+b.ln.Addr().String(), v311+"user: me\npassword: secret\nwill: {enabled: true, topic: gone}")
+	in, _ := started(t, "tcp://you:swordfish@"+b.ln.Addr().String(), v311+"user: me\npassword: secret\nwill: {enabled: true, topic: gone}")
 	done := background(in)
 	p := b.accept()
 	f := p.read()
 	hello := packets3.NewControlPacket(packets3.Connect).(*packets3.ConnectPacket)
 	require.NoError(t, hello.Unpack(bytes.NewBuffer(f.body)))
-	require.Equal(t, []any{"test", "you", "word", uint16(30), false, "gone"}, []any{hello.ClientIdentifier, hello.Username, string(hello.Password), hello.Keepalive, hello.CleanSession, hello.WillTopic})
+	require.Equal(t, []any{"test", "you", "swordfish", uint16(30), false, "gone"}, []any{hello.ClientIdentifier, hello.Username, string(hello.Password), hello.Keepalive, hello.CleanSession, hello.WillTopic})
 	p.write([]byte{0x20, 2, 0, 5})
 	err := wait(t, done)
 	require.ErrorContains(t, err, "not authorized (0x87)")
-	require.NotContains(t, err.Error(), "word")
+	require.NotContains(t, err.Error(), "swordfish")
 }
 
 func TestFirstConnectionSubscribesToAnOldSession(t *testing.T) {

@@ -19,8 +19,13 @@ func ReasonError(code byte, text string) error {
 	return &reasonError{code: code, text: text}
 }
 
-// ReturnCodeError is ReasonError for a CONNACK of MQTT 3.1.1, which has its own numbers
+// ConnectError is ReasonError for a refused CONNECT.
+func ConnectError(code byte, text string) error {
+	return &reasonError{code: code, text: text, connect: true}
+}
+
+// ReturnCodeError is ConnectError for a CONNACK of MQTT 3.1.1, which has its own numbers
 // for the same reasons.
 func ReturnCodeError(code byte) error {
-	return &reasonError{code: oldReasons[code]}
+	return ConnectError(oldReasons[code], "")
 }

@@ -111,7 +111,7 @@ func parseConnack(body []byte, v5 bool) (*connack, error) {
 	case code == reasonUnsupportedVersion:
 		return nil, &otherVersionError{how: "refused", explicit: true}
 	case code >= 0x80: // regardless of what follows
-		refused := &reasonError{code, props.ReasonString}
+		refused := ConnectError(code, props.ReasonString)
 		if props.ServerReference != "" {
 			return nil, fmt.Errorf("%w: the broker names %s", refused, props.ServerReference)
 		}
@@ -144,10 +144,10 @@ func parseOldConnack(flags, code byte, v5 bool) (*connack, error) {
 		return nil, &otherVersionError{how: "answered in MQTT 3.1.1", explicit: true}
 	}
 	if reason, ok := oldReasons[code]; ok {
-		return nil, &reasonError{code: reason}
+		return nil, ConnectError(reason, "")
 	}
 	if code >= 0x80 { // an MQTT 5 broker that uses its own codes
-		return nil, &reasonError{code: code}
+		return nil, ConnectError(code, "")
 	}
 	return nil, &unknownCodeError{code}
 }

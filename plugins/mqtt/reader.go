@@ -142,7 +142,7 @@ func (s *session) disconnectedBy(body []byte) error {
 	if err := p.Unpack(bytes.NewBuffer(body)); err != nil {
 		return fmt.Errorf("malformed DISCONNECT: %w", err)
 	}
-	err := error(&reasonError{p.ReasonCode, p.Properties.ReasonString})
+	err := ReasonError(p.ReasonCode, p.Properties.ReasonString)
 	if p.Properties.ServerReference != "" {
 		err = fmt.Errorf("%w: the broker names %s", err, p.Properties.ServerReference)
 	}

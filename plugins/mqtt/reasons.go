@@ -63,10 +63,17 @@ var reasonHints = map[byte]string{
 	0x9e: "remove $share/group/ from the filter, or use a broker that shares subscriptions",
 }
 
+// connectHints replace reasonHints for a refused CONNECT. RobustMQ, among others,
+// answers a wrong password with 0x87.
+var connectHints = map[byte]string{
+	0x87: "check user and password, and what the broker permits this user",
+}
+
 // reasonError is a reason code with which the broker refused something.
 type reasonError struct {
-	code byte
-	text string // the broker's own text, or ""
+	code    byte
+	text    string // the broker's own text, or ""
+	connect bool   // it refused a CONNECT
 }
 
 func (e *reasonError) Error() string {
@@ -78,7 +85,11 @@ func (e *reasonError) Error() string {
 	if e.text != "" {
 		s += fmt.Sprintf(", %q", e.text)
 	}
-	if hint := reasonHints[e.code]; hint != "" {
+	hint := reasonHints[e.code]
+	if other := connectHints[e.code]; e.connect && other != "" {
+		hint = other
+	}
+	if hint != "" {
 		s += ": " + hint
 	}
 	return s

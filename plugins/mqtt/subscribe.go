@@ -120,7 +120,7 @@ func (s *session) granted(body []byte) error {
 	}
 	for i, code := range codes {
 		if code >= 0x80 {
-			var why error = &reasonError{code, text}
+			why := ReasonError(code, text)
 			if code == 0x80 { // MQTT 3.1.1 has no other code
 				why = fmt.Errorf("%w: check the filter, and what the broker permits this user", why)
 			}

@@ -41,6 +41,8 @@ type adminClient struct {
 	base  string // scheme, host and path, without a slash at the end; or unix:PATH
 	token string
 	http  *http.Client
+	// knownOurs: an answer has named this program as the server.
+	knownOurs bool
 }
 
 // adminAnswer is admin.Answer with a code that can be missing, which tells the
@@ -50,7 +52,17 @@ type adminAnswer struct {
 	Data  json.RawMessage `json:"data"`
 	Error *string         `json:"error"`
 	Notes []string        `json:"notes"`
+	// Message is where a RobustMQ says why it wants a login.
+	Message string `json:"message"`
 }
+
+// foreignError is an answer that is not in the API's form.
+type foreignError struct {
+	status int
+	error
+}
+
+func (e *foreignError) Unwrap() error { return e.error }
 
 // refusedError is a server's no, in its own words.
 type refusedError struct {
@@ -214,7 +226,13 @@ func (a *adminClient) call(ctx context.Context, call call) (answered, error) {
 	if len(text) > maxAnswer {
 		return answered{}, fmt.Errorf("reading the answer of %s: it is over %d MiB long: ask for less with --limit", a.base, maxAnswer>>20)
 	}
+	if response.Header.Get("Server") == admin.ServerName {
+		a.knownOurs = true
+	}
 	notes, err := a.read(response, text, call.into)
+	if call.path != admin.PathList && call.path != pathLogin {
+		err = a.noSuchCommand(ctx, err)
+	}
 	return answered{notes, response.Header.Get("ETag")}, err
 }
 
@@ -229,12 +247,17 @@ func (a *adminClient) url(path string) string {
 func (a *adminClient) read(response *http.Response, text []byte, into any) ([]string, error) {
 	var answer adminAnswer
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Code == nil {
-		return nil, a.noAnswer(response, text)
+		return nil, &foreignError{response.StatusCode, a.noAnswer(response, text)}
 	}
 	if *answer.Code != 0 || response.StatusCode >= http.StatusBadRequest {
 		reason := fmt.Sprintf("the server answered code %d and gave no reason", *answer.Code)
 		if answer.Error != nil && *answer.Error != "" {
 			reason = cli.OneLine(*answer.Error)
+		} else if answer.Message != "" {
+			reason = cli.OneLine(answer.Message)
+			if response.StatusCode == http.StatusUnauthorized && !a.knownOurs {
+				reason += ": log in to this RobustMQ by --username and --password-file, or give the token of its " + pathLogin
+			}
 		}
 		return nil, &refusedError{reason, response.StatusCode}
 	}

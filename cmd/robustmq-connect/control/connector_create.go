@@ -55,6 +55,11 @@ func change(c *ucli.Context, doing, path, name, ifMatch string, body any, succes
 	if err != nil {
 		return fail(err)
 	}
+	if d, ok := body.(definition); ok && path == admin.PathCreate {
+		if err := client.refuseBlock(c.Context, d); err != nil {
+			return fail(err)
+		}
+	}
 	answer, err := client.call(c.Context, call{method: http.MethodPost, path: path, ifMatch: ifMatch, body: body})
 	if err != nil {
 		return fail(err)

@@ -28,8 +28,9 @@ func TestCreateSendsWhatRobustMQTakes(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "Created successfully!\n", stdout)
 	assert.Empty(t, stderr)
-	require.Len(t, server.asked(), 1)
-	assert.Equal(t, http.MethodPost, server.asked()[0].method)
+	require.Len(t, server.asked(), 2, "what the server is, and the request")
+	assert.Equal(t, http.MethodGet, server.asked()[0].method)
+	assert.Equal(t, http.MethodPost, server.asked()[1].method)
 	assert.Equal(t, map[string]any{
 		"connector_name": "iot_sensor_kafka", "connector_type": "kafka", "config": documentedConfig,
 		"topic_name": "iot/sensors/+/data", "tenant": "default",

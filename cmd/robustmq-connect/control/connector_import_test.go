@@ -17,7 +17,7 @@ import (
 
 func TestImportCreatesTheConnectorsOfARobustMQ(t *testing.T) {
 	noEnvironment(t)
-	robustmq := newScripted(t, map[string]http.HandlerFunc{"list": replay(t, "list (d9 d2 d5 k1 d4 d3 exist)")})
+	robustmq := newRobustMQ(t, map[string]http.HandlerFunc{"list": replay(t, "list (d9 d2 d5 k1 d4 d3 exist)")})
 	here := newScripted(t, map[string]http.HandlerFunc{
 		"list": gives(`{"code":0,"data":{"data":[{"connector_name":"d4"}],"total_count":1},"error":null}`),
 	})
@@ -36,12 +36,14 @@ func TestImportCreatesTheConnectorsOfARobustMQ(t *testing.T) {
 	require.ErrorIs(t, err, cli.ErrReported)
 	assert.Equal(t, "d2: created\nd5: created\nk1: created\nd4: skipped: a connector of this name exists here\nd3: created\n"+
 		"4 created, 1 skipped, 1 failed\n", stdout)
-	assert.Equal(t, "d9: failed: tenant \"nosuch\" does not exist\nk1: note: left out: acks \"1\"\n", stderr)
+	assert.Equal(t, "note: records are RobustMQ's storage record, as there; offset, segment and shard, which only RobustMQ knows, are 0, 0 and empty\n"+
+		"d9: failed: tenant \"nosuch\" does not exist\nk1: note: left out: acks \"1\"\n", stderr)
 
 	body := here.body(t)
 	assert.Equal(t, "d3", body["connector_name"])
 	assert.Equal(t, "d/3", body["topic_name"])
-	assert.Contains(t, body["config"], `{"Kafka":{"bootstrap_servers"`, "the server knows what RobustMQ filled in")
+	assert.Contains(t, body["config"], `{"Kafka":{`, "the server knows what RobustMQ filled in")
+	assert.Contains(t, body["config"], `"format":"robustmq_record"`)
 	assert.Equal(t, map[string]any{"strategy": "block"}, body["failure_strategy"])
 
 	stdout, _, err = runMQTT("", "--server", here.URL, "connector", "import", "--from", from, "--output", "json",

@@ -209,7 +209,7 @@ func connect5(ctx context.Context, o brokerOptions) (publisher, error) {
 	if ack.Properties != nil {
 		text = ack.Properties.ReasonString
 	}
-	return nil, &brokerRefusal{err: fmt.Errorf("the broker refused the connection: %w", mqtt.ReasonError(ack.ReasonCode, text))}
+	return nil, &brokerRefusal{err: fmt.Errorf("the broker refused the connection: %w", mqtt.ConnectError(ack.ReasonCode, text))}
 }
 
 func (p *publisher5) publish(ctx context.Context, m message) (bool, error) {

@@ -268,7 +268,7 @@ func TestPublishSpeaksMQTT311WithABrokerThatDoesNotSpeak5(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, []string{"1", "2"}, b.payloads(t, 2))
 			_, _, err = runMQTT("", "publish", "--server", addr, "-t", "a", "-m", "x", "-u", "test_user", "-p", "wrong")
-			require.ErrorContains(t, err, "the broker refused the connection: not authorized (0x87): check what the broker permits this user")
+			require.ErrorContains(t, err, "the broker refused the connection: not authorized (0x87): check user and password, and what the broker permits this user")
 		})
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
 const recordedExchanges = "../../../plugins/connector/admin/testdata/robustmq_exchanges.jsonl"
@@ -53,6 +55,8 @@ type asked struct {
 type scripted struct {
 	*httptest.Server
 	answers map[string]http.HandlerFunc // by the last part of the path
+	// robustmq: it does not say that it is this program.
+	robustmq bool
 
 	mu    sync.Mutex
 	calls []asked
@@ -66,14 +70,24 @@ func newScripted(t *testing.T, answers map[string]http.HandlerFunc) *scripted {
 	return s
 }
 
+// newRobustMQ is a scripted server that is a RobustMQ.
+func newRobustMQ(t *testing.T, answers map[string]http.HandlerFunc) *scripted {
+	s := newScripted(t, answers)
+	s.robustmq = true
+	return s
+}
+
 func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)                // a client that went away fails its own test
 	r.Body = io.NopCloser(bytes.NewReader(body)) // for the answer
 	s.mu.Lock()
 	s.calls = append(s.calls, asked{r.Method, r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get("Authorization"), r.Header.Get("If-Match")})
 	s.mu.Unlock()
+	if !s.robustmq {
+		w.Header().Set("Server", admin.ServerName)
+	}
 	action := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-	if answer := s.answers[action]; answer != nil && (strings.HasPrefix(r.URL.Path, "/api/cluster/connector/") || strings.HasPrefix(r.URL.Path, "/api/mqtt/connector/")) {
+	if answer := s.answers[action]; answer != nil && (strings.HasPrefix(r.URL.Path, "/api/cluster/connector/") || strings.HasPrefix(r.URL.Path, "/api/mqtt/connector/") || r.URL.Path == pathLogin) {
 		answer(w, r)
 		return
 	}

@@ -108,6 +108,7 @@ func send(w http.ResponseWriter, status int, media string, body []byte) {
 // setHeaders keeps an answer out of caches and out of pages of other origins.
 func setHeaders(h http.Header, contentType string) {
 	h.Set("Content-Type", contentType)
+	h.Set("Server", ServerName)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

@@ -43,6 +43,10 @@ const (
 	PathOpenAPI         = "/openapi.json" // GET: this API, in OpenAPI 3.1
 )
 
+// ServerName is what the header Server of every answer says, which tells this program
+// from a RobustMQ.
+const ServerName = "robustmq-connect"
+
 // The codes of an answer.
 const (
 	CodeOK    = 0
