@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
@@ -117,4 +118,13 @@ func checkSetting(name string, raw json.RawMessage) error {
 		}
 		return nil
 	})
+}
+
+// ConfigFields are the names of all fields that the config of a connector may have.
+func ConfigFields() []string {
+	var all []string
+	for _, f := range robustmq.Fields {
+		all = append(all, f.Name)
+	}
+	return append(append(all, kafkaFields...), MQTTFields...)
 }

@@ -162,9 +162,10 @@ func (b *editBody) read(form url.Values) (json.RawMessage, error) {
 	for i := range b.Sections {
 		for j := range b.Sections[i].Fields {
 			f := &b.Sections[i].Fields[j]
-			f.Value = strings.TrimSpace(strings.ReplaceAll(form.Get(f.Name), "\r\n", "\n"))
-			if f.Kind == secret {
-				f.Value = form.Get(f.Name) // blanks may belong to it
+			f.Value = strings.ReplaceAll(form.Get(f.Name), "\r\n", "\n")
+			// Blanks may belong to a password, and the last line break to a text in YAML.
+			if trimmed := strings.TrimSpace(f.Value); trimmed == "" || f.Kind != secret && f.Kind != object {
+				f.Value = trimmed
 			}
 			if f.ReadOnly {
 				f.Value = b.Name

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,6 +173,7 @@ func (f field) value() (json.RawMessage, error) {
 		if f.Value == "true" || f.Value == "false" {
 			return json.RawMessage(f.Value), nil
 		}
+		return nil, errors.New("must be true or false")
 	case choice:
 		if f.Name == "config.qos" && slices.Contains(f.Words, f.Value) {
 			return json.RawMessage(f.Value), nil

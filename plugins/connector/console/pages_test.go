@@ -1,0 +1,408 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+var rowName = regexp.MustCompile(`<th scope="row"><a [^>]*><bdi>([^<]*)</bdi>`)
+
+func names(body string) (all []string) {
+	for _, found := range rowName.FindAllStringSubmatch(body, -1) {
+		all = append(all, found[1])
+	}
+	return all
+}
+
+func inState(state connector.State, waits ...connector.Wait) func(*connector.Sample) {
+	return func(s *connector.Sample) {
+		s.State, s.Waits = state, waits
+		if state == connector.Failed || len(waits) > 0 {
+			s.Reason = "a reason"
+		}
+	}
+}
+
+func TestWhatNeedsAPersonComesFirst(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	long := connector.Wait{For: connector.NeedKafka, Since: time.Now().Add(-2 * patience)}
+	short := connector.Wait{For: connector.NeedKafka, Since: time.Now()}
+	stuck := connector.Wait{For: connector.NeedProgress, Since: time.Now()}
+	r.add("a-runs", plainConfig)
+	r.add("b-paused", plainConfig, inState(connector.Paused))
+	r.add("c-waits", plainConfig, inState(connector.Waiting, short))
+	r.add("d-waits-long", plainConfig, inState(connector.Waiting, long))
+	r.add("e-failed", plainConfig, inState(connector.Failed))
+	r.add("f-stuck", plainConfig, inState(connector.Waiting, stuck))
+	r.add("g-not-ended", plainConfig, func(s *connector.Sample) { s.State, s.Reason = connector.Paused, "paused, but not ended" })
+	body := r.get(root).Body.String()
+	assert.Equal(t, []string{"d-waits-long", "e-failed", "f-stuck", "g-not-ended", "c-waits", "a-runs", "b-paused"}, names(body))
+	assert.Equal(t, 4, strings.Count(body, `<tr class="urgent">`))
+	assert.Contains(t, body, "a warning of the service")
+	assert.Equal(t, []string{"d-waits-long", "e-failed", "f-stuck", "g-not-ended"}, names(r.get(root+"?state=urgent").Body.String()))
+	assert.ElementsMatch(t, []string{"c-waits", "d-waits-long", "f-stuck"}, names(r.get(root+"?state=Waiting").Body.String()))
+}
+
+func TestTheOverviewIsFilteredSortedAndPaged(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	for i := range 120 {
+		r.add(fmt.Sprintf("c%03d", i), plainConfig, func(s *connector.Sample) {
+			s.Failed, s.DeadLettered, s.OldestUnacked = int64(i%7), int64(i), time.Duration(120-i)*time.Second
+			s.TopicID = fmt.Sprintf("site/%d/#", i%10)
+		})
+	}
+	first := r.get(root).Body.String()
+	assert.Len(t, names(first), rowsPerPage)
+	assert.Contains(t, first, "1 to 50 of 120")
+	assert.Contains(t, first, `href="/console/?page=2"`)
+	assert.NotContains(t, first, "Previous")
+	last := r.get(root + "?page=3").Body.String()
+	assert.Len(t, names(last), 20)
+	assert.Contains(t, last, "101 to 120 of 120")
+	assert.NotContains(t, last, ">Next<")
+	assert.Contains(t, r.get(root+"?page=99").Body.String(), "101 to 120 of 120", "a page behind the last is the last")
+
+	assert.Equal(t, "c119", names(r.get(root + "?sort=dead&dir=desc").Body.String())[0])
+	assert.Equal(t, "c000", names(r.get(root + "?sort=oldest&dir=desc").Body.String())[0])
+	assert.Equal(t, "c006", names(r.get(root + "?sort=refused&dir=desc").Body.String())[0])
+	assert.Equal(t, "c119", names(r.get(root + "?sort=name&dir=desc").Body.String())[0])
+	assert.Contains(t, r.get(root+"?sort=dead&dir=desc").Body.String(), `aria-sort="descending"`)
+	assert.Len(t, names(r.get(root+"?q=SITE%2F3%2F").Body.String()), 12)
+	assert.Equal(t, []string{"c042"}, names(r.get(root+"?q=c042").Body.String()))
+	assert.Contains(t, r.get(root+"?q=nothing").Body.String(), "No connector matches.")
+}
+
+func TestFiveThousandConnectorsAreOnePageOfFifty(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	c, err := connector.Parse([]byte(definitionText("c", plainConfig)))
+	require.NoError(t, err)
+	for i := range 5000 {
+		c.Name = fmt.Sprintf("c%04d", i)
+		r.fleet.put(c, connector.Running)
+	}
+	now := time.Now()
+	for i := range 360 {
+		r.console.history.take(now.Add(time.Duration(i-360) * leastStep))
+	}
+	w := r.get(root)
+	assert.Len(t, names(w.Body.String()), rowsPerPage)
+	assert.Less(t, w.Body.Len(), 100_000)
+}
+
+// hostile are texts from outside that a page must show as they are.
+var hostile = []string{
+	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'-alert(1)-'`, `javascript:alert(1)`, `{{.}}`, `</textarea><script>`,
+	"\u202egpj.exe", "\u2066\u2069", `&lt;b&gt;`, `${! env("HOME") }`, `../../etc/passwd`, `a b%2F?name=other&verb=delete#x`,
+}
+
+var values = regexp.MustCompile(`(?s) value="[^"]*"|<textarea.*?</textarea>`)
+
+func TestHostileTextsAreInertOnEveryPage(t *testing.T) {
+	for _, text := range append(hostile, strings.Repeat("x<", 32<<10)) {
+		r := newRig(t, admin.Options{})
+		name := text
+		if len(name) > connector.MaxName {
+			name = name[:connector.MaxName]
+		}
+		r.add(name, plainConfig, func(s *connector.Sample) {
+			s.TopicID, s.Reason, s.LastError, s.State = text, text, text, connector.Failed
+		})
+		r.fleet.notes = []string{text}
+		r.fleet.wrong = &connector.InvalidError{Field: "config.topic", Why: text}
+		asked := url.Values{"name": {name}}
+		for page, w := range map[string]*httptest.ResponseRecorder{
+			"overview":    r.get(root + "?q=" + url.QueryEscape(text)),
+			"all":         r.get(root),
+			"figures":     r.get(pathConnector + "?" + asked.Encode()),
+			"definition":  r.get(pathConnector + "?tab=definition&" + asked.Encode()),
+			"log":         r.get(pathConnector + "?tab=log&" + asked.Encode()),
+			"history":     r.get(pathConnector + "?tab=history&" + asked.Encode()),
+			"confirm":     r.get(pathAction + "?verb=delete&" + asked.Encode()),
+			"edit":        r.get(pathEdit + "?" + asked.Encode()),
+			"login":       r.get(pathLogin + "?to=" + url.QueryEscape(text)),
+			"not there":   r.get(pathConnector + "?name=none" + url.QueryEscape(text)),
+			"as YAML":     r.send(pathEdit, url.Values{"as": {"yaml"}, "yaml": {text}, "do": {"save"}}),
+			"as a form":   r.send(pathEdit, url.Values{"connector_name": {text}, "config.topic": {text}, "config.sasl": {text}, "do": {"save"}}),
+			"action":      r.send(pathAction, url.Values{"name": {name}, "verb": {"level"}, "to": {text}}),
+			"after it":    r.get(root),
+			"no action":   r.get(pathAction + "?verb=" + url.QueryEscape(text) + "&" + asked.Encode()),
+			"no such tab": r.get(pathConnector + "?tab=" + url.QueryEscape(text) + "&" + asked.Encode()),
+		} {
+			body := w.Body.String()
+			about := fmt.Sprintf("%s of %.40q", page, text)
+			assert.Less(t, w.Code, 500, about)
+			assert.NotContains(t, body, "<script>alert", about)
+			assert.NotContains(t, body, "<img", about)
+			// A field that is edited holds what it is about, and keeps it to itself.
+			shown := values.ReplaceAllString(body, "")
+			assert.NotContains(t, shown, "\u202e", about)
+			assert.NotContains(t, shown, "\u2066", about)
+			assert.Equal(t, strings.Count(body, "<script"), strings.Count(body, `<script src="/console/static/console.js`), about)
+			assert.NotRegexp(t, ` on[a-z]+="`, body, about)
+			assert.NotRegexp(t, `(href|action|src)="(?:javascript|https?|//)`, body, about)
+			assert.NotContains(t, body, "style=", about)
+		}
+		// The links of a name lead to that connector alone.
+		link := regexp.MustCompile(`<a class="button danger" href="([^"]+)"`).FindStringSubmatch(r.get(pathConnector + "?" + asked.Encode()).Body.String())
+		require.NotNil(t, link, text)
+		to, err := url.Parse(html.UnescapeString(link[1]))
+		require.NoError(t, err)
+		assert.Equal(t, name, to.Query().Get("name"))
+		assert.Equal(t, pathAction, to.Path)
+	}
+}
+
+func TestActionsSayWhatTheyWillDoAndThenDoIt(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	for _, verb := range []string{"pause", "restart", "resume", "delete"} {
+		r.add("c", plainConfig)
+		if verb == "resume" {
+			r.add("c", plainConfig, inState(connector.Paused))
+		}
+		page := r.get(pathConnector + "?name=c").Body.String()
+		assert.Contains(t, page, "verb="+verb, verb)
+		ask := r.get(pathAction + "?verb=" + verb + "&name=c")
+		require.Equal(t, http.StatusOK, ask.Code)
+		assert.GreaterOrEqual(t, strings.Count(ask.Body.String(), "<li>"), 2, verb)
+		before := len(r.fleet.changes())
+		w := r.send(pathAction, url.Values{"verb": {verb}, "name": {"c"}})
+		assert.Equal(t, http.StatusSeeOther, w.Code)
+		assert.Equal(t, []string{verb + " c"}, r.fleet.changes()[before:])
+		assert.Contains(t, r.get(w.Header().Get("Location")).Body.String(), "The connector c is "+strings.TrimSuffix(verb, "e")+"ed", verb)
+	}
+	r.add("c", plainConfig)
+	r.fleet.fails = errors.New("the disk is full")
+	w := r.send(pathAction, url.Values{"verb": {"pause"}, "name": {"c"}})
+	assert.Contains(t, r.get(w.Header().Get("Location")).Body.String(), "the disk is full")
+}
+
+func TestADeletionIsForTheRevisionThatThePageShowed(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	r.add("c", plainConfig)
+	r.get(pathAction + "?verb=delete&name=c")
+	revision := regexp.MustCompile(`name="revision" value="([^"]*)"`).FindStringSubmatch(r.get(pathAction + "?verb=delete&name=c").Body.String())
+	require.NotNil(t, revision)
+	assert.Equal(t, `"1"`, html.UnescapeString(revision[1]))
+	r.add("c", plainConfig) // revision 2
+	w := r.send(pathAction, url.Values{"verb": {"delete"}, "name": {"c"}, "revision": {`"1"`}})
+	assert.Contains(t, r.get(w.Header().Get("Location")).Body.String(), "revision 2")
+	assert.Contains(t, r.fleet.all, "c")
+	r.send(pathAction, url.Values{"verb": {"delete"}, "name": {"c"}, "revision": {`"2"`}})
+	assert.NotContains(t, r.fleet.all, "c")
+}
+
+func TestTheHistoryShowsWhatChangedAndRollsBack(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	r.add("c", plainConfig)
+	r.add("c", plainConfig) // revision 2, as the fleet's history has it
+	body := r.get(pathConnector + "?tab=history&name=c").Body.String()
+	assert.Contains(t, body, "Revision 2, the present one")
+	assert.Contains(t, body, "by ada")
+	assert.Contains(t, body, `<span class="new">&#43;   topic: new`)
+	assert.Contains(t, body, `<span class="gone">-   topic: old`)
+	link := regexp.MustCompile(`href="([^"]+)">Roll back to revision 1<`).FindStringSubmatch(body)
+	require.NotNil(t, link)
+	ask := r.get(html.UnescapeString(link[1]))
+	assert.Equal(t, http.StatusOK, ask.Code)
+	assert.Contains(t, ask.Body.String(), `name="to" value="1"`)
+	r.send(pathAction, url.Values{"verb": {"rollback"}, "name": {"c"}, "to": {"1"}, "revision": {`"1"`}})
+	assert.Equal(t, []string{"rollback 1 c"}, r.fleet.changes())
+}
+
+func TestWhatARoleMayNotDoIsNotShownAndRefused(t *testing.T) {
+	token, entry, err := admin.NewToken("reader", "read", false)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "tokens.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(entry), 0o600))
+	r := newRig(t, admin.Options{TokensFile: path})
+	require.Equal(t, http.StatusSeeOther, r.login(token).Code)
+	r.add("c", plainConfig)
+	body := r.get(pathConnector + "?name=c").Body.String()
+	assert.Contains(t, body, `reader <span class="dim">(read)</span>`)
+	for _, hidden := range []string{"verb=", "New connector", "tab=log", pathEdit} {
+		assert.NotContains(t, body, hidden)
+	}
+	w := r.send(pathAction, url.Values{"verb": {"delete"}, "name": {"c"}})
+	assert.Contains(t, r.get(w.Header().Get("Location")).Body.String(), "needs the role operate or admin")
+	w = r.send(pathEdit, formOf("d", url.Values{"do": {"save"}}))
+	assert.Contains(t, w.Body.String(), "needs the role operate or admin")
+	assert.Empty(t, r.fleet.changes())
+	log := r.ask(http.MethodGet, pathAPI+"mqtt/connector/logs?tenant=default&connector_name=c", "")
+	assert.Equal(t, http.StatusForbidden, log.Code)
+}
+
+// formOf is what the form of a new connector sends.
+func formOf(name string, more url.Values) url.Values {
+	form := url.Values{
+		"as": {"form"}, "connector_name": {name}, "topic_name": {"a/#"}, "config.bootstrap_servers": {"localhost:9092"},
+		"config.topic": {"t"}, "failure_strategy.strategy": {"block"},
+	}
+	for key, values := range more {
+		form[key] = values
+	}
+	return form
+}
+
+func TestAConnectorIsCreatedByTheForm(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	assert.Equal(t, http.StatusOK, r.get(pathEdit).Code)
+	r.fleet.notes = []string{"a note about acks"}
+	w := r.send(pathEdit, formOf("c", url.Values{
+		"do": {"save"}, "paused": {"true"}, "config.key": {noText}, "config.linger_ms": {"5"}, "config.qos": {"2"},
+		"config.urls": {"tcp://a:1883, tcp://b:1883"}, "config.clean_session": {"false"}, "config.sasl": {"- mechanism: PLAIN\n  username: u\n  password: p"},
+	}))
+	require.Equal(t, http.StatusSeeOther, w.Code, w.Body)
+	assert.Equal(t, "/console/connector?name=c", w.Header().Get("Location"))
+	assert.JSONEq(t, `{"bootstrap_servers":"localhost:9092","topic":"t","key":"","linger_ms":5,"qos":2,"clean_session":false,
+		"urls":["tcp://a:1883","tcp://b:1883"],"sasl":[{"mechanism":"PLAIN","username":"u","password":"***"}]}`, string(r.fleet.all["c"].Config))
+	assert.Equal(t, connector.Paused, r.fleet.all["c"].State)
+	page := r.get("/console/connector?name=c").Body.String()
+	assert.Contains(t, page, "The connector c is created.")
+	assert.Contains(t, page, "a note about acks")
+	assert.NotContains(t, r.get("/console/connector?name=c").Body.String(), "is created", "it is told once")
+}
+
+func TestWhatIsWrongStandsUnderItsField(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	r.add("taken", plainConfig)
+	r.get(pathEdit)
+	for name, one := range map[string]struct {
+		form         url.Values
+		field, error string
+	}{
+		"a number that is none":    {url.Values{"config.linger_ms": {"soon"}}, "config.linger_ms", "number"},
+		"a number out of range":    {url.Values{"config.linger_ms": {"60001"}}, "config.linger_ms", "60000"},
+		"a name that is taken":     {url.Values{"connector_name": {"taken"}}, "connector_name", "exists"},
+		"no name":                  {url.Values{"connector_name": {""}}, "connector_name", "must be given"},
+		"no topic":                 {url.Values{"config.topic": {" "}}, "config.topic", "must be given"},
+		"a login in a URL":         {url.Values{"config.urls": {"tcp://u:p@b:1883"}}, "config.urls", "holds a login"},
+		"YAML that is none":        {url.Values{"config.sasl": {"{"}}, "config.sasl", "reading it"},
+		"a strategy of nobody":     {url.Values{"failure_strategy.strategy": {"hope"}}, "failure_strategy.strategy", "is not one of"},
+		"a number of the strategy": {url.Values{"failure_strategy.strategy": {"discard_after_retry"}, "failure_strategy.retry_total_times": {"0"}}, "failure_strategy.retry_total_times", ""},
+		"a switch":                 {url.Values{"config.clean_session": {`true,"x":1`}}, "config.clean_session", "must be true or false"},
+	} {
+		w := r.send(pathValidate, formOf("c", one.form))
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+		var found judgement
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &found))
+		if assert.Contains(t, found.Fields, one.field, "%s: %s", name, w.Body) {
+			assert.Contains(t, found.Fields[one.field], one.error, name)
+		}
+		form := formOf("c", one.form)
+		form.Set("do", "save")
+		page := r.send(pathEdit, form)
+		assert.Equal(t, http.StatusUnprocessableEntity, page.Code, name)
+		assert.Contains(t, page.Body.String(), `<div class="field wrong" data-field="`+one.field+`">`, name)
+	}
+	assert.Empty(t, r.fleet.changes())
+
+	r.fleet.wrong = &connector.InvalidError{Field: "config.mqtt_tls.root_cas_file", Why: "no such file"}
+	var found judgement
+	require.NoError(t, json.Unmarshal(r.send(pathValidate, formOf("c", nil)).Body.Bytes(), &found))
+	assert.Equal(t, map[string]string{"config.mqtt_tls": "root_cas_file: no such file"}, found.Fields)
+}
+
+func TestADefinitionGoesFromTheFormToYAMLAndBackUnchanged(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	config := `{"bootstrap_servers":"localhost:9092","topic":"${! @mqtt_topic }","key":"","acks":"1","batch_size":16384,"retries":3,
+		"urls":["ssl://a:8883"],"username":"u","password":"secret","qos":0,"clean_session":true,"keepalive":0,"connect_timeout":"5s",
+		"mqtt_tls":{"enabled":true,"root_cas":"-----BEGIN\nX\n"},"format":"raw","idempotent_write":false,
+		"sasl":[{"mechanism":"PLAIN","password":"123","username":"007"}]}`
+	r.add("c", config)
+	form := readForm(r.get(pathEdit + "?name=c").Body.String())
+	assert.Equal(t, "***", form.Get("config.password"))
+	assert.Equal(t, noText, form.Get("config.key"))
+	form.Set("do", "yaml")
+	yamlForm := readForm(r.send(pathEdit, form).Body.String())
+	assert.Equal(t, "yaml", yamlForm.Get("as"))
+	assert.Contains(t, yamlForm.Get("yaml"), `username: "007"`)
+	yamlForm.Set("do", "form")
+	again := readForm(r.send(pathEdit, yamlForm).Body.String())
+	form.Del("do")
+	assert.Equal(t, form, again)
+
+	again.Set("do", "save")
+	w := r.send(pathEdit, again)
+	require.Equal(t, http.StatusSeeOther, w.Code, w.Body)
+	assert.JSONEq(t, string(connector.RedactConfig(json.RawMessage(config))), string(r.fleet.all["c"].Config))
+}
+
+// readForm takes what a browser would send of the form of a page.
+func readForm(page string) url.Values {
+	form := url.Values{}
+	_, page, _ = strings.Cut(page, `id="edit"`)
+	for _, in := range regexp.MustCompile(`<input [^>]*>`).FindAllString(page, -1) {
+		name := regexp.MustCompile(` name="([^"]*)"`).FindStringSubmatch(in)
+		value := regexp.MustCompile(` value="([^"]*)"`).FindStringSubmatch(in)
+		if name != nil && value != nil && !strings.Contains(in, "checkbox") {
+			form.Set(name[1], html.UnescapeString(value[1]))
+		}
+	}
+	for _, area := range regexp.MustCompile(`(?s)<textarea [^>]*name="([^"]*)"[^>]*>(.*?)</textarea>`).FindAllStringSubmatch(page, -1) {
+		form.Set(area[1], html.UnescapeString(area[2]))
+	}
+	for _, choice := range regexp.MustCompile(`(?s)<select [^>]*name="([^"]*)"[^>]*>(.*?)</select>`).FindAllStringSubmatch(page, -1) {
+		value := ""
+		if on := regexp.MustCompile(` selected>([^<]*)<`).FindStringSubmatch(choice[2]); on != nil {
+			value = html.UnescapeString(on[1])
+		}
+		form.Set(choice[1], value)
+	}
+	return form
+}
+
+func TestAChangeOfAnOlderRevisionIsAConflictThatLosesNothing(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	r.add("c", plainConfig)
+	form := readForm(r.get(pathEdit + "?name=c").Body.String())
+	assert.Equal(t, `"1"`, form.Get("revision"))
+	r.add("c", plainConfig) // somebody else
+	form.Set("config.topic", "mine")
+	form.Set("do", "save")
+	w := r.send(pathEdit, form)
+	assert.Equal(t, http.StatusUnprocessableEntity, w.Code)
+	assert.Contains(t, w.Body.String(), "Somebody else has changed this connector.")
+	assert.Equal(t, "mine", readForm(w.Body.String()).Get("config.topic"))
+	assert.Equal(t, 2, r.fleet.all["c"].Revision)
+}
+
+func TestCheckTriesBothEndsAndShowsWhatItFound(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	r.get(pathEdit)
+	body := r.send(pathEdit, formOf("c", url.Values{"do": {"check"}})).Body.String()
+	assert.Contains(t, body, "<strong>mqtt</strong>: reached")
+	assert.Contains(t, body, "<strong>kafka</strong>: dial tcp: connection refused")
+	assert.Empty(t, r.fleet.changes())
+}
+
+func TestEveryFieldOfADefinitionIsInTheFormAndDescribed(t *testing.T) {
+	fields := map[string]field{}
+	for _, s := range formSections() {
+		for _, f := range s.Fields {
+			assert.NotEmpty(t, f.Help, f.Name)
+			assert.NotContains(t, fields, f.Name)
+			fields[f.Name] = f
+		}
+	}
+	for _, name := range connector.ConfigFields() {
+		assert.Contains(t, fields, "config."+name)
+	}
+	assert.GreaterOrEqual(t, len(fields), 30)
+}
