@@ -54,7 +54,7 @@ func TestWithoutAPipelineFileHelpIsPrintedAndTheCommandFails(t *testing.T) {
 	}
 }
 
-const connectorAdvice = "../config/connector.json is a connector and no pipeline; print its pipeline: robustmq-connect mqtt connector export -f ../config/connector.json"
+const connectorAdvice = "../config/connector.json is a connector, not a pipeline; print its pipeline: robustmq-connect mqtt connector export -f ../config/connector.json"
 
 func TestInvalidCommandsPrintOneLine(t *testing.T) {
 	broken := program.WriteFile(t, "input: [")
@@ -81,10 +81,10 @@ func TestInvalidCommandsPrintOneLine(t *testing.T) {
 		{[]string{"run", "../config/connector.json"}, connectorAdvice},
 		{[]string{"run", "--chilled", "-c", "../config/connector.json"}, connectorAdvice},
 		{[]string{"lint", "../config/connector.json"}, connectorAdvice},
-		{[]string{"create", "nope//drop"}, `"nope" is no input of this program`},
-		{[]string{"create", "stdin/nope/drop"}, `"nope" is no processor of this program`},
+		{[]string{"create", "nope//drop"}, `"nope" is not a component of kind input in this program`},
+		{[]string{"create", "stdin/nope/drop"}, `"nope" is not a component of kind processor in this program`},
 		{[]string{"create", "a/b/c/d"}, "want INPUT/PROCESSORS/OUTPUT"},
-		{[]string{"create", "stdin", "--small"}, "flags go before them"},
+		{[]string{"create", "stdin", "--small"}, "flags must be before them"},
 		{[]string{"list", "imputs"}, `"imputs" is not a kind of component; the kinds are inputs, `},
 	} {
 		r := call(t, "", c.args...)

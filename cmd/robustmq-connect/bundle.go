@@ -1,12 +1,12 @@
 package main
 
-// The upstream components that this distribution ships, one by one. Nothing
-// under the Redpanda Community License is imported here; what upstream compiles
-// in through these packages is listed in resources/docs/fields.md and held by
+// The upstream components that this distribution includes, one by one. Nothing under
+// the Redpanda Community License is imported here; what upstream compiles in through
+// these packages is listed in resources/docs/fields.md and checked by
 // TestLicencesOfCompiledPackages.
 import (
-	// Processors, buffers, caches (memory, lru, ttlru, multilevel), broker,
-	// switch, fallback, generate, drop: what every pipeline is built of.
+	// Processors, buffers, caches (memory, lru, ttlru, multilevel), broker, switch,
+	// fallback, generate, drop: the basis of every pipeline.
 	_ "github.com/redpanda-data/connect/v4/public/components/pure"
 	_ "github.com/redpanda-data/connect/v4/public/components/pure/extended"
 

@@ -11,8 +11,8 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
-// completionFlag ends a command line that a shell wants completed; the name is
-// the library's.
+// completionFlag ends a command line that a shell wants to complete; the name is the
+// library's.
 const completionFlag = "--generate-bash-completion"
 
 // completeCommandName is the command that main runs for such a line.
@@ -27,8 +27,8 @@ var zshCompletion string
 //go:embed completion/fish.fish
 var fishCompletion string
 
-// completionCommand prints what a shell needs to complete this program's
-// command lines, and those of its link robust-ctl.
+// completionCommand prints the script with which a shell completes command lines of
+// this program, and of its link robust-ctl.
 func completionCommand() *ucli.Command {
 	script := func(shell, description, text string) *ucli.Command {
 		return cli.Action(&ucli.Command{
@@ -60,9 +60,8 @@ To keep it, put that line into ~/.bashrc; for zsh and fish see their --help.`,
 	}
 }
 
-// completionWords gives the words of a line to complete, of which the last is
-// what a flag begins with, or nothing. Such a line must never run, whatever else
-// is on it.
+// completionWords returns the words of a line to complete. The last is the start of a
+// flag, or empty. Such a line must never run, whatever else it contains.
 func completionWords(args []string) ([]string, bool) {
 	if len(args) == 0 || args[len(args)-1] != completionFlag {
 		return nil, false
@@ -71,7 +70,7 @@ func completionWords(args []string) ([]string, bool) {
 }
 
 // completeCommand prints what may follow words. The engine builds the program's
-// commands and does not turn on the library's completion; a command of it can.
+// commands without the library's completion, so one of its commands does it.
 func completeCommand(words []string) *ucli.Command {
 	return &ucli.Command{
 		Name:     completeCommandName,
@@ -83,7 +82,7 @@ func completeCommand(words []string) *ucli.Command {
 			}
 			before, current := words[:len(words)-1], words[len(words)-1]
 			if slices.Contains(before, "--") {
-				return nil // only words of the user's own follow
+				return nil // only the user's own words follow
 			}
 			if len(before) > 0 && current == "" {
 				if values := flagValues(before[len(before)-1]); len(values) > 0 {
@@ -93,7 +92,7 @@ func completeCommand(words []string) *ucli.Command {
 			}
 			line := slices.Clone(words)
 			if current == "--" {
-				line = before // the library takes it for the end of the flags
+				line = before // the library reads it as the end of the flags
 			}
 			c.App.EnableBashCompletion = true
 			return c.App.RunContext(c.Context, slices.Concat([]string{cli.BinaryName}, line, []string{completionFlag}))
@@ -101,7 +100,7 @@ func completeCommand(words []string) *ucli.Command {
 	}
 }
 
-// flagValues gives the values of a flag that has few.
+// flagValues returns the values of a flag that has only a few.
 func flagValues(flag string) []string {
 	switch flag {
 	case "--output":

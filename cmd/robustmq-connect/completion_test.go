@@ -16,7 +16,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
 )
 
-// completions gives what may follow words, as a shell asks for it.
+// completions returns what may follow words, as a shell requests it.
 func completions(t *testing.T, words ...string) []string {
 	t.Helper()
 	line := append([]string{cli.BinaryName}, append(words, completionFlag)...)
@@ -34,7 +34,7 @@ func completions(t *testing.T, words ...string) []string {
 	return strings.Fields(out.String())
 }
 
-func TestCompletionKnowsCommandsFlagsAndWords(t *testing.T) {
+func TestCompletionSuggestsCommandsFlagsAndWords(t *testing.T) {
 	assert.Subset(t, completions(t, ""), []string{"mqtt", "completion"})
 	assert.NotContains(t, completions(t, ""), completeCommandName)
 	assert.Subset(t, completions(t, "mqtt", ""), []string{"connector", "publish"})
@@ -47,7 +47,7 @@ func TestCompletionKnowsCommandsFlagsAndWords(t *testing.T) {
 	assert.Empty(t, completions(t, "mqtt", "connector", "list", "--connector-name", "a", ""))
 }
 
-// A line that a user is still writing must not do what it says.
+// A line that a user is still writing must not be executed.
 func TestALineToCompleteIsNeverRun(t *testing.T) {
 	for _, words := range [][]string{
 		{"mqtt", "publish", "--server", "127.0.0.1:1", "-t", "a", "-m", "x", ""},
@@ -67,9 +67,9 @@ func TestOtherLinesAreNotCompleted(t *testing.T) {
 	}
 }
 
-// The shells themselves run what completion prints; a shell that this machine
-// does not have is left out.
-func TestTheShellsTakeTheirCompletion(t *testing.T) {
+// The shells themselves run the completion scripts; shells that are not installed are
+// skipped.
+func TestTheShellsRunTheirCompletion(t *testing.T) {
 	for shell, text := range map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion} {
 		t.Run(shell, func(t *testing.T) {
 			if _, err := exec.LookPath(shell); err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
-// createPipelineCommand replaces upstream's command of that name: what upstream's prints
-// holds a value for each field that may be left out, which the field itself may
-// refuse, and has a default number of threads that does not keep the order.
+// createPipelineCommand replaces upstream's command of that name: upstream's prints a
+// value for each optional field, which the field itself may refuse, and a default
+// number of threads that does not keep the order.
 func createPipelineCommand(echoEnv *service.Environment) *ucli.Command {
 	return &ucli.Command{
 		Name:      "create",
@@ -43,7 +43,7 @@ Fill in what says "required"; a field behind a # is not set unless you remove th
 				return err
 			}
 			if c.NArg() > 1 {
-				return fmt.Errorf("creating a pipeline: %q is behind the components; flags go before them", c.Args().Get(1))
+				return fmt.Errorf("creating a pipeline: %q is after the components; flags must be before them", c.Args().Get(1))
 			}
 			text, err := createPipeline(echoEnv, c.Args().First(), c.Bool("small"))
 			if err != nil {
@@ -96,7 +96,7 @@ func parseExpression(env *service.Environment, expression string) (map[string]an
 				continue
 			}
 			if !hasComponent(env, kind, name) {
-				return nil, fmt.Errorf("%q is no %s of this program; \"%s list %ss\" names them", name, kind, cli.BinaryName, kind)
+				return nil, fmt.Errorf("%q is not a component of kind %s in this program; \"%s list %ss\" prints them", name, kind, cli.BinaryName, kind)
 			}
 			components = append(components, map[string]any{"type": name})
 		}
@@ -125,9 +125,9 @@ func hasComponent(env *service.Environment, kind, name string) bool {
 
 var optionalField = regexp.MustCompile(`^( *(?:- )*)(\S+:)(.*?) *# No default \(optional\)$`)
 
-// withoutOptionalFields makes a comment of each field that may be left out. The
-// engine gives it an example as its value, which stays, or the zero value of its
-// type, which says nothing and may be wrong.
+// withoutOptionalFields turns each optional field into a comment. The engine gives it
+// an example as its value, which is kept, or the zero value of its type, which says
+// nothing and may be wrong.
 func withoutOptionalFields(text string) string {
 	var lines []string
 	depth := -1 // of the field whose inner lines become comments
@@ -156,7 +156,7 @@ func withoutOptionalFields(text string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// hasValueBelow tells whether the first lines, those that stand deeper, hold more
+// hasValueBelow reports whether the first lines with a deeper indentation contain more
 // than comments.
 func hasValueBelow(lines []string, indent int) bool {
 	for _, line := range lines {
@@ -172,5 +172,5 @@ func hasValueBelow(lines []string, indent int) bool {
 
 func isComment(line string) bool { return strings.HasPrefix(strings.TrimLeft(line, " -"), "#") }
 
-// keyIndent is how deep a line's key stands; it stands behind the dash of a list.
+// keyIndent returns the indentation of a line's key, after the dash of a list.
 func keyIndent(line string) int { return len(line) - len(strings.TrimLeft(line, " -")) }

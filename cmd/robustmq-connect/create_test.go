@@ -13,8 +13,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// requiredValues fill in what create says is required, by field or by
-// component and field. What create gives an example for keeps it.
+// requiredValues are values for required fields, by field or by component and field.
+// Fields with an example keep it.
 var requiredValues = map[string]string{
 	"addresses": "[ localhost:9092 ]", "algorithm": "gzip", "bootstrap_servers": "localhost:9092", "cache": "c",
 	"cases": "[ { output: { drop: {} } } ]", "channel": "c", "channels": "[ c ]", "child": "{ stdin: {} }", "codec": "json",
@@ -30,8 +30,8 @@ var requiredValues = map[string]string{
 	"protobuf.operator": "to_json", "robustmq_envelope.operator": "encode", "xml.operator": "to_json", "metric.type": "counter",
 }
 
-// alternatives are fields that a kind of component needs though create does not
-// call them required, since others would do as well.
+// alternatives are fields that a component needs although create does not mark them as
+// required, because others would do as well.
 var alternatives = map[string]map[string]string{
 	"inputs kafka":              {"consumer_group": "g"},
 	"inputs kafka_franz":        {"topics": "[ a ]", "consumer_group": "g"},
@@ -41,7 +41,7 @@ var alternatives = map[string]map[string]string{
 	"processors parquet_encode": {"schema": "[ { name: a, type: UTF8 } ]"},
 }
 
-// fillRequired does what create asks its reader for.
+// fillRequired sets the required fields, as create asks its reader to do.
 func fillRequired(t *testing.T, text string) string {
 	t.Helper()
 	var root yaml.Node
@@ -89,7 +89,7 @@ func fillRequired(t *testing.T, text string) string {
 	return string(filled)
 }
 
-func TestWhatCreatePrintsLintsOnceItIsFilled(t *testing.T) {
+func TestAFilledPipelineOfCreateLints(t *testing.T) {
 	env, err := lint.StandIns(service.GlobalEnvironment())
 	require.NoError(t, err)
 	linter := testLinter(t, lint.Options{})

@@ -20,11 +20,11 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 )
 
-// A message is quoted in the first cell of a row. "…" is what varies in it.
+// A message is quoted in the first cell of a row. "…" stands for the parts that vary.
 var quotedMessage = regexp.MustCompile("(?m)^\\| `(.+?)` \\|")
 
-// Whoever searches a message that the program prints finds it in troubleshooting.md
-// only while the program still prints it so.
+// A user who searches for a printed message must find it in troubleshooting.md, so each
+// quoted message must still be in the code.
 func TestQuotedMessagesAreInTheCode(t *testing.T) {
 	rows := quotedMessage.FindAllStringSubmatch(documents(t)["resources/docs/troubleshooting.md"], -1)
 	assert.GreaterOrEqual(t, len(rows), 50)
@@ -51,10 +51,10 @@ func TestAQuoteIsMatchedWithWhatTheProgramFillsIn(t *testing.T) {
 	assert.False(t, prints(texts, "Connector x already exist"))
 }
 
-// filled stands for a value in a text that is put together by +.
+// filled represents a value in a text that is concatenated with +.
 const filled = "\x00"
 
-// prints reports whether one of the texts has the part, where a value in the text
+// prints reports whether one of the texts contains the part, where a value in the text
 // may be the x of the part.
 func prints(texts []string, part string) bool {
 	for _, text := range texts {
@@ -65,8 +65,8 @@ func prints(texts []string, part string) bool {
 	return false
 }
 
-// printedTexts are all texts in the code that is not a test, and those of the system
-// and the libraries that are printed with them.
+// printedTexts returns all texts in code that is not a test, and the texts of the
+// system and the libraries that are printed with them.
 func printedTexts(t *testing.T) []string {
 	t.Helper()
 	texts := []string{syscall.ECONNREFUSED.Error(), syscall.EADDRINUSE.Error(), x509.UnknownAuthorityError{}.Error()}
@@ -102,7 +102,8 @@ func printedTexts(t *testing.T) []string {
 	return texts
 }
 
-// joined is a text and those that are added to it; a value among them is filled in.
+// joined returns a text and those that are added to it; a value among them becomes
+// filled.
 func joined(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:

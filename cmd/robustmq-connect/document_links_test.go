@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every link within the repository leads to a file that exists, and to a heading
-// that the file has.
-func TestLinksOfDocumentsLeadSomewhere(t *testing.T) {
+// Every link within the repository leads to an existing file, and to an existing
+// heading of it.
+func TestLinksOfDocumentsAreValid(t *testing.T) {
 	links := 0
 	for path, text := range documents(t) {
 		for _, target := range linkTargets(text) {
@@ -50,7 +50,7 @@ func TestAnchorsAreThoseThatGitHubMakes(t *testing.T) {
 
 var codeBlock = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
 
-// linkTargets are where the links of a document lead, those in code excepted.
+// linkTargets returns the targets of a document's links, except those in code.
 func linkTargets(document string) []string {
 	document = regexp.MustCompile("`[^`\n]*`").ReplaceAllString(codeBlock.ReplaceAllString(document, ""), "code")
 	var targets []string
@@ -98,7 +98,7 @@ func TestFilesThatDocumentsNameExist(t *testing.T) {
 	assert.GreaterOrEqual(t, named, 60)
 }
 
-// codeMap are the packages of the code map, in its order, by their place.
+// codeMap are the packages of the code map, by their position in it.
 func codeMap(t *testing.T) map[string]int {
 	t.Helper()
 	text := documents(t)["resources/docs/architecture.md"]
@@ -111,8 +111,8 @@ func codeMap(t *testing.T) map[string]int {
 	return rows
 }
 
-// The code map has every package, and says that imports never run up.
-func TestTheCodeMapIsThatOfTheCode(t *testing.T) {
+// The code map has every package, and imports never go up in it.
+func TestTheCodeMapMatchesTheCode(t *testing.T) {
 	rows := codeMap(t)
 	imports := 0
 	for _, folder := range []string{"cmd", "plugins", "templates"} {

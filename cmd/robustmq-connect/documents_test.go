@@ -24,11 +24,11 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
-// top is the top of the repository.
+// top is the root of the repository.
 const top = "../.."
 
-// documents are the files that users read, by their paths below the top. What they
-// say is tested: commands, YAML, records, links.
+// documents returns the files that users read, by path. Their commands, YAML, records
+// and links are tested.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	paths := []string{"README.md", "config/README.md"}
@@ -47,7 +47,7 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// fenced are the blocks of a language in a document, without the indentation that
+// fenced returns the blocks of a language in a document, without the indentation that
 // they have inside a list.
 func fenced(document, language string) []string {
 	var blocks []string
@@ -79,7 +79,8 @@ func TestRecordsOfDocumentsDecode(t *testing.T) {
 	assert.Positive(t, records)
 }
 
-// A block of settings says in its first line what they are of, or is for mosquitto.
+// The first line of a block of settings says what they belong to; other blocks are for
+// mosquitto.
 func TestSettingsOfDocumentsAreKnown(t *testing.T) {
 	servers, err := os.ReadFile(filepath.Join(top, "tests/servers/mosquitto.sh"))
 	require.NoError(t, err)
@@ -109,8 +110,8 @@ func TestSettingsOfDocumentsAreKnown(t *testing.T) {
 	assert.GreaterOrEqual(t, settings, 4)
 }
 
-// assertConnectors plans the connectors of a block at a server that knows what a
-// definition is.
+// assertConnectors plans the connectors of a block at a server that validates
+// definitions.
 func assertConnectors(t *testing.T, path, block string) {
 	t.Helper()
 	t.Setenv("MQTT_PASSWORD", "secret")
@@ -133,7 +134,7 @@ func assertConnectors(t *testing.T, path, block string) {
 	assert.Positive(t, planned)
 }
 
-// foreign are the programs of other projects that the documents call.
+// foreign are programs of other projects that the documents use.
 var foreign = []string{"sudo", "docker", "mosquitto_pub", "kcat", "promtool", "kubectl", "helm"}
 
 func TestCommandsOfDocumentsExist(t *testing.T) {
@@ -169,8 +170,8 @@ func TestCommandsOfDocumentsExist(t *testing.T) {
 	assert.GreaterOrEqual(t, requests, 4)
 }
 
-// commandLines are the commands of a block. A command goes on behind a backslash and
-// within quotes; what a server answers is JSON and is skipped.
+// commandLines returns the commands of a block. A command continues after a backslash
+// and within quotes; a server's answer is JSON and is skipped.
 func commandLines(block string) []string {
 	var lines []string
 	open := ""
@@ -203,8 +204,8 @@ func assertInvocation(t *testing.T, words []string, line string) {
 	}
 }
 
-// assertCommand follows the words to the command that they name, and finds every
-// flag on the way.
+// assertCommand follows the words to the command that they name, and checks every flag
+// on the way.
 func assertCommand(t *testing.T, commands []*ucli.Command, words []string, line string) {
 	t.Helper()
 	var known []string
@@ -228,7 +229,7 @@ func assertCommand(t *testing.T, commands []*ucli.Command, words []string, line 
 	assert.Empty(t, commands, "%s lacks a subcommand: %s", at, line)
 }
 
-// assertRequest finds the path of a request among those of the admin API.
+// assertRequest checks that the path of a request is one of the admin API.
 func assertRequest(t *testing.T, line string) {
 	t.Helper()
 	m := regexp.MustCompile(`https?://[^/\s']+(/[\w/]*)`).FindStringSubmatch(line)
@@ -236,7 +237,7 @@ func assertRequest(t *testing.T, line string) {
 	assert.Contains(t, admin.Paths(), m[1], line)
 }
 
-// A new user reads README and nothing else.
+// A new user reads only README.
 func TestREADMEIsShortAndNamesEveryDocument(t *testing.T) {
 	texts := documents(t)
 	assert.LessOrEqual(t, strings.Count(texts["README.md"], "\n"), 160)

@@ -15,7 +15,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
 )
 
-// runMQTT runs the mqtt command as the command line does.
+// runMQTT runs the mqtt command like the command line.
 func runMQTT(stdin string, args ...string) (stdout, stderr string, err error) {
 	var out, errOut bytes.Buffer
 	app := &ucli.App{
@@ -27,8 +27,8 @@ func runMQTT(stdin string, args ...string) (stdout, stderr string, err error) {
 	return out.String(), errOut.String(), err
 }
 
-// The examples are run by the tests of the whole; here they are linted with the
-// components that this binary ships.
+// Other tests run the examples; this one lints them with the components that this
+// binary includes.
 func TestExamplesLintWithTheComponentsOfTheBinary(t *testing.T) {
 	examples, err := filepath.Glob("../../config/*.yaml")
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestExamplesLintWithTheComponentsOfTheBinary(t *testing.T) {
 	require.NoError(t, err, stderr)
 }
 
-func TestExportPrintsWhatLints(t *testing.T) {
+func TestExportPrintsAPipelineThatLints(t *testing.T) {
 	settings := []string{
 		``, `,\"key\":\"\"`, `,\"compression_type\":\"zstd\",\"batch_size\":1048576,\"retries\":100`, `,\"acks\":\"0\"`,
 		`,\"acks\":\"1\"`, `,\"acks\":\"all\"`, `,\"acks\":\"-1\"`, `,\"linger_ms\":0`, `,\"retries\":1`,

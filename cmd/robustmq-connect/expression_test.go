@@ -16,8 +16,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/expression"
 )
 
-// A function or a method that a new version of upstream brings is refused until
-// somebody has decided about it; this is what asks for the decision.
+// A function or method of a new upstream version is refused until somebody decides
+// about it; this test fails until then.
 func TestEveryFunctionAndMethodOfThisBinaryIsAllowedOrRefusedByName(t *testing.T) {
 	require.NoError(t, plugins.Register(service.GlobalEnvironment()))
 	env := bloblang.GlobalEnvironment()
@@ -26,7 +26,7 @@ func TestEveryFunctionAndMethodOfThisBinaryIsAllowedOrRefusedByName(t *testing.T
 		seen[kind.String()+" "+name] = true
 		_, isAllowed := allowed[name]
 		_, isRefused := expression.Refused(kind, name)
-		assert.NotEqual(t, isAllowed, isRefused, "the %s %s must stand in one list of the package expression: does its result, its time or its memory grow faster than its input, does it keep state, does it reach out?", kind, name)
+		assert.NotEqual(t, isAllowed, isRefused, "the %s %s must be in one list of the package expression: does its result, its time or its memory grow faster than its input, does it keep state, does it reach out?", kind, name)
 	}
 	env.WalkFunctions(func(name string, _ *bloblang.FunctionView) { judge(expression.Function, expression.Functions(), name) })
 	env.WalkMethods(func(name string, _ *bloblang.MethodView) { judge(expression.Method, expression.Methods(), name) })
@@ -39,7 +39,8 @@ func TestEveryFunctionAndMethodOfThisBinaryIsAllowedOrRefusedByName(t *testing.T
 	}
 }
 
-// expressionTables are the allowed functions and methods as resources/docs/fields.md lists them.
+// expressionTables returns the allowed functions and methods as
+// resources/docs/fields.md lists them.
 func expressionTables() string {
 	var b strings.Builder
 	for _, table := range []struct {

@@ -21,7 +21,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
-// pathPing is where a pipeline says that it is alive; a service has admin.PathHealth.
+// pathPing is a pipeline's liveness path; a service has admin.PathHealth.
 const pathPing = "/ping"
 
 func healthCommand() *ucli.Command {
@@ -67,7 +67,7 @@ The certificate of an https address is not verified: no secret is sent.`,
 	}
 }
 
-// healthAddresses are the base URLs to ask, in turn.
+// healthAddresses returns the base URLs to try, in order.
 func healthAddresses(flag, listen string) ([]string, error) {
 	given, from := flag, "--address"
 	if given == "" {
@@ -88,7 +88,7 @@ func healthAddresses(flag, listen string) ([]string, error) {
 		u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Port() == "" && !strings.Contains(given, "://") {
 		return nil, fmt.Errorf("reading %s %q: want HOST:PORT, unix:PATH or an http or https URL, %s for example", from, given, defaultPipelineHTTP)
 	}
-	// What listens at every address is asked at this machine's own.
+	// A server that listens at every address is called at localhost.
 	switch u.Hostname() {
 	case "0.0.0.0", "":
 		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
@@ -98,10 +98,10 @@ func healthAddresses(flag, listen string) ([]string, error) {
 	return []string{u.Scheme + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/")}, nil
 }
 
-// errNobodyListens is the one reason to ask at the next address.
+// errNobodyListens is the only reason to try the next address.
 var errNobodyListens = errors.New("nobody listens there")
 
-// checkHealth returns the address that gave a good answer.
+// checkHealth returns the address that answered that it is healthy.
 func checkHealth(ctx context.Context, bases []string, ready bool) (string, error) {
 	paths := []string{admin.PathHealth, pathPing}
 	if ready {
@@ -120,8 +120,8 @@ func checkHealth(ctx context.Context, bases []string, ready bool) (string, error
 		strings.Join(bases, " and "), errNobodyListens)
 }
 
-// askHealth asks for the first of the paths that the server has. It is asked by
-// https where it wants that.
+// askHealth requests the first of the paths that the server has. It uses https if the
+// server requires it.
 func askHealth(ctx context.Context, base string, paths []string) (string, error) {
 	transport := &http.Transport{
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, // no secret is sent
@@ -163,7 +163,7 @@ func askHealth(ctx context.Context, base string, paths []string) (string, error)
 	return "", last
 }
 
-// getText gives the beginning of what stands at the address.
+// getText returns the start of the body at the address.
 func getText(ctx context.Context, client *http.Client, address string) (int, string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

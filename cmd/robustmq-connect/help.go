@@ -34,8 +34,8 @@ Flags:
   -h, --help             print this
 `
 
-// setHelp gives the root help our own text, and keeps a wrong flag to one line:
-// upstream would print the whole help after it.
+// setHelp sets our own root help, and makes a wrong flag print one line: upstream would
+// print the whole help after it.
 func setHelp(call invocation) {
 	ucli.AppHelpTemplate = rootHelp
 	printHelp := ucli.HelpPrinter
@@ -49,8 +49,8 @@ func setHelp(call invocation) {
 	}
 }
 
-// isGroup tells whether help is about a command that only holds others, whose
-// bare call prints it.
+// isGroup reports whether help is about a command with subcommands, which prints help
+// when it is called without one.
 func isGroup(data any) bool {
 	cmd, ok := data.(*ucli.Command)
 	return ok && slices.ContainsFunc(cmd.Subcommands, func(c *ucli.Command) bool { return c.Name != "help" })

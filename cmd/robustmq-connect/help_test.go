@@ -15,7 +15,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/control"
 )
 
-// commandPaths gives every command below the given ones, as words.
+// commandPaths returns every command below the given ones, as words.
 func commandPaths(commands []*ucli.Command, above ...string) (paths [][]string) {
 	for _, command := range commands {
 		path := append(slices.Clone(above), command.Name)

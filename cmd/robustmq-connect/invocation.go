@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// invocation is what main must know of the command line before upstream reads
-// it, since upstream's texts for these cases are fixed.
+// invocation is what main must know about the command line before upstream reads it,
+// because upstream's texts for these cases are fixed.
 type invocation struct {
 	// args is the command line for upstream.
 	args []string
-	// command is the first word that is no flag, or "".
+	// command is the first word that is not a flag, or "".
 	command string
-	// config is the pipeline file that a run was given, or "".
+	// config is the pipeline file of a run, or "".
 	config string
-	// streams are the files and folders that the streams command was given.
+	// streams are the files and folders of the streams command.
 	streams []string
-	// sets tells that --set changes fields of it.
+	// sets reports that --set changes fields of it.
 	sets    bool
 	version bool
 	help    bool
@@ -24,18 +24,18 @@ type invocation struct {
 	bare bool
 }
 
-// runs tells whether the command runs a pipeline.
+// runs reports whether the command runs a pipeline.
 func (i invocation) runs() bool {
 	return !i.help && !i.bare && (i.command == "" || i.command == "run")
 }
 
-// prints tells whether the command prints a configuration.
+// prints reports whether the command prints a configuration.
 func (i invocation) prints() bool {
 	return slices.Contains([]string{"echo", "create", "list"}, i.command)
 }
 
-// flagsWithValue are the flags that may stand before a command, or after run,
-// and take the next word.
+// flagsWithValue are the flags before a command, or after run, that take the next word
+// as their value.
 var flagsWithValue = []string{"config", "c", "log.level", "set", "s", "resources", "r", "env-file", "e", "templates", "t"}
 
 func parseInvocation(args []string) invocation {
@@ -68,7 +68,7 @@ func parseInvocation(args []string) invocation {
 			complete = true
 			call.config = value
 			if call.command == "run" && !hasValue && i+1 < len(args) {
-				// Upstream's run takes the file as a word only.
+				// Upstream's run accepts the file only as a word.
 				call.args = slices.Concat(args[:i], args[i+1:])
 			}
 		case "observability", "o": // of the streams command
@@ -78,7 +78,7 @@ func parseInvocation(args []string) invocation {
 			}
 		case "chilled", "watcher", "w":
 		default:
-			// A flag that upstream knows, or refuses.
+			// A flag that upstream handles or refuses.
 			complete = complete || !slices.Contains(flagsWithValue, name)
 		}
 		if slices.Contains(flagsWithValue, name) && !hasValue {

@@ -19,8 +19,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// lintCommand replaces upstream's command of that name. It keeps its flags, and
-// judges values where upstream's looks at names.
+// lintCommand replaces upstream's command of that name. It has the same flags, and
+// checks values where upstream's checks only names.
 func lintCommand(env *service.Environment) *ucli.Command {
 	return &ucli.Command{
 		Name:      "lint",
@@ -105,8 +105,8 @@ func printFinding(w io.Writer, path string, f lint.Finding) {
 	fmt.Fprintf(w, "%s(%d,%d) %s\n", path, f.Line, f.Column, oneLine(f.String()))
 }
 
-// documentLinter judges a pipeline that is not in a file of this machine: the
-// variables that it names need not be set here.
+// documentLinter checks a pipeline that is not in a file of this machine: its variables
+// need not be set here.
 func documentLinter(env *service.Environment) control.Linter {
 	return func(document []byte) ([]lint.Finding, error) {
 		standIns, err := lint.StandIns(env)
@@ -176,8 +176,8 @@ func (l *linter) markdown(text string) []lint.Finding {
 	return all
 }
 
-// closesFence tells whether a line ends the block that the fence opened: at least
-// as many of the same character and nothing else.
+// closesFence reports whether a line ends the block that the fence opened: at least as
+// many of the same character and nothing else.
 func closesFence(line, fence string) bool {
 	line = strings.TrimSpace(line)
 	return len(line) >= len(fence) && strings.Trim(line, fence[:1]) == ""
@@ -187,11 +187,11 @@ func (l *linter) yaml(text string, example bool) []lint.Finding {
 	return l.rules.YAML(text, example)
 }
 
-// expandPaths resolves glob patterns and paths that end with '...'. A target
-// that stands for no file is an error: a check that checks nothing must not pass.
+// expandPaths resolves glob patterns and paths that end with '...'. A target without a
+// file is an error: a check that checks nothing must not pass.
 func expandPaths(targets []string) ([]string, error) {
 	if len(targets) == 0 {
-		return nil, errors.New("linting: no file was given; name one, or a folder with '...' behind it")
+		return nil, errors.New("linting: no file was given; name one, or a folder with '...' after it")
 	}
 	var paths []string
 	for _, target := range targets {
@@ -246,8 +246,8 @@ func importTemplates(env *service.Environment, patterns []string) error {
 	})
 }
 
-// eachFile hands over the text of every file that the patterns stand for, in
-// the order of the patterns: of two env files the later one wins.
+// eachFile calls use with the text of every file that the patterns match, in the order of
+// the patterns: the last of several env files takes precedence.
 func eachFile(what string, patterns []string, use func(text []byte) error) error {
 	for _, pattern := range patterns {
 		paths, err := expandPaths([]string{pattern})
@@ -274,7 +274,7 @@ func oneLine(text string) string {
 // printError writes an error as one line.
 func printError(w io.Writer, err error) {
 	if text := strings.TrimSpace(err.Error()); text != "" {
-		// Upstream forgets to fill in its own name in one place.
+		// Upstream does not insert its own name in one place.
 		text = strings.ReplaceAll(text, "{{.ProductName}}", productName)
 		fmt.Fprintln(w, cli.BinaryName+": "+oneLine(text))
 	}

@@ -33,7 +33,7 @@ func testLinter(t *testing.T, opts lint.Options) *linter {
 
 type lintCase struct{ name, yaml string }
 
-// readCases reads a table of pipelines, each behind a line "== name".
+// readCases reads a table of pipelines, each after a line "== name".
 func readCases(t *testing.T, path string) []lintCase {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -71,7 +71,7 @@ func TestLintReportsWrongConfigsAtTheLineOfTheValue(t *testing.T) {
 	}
 }
 
-func TestLintIsSilentAboutRightConfigs(t *testing.T) {
+func TestLintReportsNothingAboutRightConfigs(t *testing.T) {
 	cases := readCases(t, "testdata/lint_right.txt")
 	require.GreaterOrEqual(t, len(cases), 30, "the table has lost its cases")
 	t.Logf("counted %d right configs", len(cases))
@@ -82,7 +82,7 @@ func TestLintIsSilentAboutRightConfigs(t *testing.T) {
 	}
 }
 
-// lintFiles runs the lint command itself over files and returns what it prints.
+// lintFiles runs the lint command on files and returns its output.
 func lintFiles(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
@@ -118,7 +118,7 @@ func TestLintReadsFilesGlobsAndFolders(t *testing.T) {
 }
 
 // A warning is for the reader: a pipeline may trade a promise for speed.
-func TestLintWarnsOfPromisesThatAPipelineUndoes(t *testing.T) {
+func TestLintWarnsAboutWeakenedPromises(t *testing.T) {
 	path := writeFile(t, t.TempDir(), "p.yaml", "input:\n  robustmq_kafka: { topic_id: a }\npipeline:\n  threads: 4\n  processors: [ { mapping: root = this } ]\noutput:\n  robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t }\n")
 	stdout, stderr, err := lintFiles(t, "--verbose", path)
 	require.NoError(t, err)
@@ -202,7 +202,7 @@ func TestLintReportsLabelsAndDeprecatedFieldsOnRequest(t *testing.T) {
 	assert.Len(t, testLinter(t, lint.Options{Deprecated: true}).yaml(text, false), 1)
 }
 
-func TestLintTellsWhatIsNoPipeline(t *testing.T) {
+func TestLintReportsWhatIsNotAPipeline(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ text, want string }{
 		"output.yaml":    {"output:\n  drop: {}\n", "(1,1) input: " + noInput + "\n"},
@@ -212,7 +212,7 @@ func TestLintTellsWhatIsNoPipeline(t *testing.T) {
 		"resources.yaml": {"cache_resources: [ { label: c, memory: {} } ]\n", ""},
 		"whole.yaml":     {"input: { stdin: {} }\noutput: { drop: {} }\n", ""},
 		"connector.json": {`{"connector_name":"c1","connector_type":"Kafka"}`, "(1,1) " + filepath.Join(dir, "connector.json") +
-			" is a connector and no pipeline; print its pipeline: robustmq-connect mqtt connector export -f " + filepath.Join(dir, "connector.json") + " > pipeline.yaml\n"},
+			" is a connector, not a pipeline; print its pipeline: robustmq-connect mqtt connector export -f " + filepath.Join(dir, "connector.json") + " > pipeline.yaml\n"},
 		"pipeline.json": {`{ "input": { "stdin": {} }, "output": { "drop": {} } }`, ""},
 	} {
 		path := writeFile(t, dir, name, c.text)

@@ -14,7 +14,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
-// componentLists walk what pipelines are built of, kind by kind.
+// componentLists walks the components of pipelines, kind by kind.
 func componentLists(env *service.Environment) []componentList {
 	components := func(kind string, walk func(func(string, *service.ConfigView))) componentList {
 		return componentList{kind, func(yield func(string, jsonView)) {
@@ -45,15 +45,15 @@ type componentList struct {
 	walk func(yield func(name string, view jsonView))
 }
 
-// jsonView is what describes a component, or a function of the mapping language.
+// jsonView describes a component, or a function of the mapping language.
 type jsonView interface{ FormatJSON() ([]byte, error) }
 
-// component is what list tells of one.
+// component is an entry of list.
 type component struct{ name, status string }
 
 const deprecated = "deprecated"
 
-// components are those that the program tells of, by name.
+// components returns those of the list by name.
 func (l componentList) components() ([]component, error) {
 	var all []component
 	var failed error
@@ -74,9 +74,9 @@ func (l componentList) components() ([]component, error) {
 	return all, failed
 }
 
-// listComponentsCommand replaces upstream's command of that name, which leaves out what
-// upstream calls deprecated. The input kafka_franz, which our examples use, is
-// among it. The formats that are not for people are upstream's.
+// listComponentsCommand replaces upstream's command of that name, which omits
+// components that upstream calls deprecated. The input kafka_franz, which our examples
+// use, is one of them. Machine-readable formats are upstream's.
 func listComponentsCommand(echoEnv *service.Environment, upstream func(args ...string) error) *ucli.Command {
 	return &ucli.Command{
 		Name:      "list",
@@ -123,7 +123,7 @@ type componentKind struct {
 	components []component
 }
 
-// componentsByKind takes the kinds wanted, or all if none is named.
+// componentsByKind returns the requested kinds, or all if none is named.
 func componentsByKind(lists []componentList, wanted []string, status string) ([]componentKind, error) {
 	var names []string
 	for _, list := range lists {

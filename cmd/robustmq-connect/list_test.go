@@ -18,7 +18,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// listed runs the list command and gives the names under each title.
+// listed runs the list command and returns the names under each title.
 func listed(t *testing.T, args ...string) map[string][]string {
 	t.Helper()
 	env, err := lint.StandIns(service.GlobalEnvironment())
@@ -39,8 +39,7 @@ func listed(t *testing.T, args ...string) map[string][]string {
 	return names
 }
 
-// What the documents say is listed is there, with all that they and the examples
-// are written with.
+// list prints every component that the documents and the examples mention.
 func TestListNamesEveryComponentOfTheExamples(t *testing.T) {
 	var pipelines []string
 	texts := documents(t)
@@ -83,7 +82,7 @@ func TestListNamesEveryComponentOfTheExamples(t *testing.T) {
 	}
 }
 
-func TestListMarksWhatIsDeprecatedAndHidesWhatNobodyTypes(t *testing.T) {
+func TestListMarksDeprecatedComponentsAndHidesInternalOnes(t *testing.T) {
 	names := listed(t)
 	assert.NotContains(t, names["Inputs"], noInputName)
 	for _, title := range []string{"Inputs", "Processors", "Outputs", "Caches", "Rate limits", "Buffers", "Metrics", "Tracers", "Scanners", "Bloblang functions", "Bloblang methods"} {
@@ -103,7 +102,7 @@ func sortedKeys(m map[string][]string) []string {
 	return keys
 }
 
-func TestTheHelpOfCreateNamesComponentsThatAreShipped(t *testing.T) {
+func TestTheHelpOfCreateNamesIncludedComponents(t *testing.T) {
 	env, err := lint.StandIns(service.GlobalEnvironment())
 	require.NoError(t, err)
 	lines := regexp.MustCompile(`(?m)^  robustmq-connect create (?:--small )?(\S+)$`).FindAllStringSubmatch(createPipelineCommand(env).Description, -1)

@@ -24,11 +24,11 @@ import (
 
 const (
 	productName = "RobustMQ Connect"
-	// controlName is RobustMQ's own command line. A link of that name takes the
-	// lines of RobustMQ's documentation.
+	// controlName is RobustMQ's own command line. A link with that name accepts the
+	// command lines of RobustMQ's documentation.
 	controlName = "robust-ctl"
-	// upstreamDocs is where upstream's help texts lead: what they describe is
-	// upstream's.
+	// upstreamDocs is where upstream's help texts link to, because they describe
+	// upstream.
 	upstreamDocs = "https://docs.redpanda.com/redpanda-connect"
 	// defaultPipelineHTTP is where a pipeline serves /ping, /ready and /metrics.
 	defaultPipelineHTTP = "127.0.0.1:4195"
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string) int {
 		service.CLIOptSetBinaryName(name),
 		service.CLIOptSetProductName(productName),
 		service.CLIOptSetDocumentationURL(upstreamDocs),
-		// Upstream calls it benthos_version where it logs it.
+		// Upstream logs it as benthos_version.
 		service.CLIOptSetVersion(moduleVersion(benthosModule), buildDate()),
 		service.CLIOptSetDefaultConfigPaths(),
 		service.CLIOptSetEnvironment(cliEnv),
@@ -126,12 +126,13 @@ func run(ctx context.Context, args []string) int {
 	return code
 }
 
-// registerComponents adds what a pipeline may be built of beside upstream's.
+// registerComponents adds our components to upstream's.
 func registerComponents(env *service.Environment) error {
 	return errors.Join(plugins.Register(env), registerNoInput(env))
 }
 
-// programName is the name that the user called, for texts that name a command.
+// programName returns the name by which the user called the program, for texts that
+// name a command.
 func programName() string {
 	if name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"); name == controlName {
 		return name
@@ -139,7 +140,7 @@ func programName() string {
 	return cli.BinaryName
 }
 
-// onLogger is called with the log of a pipeline before anything is in it.
+// onLogger is called with the logger of a pipeline before anything is logged.
 func onLogger(log *service.Logger) {
 	log.With("version", buildVersion()).Info("Starting " + cli.BinaryName)
 	templates.OnNotice(func(level slog.Level, text string) {
@@ -151,9 +152,9 @@ func onLogger(log *service.Logger) {
 	})
 }
 
-// mainSchema is upstream's schema of a pipeline file with the defaults that this
-// distribution changes: one thread, which keeps the order of messages, no input,
-// and an HTTP server that only this machine reaches.
+// mainSchema returns upstream's schema of a pipeline file with this distribution's
+// defaults: one thread, which keeps the order of messages, no input, and an HTTP server
+// that only this machine can reach.
 func mainSchema(env *service.Environment) *service.ConfigSchema {
 	schema := env.FullConfigSchema(buildVersion(), buildDate())
 	setPipelineDefaults(schema)
@@ -167,8 +168,8 @@ func setPipelineDefaults(schema *service.ConfigSchema) {
 	schema.SetFieldDefault(map[string]any{noInputName: map[string]any{}}, "input")
 }
 
-// withoutStudio hides upstream's command for a web service that this
-// distribution has nothing to do with.
+// withoutStudio hides upstream's command for a web service that does not belong to this
+// distribution.
 func withoutStudio() *ucli.Command {
 	return &ucli.Command{
 		Name:   "studio",

@@ -13,25 +13,25 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Go collects garbage when the heap has grown by GOGC percent, 100 by default. A
-// bridge has a small live heap and allocates for every message, so that it
-// collects some hundred times a second at 100 percent, and a fifth of its CPU goes
-// there. A few times a small heap is still little memory; the same percentage of a
-// large one is not. So GOGC follows the live heap, unless the user has set it.
+// Go collects garbage when the heap has grown by GOGC percent, 100 by default. A bridge
+// has a small live heap and allocates for every message, so at 100 percent it would
+// collect some hundred times a second and use a fifth of its CPU for that. Several
+// times a small heap is still little memory; the same percentage of a large one is not.
+// So GOGC follows the live heap, unless the user has set it.
 //
 // GOMEMLIMIT makes the collector work harder before a container's limit kills the
-// process. It is nine tenths of the limit of the cgroup, unless the user has set it.
+// process. It is nine tenths of the cgroup's limit, unless the user has set it.
 const (
 	mostPercent  = 400
 	leastPercent = 100 // Go's own
-	// heapRoom is how far the heap may grow beyond its live part where leastPercent
+	// heapRoom is how far the heap may grow beyond its live part even if leastPercent
 	// would allow less.
 	heapRoom = 32 << 20
 
 	cgroupShare = 0.9
 )
 
-// tuneMemory sets GOGC and GOMEMLIMIT where the environment does not.
+// tuneMemory sets GOGC and GOMEMLIMIT unless the environment does.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		newGCTuner().start()
@@ -41,7 +41,7 @@ func tuneMemory() {
 	}
 }
 
-// memoryLimit is what GOMEMLIMIT is to be, 0 to leave it as it is.
+// memoryLimit returns the value for GOMEMLIMIT, 0 to keep the current one.
 func memoryLimit(environment string, cgroup func() (uint64, error)) int64 {
 	if environment != "" {
 		return 0
@@ -53,8 +53,7 @@ func memoryLimit(environment string, cgroup func() (uint64, error)) int64 {
 	return int64(float64(limit) * cgroupShare)
 }
 
-// setMemoryLimit takes the limit that the user gives as a flag, which goes before
-// GOMEMLIMIT.
+// setMemoryLimit applies the limit in a flag, which takes precedence over GOMEMLIMIT.
 func setMemoryLimit(text string) error {
 	if text == "" {
 		return nil
@@ -66,7 +65,7 @@ func setMemoryLimit(text string) error {
 	return err
 }
 
-// parseMemory reads an amount of memory of a flag.
+// parseMemory reads an amount of memory in a flag.
 func parseMemory(flag, text string) (int64, error) {
 	size, err := humanize.ParseBytes(text)
 	if err == nil && (size < 1<<20 || size > math.MaxInt64) {
@@ -78,7 +77,7 @@ func parseMemory(flag, text string) (int64, error) {
 	return int64(size), nil
 }
 
-// gcPercent is what GOGC is to be for a live heap of this size.
+// gcPercent returns GOGC for a live heap of this size.
 func gcPercent(live uint64) int {
 	if live == 0 {
 		return mostPercent
@@ -86,8 +85,8 @@ func gcPercent(live uint64) int {
 	return int(min(max(heapRoom*100/live, leastPercent), mostPercent))
 }
 
-// gcTuner sets GOGC after every collection. It owns no goroutine: the collector
-// calls it, by the finalizer of an object that nobody holds.
+// gcTuner sets GOGC after every collection. It has no goroutine: the collector calls
+// it, by the finalizer of an unreferenced object.
 type gcTuner struct {
 	percent int
 	sample  [1]metrics.Sample
@@ -106,14 +105,14 @@ func (t *gcTuner) start() {
 
 // again waits for the next collection.
 func (t *gcTuner) again() {
-	sentinel := new(*gcTuner) // with a pointer, so that it shares its place with nothing
+	sentinel := new(*gcTuner) // with a pointer, so that it shares its memory with no other object
 	runtime.SetFinalizer(sentinel, func(**gcTuner) {
 		t.tune()
 		t.again()
 	})
 }
 
-// tune stops the world for a moment, so small changes are not worth it.
+// tune stops the world briefly, so it ignores small changes.
 func (t *gcTuner) tune() {
 	metrics.Read(t.sample[:])
 	if t.sample[0].Value.Kind() != metrics.KindUint64 {

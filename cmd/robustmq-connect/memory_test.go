@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheMemoryLimitIsThatOfTheCgroupUnlessItIsSet(t *testing.T) {
+func TestTheMemoryLimitFollowsTheCgroupUnlessItIsSet(t *testing.T) {
 	cgroup := func(limit uint64, err error) func() (uint64, error) {
 		return func() (uint64, error) { return limit, err }
 	}
@@ -52,7 +52,7 @@ func TestGCPercentIsLargeForASmallHeapOnly(t *testing.T) {
 	} {
 		assert.Equal(t, want, gcPercent(live), live)
 	}
-	// The heap never grows further than it would anyway, or than the room.
+	// The heap never grows further than it would by default, or than heapRoom.
 	for live := uint64(1 << 20); live < 1<<30; live += 1 << 20 {
 		assert.LessOrEqual(t, uint64(gcPercent(live))*live/100, max(live, heapRoom))
 	}

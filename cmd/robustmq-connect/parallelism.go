@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// How busy the process is, in processors, is looked at every so often.
+// The load of the process, in processors, is measured at intervals.
 const (
 	loadInterval = 100 * time.Millisecond
-	// quietLoad is little enough for one processor, once it has lasted.
+	// quietLoad is low enough for one processor, if it lasts.
 	quietLoad      = 0.3
 	quietIntervals = 10
-	// busyLoad is too much for one processor.
+	// busyLoad is too high for one processor.
 	busyLoad = 0.6
 )
 
-// followLoad lets Go use one processor while the process has little to do, and all
-// of them otherwise. It does not return.
+// followLoad lets Go use one processor while the process has little to do, and all of
+// them otherwise. It does not return.
 //
-// A message passes several goroutines on its way. With processors to spare, Go
-// wakes one for each hand-over, which looks for work, finds that the first has done
-// it, and goes to sleep: more than half of what a message costs at a low rate. On
-// one processor there is nobody to wake.
+// A message passes through several goroutines. With free processors, Go wakes one for
+// each hand-over, which looks for work, finds that the first processor has done it, and
+// goes to sleep: more than half of the cost of a message at a low rate. With one
+// processor nothing is woken.
 func followLoad() {
 	if os.Getenv("GOMAXPROCS") != "" || runtime.GOMAXPROCS(0) == 1 {
 		return // the user chose, or there is nothing to choose
@@ -49,7 +49,7 @@ type loadFollower struct {
 	low int  // intervals in a row with a load below quietLoad
 }
 
-// observe takes the load of an interval, in processors.
+// observe records the load of an interval, in processors.
 func (l *loadFollower) observe(load float64) {
 	switch {
 	case l.one && load > busyLoad:
@@ -66,7 +66,7 @@ func (l *loadFollower) observe(load float64) {
 	}
 }
 
-// processTime is the processor time that the process has used.
+// processTime returns the processor time that the process has used.
 func processTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -2,5 +2,5 @@
 
 package main
 
-// followLoad does nothing where the load of the process is not known.
+// followLoad does nothing if the load of the process cannot be measured.
 func followLoad() {}

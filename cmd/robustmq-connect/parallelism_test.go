@@ -21,15 +21,15 @@ func TestLoadFollower(t *testing.T) {
 		}
 		return calls
 	}
-	require.Empty(t, observe(0.1, quietIntervals-1), "it has to last")
-	require.Empty(t, observe(quietLoad, 1), "and begins again")
+	require.Empty(t, observe(0.1, quietIntervals-1), "the low load has to last")
+	require.Empty(t, observe(quietLoad, 1), "the count starts again")
 	require.Empty(t, observe(0.1, quietIntervals-1))
 	require.Equal(t, []string{"quiet"}, observe(0.1, 1))
 	require.Empty(t, observe(busyLoad, 100), "one processor can do that")
 	require.Empty(t, observe(0, 100))
 	require.Equal(t, []string{"busy"}, observe(0.7, 1), "at once")
 	require.Empty(t, observe(2, 100))
-	require.Empty(t, observe(0.5, 100), "what one processor could hardly do stays on all")
+	require.Empty(t, observe(0.5, 100), "a load close to one processor keeps all of them")
 	require.Equal(t, []string{"quiet"}, observe(0, quietIntervals))
 }
 

@@ -13,7 +13,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 )
 
-// systemd kills what has not stopped in time: the service ends at most five
+// systemd kills a service that has not stopped in time: the service ends at most five
 // seconds after it has drained.
 func TestTheUnitAllowsTheServiceToDrain(t *testing.T) {
 	unit, err := os.ReadFile(filepath.Join("..", "..", "resources", "robustmq-connect.service"))

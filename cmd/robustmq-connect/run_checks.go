@@ -20,8 +20,8 @@ import (
 // fileExtensions are those of pipeline files, in any case.
 var fileExtensions = []string{".yaml", ".yml", ".json"}
 
-// checkCall refuses a call that upstream would answer with words that do not
-// help: a file where a command should stand, a connector in place of a pipeline.
+// checkCall refuses commands that upstream would answer with unhelpful errors: a file
+// in place of a command, a connector in place of a pipeline.
 func checkCall(call invocation) error {
 	if slices.Contains(fileExtensions, strings.ToLower(filepath.Ext(call.command))) {
 		if text, err := os.ReadFile(call.command); err == nil && isConnector(text) {
@@ -41,7 +41,7 @@ func checkCall(call invocation) error {
 }
 
 // checkStreams refuses streams without an input, for which upstream reads standard
-// input. What else is wrong with a file is upstream's to say.
+// input. Upstream reports other errors in the files.
 func checkStreams(paths []string) error {
 	for _, path := range paths {
 		files := []string{path}
@@ -50,7 +50,7 @@ func checkStreams(paths []string) error {
 				return nil
 			}
 		} else if err != nil {
-			files, _ = filepath.Glob(path) // a pattern that is wrong stands for no file
+			files, _ = filepath.Glob(path) // an invalid pattern matches no file
 		}
 		for _, file := range files {
 			text, err := os.ReadFile(file)
@@ -68,13 +68,13 @@ func checkStreams(paths []string) error {
 	return nil
 }
 
-// isTestFile tells a file of upstream's test command, which a folder of pipelines may
-// hold.
+// isTestFile reports a file of upstream's test command, which a folder of pipelines may
+// contain.
 func isTestFile(path string) bool {
 	return strings.HasSuffix(strings.TrimSuffix(path, filepath.Ext(path)), "_benthos_test")
 }
 
-// isConnector tells a connector's JSON from a pipeline.
+// isConnector distinguishes a connector's JSON from a pipeline.
 func isConnector(text []byte) bool {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(text, &fields) != nil {
@@ -86,15 +86,15 @@ func isConnector(text []byte) bool {
 }
 
 func connectorAdvice(path string) string {
-	return fmt.Sprintf("%s is a connector and no pipeline; print its pipeline: %s mqtt connector export -f %s > pipeline.yaml",
+	return fmt.Sprintf("%s is a connector, not a pipeline; print its pipeline: %s mqtt connector export -f %s > pipeline.yaml",
 		path, cli.BinaryName, path)
 }
 
-// noInput is said of a pipeline without an input, by lint and at a run.
+// noInput is the error about a pipeline without an input, in lint and at a run.
 const noInput = "is missing; add one, for example robustmq_kafka with its topic_id"
 
-// missingInput finds what makes a file a pipeline, but no input beside it. A file
-// of resources or of tests is none.
+// missingInput reports a file that is a pipeline without an input. A file of resources
+// or tests is not a pipeline.
 func missingInput(text string) []lint.Finding {
 	root := mappingOf([]byte(text))
 	if root == nil || hasMember(root, "input") {
@@ -113,7 +113,7 @@ func missingInput(text string) []lint.Finding {
 	return []lint.Finding{{Line: first.Line, Column: first.Column, Path: []string{"input"}, Field: "input", What: noInput}}
 }
 
-// mappingOf gives the mapping that a YAML text is, or nil.
+// mappingOf returns the YAML mapping in a text, or nil.
 func mappingOf(text []byte) *yaml.Node {
 	var root yaml.Node
 	if yaml.Unmarshal(text, &root) != nil || len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
@@ -131,8 +131,8 @@ func hasMember(mapping *yaml.Node, name string) bool {
 	return false
 }
 
-// noInputName is the input of a pipeline that names none. Upstream's is stdin: a
-// service without a terminal would start, read nothing and end.
+// noInputName is the input of a pipeline that names none. Upstream's default is stdin:
+// a service without a terminal would start, read nothing and end.
 const noInputName = "robustmq_no_input"
 
 func registerNoInput(env *service.Environment) error {
@@ -144,15 +144,15 @@ func registerNoInput(env *service.Environment) error {
 		})
 }
 
-// printRunError tells why a pipeline did not start. What lint finds in the file as
-// well is told in its words, which name the line.
+// printRunError prints why a pipeline did not start. If lint finds the error in the
+// file too, it prints lint's finding, which names the line.
 func printRunError(w io.Writer, env *service.Environment, call invocation, err error) {
 	standIns, lintErr := lint.StandIns(env)
 	if lintErr != nil || call.config == "" {
 		printError(w, err)
 		return
 	}
-	// With --set the file alone is not what was to be run.
+	// With --set, the file alone is not what was run.
 	ofFile := !call.sets && (strings.Contains(err.Error(), "linter errors") || strings.Contains(err.Error(), "configuration file read error"))
 	located := false
 	for _, f := range newLinter(standIns, lint.Options{}).file(call.config) {

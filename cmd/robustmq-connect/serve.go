@@ -28,7 +28,7 @@ import (
 
 const (
 	defaultListen = "127.0.0.1:58080" // RobustMQ's port
-	// maxPEMFile bounds what is read before it is known to be a certificate.
+	// maxPEMFile limits what is read before it is known to be a certificate.
 	maxPEMFile = 1 << 20
 )
 
@@ -55,31 +55,31 @@ func serveFlags() []ucli.Flag {
 		return &ucli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{serveVariable(name)}}
 	}
 	return []ucli.Flag{
-		&ucli.StringFlag{Name: "config", Usage: "take flags that are not given from this YAML `FILE`"},
+		&ucli.StringFlag{Name: "config", Usage: "read flags that are not given from this YAML `FILE`"},
 		text("store", "", "keep the connectors in this `DIR`, which no other service may use"),
 		text("listen", defaultListen, "serve the admin API at `HOST:PORT`, or at unix:PATH"),
 		text("socket-mode", "", "the mode of the file of --listen unix:PATH in octal `DIGITS`, 0660 unless set"),
 		text("socket-role", "", "what a process at that socket may do without a token: `ROLE` is read, operate or admin; root and the service's user may do everything"),
 		text("mqtt-url", "tcp://localhost:1883", "the MQTT broker as a `URL` (tcp, ssl, ws, wss, unix); several, separated by commas, are tried in turn"),
 		text("mqtt-username", "", "log in to the MQTT broker as `USER`"),
-		text("mqtt-password", "", "log in with this `PASSWORD`, which other users of this machine can read on a command line"),
+		text("mqtt-password", "", "log in with this `PASSWORD`; other users of this machine can read it on a command line"),
 		text("mqtt-password-file", "", "log in with the password in this `FILE`"),
-		text("mqtt-qos", "1", "receive messages with this quality of service at most, `0, 1 or 2`"),
-		text("max-payload-bytes", "16MiB", "take no larger payload than this `SIZE` into memory; 0 sets no limit"),
+		text("mqtt-qos", "1", "the highest quality of service to receive messages with, `0, 1 or 2`"),
+		text("max-payload-bytes", "16MiB", "the largest payload `SIZE` that is read into memory; 0 sets no limit"),
 		text("mqtt-client-id-prefix", "robustmq_connect", "start MQTT client ids with this `TEXT`; give each of several services on one broker its own"),
 		text("mqtt-tls-ca-file", "", "trust the MQTT broker's certificate by the authorities in this `FILE`"),
 		text("mqtt-tls-cert-file", "", "authenticate to the MQTT broker with the certificate in this `FILE`"),
 		text("mqtt-tls-key-file", "", "the key of that certificate, a `FILE`"),
-		text("secrets-dir", "", "let connectors name certificates and keys in this `DIR`, and no other files"),
+		text("secrets-dir", "", "let connectors use certificates and keys in this `DIR`, and no other files"),
 		text("allow-targets", "", "let connectors connect only to these `TARGETS`: networks (10.0.0.0/8), addresses and HOST:PORT, separated by commas; --mqtt-url is always one"),
-		text("deny-targets", "", "let no connector connect to these `TARGETS`, whatever --allow-targets says"),
+		text("deny-targets", "", "let no connector connect to these `TARGETS`, even if --allow-targets lists them"),
 		&ucli.DurationFlag{
 			Name: "drain-timeout", Value: 20 * time.Second, EnvVars: []string{serveVariable("drain-timeout")},
 			Usage: "let a connector that stops finish what is in flight for this `TIME`",
 		},
 		&ucli.DurationFlag{
 			Name: "trial-time", Value: 10 * time.Second, EnvVars: []string{serveVariable("trial-time")},
-			Usage: "after several ends of the process soon after its start, let connectors run for this `TIME` before others start",
+			Usage: "after several crashes soon after the start, let connectors run for this `TIME` before others start",
 		},
 		text("max-pending-bytes", "256MiB", "let all connectors together hold `SIZE` of messages that are read and not yet acknowledged; half of it is divided among them"),
 		text("memory-limit", "", "keep the process's memory below `SIZE`, 400MiB for example, as GOMEMLIMIT does; nine tenths of the cgroup's limit unless set"),
@@ -96,7 +96,7 @@ func serveFlags() []ucli.Flag {
 		},
 		text("tls-cert-file", "", "serve HTTPS with the certificate in this `FILE`"),
 		text("tls-key-file", "", "the key of that certificate, a `FILE`"),
-		text("log-level", "info", "log from this `LEVEL` on: debug, info, warn or error"),
+		text("log-level", "info", "log messages of this `LEVEL` and above: debug, info, warn or error"),
 		text("log-format", "text", "log as `text or json`"),
 	}
 }
@@ -114,7 +114,7 @@ func serve(c *ucli.Context, env *service.Environment) error {
 	}
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// From the first signal on a second one ends the process at once.
+	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	if err := runService(ctx, c, env); err != nil {
 		return fmt.Errorf("serving: %w", err)
@@ -141,14 +141,14 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	if c.String("store") == "" {
 		return errors.New("store: give the directory of the connectors by --store DIR")
 	}
-	// The address is judged before anything is touched.
+	// The address is checked before anything else happens.
 	listen := admin.Options{
 		Listen: c.String("listen"), SocketMode: c.String("socket-mode"), SocketRole: c.String("socket-role"), TokenFile: c.String("api-token-file"), TokensFile: c.String("api-tokens-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
 		TLSCertFile: c.String("tls-cert-file"), TLSKeyFile: c.String("tls-key-file"), Logger: log,
-		// A delete drains, ends what did not, and tries the broker.
+		// A delete drains, stops the stream, and connects to the broker.
 		LongTimeout: 2*c.Duration("drain-timeout") + 30*time.Second,
-		// While connectors drain, so may a delete. The service ends at most five
-		// seconds after that time.
+		// A delete may continue while connectors drain. The service ends at most five
+		// seconds after that.
 		ShutdownTimeout: c.Duration("drain-timeout") + time.Second,
 	}
 	if err := listen.Validate(); err != nil {
@@ -217,8 +217,8 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	return errors.Join(connectors.Close(), <-served)
 }
 
-// targetList splits a list of targets. Empty items are left out, as of a comma at the
-// end.
+// targetList splits a list of targets. Empty items, such as after a final comma, are
+// ignored.
 func targetList(text string) (all []string) {
 	for item := range strings.SplitSeq(text, ",") {
 		if item = strings.TrimSpace(item); item != "" {
@@ -244,9 +244,8 @@ func serveLogger(c *ucli.Context) (*slog.Logger, error) {
 	}
 }
 
-// mqttSettings are the fields of the input template that every connector has
-// unless it says otherwise. Files are read here: of the service's own, no
-// connector can name one.
+// mqttSettings returns the default MQTT fields of every connector. Files are read here,
+// because no connector may name the service's own files.
 func mqttSettings(c *ucli.Context) (connector.Settings, error) {
 	var all connector.Settings
 	add := func(name string, value any) {

@@ -13,7 +13,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/audit"
 )
 
-// openAuditLog gives nil without --audit-log.
+// openAuditLog returns nil without --audit-log.
 func openAuditLog(c *ucli.Context, log *slog.Logger) (*audit.Log, error) {
 	path := c.String("audit-log")
 	if path == "" {
@@ -26,8 +26,8 @@ func openAuditLog(c *ucli.Context, log *slog.Logger) (*audit.Log, error) {
 	return l, nil
 }
 
-// onHangup calls f at each SIGHUP, which does not end the process meanwhile, until ctx
-// ends. wait returns when f is not called any more.
+// onHangup calls f at each SIGHUP until ctx ends; SIGHUP does not end the process in
+// that time. wait returns when f is no longer called.
 func onHangup(ctx context.Context, f func()) (wait func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)

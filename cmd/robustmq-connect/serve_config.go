@@ -11,8 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// applyFile sets the flags that neither the command line nor the environment has
-// given from the file of --config. Its names are those of the flags, with _ for -.
+// applyFile sets the flags that neither the command line nor the environment sets from
+// the file of --config. Its names are those of the flags, with _ for -.
 func applyFile(c *ucli.Context) error {
 	path := c.String("config")
 	if path == "" {
@@ -51,7 +51,7 @@ func applyFile(c *ucli.Context) error {
 	return nil
 }
 
-// flagValue is a value as it would stand on the command line: a list is joined by
+// flagValue returns a value in the form of the command line: a list is joined by
 // commas.
 func flagValue(node yaml.Node) (string, error) {
 	switch node.Kind {

@@ -84,7 +84,7 @@ func (s *serving) do(method, path, body string) string {
 	return string(text)
 }
 
-func TestServeRunsWhatIsCreatedOverARestart(t *testing.T) {
+func TestServeRunsCreatedConnectorsAfterARestart(t *testing.T) {
 	broker, err := embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
 	defer broker.Close()
@@ -94,7 +94,7 @@ func TestServeRunsWhatIsCreatedOverARestart(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "serve.yaml")
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, "mqtt_url: [ tcp://127.0.0.1:1 ]\nstore: %s\ndrain_timeout: 2s\nlog_level: info\n", filepath.Join(dir, "store")), 0o600))
-	args := []string{"--config", file, "--mqtt-url", broker.URL()} // the flag wins
+	args := []string{"--config", file, "--mqtt-url", broker.URL()} // the flag takes precedence
 
 	s := startServe(t, args...)
 	config, err := json.Marshal(fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"out"}`, kafka.Addr()))
@@ -104,7 +104,7 @@ func TestServeRunsWhatIsCreatedOverARestart(t *testing.T) {
 	require.Contains(t, answer, `"data":"success"`)
 	require.Eventually(t, func() bool { return strings.Contains(s.do("GET", "/ready", ""), "{") }, servePatience, 10*time.Millisecond)
 
-	// A second service on the directory is refused, and says why.
+	// A second service on the same directory is refused with a reason.
 	err = runServe(t.Context(), io.Discard, append(args, "--listen", "127.0.0.1:0")...)
 	require.ErrorContains(t, err, "another service uses it")
 
@@ -127,7 +127,7 @@ func TestServeRunsWhatIsCreatedOverARestart(t *testing.T) {
 	require.True(t, client.Publish("in/a", 1, false, "2").WaitTimeout(servePatience))
 	s = startServe(t, args...)
 	assert.Contains(t, s.do("GET", "/api/cluster/connector/list", ""), `"connector_name":"c"`)
-	sent(1) // what came meanwhile; the figures begin anew
+	sent(1) // the messages that arrived in between; the figures restart at 0
 	s.end()
 }
 
@@ -177,7 +177,7 @@ func TestServeRefusesToStart(t *testing.T) {
 	}
 }
 
-func TestServeTakesItsFlagsFromTheEnvironment(t *testing.T) {
+func TestServeReadsItsFlagsFromTheEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("ROBUSTMQ_CONNECT_STORE", dir)
 	t.Setenv("ROBUSTMQ_CONNECT_MQTT_URL", "tcp://127.0.0.1:1")

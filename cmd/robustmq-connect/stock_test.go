@@ -30,12 +30,12 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// stockEnvironment has the components of upstream, before ours take their place.
+// stockEnvironment has the upstream components before ours replace them.
 var stockEnvironment *service.Environment
 
-// certificates puts a certificate for 127.0.0.1 into the environment, as files
-// and as texts, and returns the settings of a server that shows it, and that
-// wants a certificate of its clients.
+// certificates sets environment variables with a certificate for 127.0.0.1, as files
+// and as texts. It returns the settings of a server that uses it and requires client
+// certificates.
 func certificates(t *testing.T) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -69,7 +69,7 @@ func certificates(t *testing.T) *tls.Config {
 	}
 }
 
-// quoted is a text as YAML takes it on one line.
+// quoted returns a text in YAML on one line.
 func quoted(text string) string {
 	line, _ := json.Marshal(text) // a text is always JSON
 	return string(line)
@@ -96,7 +96,7 @@ func eachStockCase(t *testing.T, kind, component, path string, exempt []string, 
 	require.Empty(t, left, "stock fields that no case sets to another value than the default")
 }
 
-// stockFields are the defaults of the stock component's fields, by path.
+// stockFields returns the defaults of the stock component's fields, by path.
 func stockFields(t *testing.T, kind, component string) map[string]any {
 	t.Helper()
 	text, err := lint.SpecJSON(stockEnvironment, kind, component)
@@ -119,7 +119,8 @@ func stockFields(t *testing.T, kind, component string) map[string]any {
 	return all
 }
 
-// strike takes away what a configuration sets to another value than the default.
+// strike removes the fields that a configuration sets to another value than the
+// default.
 func strike(left map[string]any, path string, conf any) {
 	path = strings.TrimPrefix(path, ".")
 	if otherwise, ok := left[path]; ok && fmt.Sprint(otherwise) != fmt.Sprint(conf) {
@@ -184,7 +185,7 @@ func TestStockInputsLintAndRunUnchanged(t *testing.T) {
 	})
 }
 
-// awsRefused are the fields of stock that ask AWS for credentials.
+// awsRefused are the stock fields that request credentials from AWS.
 var awsRefused = []string{
 	"sasl.aws.endpoint", "sasl.aws.credentials.profile", "sasl.aws.credentials.from_ec2_role",
 	"sasl.aws.credentials.role", "sasl.aws.credentials.role_external_id",

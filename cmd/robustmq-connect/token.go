@@ -29,7 +29,7 @@ one of the role admin sets their passwords and keys too.`,
 		Action: func(c *ucli.Context) error {
 			format := c.String("output")
 			if format != "text" && format != "json" {
-				return fmt.Errorf("reading --output %q: it takes text or json", format)
+				return fmt.Errorf("reading --output %q: must be text or json", format)
 			}
 			text, entry, err := admin.NewToken(c.Args().First(), c.String("role"), c.Bool("payloads"))
 			if err != nil {

@@ -40,7 +40,7 @@ func TestATokenAndItsEntryArePrinted(t *testing.T) {
 		assert.Contains(t, out, want, line)
 		assert.Regexp(t, `(?m)^rmqc_[A-Za-z0-9_-]{43}$`, out, line)
 
-		// What is to be pasted is what the service takes.
+		// The printed entry is accepted by the service.
 		file := filepath.Join(t.TempDir(), "tokens.yaml")
 		_, entry, _ := strings.Cut(out, "--api-tokens-file:\n\n")
 		require.NoError(t, os.WriteFile(file, []byte(entry), 0o600))
@@ -56,7 +56,7 @@ func TestATokenAndItsEntryArePrinted(t *testing.T) {
 	assert.Len(t, made, 2)
 }
 
-func TestATokenThatCannotBeIsRefused(t *testing.T) {
+func TestAnInvalidTokenIsRefused(t *testing.T) {
 	for line, want := range map[string]string{
 		"":                        "reading the words of token: it takes one, NAME, and got 0: see robustmq-connect token --help",
 		"a b":                     "it takes one, NAME, and got 2",
@@ -65,7 +65,7 @@ func TestATokenThatCannotBeIsRefused(t *testing.T) {
 		"a --role root":           `role: "root" is not a role`,
 		"a/b --role read":         `name: "a/b" is not a name`,
 		"a --role read --loud":    "reading the flags of token: flag provided but not defined",
-		"a --output xml --role r": `reading --output "xml": it takes text or json`,
+		"a --output xml --role r": `reading --output "xml": must be text or json`,
 	} {
 		_, err := runToken(strings.Fields(line)...)
 		require.ErrorContains(t, err, want, line)

@@ -48,7 +48,7 @@ func moduleVersion(path string) string {
 	return "unknown"
 }
 
-// build is what the program was built from.
+// build returns what the program was built from.
 func build() admin.Build {
 	id := commit
 	if id == "" {

@@ -1,5 +1,5 @@
-// Package cli holds what the commands of this program have in common: how they
-// read their flags and files, and how they print.
+// Package cli has what the commands of this program share: reading flags and files, and
+// printing.
 package cli
 
 import (
@@ -13,20 +13,20 @@ import (
 // BinaryName is the name of the program in its texts.
 const BinaryName = "robustmq-connect"
 
-// ErrReported is the error of a command that has said itself what is wrong, so that
-// only the exit code is left to set.
+// ErrReported is the error of a command that has already printed what is wrong, so that
+// only the exit code remains to be set.
 var ErrReported = errors.New("")
 
-// ErrPending is that of a command which was asked whether anything is to change, and
-// something is. Its exit code is 2.
+// ErrPending is the error of a command that was asked whether anything has to change,
+// when something has. Its exit code is 2.
 var ErrPending = errors.New("")
 
-// Action completes a command that holds no others: whatever goes wrong is told
-// in one line, and a word that no flag takes is not passed over.
+// Action completes a command without subcommands: it reports errors in one line, and
+// refuses words that are not flags.
 func Action(command *ucli.Command) *ucli.Command {
 	run := command.Action
 	command.OnUsageError = UsageError(command.Name)
-	command.HideHelpCommand = true // --help is there
+	command.HideHelpCommand = true // --help exists
 	command.Action = func(c *ucli.Context) error {
 		if c.Args().Present() {
 			return fmt.Errorf("reading %q: %s takes flags only, see %s --help", c.Args().First(), command.Name, c.Command.HelpName)
@@ -36,15 +36,15 @@ func Action(command *ucli.Command) *ucli.Command {
 	return command
 }
 
-// UsageError says in one line what is wrong with the flags of a command.
+// UsageError reports wrong flags of a command in one line.
 func UsageError(name string) ucli.OnUsageErrorFunc {
 	return func(c *ucli.Context, err error, _ bool) error {
 		return fmt.Errorf("reading the flags of %s: %w; see %s --help", name, err, c.Command.HelpName)
 	}
 }
 
-// NeedsSubcommand replaces the library's answer to a wrong or a missing
-// subcommand, which is help and success.
+// NeedsSubcommand replaces the library's reaction to a wrong or a missing subcommand,
+// which is to print help and succeed.
 func NeedsSubcommand(c *ucli.Context) error {
 	var names []string
 	for _, sub := range c.Command.VisibleCommands() {

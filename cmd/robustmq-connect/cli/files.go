@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// MaxSecretFile bounds what is read before it is known to be a secret.
+// MaxSecretFile limits what is read before it is known to be a secret.
 const MaxSecretFile = 64 << 10
 
-// ReadSecretFile gives the one line of a file.
+// ReadSecretFile returns the only line of a file.
 func ReadSecretFile(path string) (string, error) {
 	text, err := readFile(path, MaxSecretFile)
 	if err != nil {
@@ -28,8 +28,8 @@ func ReadSecretFile(path string) (string, error) {
 	return secret, nil
 }
 
-// ReadBounded reads a file, or standard input for "-", to one byte over the
-// limit at most.
+// ReadBounded reads a file, or standard input for "-", but at most one byte more than
+// the limit.
 func ReadBounded(stdin io.Reader, path string, limit int64) ([]byte, error) {
 	if path == "-" {
 		return io.ReadAll(io.LimitReader(stdin, limit+1))
@@ -37,7 +37,7 @@ func ReadBounded(stdin io.Reader, path string, limit int64) ([]byte, error) {
 	return readFile(path, limit)
 }
 
-// readFile reads to one byte over the limit at most.
+// readFile reads at most one byte more than the limit.
 func readFile(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -48,7 +48,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data, PlainPathError(err)
 }
 
-// PlainPathError leaves out the path, which the caller names.
+// PlainPathError removes the path, which the caller names.
 func PlainPathError(err error) error {
 	var at *os.PathError
 	if errors.As(err, &at) {

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// IsTerminal tells whether somebody reads what is written. It also takes /dev/null for
-// a terminal, where that does no harm.
+// IsTerminal reports whether a person reads what is written. It also returns true for
+// /dev/null, where that does no harm.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -11,8 +11,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// OneLine is text on one line, without what moves a terminal's cursor or turns
-// the direction of writing.
+// OneLine returns text on one line, without characters that move a terminal's cursor or
+// change the writing direction.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -25,7 +25,7 @@ func OneLine(s string) string {
 	}, s)
 }
 
-// PrintJSON prints what a server gave, indented and otherwise untouched.
+// PrintJSON prints a server's answer, indented and otherwise unchanged.
 func PrintJSON(w io.Writer, value any) error {
 	text, ok := value.(json.RawMessage)
 	if !ok {
@@ -43,7 +43,7 @@ func PrintJSON(w io.Writer, value any) error {
 	return err
 }
 
-// Marshal is json.Marshal without the escapes that only a web page needs.
+// Marshal is json.Marshal without the escapes that only web pages need.
 func Marshal(value any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

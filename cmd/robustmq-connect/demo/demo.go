@@ -1,5 +1,5 @@
 // Package demo is the demo command: it moves the messages of a few simulated sensors
-// from MQTT to Kafka, all of it inside this process.
+// from MQTT to Kafka, all in this process.
 package demo
 
 import (
@@ -25,12 +25,12 @@ const (
 	demoRecords = 3 // how many are shown in full
 
 	demoStartTimeout = 15 * time.Second // for the pipeline to subscribe
-	demoDrainTimeout = 5 * time.Second  // for what is published to reach Kafka
+	demoDrainTimeout = 5 * time.Second  // for published messages to reach Kafka
 	demoStopTimeout  = 5 * time.Second  // for the pipeline to stop
 	demoTrimPeriod   = time.Minute
 )
 
-// demoPipeline is what a user would write, and what the demo prints and runs.
+// demoPipeline is the pipeline that the demo prints and runs, as a user would write it.
 const demoPipeline = `input:
   robustmq_kafka:
     topic_id: ` + demoFilter + `
@@ -75,7 +75,7 @@ func Command() *ucli.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			// From the first signal on a second one ends the process at once.
+			// A second signal ends the process at once.
 			defer context.AfterFunc(ctx, stop)()
 			return runDemo(ctx, opts)
 		},
@@ -115,9 +115,9 @@ func parseOptions(c *ucli.Context) (options, error) {
 	return opts, nil
 }
 
-// runDemo runs until the context ends, the duration is over or something
-// breaks, and then lets what is under way arrive. It returns an error unless
-// the totals add up.
+// runDemo runs until the context ends, the duration is over or something fails, and
+// then waits for the messages in flight. It returns an error unless the totals are
+// correct.
 func runDemo(ctx context.Context, opts options) error {
 	began := time.Now()
 	broker, err := embedded.StartBroker(loopback(opts.mqttPort))
@@ -169,7 +169,7 @@ func runDemo(ctx context.Context, opts options) error {
 	return totals.check()
 }
 
-// demo is what runs, between start and totals.
+// demo is the state of a run, from start to totals.
 type demo struct {
 	broker   *embedded.Broker
 	kafka    *embedded.Kafka
@@ -180,7 +180,7 @@ type demo struct {
 	report   demoReport
 }
 
-// run reports until it is time to stop. It is the only one that prints.
+// run reports until it is time to stop. Only this goroutine prints.
 func (d *demo) run(ctx context.Context, duration time.Duration) error {
 	if duration > 0 {
 		var cancel context.CancelFunc
@@ -209,8 +209,8 @@ func (d *demo) run(ctx context.Context, duration time.Duration) error {
 	}
 }
 
-// finish stops publishing first and counting last, so that the totals hold
-// everything that was published.
+// finish stops publishing first and counting last, so that the totals include every
+// published message.
 func (d *demo) finish() {
 	d.fleet.stop()
 	d.tally.waitArrived(demoDrainTimeout)

@@ -49,14 +49,14 @@ func TestDemoTotalsAddUp(t *testing.T) {
 	assert.Contains(t, out, `its payload: {"temperature":`)
 	assert.Contains(t, out, "every message that was published is in Kafka, in order")
 
-	// Eventually runs its condition in one goroutine more.
+	// Eventually runs its condition in another goroutine.
 	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 10*time.Second, 20*time.Millisecond,
-		"goroutines are left over")
+		"goroutines are still running")
 }
 
-// A program that reads the first line can join in; what it publishes is counted
-// apart, and a signal stops the demo.
-func TestDemoCountsOtherPublishersApart(t *testing.T) {
+// A program that reads the first line can take part; its messages are counted
+// separately, and a signal stops the demo.
+func TestDemoCountsOtherPublishersSeparately(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	r, w := io.Pipe()
@@ -158,7 +158,7 @@ func demoEnvelope(topic string, seq int64) []byte {
 	return value
 }
 
-func TestTallyFindsWhatDoesNotAddUp(t *testing.T) {
+func TestTallyReportsWrongTotals(t *testing.T) {
 	now := time.Now()
 	for _, tc := range []struct {
 		name    string
@@ -207,7 +207,7 @@ func TestTallyFindsWhatDoesNotAddUp(t *testing.T) {
 }
 
 // A message can reach Kafka before its publisher has the broker's answer.
-func TestTallyTakesAnArrivalBeforeItsAcknowledgement(t *testing.T) {
+func TestTallyAcceptsAnArrivalBeforeItsAcknowledgement(t *testing.T) {
 	tally := newTally()
 	tally.sent("a", 1, time.Now())
 	tally.arrived(demoEnvelope("a", 1), time.Now())

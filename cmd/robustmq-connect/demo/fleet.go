@@ -11,19 +11,19 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-// sensorTimeout bounds each wait of a sensor for the broker.
+// sensorTimeout limits each wait of a sensor for the broker.
 const sensorTimeout = 5 * time.Second
 
-// sensorFleet publishes readings, each sensor over a connection of its own.
+// sensorFleet publishes readings; each sensor has its own connection.
 type sensorFleet struct {
-	failed chan error // the first fault; nobody has to read it
+	failed chan error // the first error; nobody has to read it
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// startFleet connects the sensors and starts publishing, rate messages a second
-// spread evenly over them.
+// startFleet connects the sensors and starts to publish, rate messages a second in
+// total.
 func startFleet(url string, rate int, tally *demoTally) (*sensorFleet, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &sensorFleet{failed: make(chan error, 1), cancel: cancel}
@@ -56,7 +56,7 @@ func startFleet(url string, rate int, tally *demoTally) (*sensorFleet, error) {
 	return f, nil
 }
 
-// stop returns when each sensor has its last acknowledgement and is gone. It
+// stop returns when each sensor has its last acknowledgement and has disconnected. It
 // may be called more than once.
 func (f *sensorFleet) stop() {
 	f.cancel()
@@ -82,8 +82,8 @@ func connectSensor(url, id string) (paho.Client, error) {
 	return client, nil
 }
 
-// publish sends a reading each period until the context ends. A sensor that the
-// broker holds up skips what it missed rather than catching up in a burst.
+// publish sends a reading each period until the context ends. A sensor that the broker
+// delays skips the missed readings instead of sending them in a burst.
 func (s *sensor) publish(ctx context.Context, next time.Time, period time.Duration) error {
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
@@ -112,7 +112,7 @@ func (s *sensor) publish(ctx context.Context, next time.Time, period time.Durati
 	}
 }
 
-// reading is a day of weather in ten minutes.
+// reading simulates a day of weather in ten minutes.
 func (s *sensor) reading(seq int64, now time.Time) []byte {
 	angle := 2 * math.Pi * float64(now.Unix()%600) / 600
 	return fmt.Appendf(nil, `{"temperature":%.1f,"humidity":%.0f,"ts":%d,"seq":%d}`,

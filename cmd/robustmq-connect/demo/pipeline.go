@@ -40,8 +40,8 @@ func startPipeline(yaml string, stderr io.Writer) (*pipelineRun, error) {
 	p := &pipelineRun{stream: stream, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		// Its own end is what stops it, see stop: a context that ended while
-		// the stream starts would leave it locked.
+		// stop ends it: a context that ended while the stream starts would leave it
+		// locked.
 		if p.err = stream.Run(context.Background()); p.err == nil {
 			p.err = errors.New("the stream has no more input")
 		}
@@ -49,8 +49,8 @@ func startPipeline(yaml string, stderr io.Writer) (*pipelineRun, error) {
 	return p, nil
 }
 
-// waitLive returns once the pipeline has subscribed, so that nothing published
-// from then on is missed.
+// waitLive returns when the pipeline has subscribed, so that it gets every message
+// published after that.
 func (p *pipelineRun) waitLive(broker *embedded.Broker) error {
 	ctx, cancel := context.WithTimeout(context.Background(), demoStartTimeout)
 	defer cancel()
@@ -72,7 +72,7 @@ func (p *pipelineRun) waitLive(broker *embedded.Broker) error {
 // stop ends the stream within demoStopTimeout. It may be called more than once.
 func (p *pipelineRun) stop() {
 	p.stopOnce.Do(func() {
-		// What it could not finish shows as missing in the totals.
+		// Messages that it could not finish appear as missing in the totals.
 		if p.stream.StopWithin(demoStopTimeout) == nil {
 			<-p.done
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
-// demoStart is what a person or a program needs in order to join in.
+// demoStart is what a person or a program needs to take part.
 type demoStart struct {
 	Type      string  `json:"type"`
 	MQTT      string  `json:"mqtt"`
@@ -26,7 +26,7 @@ type demoStart struct {
 	StartupMS float64 `json:"startup_ms"`
 }
 
-// demoReport prints the demo. One goroutine calls it.
+// demoReport prints the demo. Only one goroutine calls it.
 type demoReport interface {
 	period() time.Duration // between two calls of stats
 	started(demoStart)
@@ -42,7 +42,7 @@ func newDemoReport(opts options) demoReport {
 	return &textReport{out: opts.stdout, tty: cli.IsTerminal(opts.stdout)}
 }
 
-// jsonReport prints one object a line, told apart by "type".
+// jsonReport prints one object per line, with a "type".
 type jsonReport struct{ enc *json.Encoder }
 
 func (*jsonReport) period() time.Duration { return time.Second }
@@ -60,10 +60,10 @@ type textReport struct {
 	out   io.Writer
 	tty   bool
 	shown int  // records
-	live  bool // the cursor stands behind the live line
+	live  bool // the cursor is at the end of the live line
 }
 
-// period is longer where a line cannot be rewritten, such as a log file.
+// period is longer if a line cannot be rewritten, as in a log file.
 func (r *textReport) period() time.Duration {
 	if r.tty {
 		return time.Second
@@ -145,7 +145,7 @@ func indent(text string) string {
 	return "    " + strings.Join(lines, "\n    ") + "\n"
 }
 
-// printable quotes what a terminal might take for a command.
+// printable quotes what a terminal might interpret as a command.
 func printable(payload []byte) string {
 	if s := string(payload); strconv.CanBackquote(s) {
 		return s

@@ -34,8 +34,8 @@ type flight struct {
 	acked bool
 }
 
-// demoTotals add up when Missing and OutOfOrder are 0: then every message that
-// the broker acknowledged is in Kafka, and InKafka equals Published.
+// demoTotals are correct if Missing and OutOfOrder are 0: then every message that the
+// broker acknowledged is in Kafka, and InKafka equals Published.
 type demoTotals struct {
 	Type       string  `json:"type"`
 	OK         bool    `json:"ok"`
@@ -51,7 +51,7 @@ type demoTotals struct {
 	P99        float64 `json:"latency_p99_ms"`
 }
 
-// demoStats is one interval; the counters are since the start.
+// demoStats are the figures of one interval; the counters are since the start.
 type demoStats struct {
 	Type      string  `json:"type"`
 	ElapsedS  float64 `json:"elapsed_s"`
@@ -68,7 +68,7 @@ func newTally() *demoTally {
 	return &demoTally{topics: make(map[string]*topicTally), settled: make(chan struct{}), began: now, since: now}
 }
 
-// sent is called before the message leaves, or it could arrive unannounced.
+// sent is called before the message is sent, because it could arrive at once.
 func (t *demoTally) sent(topic string, seq int64, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,8 +93,8 @@ func (t *demoTally) acked(topic string, seq int64) {
 	}
 }
 
-// arrived takes one record's value. A value that no sensor has published is
-// counted as somebody else's.
+// arrived counts one record's value. A value that no sensor published counts as another
+// publisher's.
 func (t *demoTally) arrived(value []byte, at time.Time) {
 	var envelope struct {
 		Topic   string `json:"topic"`
@@ -150,7 +150,7 @@ func (t *demoTally) waitArrived(d time.Duration) {
 	}
 }
 
-// interval closes the current interval and begins the next.
+// interval ends the current interval and starts the next.
 func (t *demoTally) interval() demoStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -187,7 +187,7 @@ func (t *demoTally) totals(dropped int64) demoTotals {
 	return s
 }
 
-// check says what does not add up.
+// check returns what is wrong with the totals.
 func (s demoTotals) check() error {
 	var faults []string
 	if s.Published == 0 {
@@ -233,7 +233,7 @@ func (l *latencies) merge(o *latencies) {
 	}
 }
 
-// quantile is in milliseconds, 0 when nothing was measured.
+// quantile returns milliseconds, 0 if nothing was measured.
 func (l *latencies) quantile(q float64) float64 {
 	rank := int64(math.Ceil(q * float64(l.n)))
 	for i, n := range l.buckets {

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// watcher consumes the demo's Kafka topic and tells the tally what arrives.
+// watcher consumes the demo's Kafka topic and passes the records to the tally.
 type watcher struct {
 	first chan *kgo.Record // the first demoRecords records
 
@@ -44,7 +44,7 @@ func startWatcher(addr string, tally *demoTally) (*watcher, error) {
 
 func (w *watcher) consume(ctx context.Context, tally *demoTally) {
 	for ctx.Err() == nil {
-		// The client retries by itself; what it never gets shows as missing.
+		// The client retries by itself; what it never gets appears as missing.
 		fetches := w.client.PollFetches(ctx)
 		now := time.Now()
 		fetches.EachRecord(func(r *kgo.Record) {
@@ -57,8 +57,8 @@ func (w *watcher) consume(ctx context.Context, tally *demoTally) {
 	}
 }
 
-// finish consumes what is in the topic, for up to two seconds, and stops. It is
-// called when nothing is produced any more.
+// finish consumes the rest of the topic, for up to two seconds, and stops. It is called
+// when nothing is produced any more.
 func (w *watcher) finish() {
 	defer w.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
