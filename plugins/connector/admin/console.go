@@ -38,6 +38,7 @@ func (s *Server) hasPage(path string) bool {
 
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	if _, f := s.guard.admit(r, route{role: anyone}); f != nil {
+		s.record(w, r, request{refused: true}, f)
 		writeFailure(w, f)
 		return
 	}
@@ -60,6 +61,11 @@ func (s *Server) Login(token string) (Pass, bool) {
 		return Pass{}, false
 	}
 	return Pass{sum: sha256.Sum256([]byte(strings.TrimSpace(token)))}, true
+}
+
+// LoginRefused records a login with a token that is not accepted.
+func (s *Server) LoginRefused(w http.ResponseWriter, r *http.Request) {
+	s.record(w, r, request{refused: true}, unauthorized("the token is not accepted"))
 }
 
 // Holder tells who has a pass, and false of one that has ended.

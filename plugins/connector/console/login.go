@@ -116,6 +116,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	pass, ok := c.api.Login(r.PostForm.Get("token"))
 	if !ok {
 		c.attempts.failed(r.RemoteAddr)
+		c.api.LoginRefused(w, r)
 		c.log.Warn("A login to the console failed: the token is not accepted", "address", r.RemoteAddr)
 		c.renderLogin(w, http.StatusUnauthorized, to, "This token is not accepted. It must be one of --api-token-file or --api-tokens-file.")
 		return
