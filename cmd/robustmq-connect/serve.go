@@ -168,7 +168,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		log.Warn("The next start may not know how this one ended", "error", err)
 	}
 	connectors, err := supervisor.New(supervisor.Options{
-		Environment: env, Store: definitions, MQTT: settings,
+		Environment: env, Store: definitions, MQTT: settings, ReadMQTT: readMQTTAgain(c),
 		ClientIDPrefix: c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
 		AllowTargets: targetList(c.String("allow-targets")), DenyTargets: targetList(c.String("deny-targets")),

@@ -20,6 +20,16 @@ type Side struct {
 	// Pending: the messages in its sessions must be read before any of their filters is
 	// unsubscribed.
 	Pending bool
+	// Renew gives the side with the login and the TLS settings of today, whose files may
+	// have changed since it was read. It may be nil.
+	Renew func(Side) Side
+}
+
+func (s Side) renewed() Side {
+	if s.Renew == nil {
+		return s
+	}
+	return s.Renew(s)
 }
 
 // ParseURLs reads the items of a field urls, each of which may have several URLs

@@ -23,6 +23,7 @@ const visitTimeout = 5 * time.Second
 // calls do and disconnects. kept reports whether the broker had the session. It uses
 // MQTT 3.1.1: the session is the same, and every broker speaks it.
 func (o *Owner) visit(ctx context.Context, side Side, clean bool, do func(paho.Client) paho.Token) (kept bool, err error) {
+	side = side.renewed()
 	u := side.URLs[0]
 	opts := paho.NewClientOptions().
 		SetClientID(side.ClientID).SetUsername(side.Username).SetPassword(side.Password).

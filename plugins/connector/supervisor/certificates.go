@@ -45,7 +45,7 @@ func (s *Supervisor) certificates() (all []certificate) {
 			all = append(all, earliest("api", [][]byte{text})...)
 		}
 	}
-	return append(all, earliest("mqtt", clientCertificates(s.opts.MQTT.Get("tls"), nil))...)
+	return append(all, earliest("mqtt", clientCertificates(s.base().Get("tls"), nil))...)
 }
 
 // certificatesOf are those of a connector's own settings. The service's are told once.

@@ -59,6 +59,9 @@ func (s *Supervisor) Warnings() []string {
 	for _, o := range s.surviving() {
 		all = append(all, fmt.Sprintf("a stream of connector %q was stopped and has not ended: restart the service to end it", o.connector))
 	}
+	if warning := s.mqtt.warning(); warning != "" {
+		all = append(all, warning)
+	}
 	return all
 }
 

@@ -67,6 +67,10 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errRenewed) {
+			r.supervisor.log.Info("Connecting anew, because files of its credentials have changed", "connector", d.Connector.Name)
+			continue
+		}
 		if err == nil {
 			err = errors.New("the stream has ended by itself")
 		}
@@ -99,6 +103,14 @@ func (r *run) runStream(ctx context.Context, c connector.Connector) error {
 		r.noteUnsettled(st)
 		r.end(st, c.Name, r.drain(st))
 		return ctx.Err()
+	case <-st.renewal:
+		r.noteUnsettled(st)
+		r.end(st, c.Name, r.drain(st))
+		if r.stopErr != nil {
+			<-ctx.Done() // two streams would disconnect each other
+			return ctx.Err()
+		}
+		return errRenewed
 	}
 	return r.crashed(ctx, st, c.Name)
 }

@@ -37,6 +37,12 @@ func (s *Supervisor) sideOf(c connector.Connector) (session.Side, error) {
 	if side.TLS, err = tlsOf(settings.Get("tls"), s.files); err != nil {
 		return side, &connector.InvalidError{Field: "config.mqtt_tls", Why: err.Error()}
 	}
+	side.Renew = func(old session.Side) session.Side {
+		if now, err := s.sideOf(c); err == nil {
+			old.Username, old.Password, old.TLS = now.Username, now.Password, now.TLS
+		}
+		return old
+	}
 	return side, nil
 }
 

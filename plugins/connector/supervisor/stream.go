@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -21,13 +22,24 @@ type stream struct {
 	guard       *crash.Guard
 	ended       chan struct{} // closed when Run has returned
 	err         error         // why; read it after ended
+
+	// credentials are those that the stream was made with, nil where it is not made anew
+	// for others; seen are those of the last look, by one goroutine.
+	credentials *[sha256.Size]byte
+	seen        [sha256.Size]byte
+	renewal     chan struct{} // one slot: it is to be made anew
 }
 
 // startStream builds the pipeline of c and runs it. What is wrong with it may only be
 // told by err after ended: the engine constructs components when it runs.
 func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, error) {
+	credentials := s.credentialsOf(c) // before they are read
 	document, _ := connector.Pipeline(s.effective(c))
-	return s.startDocument(e, c, document)
+	st, err := s.startDocument(e, c, document)
+	if err == nil {
+		st.credentials, st.seen = &credentials, credentials
+	}
+	return st, err
 }
 
 // startDocument runs a pipeline for a connector.
@@ -41,7 +53,7 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	b.SetEnvVarLookupFunc(func(string) (string, bool) { return "", false })
 	log := s.logger(e, s.effective(c))
 	b.SetLogger(log)
-	st := &stream{connections: newConnections(), ended: make(chan struct{}), guard: crash.New(func(err *crash.Error) {
+	st := &stream{connections: newConnections(), ended: make(chan struct{}), renewal: make(chan struct{}, 1), guard: crash.New(func(err *crash.Error) {
 		log.Error("A panic ends the connector, and no other: report it with this stack", "error", err, "stack", string(err.Stack))
 	})}
 	b.SetHTTPMux(st.connections)

@@ -13,7 +13,8 @@
 //     for it; whoever calls that has the connector's operation lock.
 //   - One a stream (startDocument), in which the engine runs. stream.stop waits for it,
 //     for a bounded time: a stream that does not end is a survivor, which is told.
-//   - The watchers: watch looks at every connector once a second, Sweep removes sessions,
+//   - The watchers: watch looks at every connector once a second, watchCredentials at the
+//     files of those that cannot connect, Sweep removes sessions,
 //     search and settle bring a service up whose last runs ended early. Close waits for
 //     them.
 //   - One that asks the disk (storeHealth), which may hang.
@@ -59,6 +60,9 @@ type Options struct {
 	// MQTT is the MQTT side of every connector that does not say otherwise: fields
 	// of the input template. It must name urls, and no files.
 	MQTT connector.Settings
+	// ReadMQTT gives MQTT again as the files have it from which it was made, nil where
+	// there are none.
+	ReadMQTT func() (connector.Settings, error)
 	// ClientIDPrefix begins the MQTT client ids of connectors that name none;
 	// robustmq_connect unless set. Services that share a broker need one each.
 	ClientIDPrefix string
@@ -85,6 +89,8 @@ type Options struct {
 	// logged; 8 MiB unless set.
 	MaxLogBytes int
 	Logger      *slog.Logger
+
+	credentialsEvery time.Duration // tests are less patient
 }
 
 // Supervisor is the connector.Manager of the service.
@@ -105,6 +111,7 @@ type Supervisor struct {
 	calm       // tests are less patient
 
 	tails   tail.Hub
+	mqtt    baseSettings
 	health  storeHealth
 	pending *budget.Budget
 	journal *probation.Journal
@@ -184,6 +191,7 @@ func New(opts Options) (*Supervisor, error) {
 		halt: halt, halted: halted,
 		entries: make(map[string]*entry),
 	}
+	s.mqtt.current.Store(&opts.MQTT)
 	s.health.probe = s.store.Probe
 	s.pending = budget.New(cmp.Or(opts.MaxPendingBytes, 256<<20))
 	dial := mqtt.DialTo(guard)
@@ -271,6 +279,7 @@ func (s *Supervisor) Start() error {
 	s.mu.Unlock()
 	s.begin()
 	s.background(s.watch)
+	s.background(s.watchCredentials)
 	s.background(func() { s.sessions.Sweep(s.halted) })
 	return nil
 }

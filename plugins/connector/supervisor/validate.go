@@ -17,7 +17,7 @@ import (
 // own over them. The service's login is for the service's broker alone: a
 // definition that names another broker, or another login, does not get it.
 func (s *Supervisor) effective(c connector.Connector) connector.Connector {
-	base := s.opts.MQTT
+	base := s.base()
 	if c.MQTT.Get("urls") != nil {
 		base = base.Without("urls", "username", "password", "tls")
 	}
@@ -120,7 +120,7 @@ func (s *Supervisor) checkTargets(c connector.Connector) error {
 			return &connector.InvalidError{Field: "config.urls." + strconv.Itoa(i), Why: fmt.Sprintf("%q is a socket of the machine that the service runs on: only the service's own --mqtt-url may be one", item[at])}
 		}
 	}
-	base := s.opts.MQTT
+	base := s.base()
 	if c.MQTT.Get("tls") != nil && c.MQTT.Get("urls") == nil && c.MQTT.Get("username") == nil && base.Get("username") != nil {
 		return &connector.InvalidError{Field: "config.mqtt_tls", Why: "it needs urls or username beside it: the service sends its own login with its own TLS settings alone; " +
 			"give username and password beside it, or remove it"}
