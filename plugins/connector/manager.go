@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 // DefaultTenant is the one tenant that exists.
@@ -141,6 +142,15 @@ type Manager interface {
 	// Tail shows the last messages of a connector that were seen since somebody has
 	// looked, and then those that get through. Whoever opens it closes it.
 	Tail(name string, last int) (*tail.Reader, error)
+
+	// DeadLetters lists records that Kafka has refused a connector, from its dead letter
+	// topic. An error of Kafka, or of a connector that writes none, is a *kafka.LetterError,
+	// and that of a cursor a *kafka.CursorError.
+	DeadLetters(ctx context.Context, name string, query kafka.LetterQuery) (kafka.LetterPage, error)
+	// Replay writes dead letters of a connector to the topics that they were meant for,
+	// each once at most. The errors are as those of DeadLetters; what was replayed before
+	// one is in the result.
+	Replay(ctx context.Context, name string, what kafka.Replay) (kafka.Replayed, error)
 
 	// List returns all connectors by name.
 	List() []Status

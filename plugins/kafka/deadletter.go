@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,12 +32,12 @@ type deadLetters struct {
 }
 
 func newDeadLetters(conf *config, mgr *service.Resources) *deadLetters {
-	l := &deadLetters{conf: conf.forDeadLetters(), topic: conf.strategy.TopicName, source: mgr.Label(), warnings: newWarnings(mgr.Logger())}
-	if l.source == "" {
-		l.source = "kafka_franz"
-	}
-	return l
+	return &deadLetters{conf: conf.forDeadLetters(), topic: conf.strategy.TopicName, source: sourceOf(mgr), warnings: newWarnings(mgr.Logger())}
 }
+
+// sourceOf is the name of the connector in its dead letters, which tells them from those
+// of others in the same topic.
+func sourceOf(mgr *service.Resources) string { return cmp.Or(mgr.Label(), "kafka_franz") }
 
 // forDeadLetters returns the configuration for writing dead letters: that of the
 // output, as far as it concerns the connection to Kafka.
@@ -129,6 +130,19 @@ func (l *deadLetters) write(record *kgo.Record, refusal error, d *delivery) erro
 	return failed(fmt.Errorf("%w%s", neterror.WithoutLocalPort(err), advice))
 }
 
+// The headers of a dead letter that are read again, behind letterPrefix.
+const (
+	letterPrefix    = "__connect.errors."
+	letterTopic     = "topic"
+	letterPartition = "partition"
+	letterSource    = "connector.name"
+	letterStage     = "stage"
+	letterClass     = "exception.class.name"
+	letterReason    = "exception.message"
+
+	stageProduce = "KAFKA_PRODUCE" // Kafka has refused the record
+)
+
 // record adds the headers of Kafka Connect's dead letter queues to the record, in the
 // format of its DeadLetterQueueReporter. In Kafka Connect, topic, partition and offset
 // are those of the record that the connector read. Here they are those of the record
@@ -147,18 +161,18 @@ func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 	}
 	class := exceptionClass(refusal)
 	for _, header := range [][2]string{
-		{"topic", record.Topic},
-		{"partition", strconv.Itoa(int(record.Partition))},
+		{letterTopic, record.Topic},
+		{letterPartition, strconv.Itoa(int(record.Partition))},
 		{"offset", "-1"},
-		{"connector.name", l.source},
+		{letterSource, l.source},
 		{"task.id", "0"},
-		{"stage", stage(refusal)},
+		{letterStage, stage(refusal)},
 		{"class.name", "kafka_franz"},
-		{"exception.class.name", class},
-		{"exception.message", refusal.Error()},
+		{letterClass, class},
+		{letterReason, refusal.Error()},
 		{"exception.stacktrace", class + ": " + refusal.Error()},
 	} {
-		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: "__connect.errors." + header[0], Value: []byte(header[1])})
+		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: letterPrefix + header[0], Value: []byte(header[1])})
 	}
 	return letter
 }
@@ -171,7 +185,7 @@ func stage(refusal error) string {
 	case errors.As(refusal, new(*recordError)):
 		return "VALUE_CONVERTER"
 	default:
-		return "KAFKA_PRODUCE"
+		return stageProduce
 	}
 }
 

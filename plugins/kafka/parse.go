@@ -202,9 +202,9 @@ var (
 	}
 )
 
-// options returns those of the client; logger may be nil.
-func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
-	opts := []kgo.Opt{
+// connection returns the options that every client has: how it connects to Kafka.
+func (c *config) connection() []kgo.Opt {
+	return []kgo.Opt{
 		kgo.SeedBrokers(c.brokers...),
 		kgo.ClientID(c.clientID),
 		kgo.SASL(c.sasl...),
@@ -212,6 +212,13 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 		kgo.RequestTimeoutOverhead(c.requestOverhead),
 		kgo.ConnIdleTimeout(c.connIdle),
 		kgo.Dialer(c.dial),
+		kgo.RetryBackoffFn(retryBackoff),
+	}
+}
+
+// options returns those of the client that writes; logger may be nil.
+func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
+	opts := append(c.connection(),
 		kgo.RecordPartitioner(pinning{partitioners[c.partitioner], topics, c.guard}),
 		kgo.RequiredAcks(acksByName[c.acks]),
 		kgo.ProduceRequestTimeout(c.timeout),
@@ -219,12 +226,11 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 		kgo.BrokerMaxWriteBytes(c.brokerWriteBytes),
 		kgo.MaxBufferedRecords(c.maxBufferedRecords),
 		kgo.MaxProduceRequestsInflightPerBroker(c.maxRequests),
-		kgo.RetryBackoffFn(retryBackoff),
 		kgo.MetadataMinAge(metadataMinAge),
 		// With waits this short, the default of 4 would not give brokers enough time to
 		// create a topic.
 		kgo.UnknownTopicRetries(10),
-	}
+	)
 	if logger != nil {
 		opts = append(opts, kgo.WithLogger(logger))
 	}

@@ -54,6 +54,7 @@ or at ` + serverVariable + `:
 	} {
 		group.Subcommands = append(group.Subcommands, cli.Action(command))
 	}
+	group.Subcommands = append(group.Subcommands, deadLettersCommand())
 	mqtt.Subcommands = []*ucli.Command{group, cli.Action(publishCommand())}
 	return mqtt
 }

@@ -69,7 +69,7 @@ func TestAGroupNeedsASubcommand(t *testing.T) {
 		"robustmq-connect mqtt needs a subcommand: connector, publish; see robustmq-connect mqtt --help": nil,
 		`"topic" is not a subcommand of robustmq-connect mqtt; the subcommands are connector, publish`:   {"topic"},
 		"robustmq-connect mqtt connector needs a subcommand: create, list, detail, update, history, rollback, pause, resume, " +
-			"restart, delete, logs, tail, log-level, check, preview, export, import; see robustmq-connect mqtt connector --help": {"connector"},
+			"restart, delete, logs, tail, log-level, check, preview, export, import, dead-letters; see robustmq-connect mqtt connector --help": {"connector"},
 		`"remove" is not a subcommand of robustmq-connect mqtt connector; the subcommands are create`: {"connector", "remove"},
 		"reading the flags of mqtt connector: flag provided but not defined: -nope":                   {"connector", "--nope"},
 		"reading the flags of mqtt: flag provided but not defined: -nope":                             {"--nope"},

@@ -107,15 +107,11 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool) error {
 
 // messageLine is a message on one line: when, from where, to where, and the payload.
 func messageLine(m admin.TailMessage) string {
-	at := m.Time
-	if when, err := time.Parse(time.RFC3339Nano, m.Time); err == nil {
-		at = when.Local().Format("2006-01-02 15:04:05.000")
-	}
 	to := m.KafkaTopic
 	if m.Partition != nil && m.Offset != nil {
 		to = fmt.Sprintf("%s/%d@%d", m.KafkaTopic, *m.Partition, *m.Offset)
 	}
-	line := fmt.Sprintf("%s %s -> %s", at, m.Topic, to)
+	line := fmt.Sprintf("%s %s -> %s", localMillis(m.Time), m.Topic, to)
 	if m.Outcome != "sent" {
 		line += fmt.Sprintf(" (%s: %s)", strings.ReplaceAll(m.Outcome, "_", "-"), m.Reason)
 	}

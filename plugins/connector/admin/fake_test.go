@@ -18,6 +18,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(documentedTests{m}) }
@@ -50,9 +51,14 @@ type memory struct {
 	storeErr error
 	warnings []string
 	hub      tail.Hub
-	feeds    map[string]*tail.Feed           // by connector, of those that can be tailed
-	err      error                           // of everything that changes something
-	during   func(ctx context.Context) error // runs within everything that changes something
+	feeds    map[string]*tail.Feed // by connector, of those that can be tailed
+	// what DeadLetters and Replay return, and what they were asked for last
+	letters     kafka.LetterPage
+	letterQuery kafka.LetterQuery
+	replayed    kafka.Replayed
+	replay      kafka.Replay
+	err         error                           // of everything that changes something
+	during      func(ctx context.Context) error // runs within everything that changes something
 }
 
 func newMemory() *memory {
@@ -247,6 +253,22 @@ func (m *memory) Tail(name string, last int) (*tail.Reader, error) {
 		return nil, fmt.Errorf("%q: %w", name, connector.ErrNotFound)
 	}
 	return feed.Open(last)
+}
+
+func (m *memory) DeadLetters(_ context.Context, name string, query kafka.LetterQuery) (kafka.LetterPage, error) {
+	if _, found := m.all[name]; !found {
+		return kafka.LetterPage{}, fmt.Errorf("%q: %w", name, connector.ErrNotFound)
+	}
+	m.letterQuery = query
+	return m.letters, m.err
+}
+
+func (m *memory) Replay(ctx context.Context, name string, what kafka.Replay) (kafka.Replayed, error) {
+	if _, found := m.all[name]; !found {
+		return kafka.Replayed{}, fmt.Errorf("%q: %w", name, connector.ErrNotFound)
+	}
+	m.replay = what
+	return m.replayed, m.begin(ctx)
 }
 
 func (m *memory) StoreReady() error { return m.storeErr }

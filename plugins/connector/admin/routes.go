@@ -144,6 +144,20 @@ func (s *Server) routes() []route {
 			body: Definition{}, data: []Finding{}, handle: s.validate,
 		},
 		{
+			method: http.MethodGet, path: PathDeadLetters, role: reader, payloads: true, summary: "List the dead letters of a connector, a page at a time",
+			query: []parameter{
+				tenantParameter, nameParameter,
+				{"limit", false, "letters of a page, 20 unless set, 100 at most"},
+				{"order", false, "newest, unless it is oldest"},
+				{"cursor", false, "the member next of the page before"},
+			},
+			data: DeadLetters{}, handle: s.deadLetters,
+		},
+		{
+			method: http.MethodPost, path: PathReplay, role: operator, payloads: true, summary: "Write dead letters to the topics that they were meant for, each once at most",
+			body: ReplayRequest{}, data: ReplayResult{}, long: true, handle: s.replay,
+		},
+		{
 			method: http.MethodGet, path: PathHealth, role: anyone, summary: "Tell whether the process serves", data: "healthy",
 			handle: func(context.Context, *http.Request, []byte) (reply, error) { return reply{data: "healthy"}, nil },
 		},

@@ -172,7 +172,7 @@ func tailMessage(m tail.Message) TailMessage {
 		LatencyMS: float64(m.Latency.Microseconds()) / 1000,
 	}
 	if !m.Received.IsZero() {
-		shown.Time = m.Received.UTC().Format("2006-01-02T15:04:05.000Z")
+		shown.Time = millisecondTime(m.Received)
 	}
 	if m.Value.Size != m.Payload.Size || !bytes.Equal(m.Value.Data, m.Payload.Data) {
 		shown.Value = excerptOf(m.Value)

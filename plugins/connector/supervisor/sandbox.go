@@ -31,7 +31,7 @@ import (
 // limited, their files come from one directory, and their connections to Kafka go
 // to the targets that the guard lets pass. The input is not in it yet. In previews, the
 // output connects to nothing.
-func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment, guard *targets.Guard) (safe, previews *service.Environment, err error) {
+func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment, options []kafka.Option) (safe, previews *service.Environment, err error) {
 	made := map[*service.Environment]func(*service.Environment, ...kafka.Option) error{}
 	safe, previews = env.Clone(), env.Clone()
 	made[safe], made[previews] = kafka.Register, kafka.RegisterPreview
@@ -39,7 +39,7 @@ func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang
 		env.UseFS(service.NewFS(files))
 		// After UseFS, which lets mappings import files.
 		env.UseBloblangEnvironment(expressions)
-		if err := register(env, kafka.LimitExpressions(), kafka.OnlyTo(guard), kafka.ReadFrom(files)); err != nil {
+		if err := register(env, options...); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -48,6 +48,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/expression"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 )
@@ -102,11 +103,14 @@ type Supervisor struct {
 	mappings *bloblang.Environment
 	env      *service.Environment
 	linter   *lint.Linter
+	// kafkaOptions are those of the output to Kafka in env.
+	kafkaOptions []kafka.Option
 
 	previews   *service.Environment // in which outputs connect to nothing
 	previewing chan struct{}        // has one entry a preview that is made
 	lines      *logbook.Book
 	operations *locks // by connector name
+	replays    *locks // the same
 	sessions   *session.Owner
 	calm       // tests are less patient
 
@@ -175,7 +179,8 @@ func New(opts Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, previews, err := sandbox(opts.Environment, files, mappings, guard)
+	kafkaOptions := []kafka.Option{kafka.LimitExpressions(), kafka.OnlyTo(guard), kafka.ReadFrom(files)}
+	env, previews, err := sandbox(opts.Environment, files, mappings, kafkaOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +192,7 @@ func New(opts Options) (*Supervisor, error) {
 		previews:   previews,
 		previewing: make(chan struct{}, maxPreviews),
 		lines:      lines,
-		operations: newLocks(), calm: usualCalm,
+		operations: newLocks(), replays: newLocks(), calm: usualCalm, kafkaOptions: kafkaOptions,
 		halt: halt, halted: halted,
 		entries: make(map[string]*entry),
 	}

@@ -20,14 +20,19 @@ type Excerpt struct {
 }
 
 // Of copies the beginning of data. Text is cut between two characters.
-func Of(data []byte) Excerpt {
+func Of(data []byte) Excerpt { return upTo(Max, data) }
+
+// Short is an Excerpt of what is short as a rule, such as a header.
+func Short(data []byte) Excerpt { return upTo(maxLine, data) }
+
+func upTo(most int, data []byte) Excerpt {
 	if data == nil {
 		return Excerpt{}
 	}
 	shown := data
-	if len(data) > Max {
-		shown = data[:Max]
-		for cut := Max; cut > Max-utf8.UTFMax; cut-- {
+	if len(data) > most {
+		shown = data[:most]
+		for cut := most; cut > most-utf8.UTFMax; cut-- {
 			if utf8.Valid(data[:cut]) {
 				shown = data[:cut]
 				break
