@@ -74,6 +74,10 @@ func leavesOf(c Connector) map[string]leaf {
 		}
 		leaves[strings.Join(path, ".")] = l
 	})
+	for label, text := range c.Labels {
+		raw, _ := json.Marshal(text) // a string
+		leaves["labels."+label] = leaf{raw: string(raw), shown: raw}
+	}
 	delete(leaves, "connector_name")
 	return leaves
 }

@@ -38,6 +38,9 @@ type Connector struct {
 	MQTT Settings
 	// FailureStrategy is nil if the definition has none.
 	FailureStrategy *FailureStrategy
+	// Labels are nil where the definition has none of its own: an update then keeps those
+	// that are stored. They change nothing about what the connector does.
+	Labels map[string]string
 
 	// RobustMQ's report about a connector as text, empty if null or missing: a broker
 	// is 1 or "1" or "-", a time is Unix seconds or a local time.
@@ -111,6 +114,7 @@ func Parse(data []byte) (Connector, error) {
 	c.TopicID = r.topicFilter()
 	config := r.raw("config")
 	strategy := r.raw("failure_strategy")
+	c.Labels = r.labels("labels")
 	for _, told := range []string{"state", "waits_for", "reason"} {
 		_ = r.raw(told) // the state in a list: not part of the definition
 	}

@@ -38,6 +38,7 @@ type Status struct {
 	TopicID         string          // the MQTT topic filter
 	Config          json.RawMessage // the Kafka settings as given, secrets as ***
 	FailureStrategy *FailureStrategy
+	Labels          map[string]string // nil without any
 	State           State
 	// Waits is what a connector that is Waiting waits for, in the order start, MQTT
 	// broker, Kafka, progress.

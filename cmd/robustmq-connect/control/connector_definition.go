@@ -70,6 +70,7 @@ func definitionFlags(file string) []ucli.Flag {
 		&ucli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the Kafka settings as `JSON`, bootstrap_servers and topic at least"},
 		&ucli.StringFlag{Name: "topic-name", Aliases: []string{"topic-id", "p"}, Usage: "the MQTT topic `FILTER` to read from, wildcards included"},
 		tenantFlag(),
+		&ucli.StringFlag{Name: "labels", Usage: "the connector's `LABELS`, site=north,stage=test for example; an update without them keeps those that it has"},
 		&ucli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: file},
 		&ucli.StringFlag{
 			Name:  "failure-strategy",
@@ -119,6 +120,13 @@ func readDefinition(c *ucli.Context) (definition, error) {
 		if c.IsSet(flag) {
 			d.setText(field, c.String(flag))
 		}
+	}
+	if c.IsSet("labels") {
+		labels, err := labelsOf(c.String("labels"))
+		if err != nil {
+			return nil, err
+		}
+		d["labels"] = labels
 	}
 	strategy, err := readStrategy(c)
 	if err != nil {

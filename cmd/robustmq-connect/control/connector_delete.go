@@ -31,7 +31,8 @@ func pauseCommand() *ucli.Command {
 		Description: `It stays stopped over a restart. The MQTT broker keeps its session, and the messages in it
 up to the broker's own limits:
 
-  robustmq-connect mqtt connector pause --connector-name c1`,
+  robustmq-connect mqtt connector pause --connector-name c1
+  robustmq-connect mqtt connector pause --selector site=north,stage!=test`,
 	})
 }
 
@@ -55,13 +56,17 @@ func restartCommand() *ucli.Command {
 	})
 }
 
-// nameCommand is a command that needs no more than a connector's name.
+// nameCommand is a command that needs no more than a connector's name, or the labels of
+// several connectors.
 func nameCommand(doing, path, success string, command *ucli.Command) *ucli.Command {
-	command.Flags = slices.Concat([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, command.Flags, adminFlags())
+	command.Flags = slices.Concat([]ucli.Flag{nameFlag("the connector's `NAME`"), selectorFlag("all connectors with these labels"), tenantFlag()}, command.Flags, adminFlags())
 	command.Action = func(c *ucli.Context) error {
+		if c.IsSet("selector") {
+			return changeSelected(c, doing, path, c.String("selector"), success)
+		}
 		name, err := connectorName(c)
 		if err != nil {
-			return fmt.Errorf("%s a connector: %w", doing, err)
+			return fmt.Errorf("%s a connector: %w, or several with --selector", doing, err)
 		}
 		ifMatch, err := givenIfMatch(c)
 		if err != nil {

@@ -26,9 +26,11 @@ The reason why one waits or has failed is below the table. --output json has its
 
   robustmq-connect mqtt connector list
   robustmq-connect mqtt connector list --connector-name "iot_sensor_kafka"
+  robustmq-connect mqtt connector list --selector site=north,stage!=test
   robustmq-connect mqtt connector list --output json --limit 20 --page 2`,
 		Flags: append([]ucli.Flag{
 			nameFlag("list the connector of this `NAME` only"),
+			selectorFlag("list connectors with these labels only"),
 			&ucli.StringFlag{Name: "tenant", Aliases: []string{"T"}, Usage: "list those of this `TENANT` only; one exists, default"},
 		}, groupFlags()...),
 		Action: func(c *ucli.Context) error {
@@ -58,7 +60,7 @@ func listConnectors(c *ucli.Context) error {
 		return err
 	}
 	query := url.Values{"page": {strconv.Itoa(page)}, "limit": {strconv.Itoa(limit)}}
-	for flag, field := range map[string]string{"connector-name": "connector_name", "tenant": "tenant"} {
+	for flag, field := range map[string]string{"connector-name": "connector_name", "tenant": "tenant", "selector": "selector"} {
 		if value := c.String(flag); value != "" {
 			query.Set(field, value)
 		}

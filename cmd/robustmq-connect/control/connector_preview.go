@@ -38,7 +38,7 @@ The exit code is 1 where no record can be made.`,
 			&ucli.BoolFlag{Name: "retained", Usage: "set its retain flag"},
 			&ucli.StringFlag{Name: "client-id", Usage: "the publisher's client `ID`, which is sent as a user property"},
 			&ucli.StringFlag{Name: "username", Usage: "the publisher's `USER` name, which is sent as a user property"},
-			&ucli.StringSliceFlag{Name: "user-property", Usage: "a user property `KEY=VALUE`; give it again for another"},
+			&ucli.StringSliceFlag{Name: "user-property", Usage: "a user property `KEY=VALUE`, several with commas between them"},
 			&ucli.StringFlag{Name: "partitions", Usage: "foresee the partition in a Kafka topic with this `NUMBER` of them"},
 		), adminFlags()...),
 		Action: func(c *ucli.Context) error {

@@ -71,13 +71,13 @@ func completeFromServer(c *ucli.Context, d definition) (etag string, err error) 
 		return "", err
 	}
 	var changes int
-	for _, flag := range []string{"config", "topic-name", "connector-type", "failure-strategy"} {
+	for _, flag := range []string{"config", "topic-name", "connector-type", "failure-strategy", "labels"} {
 		if c.IsSet(flag) {
 			changes++
 		}
 	}
 	if changes == 0 {
-		return "", fmt.Errorf("nothing is to change: give %q a --config, a --topic-id or a --failure-strategy", name)
+		return "", fmt.Errorf("nothing is to change: give %q a --config, a --topic-id, a --failure-strategy or --labels", name)
 	}
 	existing, etag, err := fetchDetail(c, name)
 	if err != nil {

@@ -19,7 +19,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 		InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
 		LastError: withoutUserInfo(f.LastError), LastErrorTime: unix(f.LastErrorSince),
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
-		Config: withoutUserInfo(givenConfig(s.Config)), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy),
+		Config: withoutUserInfo(givenConfig(s.Config)), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
 		State: string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 	}

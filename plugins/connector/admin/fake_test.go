@@ -92,7 +92,7 @@ func (m *memory) put(ctx context.Context, c connector.Connector, exists bool, ex
 	}
 	s := connector.Status{
 		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID, Config: connector.RedactConfig(c.Config),
-		FailureStrategy: c.FailureStrategy, State: connector.Waiting, CreateTime: recordedAt, UpdateTime: recordedAt,
+		FailureStrategy: c.FailureStrategy, Labels: c.Labels, State: connector.Waiting, CreateTime: recordedAt, UpdateTime: recordedAt,
 		Revision: m.gone + 1,
 	}
 	if found {

@@ -58,7 +58,7 @@ func (q query) number(name string) (int, error) {
 
 // list answers one page of the connectors.
 func list(rawQuery string, all []connector.Status) (List, error) {
-	q, err := parseQuery(rawQuery, "tenant", "connector_name", "limit", "page", "sort_field", "sort_by")
+	q, err := parseQuery(rawQuery, "tenant", "connector_name", "limit", "page", "sort_field", "sort_by", "selector")
 	if err != nil {
 		return List{}, err
 	}
@@ -76,10 +76,16 @@ func list(rawQuery string, all []connector.Status) (List, error) {
 		}
 	}
 
+	var selector connector.Selector
+	if q.values.Has("selector") {
+		if selector, err = connector.ParseSelector(q.values.Get("selector")); err != nil {
+			return List{}, err
+		}
+	}
 	wanted := q.values.Get("connector_name")
 	rows := make([]Row, 0, len(all))
 	for _, s := range all {
-		if wanted == "" || s.Name == wanted {
+		if (wanted == "" || s.Name == wanted) && selector.Matches(s.Labels) {
 			rows = append(rows, row(s))
 		}
 	}
@@ -133,8 +139,8 @@ func row(s connector.Status) Row {
 		Config: withoutUserInfo(listedConfig(s.Config)), TopicName: s.TopicID,
 		Status: s.Word(), BrokerID: broker,
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
-		FailureStrategy: strategyOf(s.FailureStrategy),
-		State:           string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),
+		FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
+		State: string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),
 	}
 }
 

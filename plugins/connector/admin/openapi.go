@@ -150,7 +150,7 @@ func (r route) responses(known schemas) object {
 	success := object{
 		"type": "object", "required": []string{"code", "data", "error"},
 		"properties": object{
-			"code": object{"const": CodeOK}, "data": known.of(r.data), "error": object{"type": "null"},
+			"code": object{"const": CodeOK}, "data": r.dataSchema(known), "error": object{"type": "null"},
 			"notes": object{"type": "array", "items": object{"type": "string"}, "description": "what of the request does not apply, or has a price"},
 		},
 	}
@@ -162,6 +162,13 @@ func (r route) responses(known schemas) object {
 		"content": answerContent(object{"oneOf": []any{success, failure}}),
 	}
 	return all
+}
+
+func (r route) dataSchema(known schemas) any {
+	if r.selects {
+		return object{"oneOf": []any{known.of(r.data), known.of([]Selected{})}}
+	}
+	return known.of(r.data)
 }
 
 // mediaSchema is what can be said of content that is no Answer.

@@ -29,6 +29,7 @@ type route struct {
 	body    any // the zero value of the body's type, nil without one
 	data    any // the zero value of the data's type
 
+	selects  bool // it takes a selector in the place of a name
 	ifMatch  bool // it takes a revision in If-Match
 	payloads bool // its answer shows messages, which a caller must be allowed to see
 
@@ -68,6 +69,7 @@ func (s *Server) routes() []route {
 				{"page", false, "the page, from 1"},
 				{"sort_field", false, "the member of a row to sort by"},
 				{"sort_by", false, "asc, else descending"},
+				{"selector", false, "only connectors with these labels: a=b, a!=b, a, !a, separated by commas"},
 			},
 			data: List{}, handle: s.list,
 		},
@@ -85,19 +87,19 @@ func (s *Server) routes() []route {
 		},
 		{
 			method: http.MethodPost, path: PathDelete, role: operator, summary: "Drain and remove a connector",
-			body: Name{}, data: Success, ifMatch: true, long: true, handle: s.delete,
+			body: Chosen{}, data: Success, selects: true, ifMatch: true, long: true, handle: s.delete,
 		},
 		{
 			method: http.MethodPost, path: PathPause, role: operator, summary: "Drain a connector and stop it until it is resumed",
-			body: Name{}, data: Success, long: true, handle: s.naming(connector.Manager.Pause),
+			body: Chosen{}, data: Success, selects: true, long: true, handle: s.naming(connector.Manager.Pause),
 		},
 		{
 			method: http.MethodPost, path: PathResume, role: operator, summary: "Let a paused or failed connector run again",
-			body: Name{}, data: Success, long: true, handle: s.naming(connector.Manager.Resume),
+			body: Chosen{}, data: Success, selects: true, long: true, handle: s.naming(connector.Manager.Resume),
 		},
 		{
 			method: http.MethodPost, path: PathRestart, role: operator, summary: "Drain a connector and start it again, also one that has failed",
-			body: Name{}, data: Success, long: true, handle: s.naming(connector.Manager.Restart),
+			body: Chosen{}, data: Success, selects: true, long: true, handle: s.naming(connector.Manager.Restart),
 		},
 		{
 			method: http.MethodGet, path: PathLogs, role: reader, payloads: true, summary: "Show the last lines that a connector logged",
@@ -269,35 +271,6 @@ func changed(name string, result connector.Result, err error) (reply, error) {
 		return reply{}, failed(name, err)
 	}
 	return reply{data: Success, notes: result.Notes, revision: result.Revision}, nil
-}
-
-func (s *Server) delete(ctx context.Context, r *http.Request, body []byte) (reply, error) {
-	expected, err := expected(r)
-	if err != nil {
-		return reply{}, err
-	}
-	return s.naming(func(m connector.Manager, ctx context.Context, name string) (string, error) {
-		return m.Delete(ctx, name, connector.DeleteOptions{Expected: expected})
-	})(ctx, r, body)
-}
-
-// naming serves a route whose body is a Name.
-func (s *Server) naming(do func(connector.Manager, context.Context, string) (note string, err error)) func(context.Context, *http.Request, []byte) (reply, error) {
-	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
-		name, err := name(body)
-		if err != nil {
-			return reply{}, err
-		}
-		note, err := do(s.manager, ctx, name)
-		if err != nil {
-			return reply{}, failed(name, err)
-		}
-		answer := reply{data: Success}
-		if note != "" {
-			answer.notes = []string{note}
-		}
-		return answer, nil
-	}
 }
 
 // check answers code 0 when it could try, whatever it found.

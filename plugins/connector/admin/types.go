@@ -80,6 +80,9 @@ type Definition struct {
 	FailureStrategy json.RawMessage `json:"failure_strategy"`
 	Tenant          string          `json:"tenant"`     // default
 	TopicName       string          `json:"topic_name"` // the MQTT topic filter, 1 to 256 characters
+	// Labels are ours: names and values as Kubernetes has them, 32 at most. An update
+	// without them keeps those that the connector has.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Creation is the body of create.
@@ -104,6 +107,21 @@ type Name struct {
 	ConnectorName string `json:"connector_name"`
 }
 
+// Chosen is the body of delete, pause, resume and restart: one connector, or those that a
+// selector selects. With a selector the data is []Selected.
+type Chosen struct {
+	Tenant        string `json:"tenant"`
+	ConnectorName string `json:"connector_name,omitempty"`
+	Selector      string `json:"selector,omitempty"` // for example site=north,stage!=test
+}
+
+// Selected is what became of one of several connectors.
+type Selected struct {
+	ConnectorName string   `json:"connector_name"`
+	Error         *string  `json:"error"` // null: it is done
+	Notes         []string `json:"notes,omitempty"`
+}
+
 // List is the data of a list: one page, and how many there are on all of them.
 type List struct {
 	Data       []Row `json:"data"`
@@ -126,10 +144,11 @@ type Row struct {
 	UpdateTime string `json:"update_time"`
 
 	// Ours: a RobustMQ tells neither.
-	FailureStrategy *Strategy `json:"failure_strategy,omitempty"`
-	State           string    `json:"state"`               // Running, Waiting, Failed, Paused
-	WaitsFor        []Wait    `json:"waits_for,omitempty"` // what one that is Waiting waits for
-	Reason          string    `json:"reason,omitempty"`    // why it is Waiting or Failed, or Paused and not ended
+	FailureStrategy *Strategy         `json:"failure_strategy,omitempty"`
+	Labels          map[string]string `json:"labels,omitempty"`
+	State           string            `json:"state"`               // Running, Waiting, Failed, Paused
+	WaitsFor        []Wait            `json:"waits_for,omitempty"` // what one that is Waiting waits for
+	Reason          string            `json:"reason,omitempty"`    // why it is Waiting or Failed, or Paused and not ended
 }
 
 // Wait is one thing that a connector waits for.
@@ -160,14 +179,15 @@ type Detail struct {
 	ConnectorType string `json:"connector_type"`
 	// Config is what the user gave, as a string, secrets as ***: neither wrapped
 	// (unless given so) nor filled. Sent back, it means what it meant.
-	Config          string    `json:"config"`
-	TopicName       string    `json:"topic_name"`
-	FailureStrategy *Strategy `json:"failure_strategy"` // never null
-	State           string    `json:"state"`            // Running, Waiting, Failed, Paused
-	WaitsFor        []Wait    `json:"waits_for"`        // never null
-	Reason          string    `json:"reason"`           // "" when all is well
-	CreateTime      string    `json:"create_time"`
-	UpdateTime      string    `json:"update_time"`
+	Config          string            `json:"config"`
+	TopicName       string            `json:"topic_name"`
+	FailureStrategy *Strategy         `json:"failure_strategy"` // never null
+	Labels          map[string]string `json:"labels,omitempty"`
+	State           string            `json:"state"`     // Running, Waiting, Failed, Paused
+	WaitsFor        []Wait            `json:"waits_for"` // never null
+	Reason          string            `json:"reason"`    // "" when all is well
+	CreateTime      string            `json:"create_time"`
+	UpdateTime      string            `json:"update_time"`
 }
 
 // Strategy is a failure strategy; block where none was given. What it does not use

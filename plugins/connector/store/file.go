@@ -19,6 +19,8 @@ type choresJSON struct {
 	HandOver []handOverJSON `json:"hand_over,omitempty"`
 	Revision int            `json:"revision,omitempty"`
 	Actor    string         `json:"actor,omitempty"`
+	// Labels would make a definition unreadable for earlier programs.
+	Labels map[string]string `json:"labels,omitempty"`
 
 	// Fields of the first version of the store. They are read, but no longer written.
 	ForgetSession bool     `json:"forget_session,omitempty"`
@@ -32,10 +34,10 @@ type handOverJSON struct {
 
 func encode(d Definition) ([]byte, error) {
 	data := d.Connector.JSON()
-	if len(d.HandOver) == 0 && d.Revision == 0 {
+	if len(d.HandOver) == 0 && d.Revision == 0 && len(d.Connector.Labels) == 0 {
 		return data, nil
 	}
-	all := choresJSON{Revision: d.Revision, Actor: d.Actor}
+	all := choresJSON{Revision: d.Revision, Actor: d.Actor, Labels: d.Connector.Labels}
 	for _, h := range d.HandOver {
 		all.HandOver = append(all.HandOver, handOverJSON{h.From.JSON(), h.Endpoints})
 	}
@@ -49,6 +51,7 @@ func encode(d Definition) ([]byte, error) {
 
 func decode(data []byte) (Definition, error) {
 	var d Definition
+	var labels map[string]string
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return d, fmt.Errorf("not one JSON object: %w", err)
@@ -65,7 +68,7 @@ func decode(data []byte) (Definition, error) {
 			}
 			d.HandOver = append(d.HandOver, HandOver{from, h.Endpoints})
 		}
-		d.Revision, d.Actor = chores.Revision, chores.Actor
+		d.Revision, d.Actor, labels = chores.Revision, chores.Actor, chores.Labels
 		d.Old = Old{chores.ForgetSession, chores.Unsubscribe}
 		delete(fields, choresField)
 		var err error
@@ -75,6 +78,9 @@ func decode(data []byte) (Definition, error) {
 	}
 	var err error
 	d.Connector, err = connector.Parse(data)
+	if labels != nil {
+		d.Connector.Labels = labels
+	}
 	return d, err
 }
 

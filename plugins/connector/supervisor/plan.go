@@ -28,6 +28,9 @@ func (s *Supervisor) Plan(_ context.Context, c connector.Connector) (connector.P
 	if err != nil {
 		return plan, err
 	}
+	if c.Labels == nil {
+		c.Labels = stored.Labels
+	}
 	if plan.Changes = connector.Changes(stored, c); len(plan.Changes) == 0 {
 		return plan, nil
 	}

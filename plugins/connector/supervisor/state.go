@@ -36,8 +36,8 @@ func (s *Supervisor) standing(e *entry) connector.Status {
 	s.mu.Unlock()
 	status := connector.Status{
 		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID,
-		FailureStrategy: c.FailureStrategy,
-		CreateTime:      createTime(c), UpdateTime: timeOf(c.UpdateTime),
+		FailureStrategy: c.FailureStrategy, Labels: c.Labels,
+		CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
 		Revision: revision,
 	}
 	switch {

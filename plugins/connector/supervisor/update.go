@@ -40,9 +40,17 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 	if err != nil {
 		return connector.Result{}, err
 	}
+	if c.Labels == nil {
+		c.Labels = before.Connector.Labels
+	}
 	side, notes, err := s.validate(c)
 	if err != nil {
 		return connector.Result{}, err
+	}
+	if s.labelsAlone(e, before, c, how) {
+		result, err := s.relabel(ctx, e, before, c.Labels)
+		result.Notes = append(result.Notes, notes...)
+		return result, err
 	}
 	if err := s.hold(name, side); err != nil {
 		return connector.Result{}, err
@@ -123,7 +131,7 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 		return connector.Result{}, s.unheld(e, err)
 	}
 	if aside != "" {
-		notes = append(notes, "the history of the connector could not be read: it is kept as "+aside+", and begins anew")
+		notes = append(notes, historyNote(aside))
 	}
 	sides, err := s.sessions.SidesOf(d)
 	if err != nil {

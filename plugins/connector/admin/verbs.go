@@ -1,0 +1,141 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// verb does something to one connector.
+type verb func(m connector.Manager, ctx context.Context, name string) (note string, err error)
+
+// atOnce is how many connectors of a selector are worked on at a time.
+const atOnce = 16
+
+func (s *Server) delete(ctx context.Context, r *http.Request, body []byte) (reply, error) {
+	expected, err := expected(r)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, selects := selectorIn(body); selects && expected != nil {
+		return reply{}, invalid("If-Match: it is the revision of one connector, and selector selects several: remove one")
+	}
+	return s.naming(func(m connector.Manager, ctx context.Context, name string) (string, error) {
+		return m.Delete(ctx, name, connector.DeleteOptions{Expected: expected})
+	})(ctx, r, body)
+}
+
+// naming serves a route whose body is Chosen.
+func (s *Server) naming(do verb) func(context.Context, *http.Request, []byte) (reply, error) {
+	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+		if raw, selects := selectorIn(body); selects {
+			return s.selecting(ctx, do, raw, body)
+		}
+		name, err := name(body)
+		if err != nil {
+			return reply{}, err
+		}
+		note, err := do(s.manager, ctx, name)
+		if err != nil {
+			return reply{}, failed(name, err)
+		}
+		answer := reply{data: Success}
+		if note != "" {
+			answer.notes = []string{note}
+		}
+		return answer, nil
+	}
+}
+
+// selectorIn is the selector of a body, which may be bad. RobustMQ's bodies have none.
+func selectorIn(body []byte) (raw json.RawMessage, given bool) {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(body, &all) != nil {
+		return nil, false
+	}
+	raw = all["selector"]
+	return raw, raw != nil && string(raw) != "null"
+}
+
+// selecting does something to every connector with the labels of a selector. It answers
+// code 0 when it could try, whatever became of each.
+func (s *Server) selecting(ctx context.Context, do verb, raw json.RawMessage, body []byte) (reply, error) {
+	given, err := fields(body)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := lacking(body, given, "tenant"); err != nil {
+		return reply{}, err
+	}
+	if named := given["connector_name"]; named != nil && string(named) != "null" {
+		return reply{}, invalid("selector: it contradicts connector_name: remove one")
+	}
+	var tenant, text string
+	if json.Unmarshal(given["tenant"], &tenant) != nil {
+		return reply{}, invalid("tenant must be a string")
+	}
+	if err := knownTenant(tenant); err != nil {
+		return reply{}, err
+	}
+	if json.Unmarshal(raw, &text) != nil {
+		return reply{}, invalid("selector must be a string")
+	}
+	selector, err := connector.ParseSelector(text)
+	if err != nil {
+		return reply{}, err
+	}
+
+	all := []Selected{}
+	for _, status := range s.manager.List() {
+		if selector.Matches(status.Labels) {
+			all = append(all, Selected{ConnectorName: status.Name})
+		}
+	}
+	if len(all) == 0 {
+		return reply{data: all, notes: []string{"no connector has the labels " + text}}, nil
+	}
+	slices.SortFunc(all, func(a, b Selected) int { return strings.Compare(a.ConnectorName, b.ConnectorName) })
+	places := make(chan struct{}, atOnce)
+	var working sync.WaitGroup
+	for i := range all {
+		places <- struct{}{}
+		working.Go(func() {
+			defer func() { <-places }()
+			s.doOne(ctx, do, &all[i])
+		})
+	}
+	working.Wait()
+	return reply{data: all}, nil
+}
+
+// doOne sets what becomes of one connector. One that panics fails alone.
+func (s *Server) doOne(ctx context.Context, do verb, one *Selected) {
+	note, err := "", ctx.Err()
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				s.log.Error("Answering an admin request panicked", "connector", one.ConnectorName, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				err = errors.New("internal error: the service's log has its place")
+			}
+		}()
+		if err == nil {
+			note, err = do(s.manager, ctx, one.ConnectorName)
+		}
+	}()
+	if err != nil {
+		text := withoutUserInfo(failed(one.ConnectorName, err).text)
+		one.Error = &text
+		return
+	}
+	if note != "" {
+		one.Notes = []string{withoutUserInfo(note)}
+	}
+}
