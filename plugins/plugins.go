@@ -9,6 +9,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
+	"github.com/robustmq/robustmq-connect/plugins/tracing"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -19,6 +20,7 @@ func Register(env *service.Environment) error {
 		envelope.Register(env),
 		kafka.Register(env),
 		mqtt.Register(env),
+		tracing.Register(env),
 		templates.Register(env),
 	)
 }

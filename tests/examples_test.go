@@ -35,6 +35,7 @@ var exampleTests = map[string]func(t *testing.T, document string){
 	"several_filters.yaml":  exampleSeveralFilters,
 	"filter_reshape.yaml":   exampleFilterReshape,
 	"kafka_to_mqtt.yaml":    exampleKafkaToMQTT,
+	"tracing.yaml":          exampleTracing,
 }
 
 const ownTests = "_benthos_test.yaml"
@@ -71,7 +72,7 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	t.Logf("counted %d examples linted, %d run with their result asserted", linted, run)
-	require.GreaterOrEqual(t, run, 9)
+	require.GreaterOrEqual(t, run, 10)
 	require.Equal(t, len(exampleTests), run, "an entry of exampleTests has no file, or failed")
 }
 

@@ -236,6 +236,7 @@ func (b *builder) fallback(record *kgo.Record, msg *service.Message) {
 	} else {
 		_ = msg.MetaWalk(add)
 	}
+	addTraceContext(record, msg)
 }
 
 // buffers hold the records of a batch, and their contents.
@@ -288,6 +289,7 @@ func (m *making) record(r *kgo.Record, i int, msg *service.Message) error {
 			return fmt.Errorf("reading metadata: %w", err)
 		}
 	}
+	addTraceContext(r, msg)
 	if m.timestamp != nil {
 		t, err := m.timestamp.number(msg, 64)
 		if err != nil {

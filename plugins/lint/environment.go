@@ -149,6 +149,7 @@ func specOf(env *service.Environment, kind, name string) (spec, error) {
 func SpecJSON(env *service.Environment, kind, name string) ([]byte, error) {
 	walk := map[string]func(func(string, *service.ConfigView)){
 		"input": env.WalkInputs, "output": env.WalkOutputs, "processor": env.WalkProcessors,
+		"tracer": env.WalkTracers,
 	}[kind]
 	if walk == nil {
 		return nil, fmt.Errorf("looking up the %s %s: there is no such kind", kind, name)

@@ -33,7 +33,7 @@ func (i *input) batch(s *session, messages []message, attempts int) (service.Mes
 	}
 	o.size.Store(int64(size))
 	i.handed.Add(int64(size))
-	return batchOf(messages), o.answer, nil
+	return batchOf(messages, i.traced), o.answer, nil
 }
 
 func deliveries(messages []message) (all []*delivery) {

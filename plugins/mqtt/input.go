@@ -51,6 +51,7 @@ type input struct {
 	monitor *monitor
 	replays *replays
 	latency *latency.Histogram // nil where nobody asks
+	traced  bool               // the pipeline has a tracer
 	handed  atomic.Int64       // bytes that the pipeline has and has not answered for
 
 	mu      sync.Mutex
@@ -73,6 +74,7 @@ func newInput(conf *config, mgr *service.Resources) *input {
 		keeper:  newKeeper(newBrokers(conf, mgr.Logger())),
 		replays: newReplays(),
 		latency: latency.Of(mgr),
+		traced:  isTraced(mgr),
 		asked:   true,
 		changed: make(chan signal),
 	}

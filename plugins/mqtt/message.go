@@ -1,6 +1,8 @@
 package mqtt
 
 import (
+	"context"
+
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -13,8 +15,9 @@ const metaDuplicate = "mqtt_duplicate"
 // metaPayloadSize is the size of a payload that exceeds max_payload_bytes, an int.
 const metaPayloadSize = "mqtt_payload_size"
 
-// batchOf builds the engine's batch from messages.
-func batchOf(messages []message) service.MessageBatch {
+// batchOf builds the engine's batch from messages. If traced, each belongs to the trace
+// of its publisher.
+func batchOf(messages []message, traced bool) service.MessageBatch {
 	batch := make(service.MessageBatch, len(messages))
 	var at int64
 	var boxed any = at // most messages of a batch share their time of receipt
@@ -24,7 +27,11 @@ func batchOf(messages []message) service.MessageBatch {
 			at, boxed = ms, ms
 		}
 		m.place = i
-		msg := service.NewMessage(m.payload).WithContext(m)
+		var ctx context.Context = m
+		if traced {
+			ctx = m.properties.withTrace(m)
+		}
+		msg := service.NewMessage(m.payload).WithContext(ctx)
 		msg.MetaSetMut(metaDuplicate, m.dup)
 		msg.MetaSetMut(envelope.MetaQoS, int(m.qos))
 		msg.MetaSetMut(envelope.MetaRetained, m.retain)

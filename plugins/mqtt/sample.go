@@ -51,7 +51,7 @@ func (s Sample) Message() (*service.Message, error) {
 	if c := (&config{maxPayloadBytes: s.Limit}); c.exceeds(len(s.Payload)) {
 		m.payload, m.notKept = nil, &oversizedError{topic: s.Topic, size: len(s.Payload), limit: s.Limit}
 	}
-	return batchOf([]message{m})[0], nil
+	return batchOf([]message{m}, false)[0], nil
 }
 
 // maxText is the longest text of MQTT, in bytes.
