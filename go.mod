@@ -3,6 +3,7 @@ module github.com/robustmq/robustmq-connect
 go 1.26.5
 
 require (
+	filippo.io/age v1.2.1
 	github.com/compose-spec/compose-go/v2 v2.13.0
 	github.com/dustin/go-humanize v1.0.1
 	github.com/eclipse/paho.golang v0.23.0

@@ -226,3 +226,36 @@ func TestApplyChangesNothingWhereADefinitionIsWrong(t *testing.T) {
 	assert.Contains(t, lines[2], "the server refuses 2 of 3 definitions, and so nothing is changed")
 	assert.Equal(t, "[]\n", g.connectors("", "get", "-o", "json").Stdout)
 }
+
+// A service that runs is backed up, and another one goes on with what it had.
+func TestABackupOfAServiceThatRunsIsRestoredElsewhere(t *testing.T) {
+	g := newGitops(t)
+	for i := range 3 {
+		g.write(fmt.Sprintf("c%d.yaml", i), g.yaml(fmt.Sprintf("c%d", i), "t")+"  username: ada\n  password: ${MQTT_PASSWORD}\n")
+	}
+	require.Zero(t, g.apply().Code)
+	g.write("c1.yaml", g.yaml("c1", "other")+"  username: ada\n  password: ${MQTT_PASSWORD}\n")
+	require.Zero(t, g.apply().Code)
+	passphrase := filepath.Join(t.TempDir(), "passphrase")
+	require.NoError(t, os.WriteFile(passphrase, []byte("correct horse battery\n"), 0o600))
+	file := filepath.Join(t.TempDir(), "store.age")
+	r := g.connectors("", "backup", "--store", g.store, "--out", file, "--passphrase-file", passphrase)
+	require.Zero(t, r.Code, r.Stderr)
+	assert.Equal(t, "Backed up 3 connectors of "+g.store+" into "+file+"\n", r.Stdout)
+
+	r = g.connectors("", "restore", file, "--store", g.store, "--passphrase-file", passphrase)
+	assert.Equal(t, 1, r.Code)
+	assert.Contains(t, r.Stderr, "another service uses it: stop that one, or give this one a directory of its own")
+
+	before := g.connectors("", "get").Stdout
+	g.store = filepath.Join(t.TempDir(), "new")
+	r = g.connectors("", "restore", file, "--store", g.store, "--passphrase-file", passphrase)
+	require.Zero(t, r.Code, r.Stderr)
+	g.server = program.FreeAddress(t)
+	program.Start(t, g.server, "serve", "--store", g.store, "--listen", g.server, "--mqtt-url", g.broker, "--mqtt-client-id-prefix", "elsewhere").WaitReady()
+	assert.Equal(t, before, g.connectors("", "get").Stdout)
+	assert.Equal(t, "0 to create, 0 to update, 0 to delete, 3 as they should be\n", g.apply("--prune").Stdout, "secrets included")
+	history := program.Call(t, "", []string{"ROBUSTMQ_API_URL=" + g.server}, program.Path(t), "mqtt", "connector", "history", "-c", "c1", "--output", "json")
+	assert.Contains(t, history.Stdout, `"revision": 2`)
+	assert.Contains(t, history.Stdout, `"revision": 1`)
+}

@@ -135,7 +135,7 @@ func assertConnectors(t *testing.T, path, block string) {
 }
 
 // foreign are programs of other projects that the documents use.
-var foreign = []string{"sudo", "docker", "mosquitto_pub", "kcat", "promtool", "kubectl", "helm"}
+var foreign = []string{"sudo", "docker", "mosquitto_pub", "kcat", "promtool", "age-keygen", "kubectl", "helm"}
 
 func TestCommandsOfDocumentsExist(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(top, "Makefile"))

@@ -17,7 +17,7 @@ func ConnectorsCommand() *ucli.Command {
   robustmq-connect connectors apply -f connectors.yaml --dry-run
   robustmq-connect connectors apply -f connectors.yaml`,
 		ArgsUsage:    "COMMAND",
-		Subcommands:  []*ucli.Command{cli.Action(applyCommand()), getCommand()},
+		Subcommands:  []*ucli.Command{cli.Action(applyCommand()), getCommand(), cli.Action(backupCommand()), restoreCommand()},
 		Action:       cli.NeedsSubcommand,
 		OnUsageError: cli.UsageError("connectors"),
 	}

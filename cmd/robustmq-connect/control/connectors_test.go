@@ -136,7 +136,7 @@ func TestApplySaysWhatItLacks(t *testing.T) {
 		"reading \"connectors.yaml\": apply takes flags only":                                {"apply", "connectors.yaml"},
 		"its admin API, if it is one, does not have this command":                            {"apply", "-f", "-"},
 		`reading the connectors: reading --output "table": want yaml or json`:                {"get", "-o", "table"},
-		"robustmq-connect connectors needs a subcommand: apply, get":                         nil,
+		"robustmq-connect connectors needs a subcommand: apply, get, backup, restore":        nil,
 	} {
 		if args != nil {
 			args = append(args[:1:1], append([]string{"--server", server.URL}, args[1:]...)...)

@@ -117,7 +117,19 @@ func remove(file string) error {
 // write writes data into a temporary file, and then renames it.
 func (s *Store) write(file string, data []byte) error {
 	tmp := file + tmpSuffix
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	err := writeSynced(tmp, data)
+	if err == nil {
+		err = os.Rename(tmp, file)
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // the first error is reported
+		return err
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+func writeSynced(file string, data []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -128,14 +140,7 @@ func (s *Store) write(file string, data []byte) error {
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
-	if err == nil {
-		err = os.Rename(tmp, file)
-	}
-	if err != nil {
-		_ = os.Remove(tmp) // the first error is reported
-		return err
-	}
-	return syncDir(filepath.Dir(file))
+	return err
 }
 
 func (s *Store) move(from, to string) error {
