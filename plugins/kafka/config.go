@@ -30,6 +30,7 @@ const (
 	fieldMetadataMaxAge         = "metadata_max_age"
 	fieldRequestTimeoutOverhead = "request_timeout_overhead"
 	fieldConnIdleTimeout        = "conn_idle_timeout"
+	fieldMaxKafkaVersion        = "max_kafka_version"
 	fieldTCP                    = "tcp"
 
 	fieldTopic       = "topic"
@@ -138,6 +139,9 @@ func connectionFields() []*service.ConfigField {
 		service.NewDurationField(fieldConnIdleTimeout).
 			Description("The time after which an unused connection is closed, roughly.").
 			Default("20s").Advanced(),
+		service.NewStringField(fieldMaxKafkaVersion).
+			Description("The newest version of Kafka whose requests are sent, such as `3.8`. Set it for a broker that does not answer newer ones, as the Kafka listener of RobustMQ. By default the client asks each broker what it knows.").
+			Optional().Advanced(),
 		netutil.DialerConfigSpec(),
 	}
 }

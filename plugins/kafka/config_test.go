@@ -91,7 +91,7 @@ func TestEveryStockFieldIsSupported(t *testing.T) {
 		assert.NotEmpty(t, ours[name]["description"], "field %s has no description", name)
 	}
 	slices.Sort(added)
-	require.Equal(t, []string{"envelope", "failure_strategy", "linger", "metric_topics", "sasl.kerberos"}, added)
+	require.Equal(t, []string{"envelope", "failure_strategy", "linger", "max_kafka_version", "metric_topics", "sasl.kerberos"}, added)
 }
 
 func optionNames(field map[string]any) []string {

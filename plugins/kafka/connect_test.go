@@ -74,7 +74,7 @@ func TestConnectErrorNamesAddressAndCause(t *testing.T) {
 		{"plain", plain.ListenAddrs(), "", ""},
 		{"nobody listens", []string{free}, "", "connection refused"},
 		{"no such host", []string{"nowhere.invalid:9092"}, "", "nowhere.invalid"},
-		{"nobody answers", []string{silent.Addr().String()}, "request_timeout_overhead: 300ms", "no answer within 300ms"},
+		{"nobody answers", []string{silent.Addr().String()}, "request_timeout_overhead: 300ms", "does not answer the request ApiVersions"},
 		{"tls", secure.ListenAddrs(), "tls: { enabled: true, root_cas_file: " + ca + " }", ""},
 		{"tls unchecked", secure.ListenAddrs(), "tls: { enabled: true, skip_cert_verify: true }", ""},
 		{"unknown authority", secure.ListenAddrs(), "tls: { enabled: true }", "certificate signed by unknown authority"},

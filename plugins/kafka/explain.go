@@ -74,6 +74,10 @@ func (e explainer) connecting(err error) error {
 
 func (e explainer) connectAdvice(err error) string {
 	switch {
+	case errors.Is(err, errMute) && e.conf.maxVersion == nil:
+		return fmt.Sprintf(": it may know older versions of Kafka's protocol only: set %s, 3.8 for example; check also that it is a Kafka and that %s is as it requires", fieldMaxKafkaVersion, fieldTLS)
+	case errors.Is(err, errMute):
+		return fmt.Sprintf(": lower %s; check also that it is a Kafka and that %s is as it requires", fieldMaxKafkaVersion, fieldTLS)
 	case isAuthentication(err):
 		return fmt.Sprintf(": correct %s, which is %s", fieldSASL, e.conf.mechanisms())
 	case errors.Is(err, io.EOF) && len(e.conf.sasl) > 0:

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // connectFailures records when the client could not connect to a broker.
@@ -32,31 +34,70 @@ func (l *connectFailures) brokenSince(then time.Time) bool {
 	return failed != nil && failed.After(then)
 }
 
+// handshakes records whether brokers answer the first request of a connection.
+type handshakes struct {
+	unanswered atomic.Pointer[string] // the broker that was asked last and has not answered
+}
+
+var errMute = errors.New("the broker accepts connections and does not answer the request ApiVersions")
+
+// OnBrokerWrite implements kgo.HookBrokerWrite.
+func (h *handshakes) OnBrokerWrite(meta kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err == nil && kmsg.Key(key) == kmsg.ApiVersions {
+		address := net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port)))
+		h.unanswered.Store(&address)
+	}
+}
+
+// OnBrokerRead implements kgo.HookBrokerRead. Any answer of any broker counts.
+func (h *handshakes) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+	if err == nil {
+		h.unanswered.Store(nil)
+	}
+}
+
+// mute returns an error if the broker that was asked last does not answer.
+func (h *handshakes) mute() error {
+	if address := h.unanswered.Load(); address != nil {
+		return fmt.Errorf("%w (%s)", errMute, *address)
+	}
+	return nil
+}
+
 // pingResult is a running request that checks whether brokers answer.
 type pingResult struct {
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-// ping waits until any broker answers, for at most patience. The client queues a
+// ping waits until any broker answers, for at most patience, and for half of it if the
+// broker does not answer the first request of a connection. The client queues a
 // request behind earlier ones to the same broker, regardless of the context: for
 // example behind a connection attempt that gets no answer, or on a connection that no
 // longer answers. So the request may outlive the caller, and the next caller waits for
 // the same answer.
 func (p *producer) ping(ctx context.Context, patience time.Duration) error {
-	timer := time.NewTimer(patience)
+	timer, early := time.NewTimer(patience), time.NewTimer(patience/2)
 	defer timer.Stop()
+	defer early.Stop()
 	ping := p.startPing()
-	select {
-	case <-ping.done:
-		if !errors.Is(ping.err, context.DeadlineExceeded) {
-			return ping.err
+	for {
+		select {
+		case <-early.C:
+			if err := p.handshakes.mute(); err != nil {
+				return err
+			}
+			continue
+		case <-ping.done:
+			if !errors.Is(ping.err, context.DeadlineExceeded) {
+				return ping.err
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("no answer within %s", patience)
 	}
-	return fmt.Errorf("no answer within %s", patience)
 }
 
 // startPing returns the running request, or starts one. It ends with the client at the

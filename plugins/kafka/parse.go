@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -61,6 +62,7 @@ type config struct {
 	maxBufferedBytes   int
 	maxRequests        int
 	limits             limits
+	maxVersion         *kversion.Versions // nil for no limit
 }
 
 // oneAtATime reports whether only one batch is in flight. Then the output may hold it
@@ -122,6 +124,12 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 			retries: p.Integer(0, math.MaxInt32, fieldRecordRetries),
 			timeout: p.Duration(math.MinInt64, math.MaxInt64, fieldRecordDeliveryTimeout),
 		},
+	}
+	if conf.Contains(fieldMaxKafkaVersion) {
+		version := fields.Read(p, conf.FieldString, fieldMaxKafkaVersion)
+		if c.maxVersion = kversion.FromString(version); c.maxVersion == nil {
+			return nil, fmt.Errorf("field %s: %s", fieldMaxKafkaVersion, CheckVersion(version))
+		}
 	}
 	c.brokers = addresses(fields.Read(p, conf.FieldStringList, fieldSeedBrokers)...)
 	if err := p.Err(); err != nil {
@@ -261,7 +269,18 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 	if c.autoCreate {
 		opts = append(opts, kgo.AllowAutoTopicCreation())
 	}
+	if c.maxVersion != nil {
+		opts = append(opts, kgo.MaxVersions(c.maxVersion))
+	}
 	return opts
+}
+
+// CheckVersion returns what is wrong with a max_kafka_version, or "".
+func CheckVersion(version string) string {
+	if kversion.FromString(version) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%q is not a version of Kafka that is known here; want one from 0.8.0 to %s, such as 3.8", version, kversion.Stable().VersionGuess())
 }
 
 // retryBackoff returns the wait after so many failures. It stays short, so that writing

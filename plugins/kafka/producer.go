@@ -18,6 +18,7 @@ type producer struct {
 	topics          topics
 	partitioned     *partitioned
 	connectFailures connectFailures
+	handshakes      handshakes
 
 	mu         sync.Mutex
 	pinging    *pingResult // nil unless a ping is running
@@ -31,7 +32,7 @@ func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
 		return maxMessageBytes(ctx, p.client, names)
 	}
 	var err error
-	p.client, err = kgo.NewClient(conf.options(&p.topics, logger, p.partitioned, &p.connectFailures)...)
+	p.client, err = kgo.NewClient(conf.options(&p.topics, logger, p.partitioned, &p.connectFailures, &p.handshakes)...)
 	return p, err
 }
 

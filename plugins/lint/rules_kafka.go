@@ -69,6 +69,7 @@ func checkKafkaOutput(f fields) {
 	f.sizeRule("broker_write_max_bytes", 1<<10, 1<<30)
 	f.sizeRule("max_buffered_bytes", 0, math.MaxInt)
 	f.requestHoldsBatch()
+	f.textRule("max_kafka_version", kafka.CheckVersion)
 	f.rangeRule("max_in_flight", 1, math.MaxInt32)
 	f.rangeRule("metric_topics", 0, math.MaxInt32)
 	f.rangeRule("max_buffered_records", 1, math.MaxInt32)

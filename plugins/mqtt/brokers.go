@@ -147,6 +147,10 @@ func (c *brokers) mustSubscribe(s *session) bool {
 	return s.v5 || !s.broker.subscribed.Load()
 }
 
+// robustMQNote is what users of RobustMQ should know.
+const robustMQNote = "The broker seems to be a RobustMQ, which delivers the messages of one topic out of order by itself; " +
+	"a filter of $share/group/filter keeps it from skipping a message that waits for longer than 15 seconds"
+
 // notice logs where the broker grants less than was requested.
 func (c *brokers) notice(s *session) {
 	if id := s.connack.assignedID; id != "" && !c.conf.cleanSession {
@@ -154,6 +158,9 @@ func (c *brokers) notice(s *session) {
 	}
 	if e := s.connack.expiry; e != nil && *e < c.conf.sessionExpiry {
 		c.warn("The broker keeps the session for %s only: messages for a client that is away longer are lost", time.Duration(*e)*time.Second)
+	}
+	if s.connack.robustMQ {
+		c.warn("%s", robustMQNote)
 	}
 	if s.broker.generation != 0 && !c.conf.cleanSession && !s.connack.sessionPresent {
 		c.log.Warnf("The broker at %s has not kept the session: the messages in it are lost; the input subscribes again", s.address)

@@ -247,6 +247,12 @@ func TestParseConnackOfRobustMQ(t *testing.T) {
 	require.Equal(t, uint32(30), *ack.expiry)
 	require.Equal(t, uint32(0xa00000), ack.maxPacket)
 	require.False(t, ack.noShared)
+	require.True(t, ack.robustMQ)
+	for _, body := range [][]byte{{0, 0, 0}, {0, 0, 2, 0x24, 1}, {0, 0, 2, 0x24, 0}} {
+		ack, err := parseConnack(body, true)
+		require.NoError(t, err)
+		require.False(t, ack.robustMQ)
+	}
 }
 
 func TestFramesAllocateOnlyForBytesThatArrived(t *testing.T) {

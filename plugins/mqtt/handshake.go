@@ -25,6 +25,7 @@ type connack struct {
 	maxPacket      uint32
 	noShared       bool
 	noWildcards    bool
+	robustMQ       bool // the broker is most probably a RobustMQ
 }
 
 // otherVersionError means that the broker does not, or does not seem to, speak MQTT 5.
@@ -129,6 +130,8 @@ func parseConnack(body []byte, v5 bool) (*connack, error) {
 		maxPacket:      math.MaxUint32,
 		noShared:       props.SharedSubAvailable != nil && *props.SharedSubAvailable == 0,
 		noWildcards:    props.WildcardSubAvailable != nil && *props.WildcardSubAvailable == 0,
+		// MQTT 5.0 section 3.2.2.3.4 forbids the value 2, which RobustMQ sends.
+		robustMQ: props.MaximumQOS != nil && *props.MaximumQOS == 2,
 	}
 	if props.MaximumPacketSize != nil && *props.MaximumPacketSize > 0 {
 		ack.maxPacket = *props.MaximumPacketSize
