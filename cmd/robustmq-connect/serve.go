@@ -96,6 +96,10 @@ func serveFlags() []ucli.Flag {
 		},
 		text("tls-cert-file", "", "serve HTTPS with the certificate in this `FILE`"),
 		text("tls-key-file", "", "the key of that certificate, a `FILE`"),
+		&ucli.BoolFlag{
+			Name: "robustmq-dashboard-metrics", EnvVars: []string{serveVariable("robustmq-dashboard-metrics")},
+			Usage: "export also the metrics that RobustMQ's Grafana dashboard queries",
+		},
 		text("log-level", "info", "log messages of this `LEVEL` and above: debug, info, warn or error"),
 		text("log-format", "text", "log as `text or json`"),
 	}
@@ -169,7 +173,8 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	}
 	connectors, err := supervisor.New(supervisor.Options{
 		Environment: env, Store: definitions, MQTT: settings, ReadMQTT: readMQTTAgain(c),
-		ClientIDPrefix: c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
+		RobustMQDashboard: c.Bool("robustmq-dashboard-metrics"),
+		ClientIDPrefix:    c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
 		AllowTargets: targetList(c.String("allow-targets")), DenyTargets: targetList(c.String("deny-targets")),
 		MaxPendingBytes: pending, Version: buildVersion(), APICertFile: listen.TLSCertFile,

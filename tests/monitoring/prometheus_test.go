@@ -86,7 +86,8 @@ func startService(t *testing.T, broker string) *service {
 	require.True(t, pool.AppendCertsFromPEM(certPEM))
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
 	p := program.Start(t, s.address, "serve", "--listen", s.address, "--store", filepath.Join(dir, "store"), "--mqtt-url", broker,
-		"--api-token-file", s.tokenFile, "--tls-cert-file", s.ca, "--tls-key-file", keyFile, "--drain-timeout", "2s")
+		"--api-token-file", s.tokenFile, "--tls-cert-file", s.ca, "--tls-key-file", keyFile, "--drain-timeout", "2s",
+		"--robustmq-dashboard-metrics")
 	require.Eventually(t, func() bool {
 		code, _ := s.call("GET", "/ready", nil)
 		return code == http.StatusOK
@@ -264,6 +265,25 @@ func undropped(expr string) string {
 	})
 }
 
+// robustMQQueries are those of connectors in RobustMQ's dashboard, its
+// grafana/robustmq-broker.json at commit 8bd49dc, and its totals over all connectors.
+var robustMQQueries = []string{
+	"sum by (connector_type) (mqtt_connector_up)",
+	"sum by (connector_type) (rate(mqtt_connector_messages_sent_success[1m]))",
+	"sum by (connector_type) (rate(mqtt_connector_messages_sent_failure[1m]))",
+	"histogram_quantile(0.50, sum(rate(mqtt_connector_send_duration_ms_bucket[5m])) by (le, connector_type))",
+	"histogram_quantile(0.95, sum(rate(mqtt_connector_send_duration_ms_bucket[5m])) by (le, connector_type))",
+	"histogram_quantile(0.99, sum(rate(mqtt_connector_send_duration_ms_bucket[5m])) by (le, connector_type))",
+	"sum by (connector_type, strategy) (rate(mqtt_connector_retry_total[1m]))",
+	"sum by (connector_type, strategy) (rate(mqtt_connector_messages_discarded_total[1m]))",
+	"sum by (connector_type, result) (rate(mqtt_connector_dlq_messages_total[1m]))",
+	"sum by (connector_type) (rate(mqtt_connector_source_read_failure_total[1m]))",
+	"sum by (connector_type) (rate(mqtt_connector_offset_commit_failure_total[1m]))",
+	"rate(mqtt_connector_messages_sent_success_agg[1m])",
+	"rate(mqtt_connector_messages_sent_failure_agg[1m])",
+	"histogram_quantile(0.99, sum(rate(mqtt_connector_send_duration_ms_agg_bucket[5m])) by (le))",
+}
+
 // A panel that stays empty looks like all is well. So does an alert that asks for a metric
 // which nobody exports.
 func TestEveryQueryHasData(t *testing.T) {
@@ -288,6 +308,9 @@ func TestEveryQueryHasData(t *testing.T) {
 	require.Greater(t, len(queries), 60)
 	for _, r := range rules(t) {
 		queries = append(queries, query{where: r.Alert, expr: undropped(r.Expr)})
+	}
+	for _, expr := range robustMQQueries {
+		queries = append(queries, query{where: "RobustMQ's dashboard", expr: expr})
 	}
 	var empty []string
 	deadline := time.Now().Add(patience)

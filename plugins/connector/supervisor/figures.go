@@ -66,14 +66,11 @@ type series struct {
 	keys   []string
 	values []string
 
-	count atomic.Int64  // of a counter or a timer
-	bits  atomic.Uint64 // of a gauge: the float; of a timer: the sum in nanoseconds
-	below [len(buckets)]atomic.Int64
-	touch []*atomic.Int64 // set to the time of each count
+	count     atomic.Int64    // of a counter or a timer
+	bits      atomic.Uint64   // of a gauge: the float; of a timer: the sum in nanoseconds
+	histogram *histogram      // of a timer
+	touch     []*atomic.Int64 // set to the time of each count
 }
-
-// buckets are upper bounds in milliseconds, those of a histogram.
-var buckets = [...]float64{1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000}
 
 func (s *series) Incr(n int64) {
 	s.count.Add(n)
@@ -93,12 +90,7 @@ func (s *series) SetFloat64(v float64) { s.bits.Store(math.Float64bits(v)) }
 func (s *series) Timing(nanoseconds int64) {
 	s.count.Add(1)
 	s.bits.Add(uint64(max(0, nanoseconds)))
-	ms := float64(nanoseconds) / 1e6
-	for i, most := range buckets {
-		if ms <= most {
-			s.below[i].Add(1)
-		}
-	}
+	s.histogram.observe(float64(nanoseconds) / 1e6)
 }
 
 func (s *series) float() float64 { return math.Float64frombits(s.bits.Load()) }
@@ -142,6 +134,9 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 	s := f.series[id]
 	if s == nil {
 		s = &series{name: name, kind: k, keys: slices.Clone(keys), values: slices.Clone(values)}
+		if k == timerKind {
+			s.histogram = new(histogram)
+		}
 		switch name {
 		case metricSent:
 			s.touch = []*atomic.Int64{&f.lastSend, &f.lastProgress}
@@ -182,26 +177,6 @@ func (f *figures) gauge(name string) (v float64) {
 		}
 	}
 	return v
-}
-
-// timer adds up the timers of a name: how often, how long together, and how many within
-// each bound, in milliseconds.
-func (f *figures) timer(name string) (count uint64, sum time.Duration, within map[float64]uint64) {
-	within = make(map[float64]uint64, len(buckets))
-	for _, most := range buckets {
-		within[most] = 0
-	}
-	for _, s := range f.all() {
-		if s.name != name {
-			continue
-		}
-		count += uint64(s.count.Load())
-		sum += time.Duration(s.bits.Load())
-		for i, most := range buckets {
-			within[most] += uint64(s.below[i].Load())
-		}
-	}
-	return count, sum, within
 }
 
 // stopped forgets what holds for a running stream only.

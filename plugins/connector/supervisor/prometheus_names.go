@@ -28,11 +28,16 @@ type sample struct {
 
 // send writes a sample. The labels are pairs of name and value.
 func (m sample) send(out chan<- prometheus.Metric, labels ...string) {
-	var names, values []string
+	names, values := pairs(labels)
+	out <- constant(prometheus.NewDesc(m.name, m.help, names, nil), m.kind, m.value, values)
+}
+
+// pairs splits a list of names and values in turn.
+func pairs(labels []string) (names, values []string) {
 	for i := 0; i+1 < len(labels); i += 2 {
 		names, values = append(names, labels[i]), append(values, labels[i+1])
 	}
-	out <- constant(prometheus.NewDesc(m.name, m.help, names, nil), m.kind, m.value, values)
+	return names, values
 }
 
 func oneIf(is bool) float64 {
@@ -114,23 +119,14 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 	m, err := prometheus.NewConstHistogram(desc, count, sum.Seconds(), below, status.Name)
 	out <- orInvalid(desc, m, err)
 
-	batches, took, within := f.timer(metricSendDuration)
+	sends := f.timer(metricSendDuration)
 	desc = prometheus.NewDesc(connectorMetric+"send_duration_seconds", "Time that Kafka takes to acknowledge a batch.", labels, nil)
-	m, err = prometheus.NewConstHistogram(desc, batches, took.Seconds(), inSeconds(within), status.Name)
+	m, err = prometheus.NewConstHistogram(desc, sends.count, sends.sum.Seconds(), sends.within(ourBounds, 1000), status.Name)
 	out <- orInvalid(desc, m, err)
 
 	for _, c := range s.certificatesOf(e) {
 		c.send(out, status.Name)
 	}
-}
-
-// inSeconds is a histogram by milliseconds with its bounds in seconds.
-func inSeconds(milliseconds map[float64]uint64) map[float64]uint64 {
-	seconds := make(map[float64]uint64, len(milliseconds))
-	for bound, count := range milliseconds {
-		seconds[bound/1000] = count
-	}
-	return seconds
 }
 
 func (s *Supervisor) quarantined(e *entry) bool {

@@ -84,6 +84,8 @@ type Options struct {
 	// are any, and DenyTargets are none, whatever AllowTargets says: networks
 	// (10.0.0.0/8), addresses and HOST:PORT. The broker of MQTT is always allowed.
 	AllowTargets, DenyTargets []string
+	// RobustMQDashboard exports what RobustMQ's Grafana dashboard queries.
+	RobustMQDashboard bool
 	// Version is of the program, and APICertFile its API's certificate, for the metrics.
 	Version, APICertFile string
 	// MaxLogBytes bounds what is kept in memory of what all connectors together
