@@ -206,12 +206,11 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if c.String("audit-log")+listen.TokenFile+listen.TokensFile+listen.TLSCertFile != "" {
-		defer onHangup(ctx, func() {
-			listen.Audit.Reopen()
-			api.Reload()
-		})()
-	}
+	// Also where there is nothing to read: a reload must not end the service.
+	defer onHangup(ctx, func() {
+		listen.Audit.Reopen()
+		api.Reload()
+	})()
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()

@@ -12,7 +12,7 @@ import (
 // something, or that was refused. It is written before the answer, so that nobody
 // learns of a change that is not recorded. The failure's text holds no secret.
 func (s *Server) record(w http.ResponseWriter, r *http.Request, x request, f *failure) {
-	changes := x.route.method != http.MethodGet && x.route.method == r.Method
+	changes := x.route.method != http.MethodGet && !x.route.dry && x.route.method == r.Method
 	if !changes && !x.refused {
 		return
 	}

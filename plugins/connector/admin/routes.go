@@ -32,6 +32,7 @@ type route struct {
 	selects  bool // it takes a selector in the place of a name
 	ifMatch  bool // it takes a revision in If-Match
 	payloads bool // its answer shows messages, which a caller must be allowed to see
+	dry      bool // a POST that changes nothing: only refused calls are in the audit log
 
 	// long: it changes or checks a connector. It may take as long as draining does,
 	// and what it has begun it finishes when the client hangs up.
@@ -120,11 +121,11 @@ func (s *Server) routes() []route {
 			body: Definition{}, data: []Probe{}, long: true, handle: s.check,
 		},
 		{
-			method: http.MethodPost, path: PathPlan, role: operator, summary: "Say what create or update would change, and change nothing",
+			method: http.MethodPost, path: PathPlan, role: operator, dry: true, summary: "Say what create or update would change, and change nothing",
 			body: Definition{}, data: Plan{}, handle: s.plan,
 		},
 		{
-			method: http.MethodPost, path: PathPreview, role: operator, summary: "Show the record that a connector would write of a message, and create nothing",
+			method: http.MethodPost, path: PathPreview, role: operator, dry: true, summary: "Show the record that a connector would write of a message, and create nothing",
 			body: PreviewRequest{}, data: Preview{}, handle: s.preview,
 		},
 		{
@@ -142,7 +143,7 @@ func (s *Server) routes() []route {
 			serve:   s.tail, media: "text/event-stream",
 		},
 		{
-			method: http.MethodPost, path: PathValidate, role: operator, summary: "Judge a definition, and touch neither the network nor the store",
+			method: http.MethodPost, path: PathValidate, role: operator, dry: true, summary: "Judge a definition, and touch neither the network nor the store",
 			body: Definition{}, data: []Finding{}, handle: s.validate,
 		},
 		{

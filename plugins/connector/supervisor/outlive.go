@@ -55,12 +55,17 @@ func (s *Supervisor) surviving() []survivor {
 
 // Warnings implements connector.Manager.
 func (s *Supervisor) Warnings() []string {
-	var all []string
-	for _, o := range s.surviving() {
-		all = append(all, fmt.Sprintf("a stream of connector %q was stopped and has not ended: restart the service to end it", o.connector))
-	}
+	all := s.outliving()
 	if warning := s.mqtt.warning(); warning != "" {
 		all = append(all, warning)
+	}
+	return all
+}
+
+// outliving names the streams that were stopped and have not ended.
+func (s *Supervisor) outliving() (all []string) {
+	for _, o := range s.surviving() {
+		all = append(all, fmt.Sprintf("a stream of connector %q was stopped and has not ended: restart the service to end it", o.connector))
 	}
 	return all
 }

@@ -68,7 +68,7 @@ func (s *Supervisor) StoreReady() error { return s.health.check() }
 
 // ConnectorsReady implements connector.Manager.
 func (s *Supervisor) ConnectorsReady() error {
-	waits := s.Warnings()
+	waits := s.outliving()
 	for _, status := range s.List() {
 		if status.State == connector.Waiting || status.State == connector.Failed {
 			waits = append(waits, fmt.Sprintf("%q %s", status.Name, status.Reason))
