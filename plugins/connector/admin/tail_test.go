@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,6 +225,8 @@ func TestATailEndsAtOnceWithTheService(t *testing.T) {
 
 func TestATailOfAWithdrawnTokenEnds(t *testing.T) {
 	all := newHolders(t)
+	others, err := os.ReadFile(newHolders(t).file)
+	require.NoError(t, err)
 	m, _ := tailable()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, m, Options{TokensFile: all.file})
@@ -231,7 +234,10 @@ func TestATailOfAWithdrawnTokenEnds(t *testing.T) {
 			ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
 			context.AfterFunc(t.Context(), cancel)
 			*r = *r.WithContext(ctx)
-			time.AfterFunc(time.Minute, func() { r.Header.Set("Authorization", "Bearer gone") })
+			time.AfterFunc(time.Minute, func() {
+				assert.NoError(t, os.WriteFile(all.file, others, 0o600))
+				s.Reload()
+			})
 		})
 		assert.True(t, strings.HasSuffix(w.Body.String(),
 			"event: end\ndata: {\"reason\":\"this needs the header Authorization: Bearer TOKEN with a token of --api-token-file or --api-tokens-file\"}\n\n"), w.Body)
