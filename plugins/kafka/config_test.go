@@ -183,7 +183,6 @@ func TestSettingsReachTheClient(t *testing.T) {
 		"{idempotent_write: false, acks: none}":   func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.NoAck() },
 		"acks: all":                               func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RequiredAcks), kgo.AllISRAcks() },
 		"record_retries: 3":                       func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RecordRetries), int64(3) },
-		"record_delivery_timeout: 7s":             func(c *kgo.Client) (any, any) { return c.OptValue(kgo.RecordDeliveryTimeout), 7 * time.Second },
 		"timeout: 7s":                             func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProduceRequestTimeout), 7 * time.Second },
 		"client_id: me":                           func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ClientID), "me" },
 		"max_message_bytes: 2MiB":                 func(c *kgo.Client) (any, any) { return c.OptValue(kgo.ProducerBatchMaxBytes), int32(2 << 20) },

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -14,6 +15,16 @@ import (
 type limits struct {
 	retries int
 	timeout time.Duration
+}
+
+// context returns the context that records are written with from now on. The client's
+// own limit counts from the timestamp of a record instead, so it would refuse a record
+// that is older than the limit without trying it.
+func (l limits) context() (context.Context, context.CancelFunc) {
+	if l.timeout <= 0 {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.Background(), l.timeout)
 }
 
 // reached reports whether the refusal is due to a limit of the user on retrying

@@ -257,9 +257,6 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 	if c.limits.retries > 0 {
 		opts = append(opts, kgo.RecordRetries(c.limits.retries))
 	}
-	if c.limits.timeout > 0 {
-		opts = append(opts, kgo.RecordDeliveryTimeout(c.limits.timeout))
-	}
 	if c.compression != "" {
 		opts = append(opts, kgo.ProducerBatchCompression(codecs[c.compression]))
 	}

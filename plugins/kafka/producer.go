@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,13 +150,18 @@ type failure struct {
 // every record is either in Kafka or refused. progress counts those that are in Kafka.
 // It returns early only when the client is closed.
 func (p *producer) write(records []kgo.Record, seg segment, progress *atomic.Int64) []failure {
-	w := &writing{guard: p.conf.guard, done: make(chan struct{}), progress: progress, partitioned: p.partitioned}
+	w := &writing{
+		guard: p.conf.guard, done: make(chan struct{}), progress: progress, partitioned: p.partitioned,
+		hasDeadline: p.conf.limits.timeout > 0,
+	}
 	n := seg.len()
 	w.left.Store(int64(n))
 	before := p.partitioned.count.Load()
+	ctx, cancel := p.conf.limits.context()
+	defer cancel()
 	promise := w.promise // once, because every use of the method value allocates
 	for k := range n {
-		p.client.Produce(context.Background(), &records[seg.at(k)], promise)
+		p.client.Produce(ctx, &records[seg.at(k)], promise)
 	}
 	if p.conf.oneAtATime() {
 		// A flush lets the client write from the first record on. So it has to wait
@@ -222,6 +228,7 @@ func (n *flushRepeater) end() {
 // writing waits for the promises of one part.
 type writing struct {
 	guard       *crash.Guard
+	hasDeadline bool // of record_delivery_timeout
 	left        atomic.Int64
 	refused     atomic.Int64
 	done        chan struct{}
@@ -235,6 +242,9 @@ type writing struct {
 func (w *writing) promise(r *kgo.Record, err error) {
 	defer w.recordDone() // also after a panic, or the batch would never end
 	defer w.guard.Catch("the output kafka_franz, when Kafka has answered for a record")
+	if w.hasDeadline && errors.Is(err, context.DeadlineExceeded) {
+		err = kgo.ErrRecordTimeout
+	}
 	if err != nil {
 		w.mu.Lock()
 		if w.failed == nil {
