@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 // BenchmarkWriteBatch writes batches of 1000 messages of 64 bytes, each with a key, and
@@ -23,10 +25,17 @@ func BenchmarkWriteBatch(b *testing.B) {
 		"engine": block("key: ${! @kafka_key + \"\" }"),         // an expression
 		"no key": block(),
 		"one":    block(), // one message at a time
+		"tailed": block("key: ${! @kafka_key }"),
 	} {
 		b.Run(name, func(b *testing.B) {
 			c := cluster(b, 3, kfake.BrokerConfigs(map[string]string{"log.retention.bytes": "1000000"}))
 			o := started(b, c.ListenAddrs(), lines...)
+			if name == "tailed" {
+				o.tail = new(tail.Hub).NewFeed()
+				reader, err := o.tail.Open(0)
+				require.NoError(b, err)
+				defer reader.Close() // it reads nothing: the slowest that there is
+			}
 			size := 1000
 			if name == "one" {
 				size = 1

@@ -158,6 +158,8 @@ func (e *events) message(m tail.Message) error {
 }
 
 func (e *events) write(text []byte) error {
+	// HTTP/2 ends a stream at its deadline, also where nothing is being written.
+	defer func() { _ = e.control.SetWriteDeadline(time.Time{}) }()
 	_ = e.control.SetWriteDeadline(time.Now().Add(writeTime)) // a writer of a test has none
 	if _, err := e.w.Write(text); err != nil {
 		return err
