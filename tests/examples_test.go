@@ -32,6 +32,7 @@ var exampleTests = map[string]func(t *testing.T, document string){
 	"key_from_topic.yaml":   exampleKeyFromTopic,
 	"topic_per_topic.yaml":  exampleTopicPerTopic,
 	"raw_with_headers.yaml": exampleRawWithHeaders,
+	"robustmq_record.yaml":  exampleRobustMQRecord,
 	"several_filters.yaml":  exampleSeveralFilters,
 	"filter_reshape.yaml":   exampleFilterReshape,
 	"kafka_to_mqtt.yaml":    exampleKafkaToMQTT,
@@ -177,6 +178,27 @@ func exampleRawWithHeaders(t *testing.T, document string) {
 	assert.NotEmpty(t, header(record, "mqtt_timestamp_ms"))
 	assert.Equal(t, "86400", header(record, "mqtt_message_expiry_interval"), "the embedded broker's")
 	assert.Len(t, record.Headers, 7)
+}
+
+func exampleRobustMQRecord(t *testing.T, document string) {
+	r := newExampleRig(t, "mqtt_records")
+	r.start(document)
+	r.subscribed("sensors/#")
+	r.publish("sensors/1/data", "hi")
+	record := r.records("mqtt_records", 1)[0]
+	assert.Equal(t, "sensors/1/data", string(record.Key))
+	assert.Empty(t, record.Headers)
+	at := time.Now().Unix()
+	want := func(at int64) string { // the embedded broker gives messages a day
+		return fmt.Sprintf(`{"metadata":{"offset":0,"shard":"","segment":0,"header":null,"key":null,"tags":null,"create_t":%d,"expire_at":%d,"crc_num":3633523372},`+
+			`"protocol_data":{"mqtt":{"client_id":"","retain":false,"format_indicator":null,"response_topic":null,"correlation_data":null,"content_type":null,"user_properties":[]},`+
+			`"nats":null,"mq9":null,"amqp":null},"data":[104,105]}`, at, at+86400)
+	}
+	var times []string
+	for second := at - 60; second <= at; second++ {
+		times = append(times, want(second))
+	}
+	assert.Contains(t, times, string(record.Value))
 }
 
 func exampleSeveralFilters(t *testing.T, document string) {
