@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
 // value is what a scrape has for a series, -1 where it has none.
@@ -229,4 +230,25 @@ func TestEveryStateHasASeriesAndIsCounted(t *testing.T) {
 		}
 		assert.InDelta(t, 1, value(t, text, fmt.Sprintf(`robustmq_connect_connectors{state=%q}`, state)), 0, state)
 	}
+}
+
+// One scrape of a service with many connectors.
+func BenchmarkScrape(b *testing.B) {
+	r := newRig(b)
+	const connectors = 1000
+	for i := range connectors {
+		c := r.conn(fmt.Sprintf("connector-%d", i), "in/#", "out", "")
+		r.mu.Lock()
+		e := r.newEntryLocked(store.Definition{Connector: c})
+		r.mu.Unlock()
+		for k := range 30 {
+			e.figures.get(fmt.Sprintf("engine_metric_%d", k), counterKind, []string{"label", "path"}, []string{"l", "p"}).Incr(1)
+		}
+		e.figures.get(metricSendDuration, timerKind, nil, nil).Timing(1)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.scrape()
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/connectors, "µs/connector")
 }
