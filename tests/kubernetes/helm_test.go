@@ -99,6 +99,7 @@ func TestChartMountsSecretsByReference(t *testing.T) {
 	o := rendered(
 		t, "mqtt.username=ada", "mqtt.passwordSecret.name=login", "mqtt.tlsSecret.name=broker", "mqtt.tlsSecret.clientCertificate=true",
 		"api.tlsSecret=api", "connectorSecret=certs", "serviceMonitor.enabled=true",
+		"api.tokensSecret.name=people", "serviceMonitor.tokenSecret.name=scraper",
 	)
 	file := configFile(t, o)
 	mounts := map[string]string{} // the secret by its folder
@@ -110,12 +111,13 @@ func TestChartMountsSecretsByReference(t *testing.T) {
 		}
 	}
 	for name, secret := range map[string]string{
-		"api_token_file": "robustmq-connect-token", "mqtt_password_file": "login", "mqtt_tls_ca_file": "broker",
+		"api_token_file": "robustmq-connect-token", "api_tokens_file": "people", "mqtt_password_file": "login", "mqtt_tls_ca_file": "broker",
 		"mqtt_tls_cert_file": "broker", "mqtt_tls_key_file": "broker", "tls_cert_file": "api", "tls_key_file": "api",
 	} {
 		require.Contains(t, file, name)
 		assert.Equal(t, secret, mounts[filepath.Dir(file[name])], name)
 	}
+	assert.Equal(t, "scraper", o.monitor.Spec.Endpoints[0].Authorization.Credentials.Name)
 	assert.Equal(t, "certs", mounts[file["secrets_dir"]])
 	assert.Equal(t, "ada", file["mqtt_username"])
 	c := o.set.Spec.Template.Spec.Containers[0]

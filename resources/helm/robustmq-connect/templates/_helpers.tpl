@@ -39,6 +39,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $_ := set $file "tls_cert_file" "/etc/robustmq-connect/api-tls/tls.crt" -}}
 {{- $_ := set $file "tls_key_file" "/etc/robustmq-connect/api-tls/tls.key" -}}
 {{- end -}}
+{{- if .Values.api.tokensSecret.name }}{{ $_ := set $file "api_tokens_file" "/etc/robustmq-connect/tokens/tokens.yaml" }}{{ end -}}
 {{- if .Values.connectorSecret }}{{ $_ := set $file "secrets_dir" "/etc/robustmq-connect/connectors" }}{{ end -}}
 {{- range $name := keys $file | sortAlpha }}
 {{- if hasKey $.Values.config $name }}{{ fail (printf "config.%s: the chart decides that: set the value of its own, see values.yaml" $name) }}{{ end -}}
@@ -49,6 +50,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* Secrets that are mounted, by the folder below /etc/robustmq-connect. */}}
 {{- define "robustmq-connect.secrets" -}}
 token: { secretName: {{ .Values.api.tokenSecret.name | quote }}, defaultMode: 0440, items: [{ key: {{ .Values.api.tokenSecret.key | quote }}, path: token }] }
+{{- with .Values.api.tokensSecret }}
+{{- if .name }}
+tokens: { secretName: {{ .name | quote }}, defaultMode: 0440, items: [{ key: {{ .key | quote }}, path: tokens.yaml }] }
+{{- end }}
+{{- end }}
 {{- with .Values.mqtt.passwordSecret }}
 {{- if .name }}
 mqtt-password: { secretName: {{ .name | quote }}, defaultMode: 0440, items: [{ key: {{ .key | quote }}, path: password }] }
