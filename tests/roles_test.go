@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,17 +22,18 @@ import (
 // log.
 func TestCallsWithoutTheRightRoleAreRefusedAndRecorded(t *testing.T) {
 	dir := t.TempDir()
-	tokens, entries := map[string]string{}, ""
+	tokens := map[string]string{}
+	var entries strings.Builder
 	for _, role := range []string{"read", "operate", "admin"} {
 		r := program.Call(t, "", nil, program.Path(t), "token", role+"-token", "--role", role, "--output", "json")
 		require.Zero(t, r.Code, r.Stderr)
 		var made struct{ Token, Entry string }
 		require.NoError(t, json.Unmarshal([]byte(r.Stdout), &made))
 		tokens[role] = made.Token
-		entries += made.Entry
+		entries.WriteString(made.Entry)
 	}
 	file, log := filepath.Join(dir, "tokens.yaml"), filepath.Join(dir, "audit.log")
-	require.NoError(t, os.WriteFile(file, []byte(entries), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(entries.String()), 0o600))
 	address := program.FreeAddress(t)
 	p := program.Start(t, address, "serve", "--store", filepath.Join(dir, "store"), "--listen", address, "--mqtt-url", "tcp://127.0.0.1:1",
 		"--drain-timeout", "1s", "--api-tokens-file", file, "--audit-log", log)
@@ -73,11 +75,7 @@ func TestCallsWithoutTheRightRoleAreRefusedAndRecorded(t *testing.T) {
 				assert.Equal(t, status, got, "%s %s as %q: %s", method, route, actor, text)
 				want = append(want, refusal{actor, method, route, status})
 			}
-			isOpen := false
-			for _, probe := range open {
-				isOpen = isOpen || route == probe
-			}
-			if isOpen {
+			if slices.Contains(open, route) {
 				continue
 			}
 			refused("", "", http.StatusUnauthorized)
