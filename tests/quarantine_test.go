@@ -186,7 +186,7 @@ func TestTheBinaryQuarantinesTheConnectorThatEndsIt(t *testing.T) {
 		require.Contains(t, p.Output(), "stack overflow")
 	}
 	assert.GreaterOrEqual(t, deaths, 4)
-	assert.Regexp(t, `^Failed failed since 2\S* \S*: quarantined, because it ended the process whenever it ran alone: fatal error: stack overflow; resume or update tries it again$`,
+	assert.Regexp(t, `^Failed failed since 2\S* \S*: quarantined, because it ended the process whenever it ran alone: fatal error: stack overflow; resume or update starts it again$`,
 		connectorStates(p)["culprit"])
 	code, answer := p.Get("/ready/connectors")
 	assert.Equal(t, http.StatusServiceUnavailable, code)

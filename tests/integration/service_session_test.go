@@ -56,7 +56,7 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	_, port, _ := strings.Cut(strings.TrimPrefix(mqttURL, "tcp://"), ":")
 	call(admin.PathUpdate, definition(name.ConnectorName, "session/new/#", topic),
 		`the filter of the session "robustmq_connect_default_service-session" at localhost:`+port+
-			` changes: when the connector is resumed, what waits in it is delivered before the update takes effect; update with discard_waiting to discard it`)
+			` changes: when the connector is resumed, the messages that wait in it are delivered before the update takes effect; update with discard_waiting to discard them`)
 	call(admin.PathResume, name)
 	isReady()
 	publish("session/old/a", "not subscribed any more")
@@ -125,7 +125,7 @@ func TestServiceHandsASessionOver(t *testing.T) {
 	require.Empty(t, call(admin.PathUpdate, changed(fmt.Sprintf(`,"urls":[%q,"tcp://127.0.0.1:1"]`, local))), "it is the same session")
 	notes := call(admin.PathUpdate, changed(fmt.Sprintf(`,"client_id":"handed-over","urls":[%q]`, local)))
 	require.Len(t, notes, 1)
-	require.Contains(t, notes[0], "is given up: when the connector is resumed, what waits in it is delivered before the update takes effect")
+	require.Contains(t, notes[0], "is given up: when the connector is resumed, the messages that wait in it are delivered before the update takes effect")
 	require.Empty(t, call(admin.PathResume, name))
 	require.Eventually(t, func() bool {
 		publish(1)

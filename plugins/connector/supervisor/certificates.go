@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// certificate is one that the service shows to others, and when it ends.
+// certificate is one that the service presents to others, with its expiry.
 type certificate struct {
 	side   string // api, mqtt or kafka
 	expiry time.Time
@@ -26,21 +26,21 @@ func (c certificate) send(out chan<- prometheus.Metric, name string) {
 	}.send(out, "connector", name, "side", c.side)
 }
 
-// certificateAge is how long what was read of a connector's certificates is good for. A
-// file may be replaced while the connector runs.
+// certificateAge is how long the parsed certificates of a connector are reused. A file
+// may be replaced while the connector runs.
 const certificateAge = time.Minute
 
-// certificateCache is what was read last, under the supervisor's mutex.
+// certificateCache is what was read last, guarded by the supervisor's mutex.
 type certificateCache struct {
 	read time.Time
 	of   string // the settings that it was read from
 	all  []certificate
 }
 
-// certificates are those of the service itself.
+// certificates returns those of the service itself.
 func (s *Supervisor) certificates() (all []certificate) {
 	if path := s.opts.APICertFile; path != "" {
-		// One that cannot be read is reported by whoever serves with it.
+		// Whoever serves with a certificate reports that it cannot be read.
 		if text, err := os.ReadFile(path); err == nil {
 			all = append(all, earliest("api", [][]byte{text})...)
 		}
@@ -48,7 +48,8 @@ func (s *Supervisor) certificates() (all []certificate) {
 	return append(all, earliest("mqtt", clientCertificates(s.base().Get("tls"), nil))...)
 }
 
-// certificatesOf are those of a connector's own settings. The service's are told once.
+// certificatesOf returns those of a connector's own settings. The service's are
+// reported once.
 func (s *Supervisor) certificatesOf(e *entry) []certificate {
 	s.mu.Lock()
 	c, cache := e.definition.Connector, e.certificates
@@ -66,8 +67,8 @@ func (s *Supervisor) certificatesOf(e *entry) []certificate {
 	return all
 }
 
-// clientCertificates are the PEM texts of a tls field's certificates. What cannot be read
-// is left to the connector, which fails by it and says why.
+// clientCertificates returns the PEM texts of a tls field's certificates. Unreadable
+// ones are ignored here: the connector fails because of them and reports the reason.
 func clientCertificates(tls json.RawMessage, files fs.FS) (texts [][]byte) {
 	var fields struct {
 		Enabled bool `json:"enabled"`
@@ -104,7 +105,7 @@ func readBounded(files fs.FS, name string) (text []byte, ok bool) {
 	return text, err == nil
 }
 
-// earliest is the certificate of PEM texts that ends first, its chain included.
+// earliest returns the certificate in PEM texts that expires first, including chains.
 func earliest(side string, texts [][]byte) []certificate {
 	var first time.Time
 	for _, rest := range texts {

@@ -16,7 +16,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
-// checkTimeout is how long an end may take to answer.
+// checkTimeout is how long one end may take to answer.
 const checkTimeout = 15 * time.Second
 
 // Validate implements connector.Manager.
@@ -25,7 +25,7 @@ func (s *Supervisor) Validate(c connector.Connector) ([]string, error) {
 	return notes, err
 }
 
-// judge is c with the secrets that it keeps, and what validate says of it.
+// judge returns c with its stored secrets, and the result of validate.
 func (s *Supervisor) judge(c connector.Connector) (connector.Connector, []string, error) {
 	stored := connector.Connector{}
 	if e := s.find(c.Name); e != nil {
@@ -41,9 +41,9 @@ func (s *Supervisor) judge(c connector.Connector) (connector.Connector, []string
 	return c, notes, err
 }
 
-// Check implements connector.Manager. It connects to the MQTT broker under a name
-// of its own: under the connector's, one that runs would be thrown off. Nobody else
-// can have that name: a session under it is removed by the check.
+// Check implements connector.Manager. It connects to the MQTT broker with its own
+// client id: with the connector's, a running connector would be disconnected. Nobody
+// else can have that client id, so the check removes its session.
 func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connector.Probe, error) {
 	c, _, err := s.judge(c)
 	if err != nil {
@@ -90,11 +90,11 @@ func addYAML(add func(string) error, component map[string]any) error {
 	return add(string(text))
 }
 
-// probe connects one component and throws it away. It is built as a resource: a
+// probe connects one component and closes it. It is built as a resource, because a
 // stream that only tests its connections cannot be closed.
 func (s *Supervisor) probe(ctx context.Context, add func(*service.ResourceBuilder) error) error {
 	b := s.env.NewResourceBuilder()
-	b.DisableLinting() // it was linted
+	b.DisableLinting() // it was linted already
 	b.SetEnvVarLookupFunc(func(context.Context, string) (string, bool) { return "", false })
 	if err := add(b); err != nil {
 		return err
@@ -104,10 +104,10 @@ func (s *Supervisor) probe(ctx context.Context, add func(*service.ResourceBuilde
 		return err
 	}
 	defer func() {
-		// What never started does not end by itself.
+		// A component that never started does not end by itself.
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
-		_ = closeAll(ctx) // the test has said everything
+		_ = closeAll(ctx) // the result is known already
 	}()
 	results, err := resources.ConnectionTest(ctx)
 	if err != nil {

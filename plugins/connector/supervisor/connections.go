@@ -9,18 +9,18 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// connections are those of a stream. The engine tells of them by an HTTP endpoint
-// alone, /ready: connections takes the endpoints that it would serve, keeps that one
-// and reads what it answers.
+// connections reports the connections of a stream. The engine shows them only at the
+// HTTP endpoint /ready: connections receives the endpoints that the engine would serve,
+// keeps that one and reads its answer.
 type connections struct {
-	// started is closed when the stream has been made: from then on it can be stopped.
+	// started is closed when the stream was created: after that it can be stopped.
 	started chan struct{}
 	answer  http.HandlerFunc // of /ready; set before started is closed
 }
 
 func newConnections() *connections { return &connections{started: make(chan struct{})} }
 
-// HandleFunc takes an endpoint. The engine offers /ready last, once.
+// HandleFunc receives an endpoint. The engine registers /ready last, once.
 func (c *connections) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
 	if pattern == "/ready" {
 		c.answer = handler
@@ -42,8 +42,8 @@ func (e end) what() string {
 	return "the MQTT broker"
 }
 
-// ends are the ends of the stream as the engine sees them now, none before it has
-// started.
+// ends returns the ends of the stream as the engine reports them now, none before it
+// has started.
 func (c *connections) ends() []end {
 	select {
 	case <-c.started:
@@ -69,8 +69,8 @@ func (c *connections) ends() []end {
 	return ends
 }
 
-// needOf is the system that a component of a pipeline connects to. Its path is input,
-// output, or one that goes on below them.
+// needOf returns the system that a component of a pipeline connects to. Its path is
+// input, output, or starts with one of them.
 func needOf(path string) connector.Need {
 	if layer, _, _ := strings.Cut(path, "."); layer == "input" {
 		return connector.NeedBroker
@@ -78,7 +78,7 @@ func needOf(path string) connector.Need {
 	return connector.NeedKafka
 }
 
-// body is an answer whose status and header nobody reads.
+// body is an answer whose status and header are ignored.
 type body struct{ bytes.Buffer }
 
 func (*body) Header() http.Header { return http.Header{} }

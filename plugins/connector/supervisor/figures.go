@@ -15,14 +15,14 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
 )
 
-// exporterName is the metrics exporter of a stream in this process: it feeds the
-// figures of the connector that its field names.
+// exporterName is the metrics exporter of a stream in this process: it passes the
+// metrics to the figures of the connector named in its field.
 const (
 	exporterName  = "robustmq_connector"
 	exporterField = "figures"
 )
 
-// Metrics of the components that figures are taken from.
+// Metrics of components that figures use.
 const (
 	metricReceived      = "input_received"
 	metricInFlight      = "mqtt_input_in_flight"
@@ -38,10 +38,10 @@ const (
 	metricReadLost      = "input_connection_lost"
 )
 
-// figures counts what a connector does, over all the streams that it has been.
+// figures counts what a connector does, across all its streams.
 type figures struct {
 	lastSend     atomic.Int64 // Unix nanoseconds
-	lastProgress atomic.Int64 // the same of anything that was done about a message
+	lastProgress atomic.Int64 // the same for any progress of a message
 	latency      latency.Histogram
 
 	mu     sync.Mutex
@@ -95,9 +95,9 @@ func (s *series) Timing(nanoseconds int64) {
 
 func (s *series) float() float64 { return math.Float64frombits(s.bits.Load()) }
 
-// The label topic comes from messages. A component has a bounded number of them, but
-// each start of a stream brings a component that begins with none: over all of them
-// a connector has this many, and the rest counts as another topic.
+// The label topic comes from messages. A component has a limited number of them, but
+// each start of a stream creates a component that starts with none. A connector has
+// this many in total; the rest counts as another topic.
 const (
 	topicKey   = "topic"
 	otherTopic = "other"
@@ -148,7 +148,7 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 	return s
 }
 
-// all is every series there is.
+// all returns every series.
 func (f *figures) all() []*series {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -179,7 +179,7 @@ func (f *figures) gauge(name string) (v float64) {
 	return v
 }
 
-// stopped forgets what holds for a running stream only.
+// stopped resets the values that are valid only for a running stream.
 func (f *figures) stopped() {
 	for _, s := range f.all() {
 		if s.kind == gaugeKind {
@@ -190,7 +190,7 @@ func (f *figures) stopped() {
 
 func (f *figures) report() connector.Figures { return f.sample().Figures }
 
-// stuckFor is how long nothing was done about any message though some are in
+// stuckFor returns for how long no message has made progress although some are in
 // flight.
 func (f *figures) stuckFor() time.Duration {
 	oldest := f.report().OldestUnacked
@@ -200,7 +200,7 @@ func (f *figures) stuckFor() time.Duration {
 	return oldest
 }
 
-// exporter hands the metrics of one stream to the figures of its connector.
+// exporter passes the metrics of one stream to the figures of its connector.
 type exporter struct{ *figures }
 
 func (e exporter) NewCounterCtor(name string, keys ...string) service.MetricsExporterCounterCtor {
@@ -215,7 +215,7 @@ func (e exporter) NewGaugeCtor(name string, keys ...string) service.MetricsExpor
 	return func(values ...string) service.MetricsExporterGauge { return e.get(name, gaugeKind, keys, values) }
 }
 
-// Close keeps what was counted: the next stream of the connector goes on there.
+// Close keeps the counts: the next stream of the connector continues them.
 func (e exporter) Close(context.Context) error {
 	e.stopped()
 	return nil

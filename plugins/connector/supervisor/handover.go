@@ -15,29 +15,29 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// calm says when the queue of a session is taken for empty: MQTT does not tell.
+// calm says when the queue of a session counts as empty, which MQTT does not report.
 type calm struct {
-	// quiet is how long nothing arrives while everything is acknowledged.
+	// quiet is how long nothing must arrive while everything is acknowledged.
 	quiet time.Duration
-	// redelivery is quiet where messages were not acknowledged when the connection
-	// ended: some brokers (NATS) wait half a minute before they send them again.
+	// redelivery replaces quiet if messages were not acknowledged when the connection
+	// ended: some brokers (NATS) wait half a minute before they redeliver them.
 	redelivery time.Duration
 	// settled is how long a session is read that never becomes quiet because its topics
-	// are busy: what arrives then was published meanwhile.
+	// are busy: later messages were published in the meantime.
 	settled time.Duration
-	// rest is quiet where everything that waited has been read a moment before.
+	// rest replaces quiet if all waiting messages were read a moment before.
 	rest time.Duration
 }
 
 var usualCalm = calm{quiet: 3 * time.Second, redelivery: 35 * time.Second, settled: 30 * time.Second, rest: time.Second}
 
-// unbounded reads until the session is quiet, however long that takes.
+// unbounded reads until the session is quiet, without a time limit.
 const unbounded = time.Duration(math.MaxInt64)
 
-// handOver delivers what waits in the sessions that updates gave up, or whose filter
-// they changed, with the Kafka side as it is now, before the connector runs as it is
-// defined now. Each session that is done with is taken out of the definition, so that
-// a restart goes on there.
+// handOver delivers the messages in sessions that updates gave up, or whose filter they
+// changed, to the current Kafka side, before the connector runs with its current
+// definition. It removes each finished session from the definition, so that a restart
+// continues there.
 func (r *run) handOver(ctx context.Context, d *store.Definition) error {
 	for len(d.HandOver) > 0 {
 		from, endpoint := d.HandOver[0].From, d.HandOver[0].Endpoints[0]
@@ -51,8 +51,8 @@ func (r *run) handOver(ctx context.Context, d *store.Definition) error {
 	return nil
 }
 
-// handedOver takes the first session out of the definition and leaves its removal to
-// the sessions' owner.
+// handedOver removes the first session from the definition and leaves its removal at
+// the broker to the sessions' owner.
 func (r *run) handedOver(d *store.Definition) error {
 	s := r.supervisor
 	from := d.HandOver[0].From
@@ -79,18 +79,18 @@ func (r *run) handedOver(d *store.Definition) error {
 	return s.sessions.GiveUp(mark)
 }
 
-// deliver reads one session until nothing is left in it that the next subscription
-// does not get as well. Nothing is lost on the way:
+// deliver reads one session until it contains only messages that the next subscription
+// gets too. No message is lost:
 //
-//  1. What waits is read, until the session is quiet.
-//  2. The next subscription is made. What is published from now on is in both, and is
-//     delivered twice, in order, as after a reconnect.
-//  3. What came between the two is read. Some brokers (Artemis, NATS) would drop it
-//     with the old subscription.
-//  4. The old subscription is ended, so that no more comes.
-//  5. What is left is read to its end: a session that is given up is removed after it.
+//  1. The waiting messages are read, until the session is quiet.
+//  2. The next subscription is made. Messages published from now on are in both, and
+//     are delivered twice, in order, as after a reconnect.
+//  3. Messages that arrived between the two steps are read. Some brokers (Artemis,
+//     NATS) would drop them with the old subscription.
+//  4. The old subscription is ended, so that no more messages arrive.
+//  5. The rest is read to its end: a session that is given up is removed after it.
 //
-// Where the session stays and only its filter changes, reading it makes the next
+// If the session stays and only its filter changes, reading it makes the next
 // subscription, and the stream that joins it afterwards ends the old one.
 func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoint string) error {
 	s := r.supervisor
@@ -104,10 +104,11 @@ func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoi
 	}
 	old = old.At(endpoint)
 	stays := old.ClientID == next.ClientID && !next.Clean && len(next.At(endpoint).URLs) > 0
-	r.wait(connector.NeedUpdate, fmt.Errorf("what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to discard it", old.ClientID, endpoint))
+	r.wait(connector.NeedUpdate, fmt.Errorf("messages that wait in the session %q at %s are delivered before the update takes effect; update with discard_waiting to discard them", old.ClientID, endpoint))
 	reserved := false
 	unreachable := func(ctx context.Context) {
-		// The old broker is away. The new one keeps what arrives from now on.
+		// The old broker is unavailable. The new one keeps the messages that arrive
+		// from now on.
 		if !reserved && !stays {
 			reserved = s.sessions.Reserve(ctx, next) == nil
 		}
@@ -128,10 +129,10 @@ func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoi
 		return err
 	}
 	if old.ClientID == next.ClientID && !stays {
-		// Under another name of its broker it may be the session that the connector has
-		// from now on: so it stays as it is.
+		// By another name of its broker, it may be the connector's current session: so
+		// it is not changed.
 		if !quiet {
-			r.tellBusy(now.Name, old, endpoint, "what arrives there from now on stays in it, as long as the connector exists")
+			r.tellBusy(now.Name, old, endpoint, "messages that arrive there from now on stay in it, as long as the connector exists")
 		}
 		return nil
 	}
@@ -140,13 +141,13 @@ func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoi
 	} else if err := s.sessions.Reserve(ctx, next); err != nil {
 		return err
 	}
-	// What is to be read here came within moments. A topic that is never quiet would
-	// only repeat what the next subscription has.
+	// These messages arrived within moments. A topic that is never quiet would only
+	// repeat messages of the next subscription.
 	if quiet, err = read(s.rest, s.settled/3); err != nil {
 		return err
 	}
 	if !quiet {
-		r.tellBusy(now.Name, old, endpoint, "its filter is unsubscribed now, and a broker that drops what waits under it (Artemis, NATS) drops what could not be read so far")
+		r.tellBusy(now.Name, old, endpoint, "its filter is unsubscribed now, and a broker that drops the messages waiting for it (Artemis, NATS) drops those that could not be read so far")
 	}
 	if stays {
 		return nil
@@ -162,8 +163,8 @@ func (r *run) tellBusy(name string, old session.Side, endpoint, then string) {
 	r.supervisor.log.Warn("Messages keep arriving in a session that an update gave up: "+then, "connector", name, "client_id", old.ClientID, "endpoint", endpoint)
 }
 
-// read runs a pipeline until its session is quiet, or for as long as most when it never
-// is. Each time that the broker is not reached, it calls unreachable.
+// read runs a pipeline until its session is quiet, or for at most most. It calls
+// unreachable each time that the broker cannot be reached.
 func (r *run) read(ctx context.Context, now connector.Connector, document []byte, pause, most time.Duration, unreachable func(context.Context)) (quiet bool, err error) {
 	st, err := r.supervisor.startDocument(r.entry, now, document)
 	if err != nil {
@@ -221,10 +222,10 @@ func (r *run) untilQuiet(ctx context.Context, st *stream, pause, most time.Durat
 	}
 }
 
-// readingDocument is the pipeline of a connector with the MQTT side of a former
-// definition, which goes on with its session and subscribes to the given topics alone.
-// The template of the input always subscribes, so that the input which it stands on is
-// used.
+// readingDocument returns the pipeline of a connector with the MQTT side of a former
+// definition, which continues the session and subscribes only to the given topics. The
+// input template always subscribes to its filter, so the pipeline uses the input below
+// it.
 func readingDocument(now, from connector.Connector, old session.Side, topics []string) ([]byte, error) {
 	now.MQTT = from.MQTT
 	text, _ := connector.Pipeline(now)

@@ -73,7 +73,7 @@ func TestAnUpdateOfTheFilterDeliversWhatWaitsBeforeItUnsubscribes(t *testing.T) 
 		notes := r.update(r.conn("c", "in/+", "out", ""), connector.UpdateOptions{})
 		endpoint := r.sessions.Records()[0].Endpoint
 		assert.Equal(t, []string{`the filter of the session "` + derivedID + `" at ` + endpoint + ` changes: when the connector is resumed, ` +
-			`what waits in it is delivered before the update takes effect; update with discard_waiting to discard it`}, notes)
+			`the messages that wait in it are delivered before the update takes effect; update with discard_waiting to discard them`}, notes)
 		stop := flow(b, "in/a", 300, time.Millisecond)
 		require.NoError(t, r.Resume(t.Context(), "c"))
 		r.until("c", func(s connector.Status) bool {
@@ -163,12 +163,12 @@ func TestAMoveToAnotherBrokerFromABusyTopicSaysWhatStays(t *testing.T) {
 	stop := flow(b, "in/a", 0, time.Millisecond)
 	notes := r.update(r.conn("c", "in/#", "out", urls(other.url())), connector.UpdateOptions{})
 	require.Len(t, notes, 1)
-	assert.Contains(t, notes[0], "the session stays there and keeps what arrives until the connector is deleted")
+	assert.Contains(t, notes[0], "the session stays there and keeps messages that arrive until the connector is deleted")
 	r.ready("c")
 	stop()
 	assert.Empty(t, b.lost())
 	assert.Equal(t, []string{"in/#"}, other.filters(derivedID))
-	assert.Contains(t, r.logs.String(), "Messages keep arriving in a session that an update gave up: what arrives there from now on stays in it")
+	assert.Contains(t, r.logs.String(), "Messages keep arriving in a session that an update gave up: messages that arrive there from now on stay in it")
 	other.publish("in/a", "there")
 	r.arrived("out", []string{"there"})
 }
@@ -184,7 +184,7 @@ func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
 		notes := r.update(r.conn("c", "in/#", "out2", `,"client_id":"mine"`), connector.UpdateOptions{})
 		endpoint := session.EndpointOf(session.ParseURLs([]string{b.url()})[0])
 		assert.Equal(t, []string{fmt.Sprintf(`the session %q at %s is given up: when the connector is resumed, `+
-			`what waits in it is delivered before the update takes effect; update with discard_waiting to discard it`, derivedID, endpoint)}, notes)
+			`the messages that wait in it are delivered before the update takes effect; update with discard_waiting to discard them`, derivedID, endpoint)}, notes)
 		b.publish("in/a", numbered(500, 510)...)
 
 		stop := flow(b, "in/a", 510, 20*time.Millisecond)
@@ -192,7 +192,7 @@ func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
 		r.until("c", func(s connector.Status) bool {
 			return s.State == connector.Waiting && s.Waits[0].For == connector.NeedUpdate &&
 				strings.Contains(s.Reason, `not updated since`) &&
-				strings.Contains(s.Reason, fmt.Sprintf(`what waits in the session %q at %s is delivered before it takes effect; update with discard_waiting to discard it`, derivedID, endpoint))
+				strings.Contains(s.Reason, fmt.Sprintf(`messages that wait in the session %q at %s are delivered before the update takes effect; update with discard_waiting to discard them`, derivedID, endpoint))
 		})
 		require.Eventually(t, func() bool { return b.waiting(derivedID) == 0 }, patience, 10*time.Millisecond)
 		n := stop()

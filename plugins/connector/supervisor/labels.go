@@ -46,5 +46,5 @@ func (s *Supervisor) relabel(ctx context.Context, e *entry, before store.Definit
 
 // historyNote says that a history could not be read.
 func historyNote(aside string) string {
-	return "the history of the connector could not be read: it is kept as " + aside + ", and begins anew"
+	return "the history of the connector could not be read: it is kept as " + aside + ", and a new one starts"
 }

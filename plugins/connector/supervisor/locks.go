@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// locks is one lock a name, which is there while somebody holds or wants it.
+// locks has one lock per name, which exists while somebody holds it or waits for it.
 type locks struct {
 	mu  sync.Mutex
 	all map[string]*named
 }
 
 type named struct {
-	turn  chan struct{} // holds one while the name is free
+	turn  chan struct{} // contains one value while the name is unlocked
 	users int
 }
 
 func newLocks() *locks { return &locks{all: make(map[string]*named)} }
 
-// lock waits for its turn, or for the end of the context.
+// lock waits for the lock, or for the end of the context.
 func (l *locks) lock(ctx context.Context, name string) (unlock func(), err error) {
 	l.mu.Lock()
 	n := l.all[name]

@@ -11,7 +11,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/secret"
 )
 
-// lastError is the newest error of a connector, and since when it has been that.
+// lastError is the newest error of a connector, and the time of its first occurrence.
 type lastError struct {
 	mu    sync.Mutex
 	text  string
@@ -32,8 +32,8 @@ func (l *lastError) get() (string, time.Time) {
 	return l.text, l.since
 }
 
-// logHandler notes the errors that a stream logs, and writes no secret of its
-// connector.
+// logHandler records the errors that a stream logs, and removes the connector's
+// secrets.
 type logHandler struct {
 	slog.Handler
 	errors *lastError

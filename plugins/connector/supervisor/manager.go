@@ -118,7 +118,7 @@ func (s *Supervisor) Delete(ctx context.Context, name string, how connector.Dele
 	return strings.Join(notes, "; "), nil
 }
 
-// stored is the definition of an entry as it is now.
+// stored returns the current definition of an entry.
 func (e *entry) stored(s *Supervisor) store.Definition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,8 +153,7 @@ func (s *Supervisor) Detail(name string) (connector.Status, connector.Figures, e
 	return status, report, nil
 }
 
-// stamped is c as it is stored: of what a definition reports, only what this
-// service says.
+// stamped returns c as it is stored: its reported values are set by this service.
 func stamped(c connector.Connector, created, updated time.Time) connector.Connector {
 	c.Tenant, c.Status, c.BrokerID = connector.DefaultTenant, "", ""
 	c.CreateTime, c.UpdateTime = created.Format(time.RFC3339Nano), updated.Format(time.RFC3339Nano)
@@ -163,7 +162,7 @@ func stamped(c connector.Connector, created, updated time.Time) connector.Connec
 
 func createTime(c connector.Connector) time.Time { return timeOf(c.CreateTime) }
 
-// timeOf reads a time that stamped wrote; of another one there is none.
+// timeOf reads a time in the format of stamped; other times are zero.
 func timeOf(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {

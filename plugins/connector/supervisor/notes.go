@@ -10,8 +10,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// stillGivenUp are the sessions that earlier updates gave up and that a connector
-// does not have again with its new side.
+// stillGivenUp returns the sessions that earlier updates gave up and that the
+// connector's new side does not have.
 func stillGivenUp(all []store.HandOver, side session.Side, sideOf func(connector.Connector) (session.Side, error)) []store.HandOver {
 	ids := side.IDs()
 	var still []store.HandOver
@@ -30,17 +30,17 @@ func stillGivenUp(all []store.HandOver, side session.Side, sideOf func(connector
 	return still
 }
 
-// filterNote says what becomes of sessions whose filter an update changes.
+// filterNote says what happens to sessions whose filter an update changes.
 func filterNote(side session.Side, endpoints []string, paused bool) string {
 	when := ""
 	if paused {
 		when = "when the connector is resumed, "
 	}
-	return fmt.Sprintf("the filter of the session %q at %s changes: %swhat waits in it is delivered before the update takes effect; update with discard_waiting to discard it",
+	return fmt.Sprintf("the filter of the session %q at %s changes: %sthe messages that wait in it are delivered before the update takes effect; update with discard_waiting to discard them",
 		side.ClientID, strings.Join(endpoints, ", "), when)
 }
 
-// givenUpNote says what becomes of sessions that an update gave up.
+// givenUpNote says what happens to sessions that an update gave up.
 func givenUpNote(was, is session.Side, given []string, paused, discard bool) string {
 	note := "sessions that earlier updates gave up are not delivered"
 	if len(given) > 0 {
@@ -48,20 +48,20 @@ func givenUpNote(was, is session.Side, given []string, paused, discard bool) str
 	}
 	switch {
 	case discard:
-		note += ": what waits in it is discarded, as discard_waiting says"
+		note += ": the messages that wait in it are discarded, because of discard_waiting"
 	case paused:
-		note += ": when the connector is resumed, what waits in it is delivered before the update takes effect; update with discard_waiting to discard it"
+		note += ": when the connector is resumed, the messages that wait in it are delivered before the update takes effect; update with discard_waiting to discard them"
 	default:
-		note += ": what waits in it is delivered before the update takes effect; update with discard_waiting to discard it"
+		note += ": the messages that wait in it are delivered before the update takes effect; update with discard_waiting to discard them"
 	}
 	if len(given) > 0 && was.ClientID == is.ClientID && !is.Clean {
-		note += "; the session stays there and keeps what arrives until the connector is deleted, because the connector continues under its client id"
+		note += "; the session stays there and keeps messages that arrive until the connector is deleted, because the connector continues under its client id"
 	}
 	return note
 }
 
-// wedgedNote says that a connector has changed while its stream goes on; "" where it
-// has ended.
+// wedgedNote says that a connector has changed but its stream continues; "" if the
+// stream has ended.
 func wedgedNote(done string, wedged error) string {
 	if wedged == nil {
 		return ""
@@ -74,15 +74,15 @@ func remainsNotes(r session.Remains) []string {
 	var notes []string
 	if len(r.Later) > 0 {
 		notes = append(notes, fmt.Sprintf("the connector is deleted, but its session remains on the MQTT broker and keeps messages for it: %s; "+
-			"its removal is tried again until it is done, also after a restart of the service", strings.Join(r.Later, "; ")))
+			"its removal is retried until it succeeds, even after a restart of the service", strings.Join(r.Later, "; ")))
 	}
 	for _, id := range r.Foreign {
-		notes = append(notes, fmt.Sprintf("the session %q at %s stays: it was there before the connector, or the store does not say who made it; remove it on the broker if nobody uses it", id.ClientID, id.Endpoint))
+		notes = append(notes, fmt.Sprintf("the session %q at %s stays: it existed before the connector, or the store does not say who created it; remove it on the broker if nobody uses it", id.ClientID, id.Endpoint))
 	}
 	return notes
 }
 
-// storeError is a fault of the disk, which no broker can be blamed for.
+// storeError is an error of the disk, and not of a broker.
 type storeError struct{ error }
 
 func (e *storeError) Unwrap() error { return e.error }

@@ -10,11 +10,11 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// A stream that does not end when it is stopped outlives its connector: nothing can
-// end it but the end of the process. It is told where an operator looks, and a new
-// stream of that name waits, since the two would disconnect each other.
+// A stream that does not end when it is stopped outlives its connector: only the end of
+// the process can end it. It is reported to the operator, and a new stream of the same
+// name waits, because the two would disconnect each other.
 
-// survivor is a stream that was stopped and goes on.
+// survivor is a stream that was stopped and continues.
 type survivor struct {
 	connector string
 	stream    *stream
@@ -28,7 +28,7 @@ func (s *Supervisor) outlives(name string, st *stream, why error) {
 	s.survivors = append(s.survivors, survivor{name, st, why, time.Now()})
 }
 
-// wedged is why a stream of a connector that was stopped goes on, nil where none does.
+// wedged returns why a stopped stream of a connector continues, or nil.
 func (s *Supervisor) wedged(name string) error {
 	for _, o := range s.surviving() {
 		if o.connector == name {
@@ -38,7 +38,7 @@ func (s *Supervisor) wedged(name string) error {
 	return nil
 }
 
-// surviving is every stream that was stopped and goes on still.
+// surviving returns every stream that was stopped and continues.
 func (s *Supervisor) surviving() []survivor {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,7 +2,7 @@ package supervisor
 
 import "github.com/robustmq/robustmq-connect/plugins/internal/crash"
 
-// background runs a watcher, which Close waits for. A panic in it ends it alone.
+// background runs a watcher, which Close waits for. A panic ends only that watcher.
 func (s *Supervisor) background(watch func()) {
 	s.watching.Go(func() {
 		guard := crash.New(func(err *crash.Error) {
@@ -13,7 +13,7 @@ func (s *Supervisor) background(watch func()) {
 	})
 }
 
-// protect keeps a panic in code about one connector from ending the process.
+// protect prevents a panic in code about one connector from ending the process.
 func (s *Supervisor) protect(e *entry, do func()) {
 	guard := crash.New(func(err *crash.Error) {
 		s.log.Error("A panic in the service's own code: report it with this stack", "connector", s.nameOf(e),

@@ -104,7 +104,7 @@ func TestAPanicEndsOneConnector(t *testing.T) {
 			assert.Regexp(t, `^failed since 2.*: a panic in (the input|the output|a goroutine): at `+at+` with \*\*\*; the log has its stack; resume or update starts it again$`, status.Reason)
 			assert.Contains(t, figures.LastError, "at "+at)
 			assert.Empty(t, status.Waits)
-			require.ErrorContains(t, r.ConnectorsReady(), `"broken" failed since`)
+			require.ErrorContains(t, r.ConnectorsReady(), `"broken": failed since`)
 			assert.Contains(t, r.scrape(), `mqtt_connector_up{connector_name="broken",connector_type="kafka",tenant="default"} 0`)
 			assert.Contains(t, r.logs.String(), "panic_test.go", "the stack")
 			assert.NotContains(t, r.logs.String(), "hush-hush")

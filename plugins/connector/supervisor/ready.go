@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// probeEvery is how long an answer of the disk is good for: whoever asks may
-	// ask as often as they like.
+	// probeEvery is how long an answer of the disk is reused: callers may ask as often
+	// as they like.
 	probeEvery = 2 * time.Second
 	// probeTimeout is how long the disk may take to answer.
 	probeTimeout = 2 * time.Second
 )
 
-// storeHealth is whether the store takes changes. One goroutine at a time asks the
-// disk, which may hang.
+// storeHealth reports whether the store can be written. Only one goroutine at a time
+// accesses the disk, which may hang.
 type storeHealth struct {
 	probe func() error
 
@@ -71,7 +71,7 @@ func (s *Supervisor) ConnectorsReady() error {
 	waits := s.outliving()
 	for _, status := range s.List() {
 		if status.State == connector.Waiting || status.State == connector.Failed {
-			waits = append(waits, fmt.Sprintf("%q %s", status.Name, status.Reason))
+			waits = append(waits, fmt.Sprintf("%q: %s", status.Name, status.Reason))
 		}
 	}
 	if len(waits) == 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/pace"
 )
 
-// run is the life of a connector from a start to the stop that follows: chores
-// on the broker first, then its stream, which is started again where it ends.
+// run is a connector from a start to the stop that follows: first tasks on the broker,
+// then its stream, which is restarted if it ends.
 type run struct {
 	supervisor *Supervisor
 	entry      *entry
@@ -38,8 +38,8 @@ func (s *Supervisor) startRun(e *entry, d store.Definition) *run {
 	return r
 }
 
-// stop ends the run and returns when nothing of it is left. The error says that its
-// stream goes on.
+// stop ends the run and returns when all of it has ended. The error means that its
+// stream continues.
 func (r *run) stop() error {
 	r.cancel()
 	<-r.done
@@ -80,12 +80,12 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 		err = errors.New(r.entry.hide.Load().Replace(err.Error()))
 		r.wait(need, err)
 		r.entry.lastError.note(err.Error())
-		r.supervisor.log.Error("Cannot run the connector: it is tried again", "connector", d.Connector.Name, "error", err)
-		_ = pace.Sleep(ctx, waits.after(time.Since(began))) // the loop looks at the context
+		r.supervisor.log.Error("Cannot run the connector: it is retried", "connector", d.Connector.Name, "error", err)
+		_ = pace.Sleep(ctx, waits.after(time.Since(began))) // the loop checks the context
 	}
 }
 
-// runStream returns when the stream has ended, by the context or by itself.
+// runStream returns when the stream has ended, because of the context or by itself.
 func (r *run) runStream(ctx context.Context, c connector.Connector) error {
 	st, err := r.supervisor.startStream(r.entry, c)
 	if err != nil {
@@ -115,8 +115,8 @@ func (r *run) runStream(ctx context.Context, c connector.Connector) error {
 	return r.crashed(ctx, st, c.Name)
 }
 
-// crashed ends a stream that a panic has stopped, and returns when the run is to end.
-// What was in flight is acknowledged to nobody: the broker sends it again.
+// crashed ends a stream that a panic has stopped, and returns when the run has to end.
+// Messages in flight are not acknowledged: the broker redelivers them.
 func (r *run) crashed(ctx context.Context, st *stream, name string) error {
 	r.entry.unsettled.Store(true)
 	r.fail(st.guard.Err())
@@ -126,8 +126,8 @@ func (r *run) crashed(ctx context.Context, st *stream, name string) error {
 	return ctx.Err()
 }
 
-// noteUnsettled remembers whether the broker has delivered messages that cannot be
-// acknowledged because Kafka is away.
+// noteUnsettled records whether the broker has delivered messages that cannot be
+// acknowledged because Kafka is unavailable.
 func (r *run) noteUnsettled(st *stream) {
 	unsettled := false
 	for _, end := range st.ends() {
@@ -138,7 +138,7 @@ func (r *run) noteUnsettled(st *stream) {
 	r.entry.unsettled.Store(unsettled)
 }
 
-// end stops a stream. One that does not end runs on, which is reported until
+// end stops a stream. One that does not end continues to run, which is reported until
 // it has ended.
 func (r *run) end(st *stream, name string, drain time.Duration) {
 	err := st.stop(drain)
@@ -150,11 +150,11 @@ func (r *run) end(st *stream, name string, drain time.Duration) {
 	r.stopErr = err
 }
 
-// leastDrain is what the ends of a stream need to close their connections.
+// leastDrain is how long the ends of a stream need to close their connections.
 const leastDrain = 500 * time.Millisecond
 
-// drain is how long the stream may go on when it is stopped. The engine waits for
-// a Kafka that is away also where it has nothing to write to it.
+// drain returns how long the stream may continue when it is stopped. The engine waits
+// for an unavailable Kafka even if it has nothing to write to it.
 func (r *run) drain(st *stream) time.Duration {
 	for _, end := range st.ends() {
 		if end.need == connector.NeedKafka && !end.connected && r.entry.figures.report().InFlight == 0 {
@@ -171,8 +171,7 @@ func (r *run) set(st *stream) {
 	clear(r.waits)
 }
 
-// attach makes a stream that is none of the connector's own the one whose ends are
-// looked at.
+// attach makes another stream the one whose ends are reported.
 func (r *run) attach(st *stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,7 +179,7 @@ func (r *run) attach(st *stream) {
 	maps.DeleteFunc(r.waits, func(need connector.Need, _ connector.Wait) bool { return need != connector.NeedUpdate })
 }
 
-// trouble is why the connector's session could not be noted.
+// trouble returns why the connector's session could not be recorded.
 func (r *run) trouble() error {
 	s := r.supervisor
 	s.mu.Lock()
@@ -189,18 +188,18 @@ func (r *run) trouble() error {
 	return s.sessions.Trouble(clientID)
 }
 
-// steady is how long a stream runs that has ended for a new reason.
+// steady is how long a stream must run for its end to count as a new failure.
 const steady = time.Minute
 
-// restarts spaces the starts of a stream out that ends.
+// restarts calculates the pauses between restarts of a stream.
 type restarts struct{ pace.Pace }
 
 func newRestarts() restarts {
 	return restarts{pace.Pace{First: 200 * time.Millisecond, Limit: 30 * time.Second}}
 }
 
-// after is the wait after a stream that has lasted for some time. One that has lasted
-// was no part of the row of failures before it.
+// after returns the pause after a stream that has lasted for some time. After one that
+// lasted long, the pauses start again.
 func (r *restarts) after(lasted time.Duration) time.Duration {
 	if lasted > steady {
 		r.Reset()

@@ -23,14 +23,14 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/targets"
 )
 
-// A definition may come from anybody who reaches the API. What it holds is
-// evaluated in an environment that reaches neither the process nor the files of
-// the machine, but for those of one directory.
+// A definition may come from anybody who can reach the API. Its contents are evaluated
+// in an environment that can access neither the process nor the host's files, except
+// those of one directory.
 
-// sandbox is env for definitions that nobody vouches for: their expressions are
-// limited, their files come from one directory, and their connections to Kafka go
-// to the targets that the guard lets pass. The input is not in it yet. In previews, the
-// output connects to nothing.
+// sandbox returns env for untrusted definitions: their expressions are limited, their
+// files come from one directory, and their connections to Kafka go only to targets that
+// the guard allows. It does not have the input yet. In previews, the output connects to
+// nothing.
 func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang.Environment, options []kafka.Option) (safe, previews *service.Environment, err error) {
 	made := map[*service.Environment]func(*service.Environment, ...kafka.Option) error{}
 	safe, previews = env.Clone(), env.Clone()
@@ -46,8 +46,8 @@ func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang
 	return safe, previews, nil
 }
 
-// guardOf makes the guard of the service. Its own MQTT broker is a target whatever
-// the rules say, and its sockets are the only ones.
+// guardOf returns the guard of the service. The service's own MQTT broker is always
+// allowed, and its sockets are the only allowed ones.
 func guardOf(opts Options) (*targets.Guard, error) {
 	rules := targets.Rules{Allow: opts.AllowTargets, Deny: opts.DenyTargets}
 	for _, u := range slices.Concat(urlsOf(opts.MQTT)...) {
@@ -64,8 +64,7 @@ func guardOf(opts Options) (*targets.Guard, error) {
 	return targets.New(rules)
 }
 
-// urlsOf are the brokers of an MQTT side, as the input reads them, by the item of
-// the list.
+// urlsOf returns the brokers of an MQTT side, as the input reads them, by list item.
 func urlsOf(settings connector.Settings) (all [][]*url.URL) {
 	var items []string
 	if json.Unmarshal(settings.Get("urls"), &items) != nil {
@@ -77,8 +76,8 @@ func urlsOf(settings connector.Settings) (all [][]*url.URL) {
 	return all
 }
 
-// checkExpressions judges the fields that may hold expressions. It comes before
-// anything parses them, since Bloblang evaluates what is constant while it does.
+// checkExpressions checks the fields that may have expressions. It must run before
+// anything parses them, because Bloblang evaluates constants while it parses.
 func checkExpressions(c connector.Connector) error {
 	fields := []struct {
 		name string
@@ -96,12 +95,12 @@ func checkExpressions(c connector.Connector) error {
 }
 
 var (
-	errNoSecretsDir = errors.New("files are only taken from the service's --secrets-dir, and it has none: put the content into the field, or start the service with --secrets-dir")
+	errNoSecretsDir = errors.New("files are read only from the service's --secrets-dir, which is not set: put the content into the field, or start the service with --secrets-dir")
 	errReadOnly     = errors.New("the secrets directory is read only")
 )
 
-// secretFiles reads the files of one directory. It has every method that the
-// engine knows of a file system: those that were missing would be the machine's.
+// secretFiles reads the files of one directory. It implements every file system method
+// of the engine: the engine would use the host's for missing ones.
 type secretFiles struct {
 	dir  string
 	root *os.Root // nil without a directory
@@ -129,8 +128,8 @@ func (f *secretFiles) Close() error {
 	return f.root.Close()
 }
 
-// within is the name of a file in the directory, given so or with its path. A
-// name that leads outside gets the same answer whether or not a file is there.
+// within returns the name of a file in the directory, given with or without its path. A
+// name outside gets the same error whether or not the file exists.
 func (f *secretFiles) within(op, name string) (string, error) {
 	if f.root == nil {
 		return "", &fs.PathError{Op: op, Path: name, Err: errNoSecretsDir}
@@ -144,7 +143,7 @@ func (f *secretFiles) within(op, name string) (string, error) {
 		inside = rel
 	}
 	if !filepath.IsLocal(inside) {
-		return "", &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("files are only taken from the service's --secrets-dir, %s", f.dir)}
+		return "", &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("files are read only from the service's --secrets-dir, %s", f.dir)}
 	}
 	return inside, nil
 }

@@ -135,7 +135,7 @@ func TestWhatIsInTheStoreIsNoLessContained(t *testing.T) {
 	require.NoError(t, opened.Close())
 	r.start()
 	for name, want := range map[string]string{
-		"env": "the function env is not allowed here", "file": "the function file is not allowed here", "tls": "files are only taken from the service's --secrets-dir",
+		"env": "the function env is not allowed here", "file": "the function file is not allowed here", "tls": "files are read only from the service's --secrets-dir",
 	} {
 		r.until(name, func(s connector.Status) bool { return strings.Contains(s.Reason, want) })
 	}

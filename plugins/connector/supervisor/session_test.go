@@ -183,8 +183,8 @@ func TestAMoveToAnotherBrokerDeliversWhatWaitsAtTheOldOne(t *testing.T) {
 	require.NoError(t, r.Resume(t.Context(), "c"))
 	notes := r.update(r.conn("c", "in/#", "out", urls(other.URL())), connector.UpdateOptions{})
 	require.Len(t, notes, 1)
-	assert.Contains(t, notes[0], "is given up: what waits in it is delivered before the update takes effect; update with discard_waiting to discard it; "+
-		"the session stays there and keeps what arrives until the connector is deleted, because the connector continues under its client id")
+	assert.Contains(t, notes[0], "is given up: the messages that wait in it are delivered before the update takes effect; update with discard_waiting to discard them; "+
+		"the session stays there and keeps messages that arrive until the connector is deleted, because the connector continues under its client id")
 	r.ready("c")
 	r.arrived("out", numbered(0, 500))
 	require.NoError(t, other.WaitSubscribed(t.Context(), "in/#"))
@@ -246,7 +246,7 @@ func TestAnUpdateWaitsForABrokerThatIsAwayOrDiscardsWhatWaits(t *testing.T) {
 	require.True(t, publisher.Publish("in/a", 1, false, "meanwhile").WaitTimeout(patience))
 
 	notes := r.update(next, connector.UpdateOptions{DiscardWaiting: true})
-	assert.Equal(t, []string{"sessions that earlier updates gave up are not delivered: what waits in it is discarded, as discard_waiting says"}, notes)
+	assert.Equal(t, []string{"sessions that earlier updates gave up are not delivered: the messages that wait in it are discarded, because of discard_waiting"}, notes)
 	r.ready("c")
 	r.arrived("out", []string{"meanwhile"})
 	away.open()
@@ -318,7 +318,7 @@ func TestASessionOfSomebodyElseOutlivesAConnectorOfItsClientID(t *testing.T) {
 	r.ready("d")
 	note, err = r.Delete(t.Context(), "d")
 	require.NoError(t, err)
-	assert.Regexp(t, `^the session "theirs" at \S+ stays: it was there before the connector, or the store does not say who made it; remove it on the broker if nobody uses it$`, note)
+	assert.Regexp(t, `^the session "theirs" at \S+ stays: it existed before the connector, or the store does not say who created it; remove it on the broker if nobody uses it$`, note)
 	assert.True(t, r.sessionOn(r.broker, "theirs"))
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 )
 
-// sideOf is the MQTT side of a definition as it runs.
+// sideOf returns the MQTT side of a definition as it runs.
 func (s *Supervisor) sideOf(c connector.Connector) (session.Side, error) {
 	settings := s.effective(c).MQTT
 	side := session.Side{
@@ -46,7 +46,7 @@ func (s *Supervisor) sideOf(c connector.Connector) (session.Side, error) {
 	return side, nil
 }
 
-// tlsOf reads a tls field as the components do, nil where it is not enabled.
+// tlsOf reads a tls field as the components do; nil if it is not enabled.
 func tlsOf(raw json.RawMessage, files *secretFiles) (*tls.Config, error) {
 	if raw == nil {
 		return nil, nil

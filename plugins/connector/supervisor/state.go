@@ -8,28 +8,28 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// stalledAfter is how long no message may get through, though some wait and both
-// ends are connected, before the connector counts as stuck.
+// stalledAfter is how long no message may make progress, although some wait and both ends
+// are connected, before the connector counts as stuck.
 const stalledAfter = time.Minute
 
-// needs are what a connector may wait for, in the order in which it is told.
+// needs are what a connector may wait for, in the order of reports.
 var needs = []connector.Need{connector.NeedStart, connector.NeedUpdate, connector.NeedStore, connector.NeedBroker, connector.NeedKafka, connector.NeedProgress}
 
-// failure is why a connector does not go on until someone acts.
+// failure is why a connector does not continue until somebody acts.
 type failure struct {
 	since       time.Time
 	why         string
 	quarantined bool // it ended the process
 }
 
-// status is how a connector stands now.
+// status returns the current status of a connector.
 func (s *Supervisor) status(e *entry) connector.Status {
 	status := s.standing(e)
 	status.Config = connector.RedactConfig(e.stored(s).Connector.Config)
 	return status
 }
 
-// standing is a status without the config, which takes time to read.
+// standing returns a status without the config, which is slow to read.
 func (s *Supervisor) standing(e *entry) connector.Status {
 	s.mu.Lock()
 	c, revision, r, failed := e.definition.Connector, e.definition.Revision, e.run, e.failed
@@ -67,7 +67,7 @@ func (s *Supervisor) standing(e *entry) connector.Status {
 	return status
 }
 
-// reasonOf is the sentence that tells what a connector waits for.
+// reasonOf returns the sentence about what a connector waits for.
 func reasonOf(waits []connector.Wait) string {
 	parts := make([]string, len(waits))
 	for i, w := range waits {
@@ -80,17 +80,17 @@ func reasonOf(waits []connector.Wait) string {
 		case connector.NeedStore:
 			parts[i] = fmt.Sprintf("cannot write the store since %s: %s", since, w.Why)
 		case connector.NeedBroker:
-			parts[i] = fmt.Sprintf("waits for the MQTT broker since %s: %s", since, w.Why)
+			parts[i] = fmt.Sprintf("waiting for the MQTT broker since %s: %s", since, w.Why)
 		case connector.NeedKafka:
-			parts[i] = fmt.Sprintf("waits for Kafka since %s: %s", since, w.Why)
+			parts[i] = fmt.Sprintf("waiting for Kafka since %s: %s", since, w.Why)
 		case connector.NeedProgress:
-			parts[i] = fmt.Sprintf("does not get on since %s: %s", since, w.Why)
+			parts[i] = fmt.Sprintf("makes no progress since %s: %s", since, w.Why)
 		}
 	}
 	return strings.Join(parts, "; ") + "; it continues by itself once that is corrected"
 }
 
-// fail notes that the run does not go on until someone acts.
+// fail records that the run does not continue until somebody acts.
 func (r *run) fail(err error) {
 	why := r.entry.hide.Load().Replace(err.Error())
 	r.entry.lastError.note(why)
@@ -99,7 +99,7 @@ func (r *run) fail(err error) {
 	r.entry.failed = &failure{since: time.Now(), why: why + "; the log has its stack; resume or update starts it again"}
 }
 
-// wait notes what the run waits for, since when, and why.
+// wait records what the run waits for, since when, and why.
 func (r *run) wait(what connector.Need, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,7 +146,8 @@ func (r *run) lookLocked(ends []end) {
 		connected = false
 		why, need, what := r.entry.hide.Load().Replace(e.err), e.need, e.what()
 		if trouble := r.trouble(); trouble != nil && need == connector.NeedBroker {
-			// The session could not be noted, whatever the broker says.
+			// The session could not be recorded, so the store is reported whatever the
+			// broker's state is.
 			why, need, what = trouble.Error(), connector.NeedStore, "the store"
 			delete(r.waits, connector.NeedBroker)
 		}

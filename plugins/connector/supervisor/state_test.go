@@ -41,7 +41,7 @@ func TestAConnectorWithoutItsEndsIsWaiting(t *testing.T) {
 		assert.WithinDuration(t, time.Now(), status.Waits[i].Since, patience)
 		assert.Contains(t, status.Waits[i].Why, "127.0.0.1:1")
 	}
-	assert.Regexp(t, `^waits for the MQTT broker since 2\S+ \S+: .*; waits for Kafka since .*; it continues by itself once that is corrected$`, status.Reason)
+	assert.Regexp(t, `^waiting for the MQTT broker since 2\S+ \S+: .*; waiting for Kafka since .*; it continues by itself once that is corrected$`, status.Reason)
 	text := r.scrape()
 	assert.Contains(t, text, `mqtt_connector_up{connector_name="c",connector_type="kafka",tenant="default"} 0`)
 	for state, is := range map[connector.State]string{

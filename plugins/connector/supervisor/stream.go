@@ -15,7 +15,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
-// stream is a connector's pipeline while it runs.
+// stream is a connector's running pipeline.
 type stream struct {
 	engine      *service.Stream
 	connections *connections
@@ -30,8 +30,8 @@ type stream struct {
 	renewal     chan struct{} // one slot: it is to be made anew
 }
 
-// startStream builds the pipeline of c and runs it. What is wrong with it may only be
-// told by err after ended: the engine constructs components when it runs.
+// startStream builds the pipeline of c and runs it. Some errors are available only in
+// err after ended: the engine creates components when it runs.
 func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, error) {
 	credentials := s.credentialsOf(c) // before they are read
 	document, _ := connector.Pipeline(s.effective(c))
@@ -44,7 +44,7 @@ func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, erro
 
 // startDocument runs a pipeline for a connector.
 func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []byte) (*stream, error) {
-	// A definition may have come into the store by hand, or by an older version.
+	// A definition may have been put into the store by hand, or by an older version.
 	if err := checkExpressions(c); err != nil {
 		return nil, err
 	}
@@ -75,21 +75,22 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	go func() {
 		defer close(st.ended)
 		defer st.guard.Catch("a constructor")
-		// Stopping is what ends it: of a context that ends while the stream starts,
-		// a lock would remain.
+		// stop ends it: a context that ends while the stream starts would leave it
+		// locked.
 		st.err = st.engine.Run(context.Background())
 	}()
 	return st, nil
 }
 
-// endTimeout is how long a stream may take to end once it no longer drains.
+// endTimeout is how long a stream may take to end when it no longer drains.
 const endTimeout = 3 * time.Second
 
-// stop lets the stream finish what is in flight, for the given time at most, and
-// returns when it has ended. The error says that it did not within endTimeout more.
+// stop lets the stream finish what is in flight, for at most the given time, and
+// returns when it has ended. The error means that it did not end within another
+// endTimeout.
 func (s *stream) stop(drain time.Duration) error {
-	// The engine ends what is in flight when the context ends. It would take a
-	// quarter of a deadline for that.
+	// The engine ends what is in flight when the context ends. With a deadline, it
+	// would reserve a quarter of it for that.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer time.AfterFunc(drain, cancel).Stop()
@@ -104,8 +105,8 @@ func (s *stream) stop(drain time.Duration) error {
 	}
 }
 
-// signal tells the engine to stop, once there is something to stop. It may hang where
-// the engine does.
+// signal tells the engine to stop, once it can be stopped. It may hang if the engine
+// does.
 func (s *stream) signal(ctx context.Context) {
 	select {
 	case <-s.ended:
@@ -114,6 +115,5 @@ func (s *stream) signal(ctx context.Context) {
 	}
 }
 
-// ends are both ends, as the engine sees them now. Before it has started there
-// are none.
+// ends returns both ends, as the engine reports them now, none before it has started.
 func (s *stream) ends() []end { return s.connections.ends() }

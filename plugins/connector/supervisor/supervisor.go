@@ -1,27 +1,29 @@
-// Package supervisor runs connectors, each as a stream of its own in this process, and
-// keeps them over a restart.
+// Package supervisor runs connectors, each as its own stream in this process, and keeps
+// them across restarts.
 //
 // An entry is a connector: its definition, its figures, and its run while it is neither
-// paused nor held back. A run is its life from a start to the stop that follows; it
-// makes one stream after another, first to read sessions that an update gave up. The
-// session.Owner owns the sessions on brokers, the store the files, and the journal what
-// is known about starts that went wrong.
+// paused nor quarantined. A run lasts from a start to the stop that follows; it creates
+// one stream after another, first to read sessions that an update gave up. The
+// session.Owner owns the sessions on brokers, the store the files, and the journal the
+// knowledge about failed starts.
 //
-// The goroutines, each with the one that waits for it:
+// The goroutines, and who waits for each:
 //
-//   - One a run (run.loop). It alone starts and stops the run's streams. run.stop waits
-//     for it; whoever calls that has the connector's operation lock.
-//   - One a stream (startDocument), in which the engine runs. stream.stop waits for it,
-//     for a bounded time: a stream that does not end is a survivor, which is told.
-//   - The watchers: watch looks at every connector once a second, watchCredentials at the
-//     files of those that cannot connect, Sweep removes sessions,
-//     search and settle bring a service up whose last runs ended early. Close waits for
+//   - One per run (run.loop). Only it starts and stops the run's streams. run.stop
+//     waits for it; the caller of run.stop holds the connector's operation lock.
+//   - One per stream (startDocument), in which the engine runs. stream.stop waits for
+//     it, for a limited time: a stream that does not end is a survivor, which is
+//     reported.
+//   - The watchers: watch checks every connector once a second, watchCredentials
+//     the files of those that cannot connect, Sweep removes sessions,
+//     search and settle start a service whose last runs ended early. Close waits for
 //     them.
-//   - One that asks the disk (storeHealth), which may hang.
+//   - One that accesses the disk (storeHealth), which may hang.
 //
-// Create, Update, Delete, Pause and Resume run in the goroutine of their caller, one at a
-// time for each connector, which the operation locks see to. Supervisor.mu guards what an
-// entry is now. It is never held while a broker, Kafka or a stream is waited for.
+// Create, Update, Delete, Pause and Resume run in the goroutine of their caller, one at
+// a time per connector, because of the operation locks. Supervisor.mu guards the
+// current state of an entry. It is never held while waiting for a broker, Kafka or a
+// stream.
 package supervisor
 
 import (
@@ -58,38 +60,38 @@ type Options struct {
 	// Environment has this distribution's components (plugins.Register).
 	Environment *service.Environment
 	Store       *store.Store
-	// MQTT is the MQTT side of every connector that does not say otherwise: fields
-	// of the input template. It must name urls, and no files.
+	// MQTT is the default MQTT side of every connector: fields of the input template.
+	// It must have urls, and no files.
 	MQTT connector.Settings
-	// ReadMQTT gives MQTT again as the files have it from which it was made, nil where
-	// there are none.
+	// ReadMQTT reads MQTT again from the files from which it was made, nil if there are
+	// none.
 	ReadMQTT func() (connector.Settings, error)
-	// ClientIDPrefix begins the MQTT client ids of connectors that name none;
-	// robustmq_connect unless set. Services that share a broker need one each.
+	// ClientIDPrefix is the start of the MQTT client ids of connectors that name none.
+	// Default: robustmq_connect. Services that share a broker need different ones.
 	ClientIDPrefix string
-	// DrainTimeout is how long a stop waits for what is in flight; 20 s unless set.
+	// DrainTimeout is how long a stop waits for what is in flight. Default: 20 s.
 	DrainTimeout time.Duration
-	// SecretsDir is where files that a definition names are taken from; without it
-	// a definition can name none.
+	// SecretsDir is the directory of the files that definitions name; without it a
+	// definition cannot name any.
 	SecretsDir string
 	// LastCrash is what the runtime wrote when it ended the last run on this store.
 	LastCrash string
-	// MaxPendingBytes bounds what all connectors together have read and not yet
-	// acknowledged; 256 MiB unless set. Each has a share of half of it for sure.
+	// MaxPendingBytes limits what all connectors together have read and not yet
+	// acknowledged. Default: 256 MiB. Each connector has a guaranteed share of half of it.
 	MaxPendingBytes int64
 	// Trial is how long a connector that may end the process runs before the next
-	// does; 10 s unless set.
+	// starts. Default: 10 s.
 	Trial time.Duration
-	// AllowTargets are the only addresses that connectors may connect to, where there
-	// are any, and DenyTargets are none, whatever AllowTargets says: networks
-	// (10.0.0.0/8), addresses and HOST:PORT. The broker of MQTT is always allowed.
+	// AllowTargets are the only addresses that connectors may connect to, if there are
+	// any. DenyTargets are refused even if AllowTargets has them. Both are networks
+	// (10.0.0.0/8), addresses and HOST:PORT. The MQTT broker is always allowed.
 	AllowTargets, DenyTargets []string
 	// RobustMQDashboard exports what RobustMQ's Grafana dashboard queries.
 	RobustMQDashboard bool
 	// Version is of the program, and APICertFile its API's certificate, for the metrics.
 	Version, APICertFile string
-	// MaxLogBytes bounds what is kept in memory of what all connectors together
-	// logged; 8 MiB unless set.
+	// MaxLogBytes limits the memory for what all connectors together logged. Default: 8
+	// MiB.
 	MaxLogBytes int
 	Logger      *slog.Logger
 
@@ -114,7 +116,7 @@ type Supervisor struct {
 	operations *locks // by connector name
 	replays    *locks // the same
 	sessions   *session.Owner
-	calm       // tests are less patient
+	calm       // tests use shorter times
 
 	tails   tail.Hub
 	mqtt    baseSettings
@@ -145,16 +147,16 @@ type entry struct {
 	hide      atomic.Pointer[strings.Replacer]
 	tail      *tail.Feed
 
-	// unsettled: Kafka was away when the connector was stopped last, and messages that
-	// the broker had delivered were not acknowledged.
+	// unsettled: Kafka was unavailable when the connector was last stopped, and
+	// messages that the broker had delivered were not acknowledged.
 	unsettled atomic.Bool
 
-	// Under the supervisor's mutex.
+	// Guarded by the supervisor's mutex.
 	definition store.Definition
 	side       session.Side
 	run        *run     // nil while it is paused, or failed before it was started
 	failed     *failure // why it does not go on, nil unless it has failed
-	// unread: its definition cannot be read, and so it has failed.
+	// unread: the definition cannot be read, so the connector has failed.
 	unread *store.Unreadable
 	// certificates are those of its own settings, for the metrics.
 	certificates certificateCache
@@ -230,8 +232,8 @@ func New(opts Options) (*Supervisor, error) {
 	}
 	s.linter = lint.New(standIns, standIns.FullConfigSchema("", ""), lint.Options{SkipFiles: true, Warnings: true})
 
-	// What is wrong with the service's own settings would be wrong with each
-	// connector: one that could be anybody's tells.
+	// An error in the service's own settings would affect every connector, so a sample
+	// connector finds it.
 	if _, _, err := s.validate(connector.Connector{
 		Name: "any", TopicID: "#", Kafka: connector.Kafka{BootstrapServers: "localhost:9092", Topic: "any"},
 	}); err != nil {
@@ -253,8 +255,9 @@ func (s *Supervisor) exporter(id int) (service.MetricsExporter, error) {
 	return nil, fmt.Errorf("looking up the figures %d: there are none", id)
 }
 
-// Start runs what the store holds. The error says that it cannot be read at all. A
-// definition that cannot is a connector that has failed, and the others start.
+// Start runs the contents of the store. The error means that the store cannot be read
+// at all. A definition that cannot be read becomes a failed connector, and the others
+// start.
 func (s *Supervisor) Start() error {
 	all, err := s.store.Load()
 	if err != nil {
@@ -279,8 +282,8 @@ func (s *Supervisor) Start() error {
 	}
 	for _, d := range all.Definitions {
 		e := s.newEntryLocked(d)
-		e.unsettled.Store(len(d.HandOver) > 0) // nobody knows
-		// That it cannot be read is told by the sessions' owner.
+		e.unsettled.Store(len(d.HandOver) > 0) // unknown, so assume it
+		// The sessions' owner reports that it cannot be read.
 		e.side, _ = s.sideOf(d.Connector)
 	}
 	s.mu.Unlock()
@@ -302,7 +305,7 @@ func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
 	return e
 }
 
-// dropEntry forgets a connector.
+// dropEntry removes a connector.
 func (s *Supervisor) dropEntry(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -319,7 +322,7 @@ func (s *Supervisor) logger(e *entry, c connector.Connector) *slog.Logger {
 	return slog.New(logHandler{Handler: s.log.With("connector", c.Name).Handler(), errors: e.lastError, hide: hide})
 }
 
-// watch looks at every connector once a second, so that a reason tells since when.
+// watch checks every connector once a second, so that a reason has a time.
 func (s *Supervisor) watch() {
 	beat := time.NewTicker(time.Second)
 	defer beat.Stop()
@@ -335,9 +338,9 @@ func (s *Supervisor) watch() {
 	}
 }
 
-// Close drains every connector and returns when nothing runs any more, or when that
-// has taken longer than DrainTimeout and what it takes to end; the error says what
-// goes on then. The store stays open. It may be called twice, and before Start.
+// Close drains every connector and returns when nothing runs any more, or after
+// DrainTimeout and the time that ending takes; the error then says what continues to
+// run. The store stays open. Close may be called twice, and before Start.
 func (s *Supervisor) Close() error {
 	s.mu.Lock()
 	s.closed = true // nothing starts any more
@@ -352,13 +355,13 @@ func (s *Supervisor) Close() error {
 	var stopping sync.WaitGroup
 	for _, e := range s.list() {
 		stopping.Go(func() {
-			// An operation that is under way ends first.
+			// An operation in progress ends first.
 			unlock, err := s.operations.lock(context.Background(), s.nameOf(e))
 			if err != nil {
 				return // that context has no end
 			}
 			defer unlock()
-			_ = s.stopRun(e) // what goes on is told by Warnings
+			_ = s.stopRun(e) // Warnings reports what continues
 		})
 	}
 	ended := make(chan struct{})
@@ -372,7 +375,7 @@ func (s *Supervisor) Close() error {
 	select {
 	case <-ended:
 	case <-timeout.C:
-		s.log.Error("An operation does not end: the service ends without it")
+		s.log.Error("An operation has not ended: the service stops without it")
 	}
 	s.mu.Lock()
 	began := s.began
@@ -387,7 +390,7 @@ func (s *Supervisor) Close() error {
 	return err
 }
 
-// list is every connector, by name.
+// list returns every connector, by name.
 func (s *Supervisor) list() []*entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -413,8 +416,8 @@ func (s *Supervisor) setDefinition(e *entry, d store.Definition) {
 	e.definition = d
 }
 
-// stopRun stops a connector where it runs. The caller has its operation lock. The
-// error says that its stream goes on.
+// stopRun stops a connector if it runs. The caller holds its operation lock. The error
+// means that its stream continues.
 func (s *Supervisor) stopRun(e *entry) error {
 	s.mu.Lock()
 	r := e.run

@@ -115,14 +115,14 @@ func TestAConnectorThatWaitsDoesNotHoldUpOthers(t *testing.T) {
 	r.records("out", 1)
 
 	r.until("no kafka", func(s connector.Status) bool {
-		return s.State == connector.Waiting && strings.Contains(s.Reason, "waits for Kafka since 2") && strings.Contains(s.Reason, "127.0.0.1:1")
+		return s.State == connector.Waiting && strings.Contains(s.Reason, "waiting for Kafka since 2") && strings.Contains(s.Reason, "127.0.0.1:1")
 	})
 	r.until("no broker", func(s connector.Status) bool {
-		return strings.Contains(s.Reason, "waits for the MQTT broker since 2") && strings.Contains(s.Reason, "refused")
+		return strings.Contains(s.Reason, "waiting for the MQTT broker since 2") && strings.Contains(s.Reason, "refused")
 	})
 	err := r.ConnectorsReady()
-	require.ErrorContains(t, err, `"no kafka" waits for Kafka`)
-	require.ErrorContains(t, err, `"no broker" waits for the MQTT broker`)
+	require.ErrorContains(t, err, `"no kafka": waiting for Kafka`)
+	require.ErrorContains(t, err, `"no broker": waiting for the MQTT broker`)
 	assert.NotContains(t, err.Error(), `"works"`)
 	_, f, err := r.Detail("no kafka")
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestAConnectorThatWaitsDoesNotHoldUpOthers(t *testing.T) {
 func TestAStopDoesNotWaitForAKafkaThatHasNothingToGet(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Minute })
 	r.create(r.parse("no kafka", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, `{"strategy":"discard"}`))
-	r.until("no kafka", func(s connector.Status) bool { return strings.Contains(s.Reason, "waits for Kafka") })
+	r.until("no kafka", func(s connector.Status) bool { return strings.Contains(s.Reason, "waiting for Kafka") })
 	began := time.Now()
 	require.NoError(t, r.Pause(t.Context(), "no kafka"))
 	assert.Less(t, time.Since(began), 10*time.Second)

@@ -13,17 +13,17 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// What the runtime cannot recover from ends the process. These find out which
-// connector does that, over several starts, and hold it back; package probation has
-// the rules.
+// Faults that the runtime cannot recover from end the process. These functions find the
+// connector that causes them, over several starts, and quarantine it; the rules are in
+// package probation.
 
-// startGap is the time between the starts of connectors on trial: one that ends the
-// process at once is known to be the one that was started last.
+// startGap is the time between the starts of connectors on trial: if one ends the
+// process at once, it is known to be the last one started.
 const startGap = 20 * time.Millisecond
 
-// LastCrash keeps what the runtime writes when it ends the process, and returns what
-// it wrote when it ended the last one, empty where it wrote nothing. It holds for the
-// whole process.
+// LastCrash keeps what the runtime writes when it ends the process, and returns what it
+// wrote when it ended the last one, empty if it wrote nothing. It applies to the whole
+// process.
 func LastCrash(s *store.Store) (trace string, err error) {
 	now, last := s.Note("crash.log").Path(), s.Note("crash-last.log").Path()
 	if file, err := os.Open(now); err == nil {
@@ -88,15 +88,15 @@ func (s *Supervisor) mayRun(e *entry) bool {
 	return e.unread == nil && !paused(e.definition)
 }
 
-// logJournal tells that the journal could not be written: the service works without.
+// logJournal logs that the journal could not be written: the service works without it.
 func (s *Supervisor) logJournal(err error) {
 	if err != nil {
 		s.log.Warn("The next start may not know how this one ended", "error", err)
 	}
 }
 
-// search starts connectors group by group, each only if the process has outlived the
-// group before.
+// search starts connectors group by group. Each group starts only if the process has
+// survived the group before.
 func (s *Supervisor) search() {
 	for {
 		trial, ok, err := s.journal.Next()
@@ -107,7 +107,7 @@ func (s *Supervisor) search() {
 		if !trial.Alone {
 			s.startWhere(func(name string) bool { return !s.journal.Suspected(name) }, 0)
 		}
-		s.log.Info("Connectors are on trial, for the last runs ended early", "connectors", trial.Names, "alone", trial.Alone, "for", trial.For)
+		s.log.Info("Connectors are on trial, because the last runs ended early", "connectors", trial.Names, "alone", trial.Alone, "for", trial.For)
 		s.startWhere(func(name string) bool { return slices.Contains(trial.Names, name) }, startGap)
 		if !s.sleep(trial.For) {
 			return
@@ -118,14 +118,14 @@ func (s *Supervisor) search() {
 	s.settle()
 }
 
-// settle notes after a while that this run works.
+// settle records after a while that this run works.
 func (s *Supervisor) settle() {
 	if s.sleep(probation.SettleAfter) {
 		s.logJournal(s.journal.Settle())
 	}
 }
 
-// sleep is false when the service ends meanwhile.
+// sleep returns false if the service ends in the meantime.
 func (s *Supervisor) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -137,7 +137,7 @@ func (s *Supervisor) sleep(d time.Duration) bool {
 	}
 }
 
-// startWhere starts the connectors of some names that are to run and do not yet.
+// startWhere starts the selected connectors that should run and do not yet.
 func (s *Supervisor) startWhere(is func(name string) bool, gap time.Duration) {
 	for _, e := range s.list() {
 		name := s.nameOf(e)
@@ -161,14 +161,14 @@ func (s *Supervisor) startWhere(is func(name string) bool, gap time.Duration) {
 	}
 }
 
-// startLocked starts a connector that is to run, does not yet, and is not held back.
+// startLocked starts a connector that should run, does not yet, and is not quarantined.
 func (s *Supervisor) startLocked(e *entry) (started bool) {
 	if e.run != nil || e.unread != nil || s.closed || paused(e.definition) {
 		return false
 	}
 	name := e.definition.Connector.Name
 	if v, held := s.journal.Held(name); held {
-		e.failed = &failure{since: v.Since, why: "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update tries it again", quarantined: true}
+		e.failed = &failure{since: v.Since, why: "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update starts it again", quarantined: true}
 		return false
 	}
 	s.logJournal(s.journal.Started(name))
@@ -177,7 +177,7 @@ func (s *Supervisor) startLocked(e *entry) (started bool) {
 	return true
 }
 
-// whyNotStarted is what a connector without a run waits for.
+// whyNotStarted returns what a connector without a run waits for.
 func (s *Supervisor) whyNotStarted() connector.Wait {
 	w := connector.Wait{For: connector.NeedStart, Since: time.Now(), Why: "it is being started or stopped"}
 	if s.journal.Searching() {

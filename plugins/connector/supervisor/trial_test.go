@@ -209,7 +209,7 @@ func TestTheConnectorThatEndsTheProcessIsHeldBack(t *testing.T) {
 				reason, metric = states["culprit"], states[quarantinedMetric]
 				return held(states)
 			}))
-			assert.Regexp(t, `^Failed failed since 2.*: quarantined, because it ended the process whenever it ran alone: `+test.why+`; resume or update tries it again$`, reason)
+			assert.Regexp(t, `^Failed failed since 2.*: quarantined, because it ended the process whenever it ran alone: `+test.why+`; resume or update starts it again$`, reason)
 			assert.Equal(t, quarantinedMetric+"{connector=\"culprit\"} 1\n", metric)
 			if end == "overflow" {
 				trace, err := os.ReadFile(filepath.Join(dir, "crash-last.log"))

@@ -8,10 +8,10 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// tellUnread says what of the store cannot be read. All of it stays where it is.
+// tellUnread logs what cannot be read in the store. All of it stays where it is.
 func (s *Supervisor) tellUnread(all store.Contents) {
 	if all.Version > store.Version {
-		s.log.Warn("A newer version of this program wrote the store: what this one cannot read has failed, and waits for the newer one",
+		s.log.Warn("A newer version of this program wrote the store: connectors that this one cannot read have failed, and need the newer one",
 			"store_version", all.Version, "known_version", store.Version)
 	}
 	for _, u := range all.Unreadable {
@@ -30,7 +30,7 @@ func unreadFailure(u store.Unreadable) *failure {
 	return &failure{since: time.Now(), why: fmt.Sprintf("its definition cannot be read: %v (%s); correct the file and resume the connector, or update or delete it", u.Why, u.File)}
 }
 
-// reread tries a definition again that could not be read.
+// reread retries a definition that could not be read.
 func (s *Supervisor) reread(e *entry) error {
 	s.mu.Lock()
 	unread := e.unread
@@ -69,8 +69,8 @@ func (s *Supervisor) reread(e *entry) error {
 	return nil
 }
 
-// deleteUnread takes a connector out whose definition cannot be read. Its file is
-// kept: it may hold what nobody else knows.
+// deleteUnread removes a connector whose definition cannot be read. Its file is kept,
+// because it may contain what nobody else knows.
 func (s *Supervisor) deleteUnread(name string, u store.Unreadable) (string, error) {
 	aside, err := s.store.Discard(u)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestAConnectorThatCannotBeReadHasFailedAndItsFileStays(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, all[0].Reason, status.Reason)
 	assert.Contains(t, figures.LastError, "of_a_newer_version")
-	require.ErrorContains(t, r.ConnectorsReady(), `"c" failed since `)
+	require.ErrorContains(t, r.ConnectorsReady(), `"c": failed since `)
 	assert.Contains(t, r.logs.String(), `level=ERROR msg="Cannot read the definition of a connector: it does not run. Its file stays where it is: correct it and resume the connector, or update or delete it" connector=c file=`+file)
 	assert.Contains(t, r.logs.String(), `level=ERROR msg="Connectors do not run because their definitions cannot be read" failed=1 of=2`)
 
@@ -162,7 +162,7 @@ func TestAFaultOfTheDiskIsNotTakenForTheBroker(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, status.Reason, `cannot write the store since `)
 	assert.Contains(t, status.Reason, `storing the session "robustmq_connect_default_c": open `)
-	assert.NotContains(t, status.Reason, "waits for the MQTT broker")
+	assert.NotContains(t, status.Reason, "waiting for the MQTT broker")
 	assert.Contains(t, figures.LastError, "the store: storing the session")
 	require.NoError(t, os.RemoveAll(tmp))
 	r.ready("c")

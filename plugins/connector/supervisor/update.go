@@ -18,7 +18,7 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how conn
 	})
 }
 
-// change replaces the definition of a connector by what next makes of it.
+// change replaces the definition of a connector by the result of next.
 func (s *Supervisor) change(ctx context.Context, name string, how connector.UpdateOptions, next func(stored store.Definition) (connector.Connector, error)) (connector.Result, error) {
 	unlock, err := s.operations.lock(ctx, name)
 	if err != nil {
@@ -56,11 +56,11 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 		return connector.Result{}, err
 	}
 
-	// From here on it is done, whether or not the caller waits.
+	// From here on the change is completed even if the caller does not wait.
 	wedged := s.stopRun(e)
 	result, err := s.replace(e, c, side, connector.ActorOf(ctx), how)
 	if err == nil {
-		s.logJournal(s.journal.Release(name)) // the new definition may be at fault no more
+		s.logJournal(s.journal.Release(name)) // the new definition may no longer be at fault
 	}
 	s.mu.Lock()
 	s.startLocked(e)
@@ -75,8 +75,8 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 	return result, nil
 }
 
-// replace stores a new definition for a connector that does not run. The notes say
-// what becomes of the sessions that it gives up.
+// replace stores a new definition for a stopped connector. The notes say what happens
+// to the sessions that it gives up.
 func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side, actor string, how connector.UpdateOptions) (connector.Result, error) {
 	var notes []string
 	s.mu.Lock()
@@ -86,7 +86,7 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	if unread != nil {
 		created = time.Now()
 	}
-	// What was to be read of the sessions that it had until now is found again below.
+	// Sessions of the former side that have to be read are added below.
 	d := store.Definition{Connector: stamped(c, created, time.Now()), Actor: actor, HandOver: stillGivenUp(stillGivenUp(before.HandOver, was, s.sideOf), side, s.sideOf)}
 	d.Connector.Status = before.Connector.Status
 
@@ -100,12 +100,12 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 		d.HandOver = append(d.HandOver, store.HandOver{From: before.Connector, Endpoints: given})
 	}
 	if len(refiltered) > 0 && !how.DiscardWaiting {
-		// The session stays, and so it is read with the login of today.
+		// The session stays, so it is read with the current login.
 		d.HandOver = append(d.HandOver, store.HandOver{From: d.Connector, Endpoints: refiltered})
 		notes = append(notes, filterNote(side, refiltered, paused(d)))
 	}
-	// A mark comes first: after a crash in between, it names the sessions of a
-	// connector that lives, and is dropped.
+	// The mark is written first: after a crash in between, it names the sessions of a
+	// connector that exists, and is dropped.
 	var left *store.Released
 	if discarded > 0 {
 		r, err := s.store.Mark(before)
@@ -153,7 +153,7 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	return connector.Result{Revision: d.Revision, Notes: notes}, nil
 }
 
-// unheld gives the sessions back that a failed update has taken.
+// unheld returns the sessions that a failed update has taken.
 func (s *Supervisor) unheld(e *entry, err error) error {
 	s.mu.Lock()
 	d, unread := e.definition, e.unread

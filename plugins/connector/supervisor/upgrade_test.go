@@ -70,7 +70,7 @@ func TestTheStoreOfThePreviousReleaseStarts(t *testing.T) {
 	// One whose client id somebody gave stays, and the answer says so: it may be theirs.
 	note, err = r.Delete(t.Context(), "given")
 	require.NoError(t, err)
-	assert.Regexp(t, `^the session "\S+" at \S+ stays: it was there before the connector, or the store does not say who made it; remove it on the broker if nobody uses it$`, note)
+	assert.Regexp(t, `^the session "\S+" at \S+ stays: it existed before the connector, or the store does not say who created it; remove it on the broker if nobody uses it$`, note)
 	assert.Empty(t, r.sessionsOf("given"), "it is not looked after any more")
 	version, err := os.ReadFile(filepath.Join(r.dir, "version"))
 	require.NoError(t, err)

@@ -13,22 +13,23 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// effective is c with the MQTT side as it runs: the service's settings, and c's
-// own over them. The service's login is for the service's broker alone: a
-// definition that names another broker, or another login, does not get it.
+// effective returns c with the MQTT side that runs: the service's settings, overridden
+// by c's own. The service's login is only for the service's broker: a definition that
+// names another broker, or another login, does not get it.
 func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	base := s.base()
 	if c.MQTT.Get("urls") != nil {
 		base = base.Without("urls", "username", "password", "tls")
 	}
-	// So is its TLS: with that of the definition, which may trust anybody, it would go
-	// to whoever answers.
+	// Neither does it get the service's TLS settings: with those of a definition, which
+	// may trust anybody, the login would be sent to any server that answers.
 	if c.MQTT.Get("username") != nil || c.MQTT.Get("tls") != nil {
 		base = base.Without("username", "password")
 	}
 	id, _ := json.Marshal(connector.ClientID(s.opts.ClientIDPrefix, connector.DefaultTenant, c.Name)) // a string
 	base = append(base.Without("client_id"), connector.Setting{Name: "client_id", Value: id})
-	// An empty one is as none. One thatis not a text stays, for lint to refuse it.
+	// An empty client id counts as none. A value that is not a text stays, so that lint
+	// refuses it.
 	if id := string(c.MQTT.Get("client_id")); id == `""` || id == "null" {
 		c.MQTT = c.MQTT.Without("client_id")
 	}
@@ -36,9 +37,8 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	return c
 }
 
-// validate judges what would run. The notes say what of the definition does not apply
-// and where it lets messages be lost, repeated or reordered. The error is an
-// *InvalidError.
+// validate checks what would run. The notes say what in the definition is ignored and
+// where it lets messages be lost, repeated or reordered. The error is an *InvalidError.
 func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes []string, err error) {
 	if c.Tenant != "" && c.Tenant != connector.DefaultTenant {
 		return session.Side{}, nil, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
@@ -80,7 +80,7 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 		if text == nil {
 			continue
 		}
-		// Lint parses a mapping, and this makes it.
+		// Lint parses mappings, and this field becomes one.
 		if err := s.mappings.CheckInterpolatedString(*text); err != nil {
 			return session.Side{}, nil, &connector.InvalidError{Field: field, Why: lint.OneLine(err.Error())}
 		}
@@ -92,7 +92,7 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 	return side, notes, err
 }
 
-// invalid turns what lint found in a connector's pipeline into an error of the
+// invalid turns a lint finding in a connector's pipeline into an error about the
 // definition's field.
 func invalid(f lint.Finding) *connector.InvalidError {
 	name, _, _ := strings.Cut(f.Field, ".")
@@ -111,8 +111,8 @@ func invalid(f lint.Finding) *connector.InvalidError {
 	return &connector.InvalidError{Field: field, Why: f.What}
 }
 
-// checkTargets judges the brokers of a definition by what would be dialled: each
-// item may hold several, with white space and in any case.
+// checkTargets checks the brokers of a definition as they would be dialled: each item
+// may have several, with white space and in any case.
 func (s *Supervisor) checkTargets(c connector.Connector) error {
 	for i, item := range urlsOf(c.MQTT) {
 		at := slices.IndexFunc(item, func(u *url.URL) bool { return u.Scheme == "unix" })
@@ -122,13 +122,13 @@ func (s *Supervisor) checkTargets(c connector.Connector) error {
 	}
 	base := s.base()
 	if c.MQTT.Get("tls") != nil && c.MQTT.Get("urls") == nil && c.MQTT.Get("username") == nil && base.Get("username") != nil {
-		return &connector.InvalidError{Field: "config.mqtt_tls", Why: "it needs urls or username beside it: the service sends its own login with its own TLS settings alone; " +
-			"give username and password beside it, or remove it"}
+		return &connector.InvalidError{Field: "config.mqtt_tls", Why: "it needs urls or username too: the service sends its own login only with its own TLS settings; " +
+			"give username and password too, or remove it"}
 	}
 	return nil
 }
 
-// contained refuses what would reach into the machine that the service runs on.
+// contained refuses settings that would access the host that the service runs on.
 func (s *Supervisor) contained(setting connector.Setting, prefix string) error {
 	var v any
 	if err := json.Unmarshal(setting.Value, &v); err != nil {
@@ -173,7 +173,7 @@ func (s *Supervisor) containedValue(path, name string, v any) error {
 	return nil
 }
 
-// isFileField tells whether a field of tls or sasl names a file.
+// isFileField reports whether a field of tls or sasl names a file.
 func isFileField(name string) bool {
 	return strings.HasSuffix(name, "_file") || strings.HasSuffix(name, "_path") || name == "keytab" || name == "file"
 }

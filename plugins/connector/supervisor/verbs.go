@@ -56,8 +56,8 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 }
 
 func (s *Supervisor) changeStatus(e *entry, status string) error {
-	_ = s.stopRun(e) // what goes on is told by wedged
-	d := e.stored(s) // without what was handed over meanwhile
+	_ = s.stopRun(e) // wedged reports what continues
+	d := e.stored(s) // without sessions that were handed over in the meantime
 	d.Connector.Status = status
 	if err := s.store.Put(d); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (s *Supervisor) Restart(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("restarting %q: %w", name, connector.ErrPaused)
 	}
 	s.logJournal(s.journal.Release(name))
-	// From here on it is done, whether or not the caller waits.
+	// From here on the restart is completed even if the caller does not wait.
 	wedged := s.stopRun(e)
 	s.mu.Lock()
 	s.startLocked(e)
