@@ -34,14 +34,15 @@ test: ## Run all tests that need nothing but Go
 	go test -json ./... $(ARGS) | go run ./tests/cmd/testcount $(NOSKIP)
 
 .PHONY: integration
-integration: ## Run the tests against a real mosquitto, Apache Kafka and Prometheus
+integration: ## Run the tests against a real mosquitto, Apache Kafka, Prometheus and Chromium
 	tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
 
 # Needs the servers; here nothing may be skipped, they are all there.
 .PHONY: integration-tests
 integration-tests: $(HELM)
 	tests/servers/prometheus.sh install
-	HELM=$(abspath $(HELM)) go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./tests/monitoring/... ./tests/kubernetes/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
+	tests/servers/chromium.sh install
+	HELM=$(abspath $(HELM)) go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./tests/monitoring/... ./tests/console/... ./tests/kubernetes/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
 
 # The model holds no server and no clock: it finds by the number of its seeds.
 MODEL_FOR ?= 60s

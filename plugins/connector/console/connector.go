@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
@@ -27,6 +29,7 @@ type connectorBody struct {
 	Figures    *figuresTab
 	Definition *definitionTab
 	Log        *logTab
+	Live       *liveTab
 	History    *historyTab
 }
 
@@ -60,6 +63,24 @@ type logTab struct {
 	Levels    []string
 }
 
+// liveTab is a page that the script fills.
+type liveTab struct {
+	Stream string // where the events are
+}
+
+func (c *Console) liveTab(_ *visit, body *connectorBody) error {
+	body.Live = &liveTab{Stream: tailLink(body.Name, 20)}
+	return nil
+}
+
+// tailLink is where a page gets the messages of a connector, beginning with some of
+// those that were seen before.
+func tailLink(name string, last int) string {
+	return pathAPI + strings.TrimPrefix(admin.PathTail, "/api/") + "?" + url.Values{
+		"tenant": {connector.DefaultTenant}, "connector_name": {name}, "last": {strconv.Itoa(last)},
+	}.Encode()
+}
+
 func connectorLink(name, tab string) string {
 	link := pathConnector + "?name=" + urlEscape(name)
 	if tab != "" {
@@ -76,6 +97,7 @@ var tabs = []struct {
 	{"", "Figures", admin.PathDetail, (*Console).figuresTab},
 	{"definition", "Definition", admin.PathDetail, (*Console).definitionTab},
 	{"log", "Log", admin.PathLogs, (*Console).logTab},
+	{"live", "Live", admin.PathTail, (*Console).liveTab},
 	{"history", "History", admin.PathHistory, (*Console).historyTab},
 }
 

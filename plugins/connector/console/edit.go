@@ -31,6 +31,51 @@ type editBody struct {
 	Probes   []admin.Probe
 	Conflict string // somebody else has changed it
 	Right    bool   // it was judged, and nothing is wrong
+
+	MayPreview bool
+	Stream     string // of live messages to preview, "" without
+	Sample     sample
+	Preview    *admin.Preview
+}
+
+// sample is a message to try a definition on.
+type sample struct {
+	Topic, Payload string
+	Open           bool
+}
+
+// offer sets what the page offers beside the definition.
+func (c *Console) offer(v *visit, b *editBody) {
+	b.MayPreview = v.may(c, admin.PathPreview)
+	if b.Name != "" && v.may(c, admin.PathTail) {
+		b.Stream = tailLink(b.Name, 1)
+	}
+	form := v.r.PostForm
+	b.Sample.Topic, b.Sample.Payload = "sensors/1/data", `{"temperature": 21.5}`
+	if form.Has("sample_topic") {
+		b.Sample = sample{Topic: form.Get("sample_topic"), Payload: strings.ReplaceAll(form.Get("sample_payload"), "\r\n", "\n")}
+	}
+}
+
+// preview asks what would become of the sample.
+func (c *Console) preview(v *visit, b *editBody, definition json.RawMessage) {
+	b.Sample.Open = true
+	message, _ := json.Marshal(admin.SampleMessage{Topic: b.Sample.Topic, Payload: b.Sample.Payload}) // texts
+	a, err := v.call(c, http.MethodPost, admin.PathPreview, nil, withMember(definition, "message", message), "")
+	if err != nil {
+		b.blameText(err.Error())
+		return
+	}
+	b.Preview = &admin.Preview{}
+	if err := json.Unmarshal(a.data, b.Preview); err != nil {
+		b.Errors = append(b.Errors, "reading the preview: "+err.Error())
+	}
+	b.Warnings = append(b.Warnings, a.notes...)
+}
+
+// withMember is a JSON object with one more member.
+func withMember(object json.RawMessage, name string, value json.RawMessage) json.RawMessage {
+	return json.RawMessage(strings.TrimSuffix(strings.TrimSpace(string(object)), "}") + `,"` + name + `":` + string(value) + "}")
 }
 
 func editLink(name string) string {
@@ -63,6 +108,7 @@ func (c *Console) edit(v *visit) {
 		}
 	}
 	body.fill(text)
+	c.offer(v, body)
 	v.show(c, http.StatusOK, "edit", body.title(), body)
 }
 
@@ -312,6 +358,7 @@ func (c *Console) save(v *visit) {
 	}
 	b := &editBody{FormToken: v.session.formToken}
 	definition, err := b.read(v.r.PostForm)
+	c.offer(v, b)
 	switch do := v.r.PostForm.Get("do"); {
 	case err != nil && b.Form:
 		// It stands under its field.
@@ -328,6 +375,8 @@ func (c *Console) save(v *visit) {
 			}
 			b.Probes = probes(a.data)
 		}
+	case do == "preview":
+		c.preview(v, b, definition)
 	case do == "save":
 		if c.store(v, b, definition) {
 			return
@@ -363,7 +412,7 @@ func (c *Console) store(v *visit, b *editBody, definition json.RawMessage) bool 
 		}
 	}
 	if on {
-		definition = json.RawMessage(strings.TrimSuffix(strings.TrimSpace(string(definition)), "}") + `,"` + option + `":true}`)
+		definition = withMember(definition, option, json.RawMessage("true"))
 	}
 	a, err := v.call(c, http.MethodPost, path, nil, definition, b.Revision)
 	c.history.forget()

@@ -87,6 +87,77 @@ if (edit) {
   document.querySelector(".wrong input, .wrong select, .wrong textarea")?.focus();
 }
 
+// Messages as they get through. The newest come first, and the oldest leave the page.
+const most = 200;
+const tail = document.getElementById("tail");
+if (tail) {
+  const hold = document.getElementById("hold");
+  const says = document.getElementById("tailed");
+  let shown = 0, missed = 0, held = false;
+  const say = (text) => { says.textContent = text || shown + " shown" + (missed ? ", " + missed + " left out" : "") + "."; };
+  hold.addEventListener("click", () => {
+    held = !held;
+    hold.setAttribute("aria-pressed", held);
+    hold.textContent = held ? "Go on" : "Hold";
+  });
+  const stream = new EventSource(tail.dataset.stream);
+  const add = (tag, name, text, into) => {
+    const one = document.createElement(tag);
+    if (name) one.className = name;
+    one.textContent = visible(text);
+    into.append(one, " ");
+  };
+  stream.addEventListener("message", (event) => {
+    if (held) { missed++; say(); return; }
+    const m = JSON.parse(event.data);
+    const item = document.createElement("li");
+    item.className = m.outcome === "sent" ? "" : "error";
+    add("span", "dim", m.time, item);
+    add("span", "level", m.outcome, item);
+    add("bdi", "", m.topic, item);
+    const where = m.kafka_topic + (m.partition === null ? "" : "/" + m.partition) + (m.offset === null ? "" : "@" + m.offset);
+    add("span", "dim", "→", item);
+    add("bdi", "", where, item);
+    add("span", "dim", m.latency_ms.toFixed(1) + " ms, QoS " + m.qos + (m.retain ? ", retained" : ""), item);
+    if (m.reason) add("span", "", m.reason, item);
+    for (const [name, part] of [["payload", m.payload], ["key", m.key], ["value", m.value]]) {
+      if (!part) continue;
+      const line = document.createElement("div");
+      add("span", "dim", name, line);
+      add("span", "", (part.text ?? part.base64 ?? "") + (part.cut ? "…" : ""), line);
+      add("span", "dim", part.size + " bytes" + (part.base64 === undefined ? "" : ", base64"), line);
+      item.append(line);
+    }
+    tail.prepend(item);
+    while (tail.children.length > most) tail.lastChild.remove();
+    shown++;
+    say();
+  });
+  for (const name of ["left_out", "dropped"]) {
+    stream.addEventListener(name, (event) => { missed += JSON.parse(event.data).count; say(); });
+  }
+  stream.addEventListener("end", (event) => { stream.close(); say("It has ended: " + visible(JSON.parse(event.data).reason)); });
+  stream.addEventListener("error", () => {
+    say(stream.readyState === EventSource.CLOSED ? "The service refuses it: the session may have ended. Load the page again." : "The connection is lost; it is tried again.");
+  });
+}
+
+// The next live message becomes the sample of a preview.
+document.getElementById("take")?.addEventListener("click", (event) => {
+  const says = document.getElementById("taken");
+  says.textContent = "Waiting for a message.";
+  const stream = new EventSource(event.target.dataset.stream);
+  stream.addEventListener("message", (message) => {
+    stream.close();
+    const m = JSON.parse(message.data);
+    if (m.payload && m.payload.text === undefined) { says.textContent = "The message is no text."; return; }
+    document.getElementById("sample-topic").value = m.topic;
+    document.getElementById("sample-payload").value = m.payload?.text ?? "";
+    says.textContent = "It is from " + visible(m.topic) + (m.payload?.cut ? ", and cut." : ".");
+  });
+  for (const name of ["end", "error"]) stream.addEventListener(name, () => { stream.close(); says.textContent = "There is no stream of messages."; });
+});
+
 // visible shows what would be hidden, or would turn the text around, as its number.
 function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (c) =>
