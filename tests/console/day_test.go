@@ -65,7 +65,21 @@ func TestAWorkingDay(t *testing.T) {
 	w.publish("sensors/2", strings.Repeat("x", 4000))
 	require.Eventually(t, func() bool { return w.records("letters") == 1 }, patience, 200*time.Millisecond)
 	require.Eventually(t, func() bool { return strings.Contains(b.text(".totals .warm"), "Refused") }, patience, time.Second)
-	w.replay(b)
+	b.click("Dead letters")
+	b.sees(".letter", "readings")
+	b.sees(".letter", "MESSAGE_TOO_LARGE")
+	b.run(chromedp.Click(`.letter input`, chromedp.ByQuery))
+	b.picture("letters")
+	b.accessible("dead letters")
+	w.allow("readings", "1048576") // the cause is corrected
+	b.click("Replay the chosen ones")
+	b.sees("main", "once at most")
+	b.click("Replay dead letters")
+	b.sees(".flash", "1 replayed, 0 had been replayed before, 0 refused.")
+	b.sees(".letter", "replayed 2")
+	b.click("Replay all")
+	b.click("Replay dead letters")
+	b.sees(".flash", "0 replayed, 1 had been replayed before, 0 refused.")
 
 	// It is changed; what it would be with a field that is wrong, it is not.
 	b.click("Definition")
@@ -152,6 +166,3 @@ func TestAWorkingDay(t *testing.T) {
 	b.open("/console/")
 	b.sees("h1", "Log in")
 }
-
-// replay is a part of the day that comes with the dead letters.
-func (w *world) replay(*browser) {}

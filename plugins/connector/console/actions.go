@@ -1,10 +1,13 @@
 package console
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
@@ -31,6 +34,8 @@ type deed struct {
 	guarded bool
 	// request is the body that the route takes, unless it is a connector's name alone.
 	request func(name admin.Name, to string) any
+	// says what has become of it, in the place of done.
+	says func(data json.RawMessage) []message
 }
 
 var deeds = []deed{
@@ -84,6 +89,16 @@ var deeds = []deed{
 		},
 	},
 	{
+		verb: "replay", title: "Replay dead letters", route: admin.PathReplay, tab: "letters",
+		will: []string{
+			"Each chosen record is written to the topic that it was meant for, with a header that says so, and in their order.",
+			"It comes after records that were written later: consumers that count on the order see an old value after a newer one.",
+			"Each is replayed once at most, however often it is asked for. What was replayed is remembered in Kafka.",
+			"A record that Kafka still refuses stays where it is.",
+		},
+		request: replayRequest, says: replayed,
+	},
+	{
 		verb: "level", title: "Set the log level", route: admin.PathLogLevel, done: "logs from another level on", tab: "log",
 		request: func(name admin.Name, to string) any { return admin.Level{Name: name, Level: to} },
 	},
@@ -104,7 +119,7 @@ func actionLink(name, verb string) string {
 // confirmBody is the page that asks before something is done.
 type confirmBody struct {
 	Name, Title, Verb, Back, FormToken string
-	Revision, To                       string
+	Revision, To, About                string
 	Danger                             bool
 	Will                               []string
 	Sample                             connector.Sample
@@ -126,6 +141,18 @@ func (c *Console) confirm(v *visit) {
 	body := confirmBody{
 		Name: head.Name, Title: d.title, Verb: d.verb, Back: connectorLink(head.Name, ""), FormToken: v.session.formToken,
 		To: query.Get("to"), Danger: d.danger, Will: d.will, Sample: head.Sample, Urgency: head.Urgency,
+	}
+	if d.verb == "replay" {
+		if body.To = chosenLetters(query); body.To == "" {
+			c.sessions.tell(v.session, message{Bad: true, Text: "No dead letter is chosen."})
+			redirect(v.w, v.r, connectorLink(head.Name, d.tab))
+			return
+		}
+		body.About = "All that are not replayed yet."
+		if body.To != allLetters {
+			body.About = fmt.Sprintf("Chosen: %d.", 1+strings.Count(body.To, ","))
+		}
+		body.Back = connectorLink(head.Name, d.tab)
 	}
 	if d.guarded {
 		if body.Revision = query.Get("revision"); body.Revision == "" && head.Sample.Revision > 0 {
@@ -158,7 +185,11 @@ func (c *Console) act(v *visit) {
 		redirect(v.w, v.r, back)
 		return
 	}
-	c.sessions.tell(v.session, message{Text: "The connector " + name.ConnectorName + " " + d.done + "."})
+	if d.says != nil {
+		c.sessions.tell(v.session, d.says(done.data)...)
+	} else {
+		c.sessions.tell(v.session, message{Text: "The connector " + name.ConnectorName + " " + d.done + "."})
+	}
 	c.tellNotes(v, done.notes)
 	if d.route == admin.PathDelete {
 		back = root

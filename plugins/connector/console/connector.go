@@ -30,6 +30,7 @@ type connectorBody struct {
 	Definition *definitionTab
 	Log        *logTab
 	Live       *liveTab
+	Letters    *lettersTab
 	History    *historyTab
 }
 
@@ -98,6 +99,7 @@ var tabs = []struct {
 	{"definition", "Definition", admin.PathDetail, (*Console).definitionTab},
 	{"log", "Log", admin.PathLogs, (*Console).logTab},
 	{"live", "Live", admin.PathTail, (*Console).liveTab},
+	{"letters", "Dead letters", admin.PathDeadLetters, (*Console).lettersTab},
 	{"history", "History", admin.PathHistory, (*Console).historyTab},
 }
 
@@ -197,12 +199,13 @@ func (c *Console) logTab(v *visit, body *connectorBody) error {
 
 // definition is what create and update take, in the order in which people read it.
 type definition struct {
-	ConnectorName   string          `json:"connector_name"`
-	ConnectorType   string          `json:"connector_type"`
-	TopicName       string          `json:"topic_name"`
-	Tenant          string          `json:"tenant"`
-	Config          json.RawMessage `json:"config"`
-	FailureStrategy json.RawMessage `json:"failure_strategy"`
+	ConnectorName   string            `json:"connector_name"`
+	ConnectorType   string            `json:"connector_type"`
+	TopicName       string            `json:"topic_name"`
+	Labels          map[string]string `json:"labels,omitempty"`
+	Tenant          string            `json:"tenant"`
+	Config          json.RawMessage   `json:"config"`
+	FailureStrategy json.RawMessage   `json:"failure_strategy"`
 }
 
 func definitionOfRevision(d admin.Definition) definition {
@@ -213,7 +216,7 @@ func definitionOfRevision(d admin.Definition) definition {
 	}
 	return definition{
 		ConnectorName: d.ConnectorName, ConnectorType: d.ConnectorType, TopicName: d.TopicName, Tenant: d.Tenant,
-		Config: config, FailureStrategy: d.FailureStrategy,
+		Labels: d.Labels, Config: config, FailureStrategy: d.FailureStrategy,
 	}
 }
 
@@ -221,7 +224,7 @@ func definitionOf(d admin.Detail) definition {
 	strategy, _ := json.Marshal(d.FailureStrategy) // strings and numbers
 	return definition{
 		ConnectorName: d.ConnectorName, ConnectorType: d.ConnectorType, TopicName: d.TopicName, Tenant: d.Tenant,
-		Config: json.RawMessage(d.Config), FailureStrategy: strategy,
+		Labels: d.Labels, Config: json.RawMessage(d.Config), FailureStrategy: strategy,
 	}
 }
 

@@ -202,8 +202,6 @@ func (b *editBody) read(form url.Values) (json.RawMessage, error) {
 		b.YAML = strings.ReplaceAll(form.Get("yaml"), "\r\n", "\n")
 		return fromYAML(b.YAML)
 	}
-	config, strategy := newObject(), newObject()
-	all := newObject()
 	var wrong error
 	for i := range b.Sections {
 		for j := range b.Sections[i].Fields {
@@ -216,16 +214,37 @@ func (b *editBody) read(form url.Values) (json.RawMessage, error) {
 			if f.ReadOnly {
 				f.Value = b.Name
 			}
-			if f.Value == "" {
-				if f.Required {
-					f.Error = "must be given"
-				}
-				continue
+			if f.Value == "" && f.Required {
+				f.Error = "must be given"
 			}
-			value, err := f.value()
-			if err != nil {
-				f.Error = err.Error()
+			if f.Value != "" {
+				if _, err := f.value(); err != nil {
+					f.Error = err.Error()
+				}
+			}
+			if f.Error != "" {
 				wrong = errors.New(f.Name + ": " + f.Error)
+			}
+		}
+	}
+	return b.compose(), wrong
+}
+
+// compose is the definition that the fields mean. Those with an error are left out, or
+// replaced where there is no definition without them.
+func (b *editBody) compose() json.RawMessage {
+	all, config, strategy := newObject(), newObject(), newObject()
+	for _, s := range b.Sections {
+		for _, f := range s.Fields {
+			value, err := f.value()
+			switch {
+			case (f.Error != "" || err != nil) && f.Required:
+				value, _ = json.Marshal(stand[f.Name]) // a string
+			case f.Error != "" || err != nil:
+				continue
+			case f.Value == "" && f.Kind == labels && b.Name != "":
+				value = json.RawMessage("{}") // an update without them would keep the old ones
+			case f.Value == "":
 				continue
 			}
 			switch where, name, nested := strings.Cut(f.Name, "."); {
@@ -242,7 +261,13 @@ func (b *editBody) read(form url.Values) (json.RawMessage, error) {
 	all.add("tenant", json.RawMessage(`"`+connector.DefaultTenant+`"`))
 	all.add("config", config.text())
 	all.add("failure_strategy", strategy.text())
-	return all.text(), wrong
+	return all.text()
+}
+
+// stand are values that nothing is wrong with.
+var stand = map[string]string{
+	"connector_name": "any", "topic_name": "any", "config.bootstrap_servers": "localhost:9092", "config.topic": "any",
+	"failure_strategy.strategy": "block",
 }
 
 // newObject is a JSON object that is written member by member.
@@ -264,7 +289,7 @@ func (o *ordered) text() json.RawMessage { return json.RawMessage("{" + o.b.Stri
 
 // judge asks the API what is wrong with a definition.
 func (c *Console) judge(v *visit, b *editBody, definition json.RawMessage) {
-	if b.Name == "" {
+	if b.Name == "" && !(b.Form && b.Sections[0].Fields[0].Error != "") {
 		var given struct {
 			Name string `json:"connector_name"`
 		}
@@ -273,17 +298,37 @@ func (c *Console) judge(v *visit, b *editBody, definition json.RawMessage) {
 			b.blame("connector_name", "a connector of this name exists: choose another, or edit that one")
 		}
 	}
+	// The API tells the first error. Of a form it is asked again without the fields that
+	// are known to be wrong, so that each says what is wrong with it.
+	for range mostRounds {
+		before := b.errors()
+		if b.Form && before > 0 {
+			definition = b.compose()
+		}
+		if !c.findings(v, b, definition) || !b.Form || b.errors() == before {
+			break
+		}
+	}
+	b.Right = b.errors() == 0
+}
+
+// mostRounds bounds how often a form is judged again.
+const mostRounds = 8
+
+// findings takes what the API finds wrong with a definition. It is false where the API
+// could not be asked.
+func (c *Console) findings(v *visit, b *editBody, definition json.RawMessage) bool {
 	a, err := v.call(c, http.MethodPost, admin.PathValidate, nil, definition, "")
 	if err != nil {
 		b.blameText(err.Error())
-		return
+		return false
 	}
 	var found []admin.Finding
 	if err := json.Unmarshal(a.data, &found); err != nil {
 		b.Errors = append(b.Errors, "reading the findings: "+err.Error())
-		return
+		return false
 	}
-	b.Right = true
+	b.Warnings = nil
 	for _, f := range found {
 		if f.Warning {
 			b.Warnings = append(b.Warnings, f.Text)
@@ -291,21 +336,20 @@ func (c *Console) judge(v *visit, b *editBody, definition json.RawMessage) {
 		}
 		b.blame(f.Field, f.Text)
 	}
-	b.Right = !b.wrong()
+	return true
 }
 
-func (b *editBody) wrong() bool {
-	if len(b.Errors) > 0 {
-		return true
-	}
+// errors counts what is wrong.
+func (b *editBody) errors() int {
+	n := len(b.Errors)
 	for _, s := range b.Sections {
 		for _, f := range s.Fields {
 			if f.Error != "" {
-				return true
+				n++
 			}
 		}
 	}
-	return false
+	return n
 }
 
 // blame puts an error under its field. A field within one of the form's, or in the
@@ -361,7 +405,7 @@ func (c *Console) save(v *visit) {
 	c.offer(v, b)
 	switch do := v.r.PostForm.Get("do"); {
 	case err != nil && b.Form:
-		// It stands under its field.
+		c.judge(v, b, definition) // what else is wrong
 	case err != nil:
 		b.Errors = append(b.Errors, err.Error())
 	case do == "yaml" || do == "form":
@@ -385,7 +429,7 @@ func (c *Console) save(v *visit) {
 		c.judge(v, b, definition)
 	}
 	status := http.StatusOK
-	if b.wrong() || b.Conflict != "" {
+	if b.errors() > 0 || b.Conflict != "" {
 		status = http.StatusUnprocessableEntity
 	}
 	v.show(c, status, "edit", b.title(), b)
@@ -444,11 +488,10 @@ func (c *Console) validate(v *visit) {
 	}
 	b := &editBody{}
 	definition, err := b.read(v.r.PostForm)
-	switch {
-	case err == nil:
-		c.judge(v, b, definition)
-	case !b.Form:
+	if err != nil && !b.Form {
 		b.Errors = append(b.Errors, err.Error())
+	} else {
+		c.judge(v, b, definition)
 	}
 	j := judgement{Fields: map[string]string{}, Errors: b.Errors, Warnings: b.Warnings}
 	for _, s := range b.Sections {

@@ -25,6 +25,7 @@ const (
 	choice  kind = "select"
 	toggle  kind = "toggle" // true, false or neither
 	object  kind = "object" // JSON or YAML
+	labels  kind = "labels" // name=value, separated by commas
 )
 
 // field is one of the form.
@@ -124,6 +125,7 @@ func formSections() []section {
 		{Title: "Connector", Fields: []field{
 			{Name: "connector_name", Label: "connector_name", Kind: text, Required: true, Length: connector.MaxName, Help: "The name, which stays."},
 			{Name: "topic_name", Label: "topic_name", Kind: text, Required: true, Length: connector.MaxFilter, Help: "The MQTT topic filter to read from, sensors/+/data for example."},
+			{Name: "labels", Label: "labels", Kind: labels, Help: "Names and values as Kubernetes has them, by which connectors are found: site=berlin, stage=test."},
 		}},
 		kafka,
 		{Title: "When Kafka refuses a record", Fields: []field{
@@ -178,6 +180,8 @@ func (f field) value() (json.RawMessage, error) {
 		if f.Name == "config.qos" && slices.Contains(f.Words, f.Value) {
 			return json.RawMessage(f.Value), nil
 		}
+	case labels:
+		return readLabels(f.Value)
 	case object:
 		return valueOfYAML(f.Value)
 	case text:
@@ -196,6 +200,7 @@ func (f field) value() (json.RawMessage, error) {
 func (f *field) show(raw json.RawMessage) {
 	var plain string
 	var several []string
+	var named map[string]string
 	switch {
 	case len(raw) == 0 || string(raw) == "null":
 		f.Value = ""
@@ -205,6 +210,8 @@ func (f *field) show(raw json.RawMessage) {
 		}
 	case f.Name == "config.urls" && json.Unmarshal(raw, &several) == nil:
 		f.Value = strings.Join(several, ", ")
+	case f.Kind == labels && json.Unmarshal(raw, &named) == nil:
+		f.Value = writeLabels(named)
 	case f.Kind == object:
 		shown, err := toYAML(raw)
 		if err != nil {

@@ -68,6 +68,7 @@ type overviewBody struct {
 	Rows     []row
 	Totals   totals
 	Warnings []string
+	Wrong    string // with the selector
 	Query    overviewQuery
 	Sorts    []sortLink
 	Found    int
@@ -98,9 +99,9 @@ type stateTotal struct {
 
 // overviewQuery is what is asked for, as it stands in the address.
 type overviewQuery struct {
-	Text, State, Sort string
-	Down              bool
-	Page              int
+	Text, State, Sort, Selector string
+	Down                        bool
+	Page                        int
 }
 
 func (q overviewQuery) link(change func(*overviewQuery)) string {
@@ -108,7 +109,7 @@ func (q overviewQuery) link(change func(*overviewQuery)) string {
 		change(&q)
 	}
 	values := url.Values{}
-	for name, value := range map[string]string{"q": q.Text, "state": q.State, "sort": q.Sort} {
+	for name, value := range map[string]string{"q": q.Text, "state": q.State, "sort": q.Sort, "selector": q.Selector} {
 		if value != "" {
 			values.Set(name, value)
 		}
@@ -147,7 +148,7 @@ var columns = []struct {
 func readOverviewQuery(values url.Values) overviewQuery {
 	page, _ := strconv.Atoi(values.Get("page")) // what is no number is the first
 	return overviewQuery{
-		Text: values.Get("q"), State: values.Get("state"), Sort: values.Get("sort"),
+		Text: values.Get("q"), Selector: values.Get("selector"), State: values.Get("state"), Sort: values.Get("sort"),
 		Down: values.Get("dir") == "desc", Page: max(1, page),
 	}
 }
@@ -170,13 +171,20 @@ func (c *Console) list(q overviewQuery, now time.Time) overviewBody {
 	body := overviewBody{Query: q, Spark: [2]int{sparkWide, sparkHigh}, Took: now}
 	counts := map[connector.State]int{}
 	var rows []row
+	selector, err := connector.ParseSelector(q.Selector)
+	if strings.TrimSpace(q.Selector) == "" {
+		selector, err = nil, nil
+	}
+	if err != nil {
+		body.Wrong = err.Error()
+	}
 	for _, s := range all {
 		last := lasts[s.Name]
 		one := row{Sample: s, Urgency: urgencyOf(s.Status, now), In: float64(last.in), Out: float64(last.out)}
 		one.Reason = admin.Scrub(one.Reason)
 		counts[s.State]++
 		body.Totals.add(one)
-		if q.matches(one) {
+		if err == nil && q.matches(one) && (selector == nil || selector.Matches(one.Labels)) {
 			rows = append(rows, one)
 		}
 	}

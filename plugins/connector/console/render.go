@@ -26,6 +26,7 @@ type page struct {
 
 var functions = template.FuncMap{
 	"visible": visible, "short": short, "clock": clock, "age": age, "seconds": seconds, "rate": rate, "number": number,
+	"place": place, "labels": writeLabels,
 	"static": func(name string) string { return pathStatic + name + "?v=" + assets },
 }
 

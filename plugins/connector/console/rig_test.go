@@ -21,6 +21,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,6 +41,10 @@ type fleet struct {
 	wrong error    // of Validate
 	fails error    // of each change
 	notes []string
+
+	letters     kafka.LetterPage
+	letterQuery kafka.LetterQuery
+	replays     []kafka.Replay
 }
 
 func (f *fleet) did(verb, name string) error {
@@ -67,7 +72,7 @@ func (f *fleet) put(c connector.Connector, state connector.State) {
 	s := f.all[c.Name]
 	s.Status = connector.Status{
 		Name: c.Name, Type: "kafka", Tenant: "default", TopicID: c.TopicID, Config: connector.RedactConfig(c.Config),
-		FailureStrategy: c.FailureStrategy, State: state, Revision: s.Revision + 1,
+		FailureStrategy: c.FailureStrategy, State: state, Revision: s.Revision + 1, Labels: c.Labels,
 	}
 	f.all[c.Name] = s
 }
