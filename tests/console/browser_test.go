@@ -186,7 +186,7 @@ func (b *browser) tabTo(selector string) {
 	for range 150 {
 		b.run(chromedp.KeyEvent(kb.Tab))
 		var there, seen bool
-		require.NoError(b.t, b.eval(`document.activeElement.matches(`+string(quoted)+`)`, &there))
+		require.NoError(b.t, b.eval(`document.activeElement?.matches(`+string(quoted)+`) ?? false`, &there))
 		if there {
 			require.NoError(b.t, b.eval(`getComputedStyle(document.activeElement).outlineStyle !== "none"`, &seen))
 			assert.True(b.t, seen, "the focus is shown at %s", selector)

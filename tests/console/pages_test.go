@@ -101,6 +101,7 @@ func TestTheConsoleWorksWithTheKeyboardAlone(t *testing.T) {
 	b.sees(".stands", "Paused")
 	b.tabTo(`.crumbs a`)
 	b.run(chromedp.KeyEvent(kb.Enter))
+	b.sees("h1", "Connectors")
 	b.tabTo(`#q`)
 	b.run(chromedp.KeyEvent("typ"), chromedp.KeyEvent(kb.Enter))
 	b.sees("table", "typed")

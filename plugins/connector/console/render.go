@@ -73,7 +73,11 @@ func (c *Console) execute(w http.ResponseWriter, status int, name, part string, 
 // show answers with a page of a session, or with the part of it that is asked for again.
 func (v *visit) show(c *Console, status int, name, title string, body any) {
 	if isRefresh(v.r) {
-		c.execute(v.w, status, name, "live", body)
+		part := "live"
+		if v.r.Header.Get(refreshHeader) == "head" && name == "connector" {
+			part = "head"
+		}
+		c.execute(v.w, status, name, part, body)
 		return
 	}
 	p := page{

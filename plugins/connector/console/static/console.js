@@ -16,7 +16,7 @@ for (const part of document.querySelectorAll("[data-refresh]")) {
     try {
       const selecting = part.contains(getSelection().anchorNode) && !getSelection().isCollapsed;
       if (document.hidden || !live.checked || selecting) return;
-      const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, cache: "no-store" });
+      const answer = await fetch(location.href, { headers: { "X-Refresh": part.dataset.part || "live" }, cache: "no-store" });
       if (answer.status === 401) { location.reload(); return; }
       if (!answer.ok) { part.classList.add("stale"); return; }
       const text = await answer.text();
