@@ -23,7 +23,7 @@ func detailCommand() *ucli.Command {
 
   robustmq-connect mqtt connector detail --connector-name c1
   robustmq-connect mqtt connector detail --connector-name c1 --output json`,
-		Flags: append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, adminFlags()...),
+		Flags: append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag(), wideFlag()}, adminFlags()...),
 		Action: func(c *ucli.Context) error {
 			name, err := connectorName(c)
 			if err != nil {
@@ -65,7 +65,7 @@ func printDetail(c *ucli.Context, name string) error {
 		rows = append(rows, []string{"revision", strconv.Itoa(revision)})
 	}
 	fmt.Fprintln(c.App.Writer, "connector detail result:")
-	printTable(c.App.Writer, []string{"what", "value"}, rows)
+	printTable(c, []column{{"what", 0}, {"value", 0}}, rows)
 	return nil
 }
 

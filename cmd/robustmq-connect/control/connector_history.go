@@ -23,7 +23,7 @@ in the place of each secret:
 
   robustmq-connect mqtt connector history --connector-name c1
   robustmq-connect mqtt connector history --connector-name c1 --output json`,
-		Flags: append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag()}, adminFlags()...),
+		Flags: append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag(), wideFlag()}, adminFlags()...),
 		Action: func(c *ucli.Context) error {
 			name, err := connectorName(c)
 			if err != nil {
@@ -114,7 +114,7 @@ func printHistory(c *ucli.Context, name string) error {
 		}
 		rows = append(rows, []string{number, at, orDash(r.Actor), changed})
 	}
-	printTable(c.App.Writer, []string{"revision", "time", "made by", "changed"}, rows)
+	printTable(c, []column{{"revision", 0}, {"time", 1}, {"made by", 2}, {"changed", 0}}, rows)
 	return nil
 }
 

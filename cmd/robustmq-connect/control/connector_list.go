@@ -22,7 +22,8 @@ func listCommand() *ucli.Command {
 		Usage: "List the connectors, all or the one of a name",
 		Description: `The status is RobustMQ's word: Idle is not started, Running was started, Stop is paused.
 The reason why one waits or has failed is below the table. --output json has its state
-(Running, Waiting, Failed or Paused):
+(Running, Waiting, Failed or Paused). On a terminal the table has the columns that fit into
+100 characters; with --wide, and where a program reads it, it has all, as RobustMQ's:
 
   robustmq-connect mqtt connector list
   robustmq-connect mqtt connector list --connector-name "iot_sensor_kafka"
@@ -32,6 +33,7 @@ The reason why one waits or has failed is below the table. --output json has its
 			nameFlag("list the connector of this `NAME` only"),
 			selectorFlag("list connectors with these labels only"),
 			&ucli.StringFlag{Name: "tenant", Aliases: []string{"T"}, Usage: "list those of this `TENANT` only; one exists, default"},
+			wideFlag(),
 		}, groupFlags()...),
 		Action: func(c *ucli.Context) error {
 			if err := listConnectors(c); err != nil {
@@ -88,8 +90,11 @@ func printList(c *ucli.Context, list admin.List, before int) {
 		})
 	}
 	fmt.Fprintln(c.App.Writer, "connector list result:")
-	printTable(c.App.Writer, []string{
-		"connector name", "connector type", "connector config", "topic id", "status", "broker id", "create time", "update time",
+	// Scripts made for RobustMQ read this table, and find all of its columns.
+	wide := c.Bool("wide") || !cli.IsTerminal(c.App.Writer)
+	printTableAs(c, wide, []column{
+		{"connector name", 0}, {"connector type", 4}, {"connector config", 6}, {"topic id", 0},
+		{"status", 0}, {"broker id", 5}, {"create time", 2}, {"update time", 3},
 	}, rows)
 	for _, row := range list.Data {
 		if row.Reason != "" {

@@ -40,6 +40,7 @@ The exit code is 1 where no record can be made.`,
 			&ucli.StringFlag{Name: "username", Usage: "the publisher's `USER` name, which is sent as a user property"},
 			&ucli.StringSliceFlag{Name: "user-property", Usage: "a user property `KEY=VALUE`, several with commas between them"},
 			&ucli.StringFlag{Name: "partitions", Usage: "foresee the partition in a Kafka topic with this `NUMBER` of them"},
+			wideFlag(),
 		), adminFlags()...),
 		Action: func(c *ucli.Context) error {
 			d, err := previewedDefinition(c)
@@ -184,7 +185,7 @@ func printPreview(c *ucli.Context, p admin.Preview) {
 		rows = append(rows, []string{"header " + h.Key, shownBytes(h.Value)})
 	}
 	fmt.Fprintln(c.App.Writer, "connector preview result:")
-	printTable(c.App.Writer, []string{"what", "value"}, rows)
+	printTable(c, []column{{"what", 0}, {"value", 0}}, rows)
 	fmt.Fprintln(c.App.Writer, shownBytes(p.Value))
 }
 

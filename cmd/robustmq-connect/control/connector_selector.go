@@ -78,7 +78,7 @@ func changeSelected(c *ucli.Context, doing, path, selector, success string) erro
 	if inJSON {
 		err = cli.PrintJSON(c.App.Writer, text)
 	} else if len(rows) > 0 {
-		printTable(c.App.Writer, []string{"connector name", "result"}, rows)
+		printTable(c, []column{{"connector name", 0}, {"result", 0}}, rows)
 	}
 	if err == nil && failed > 0 {
 		err = fail(fmt.Errorf("%d of %d failed", failed, len(all)))
