@@ -210,6 +210,22 @@ func TestApplySetsAndKeepsSecrets(t *testing.T) {
 	assert.NotContains(t, r.Stderr, "from a file")
 }
 
+// A file that names no labels says that there are none.
+func TestApplyAddsAndRemovesLabels(t *testing.T) {
+	g := newGitops(t)
+	g.write("c.yaml", g.yaml("c", "t")+"labels: {site: north}\n")
+	require.Zero(t, g.apply().Code)
+	assert.Contains(t, g.connectors("", "get", "c").Stdout, "labels:\n  site: north\n")
+	got := g.connectors("", "get").Stdout
+	assert.Equal(t, "0 to create, 0 to update, 0 to delete, 1 as they should be\n", g.connectors(got, "apply", "-f", "-").Stdout)
+	g.write("c.yaml", g.yaml("c", "t"))
+	r := g.apply()
+	assert.Zero(t, r.Code, r.Stderr)
+	assert.Contains(t, r.Stdout, "    - labels.site: \"north\"\n")
+	assert.NotContains(t, g.connectors("", "get", "c").Stdout, "labels")
+	assert.Equal(t, "0 to create, 0 to update, 0 to delete, 1 as they should be\n", g.apply().Stdout)
+}
+
 // One that is wrong stops all before anything is changed.
 func TestApplyChangesNothingWhereADefinitionIsWrong(t *testing.T) {
 	g := newGitops(t)

@@ -114,7 +114,7 @@ func printHistory(c *ucli.Context, name string) error {
 		}
 		rows = append(rows, []string{number, at, orDash(r.Actor), changed})
 	}
-	printTable(c, []column{{"revision", 0}, {"time", 1}, {"made by", 2}, {"changed", 0}}, rows)
+	printTable(c, []column{{"revision", 0}, {"time", 0}, {"made by", 0}, {"changed", 0}}, rows)
 	return nil
 }
 
@@ -140,6 +140,9 @@ func changedFields(before, after *admin.Definition) []string {
 // definitionFields are the fields of a definition by their names, each as JSON.
 func definitionFields(d *admin.Definition) map[string]string {
 	fields := map[string]string{"topic_name": d.TopicName, "failure_strategy": string(d.FailureStrategy)}
+	for label, value := range d.Labels {
+		fields["labels."+label] = value
+	}
 	var text string
 	var config map[string]json.RawMessage
 	if json.Unmarshal(d.Config, &text) == nil && json.Unmarshal([]byte(text), &config) == nil {

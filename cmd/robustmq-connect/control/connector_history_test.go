@@ -10,19 +10,19 @@ import (
 )
 
 const threeRevisions = `[
-	{"revision":9,"current":true,"time":"2026-11-25T10:00:01Z","actor":"ada\u001b[2J","definition":{"connector_name":"c","connector_type":"kafka","config":"{\"topic\":\"new\",\"acks\":\"1\"}","failure_strategy":{"strategy":"block"},"tenant":"default","topic_name":"a/#"}},
+	{"revision":9,"current":true,"time":"2026-11-25T10:00:01Z","actor":"ada\u001b[2J","definition":{"connector_name":"c","connector_type":"kafka","config":"{\"topic\":\"new\",\"acks\":\"1\"}","failure_strategy":{"strategy":"block"},"tenant":"default","topic_name":"a/#","labels":{"site":"n"}}},
 	{"revision":8,"current":false,"time":"","definition":{"connector_name":"c","connector_type":"kafka","config":"{\"topic\":\"t\",\"key\":\"k\"}","failure_strategy":{"strategy":"block"},"tenant":"default","topic_name":"b/#"}},
 	{"revision":7,"current":false,"time":"2026-11-25T10:00:00Z","unreadable":"unknown field \"later\""}]`
 
 func TestHistoryPrintsWhatEachRevisionChanged(t *testing.T) {
 	noEnvironment(t)
 	server := newScripted(t, map[string]http.HandlerFunc{"history": tagged(`"9"`, `{"code":0,"data":`+threeRevisions+`,"error":null}`)})
-	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "history", "-c", "k 1")
+	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "history", "-c", "k 1", "--wide")
 	require.NoError(t, err)
 	assert.Empty(t, stderr)
 	first := time.Date(2026, 11, 25, 10, 0, 1, 0, time.UTC).Local().Format(time.DateTime)
 	third := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC).Local().Format(time.DateTime)
-	assert.Regexp(t, `\| 9 \(current\) \| `+first+` \| ada\?\[2J \| config\.acks, config\.key, config\.topic, topic_name +\|`, stdout)
+	assert.Regexp(t, `\| 9 \(current\) \| `+first+` \| ada\?\[2J \| config\.acks, config\.key, config\.topic, labels\.site, topic_name +\|`, stdout)
 	assert.Regexp(t, `\| 8 +\| - +\| - +\| - +\|`, stdout)
 	assert.Regexp(t, `\| 7 +\| `+third+` \| - +\| cannot be read: unknown field "later" +\|`, stdout)
 	assert.Equal(t, "/api/mqtt/connector/history", server.asked()[0].path)

@@ -161,6 +161,9 @@ func declare(document json.RawMessage, refs references) (definition, error) {
 	if !d.given("connector_type") {
 		d.setText("connector_type", "kafka")
 	}
+	if !d.given("labels") {
+		d["labels"] = json.RawMessage("{}") // without them, an update would keep those that are stored
+	}
 	d.normalize()
 	return d, nil
 }

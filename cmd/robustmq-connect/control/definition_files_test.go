@@ -81,6 +81,7 @@ func TestAFolderIsReadWithAllThatIsInIt(t *testing.T) {
 		found = append(found, d.name()+" "+strings.TrimPrefix(d.from, dir))
 		assert.JSONEq(t, `"default"`, string(d.definition["tenant"]))
 		assert.JSONEq(t, `{"strategy":"block"}`, string(d.definition["failure_strategy"]))
+		assert.JSONEq(t, `{}`, string(d.definition["labels"]), "what a file does not name is removed")
 		assert.JSONEq(t, `"kafka"`, string(d.definition["connector_type"]))
 	}
 	assert.Equal(t, []string{"a /sub/a.json, connector 1", "b /b.yml", "c /linked.yaml", "d /sub/a.json, connector 2"}, found)

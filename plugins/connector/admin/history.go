@@ -74,7 +74,7 @@ func describe(c connector.Connector) *Definition {
 	strategy, _ := json.Marshal(strategyOf(c.FailureStrategy))
 	return &Definition{
 		ConnectorName: c.Name, ConnectorType: "kafka", Config: config, FailureStrategy: strategy,
-		Tenant: connector.DefaultTenant, TopicName: c.TopicID,
+		Tenant: connector.DefaultTenant, TopicName: c.TopicID, Labels: c.Labels,
 	}
 }
 

@@ -38,6 +38,9 @@ type revisionJSON struct {
 	Time       time.Time       `json:"time"`
 	Actor      string          `json:"actor,omitempty"`
 	Definition json.RawMessage `json:"definition"` // secrets as ***
+	// Labels are no part of a definition's file. An entry of a program that had none lacks
+	// them, as opposed to one of a connector without labels.
+	Labels map[string]string `json:"labels"`
 }
 
 // Create writes the first definition of a connector, and returns it with its revision.
@@ -77,7 +80,11 @@ func (s *Store) Revise(before *Definition, d Definition) (revised Definition, as
 	c := connector.Redact(before.Connector)
 	at, _ := time.Parse(time.RFC3339Nano, c.UpdateTime) // zero where an earlier program wrote none
 	c.Status, c.BrokerID, c.CreateTime, c.UpdateTime = "", "", "", ""
-	past = append(past, revisionJSON{before.Revision, at, before.Actor, c.JSON()})
+	labels := c.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	past = append(past, revisionJSON{before.Revision, at, before.Actor, c.JSON(), labels})
 	data, err := encodeHistory(past)
 	if err == nil {
 		err = s.write(s.historyFile(name), data)
@@ -98,7 +105,9 @@ func (s *Store) History(d Definition) ([]connector.Revision, error) {
 	all := make([]connector.Revision, 0, len(past))
 	for _, p := range slices.Backward(past) {
 		r := connector.Revision{Number: p.Revision, Time: p.Time, Actor: p.Actor}
-		r.Connector, r.Unreadable = connector.Parse(p.Definition)
+		if r.Connector, r.Unreadable = connector.Parse(p.Definition); p.Labels != nil {
+			r.Connector.Labels = p.Labels
+		}
 		all = append(all, r)
 	}
 	return all, nil

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -186,4 +187,31 @@ func TestAnUnreadableDefinitionIsRolledBackToOneThatIsKept(t *testing.T) {
 	assert.Greater(t, result.Revision, 2)
 	r.ready("c")
 	assert.Equal(t, "t1", r.find("c").stored(r.Supervisor).Connector.Kafka.Topic)
+}
+
+func TestRollbackRestoresLabelsToo(t *testing.T) {
+	r := newRig(t)
+	labelled := func(labels map[string]string) connector.Connector {
+		c := r.conn("c", "in/#", "t", "")
+		c.Labels = labels
+		return c
+	}
+	r.create(labelled(nil))
+	r.update(labelled(map[string]string{"site": "north"}), connector.UpdateOptions{})
+	r.update(labelled(map[string]string{"site": "south"}), connector.UpdateOptions{})
+	for to, want := range map[int]map[string]string{1: {}, 2: {"site": "north"}, 3: {"site": "south"}} {
+		_, err := r.Rollback(t.Context(), "c", to, connector.UpdateOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, want, r.find("c").stored(r.Supervisor).Connector.Labels, to)
+		assert.Equal(t, want, r.history("c")[0].Connector.Labels, to)
+	}
+	text, err := os.ReadFile(filepath.Join(r.dir, "history", "c.json"))
+	require.NoError(t, err)
+	// One of a program that knew no labels says nothing about them.
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "history", "c.json"), []byte(strings.Replace(string(text), `,"labels":{"site":"north"}`, "", 1)), 0o600))
+	before := r.find("c").stored(r.Supervisor).Connector.Labels
+	r.update(r.conn("c", "in/#", "t2", ""), connector.UpdateOptions{})
+	_, err = r.Rollback(t.Context(), "c", 2, connector.UpdateOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, before, r.find("c").stored(r.Supervisor).Connector.Labels)
 }
