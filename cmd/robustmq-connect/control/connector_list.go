@@ -93,8 +93,14 @@ func printList(c *ucli.Context, list admin.List, before int) {
 	// Scripts made for RobustMQ read this table, and find all of its columns.
 	wide := c.Bool("wide") || !cli.IsTerminal(c.App.Writer)
 	printTableAs(c, wide, []column{
-		{"connector name", 0}, {"connector type", 4}, {"connector config", 6}, {"topic id", 0},
-		{"status", 0}, {"broker id", 5}, {"create time", 2}, {"update time", 3},
+		{"connector name", 0},
+		{"connector type", 4},
+		{"connector config", 6},
+		{"topic id", 0},
+		{"status", 0},
+		{"broker id", 5},
+		{"create time", 2},
+		{"update time", 3},
 	}, rows)
 	for _, row := range list.Data {
 		if row.Reason != "" {
