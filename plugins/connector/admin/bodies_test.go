@@ -321,7 +321,15 @@ func FuzzRequests(f *testing.F) {
 	}
 	f.Add(uint8(1), PathList+"?limit=4294967295&page=4294967295", "")
 	f.Add(uint8(2), PathReady+"/%zz", "")
-	paths := []string{PathCreate, PathUpdate, PathDelete, PathPause, PathResume, PathCheck, PathList, PathDetail, PathReady, PathHealth}
+	paths := []string{
+		PathCreate, PathUpdate, PathDelete, PathPause, PathResume, PathCheck, PathList, PathDetail, PathReady, PathHealth,
+		PathRestart, PathLogs, PathLogLevel, PathPreview, PathVersion,
+	}
+	f.Add(uint8(2), "", selecting("site=north,stage!=test,!a,b"))
+	f.Add(uint8(6), PathList+"?selector=site%3Dnorth", "")
+	f.Add(uint8(11), logsOf("k1", "since", "10m", "level", "warn", "limit", "3"), "")
+	f.Add(uint8(12), "", `{"tenant":"default","connector_name":"k1","level":"debug"}`)
+	f.Add(uint8(13), "", previewOf(`{"topic":"a/c","payload_base64":"/w==","qos":2,"user_properties":[{"key":"k","value":"v"}]}`, `,"labels":{"a":"b"},"partitions":3`))
 	f.Fuzz(func(t *testing.T, which uint8, query, body string) {
 		m := newMemory()
 		m.all["k1"] = connector.Status{Name: "k1", Type: "kafka", TopicID: "a", Tenant: "default", Config: json.RawMessage(plainConfig), State: connector.Running}
