@@ -261,7 +261,7 @@ func TestABackupOfAServiceThatRunsIsRestoredElsewhere(t *testing.T) {
 
 	r = g.connectors("", "restore", file, "--store", g.store, "--passphrase-file", passphrase)
 	assert.Equal(t, 1, r.Code)
-	assert.Contains(t, r.Stderr, "another service uses it: stop that one, or give this one a directory of its own")
+	assert.Contains(t, r.Stderr, "another service uses it: stop that one, or give this one its own directory")
 
 	before := g.connectors("", "get").Stdout
 	g.store = filepath.Join(t.TempDir(), "new")
