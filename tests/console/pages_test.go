@@ -32,7 +32,7 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 		{"login", "/console/login", "Token"},
 		{"overview", "/console/", "unreachable"},
 		{"figures", "/console/connector?name=sensors", "Written to Kafka"},
-		{"waiting", "/console/connector?name=unreachable", "waits for Kafka"},
+		{"waiting", "/console/connector?name=unreachable", "reaching Kafka"},
 		{"definition", "/console/connector?name=sensors&tab=definition", "bootstrap_servers"},
 		{"log", "/console/connector?name=sensors&tab=log", "Level"},
 		{"live", "/console/connector?name=sensors&tab=live", "sensors/1/data"},
