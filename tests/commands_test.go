@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
@@ -28,7 +29,8 @@ func robustCtl(t *testing.T, stdin, lines string, environment ...string) program
 // The lines are copied unchanged from RobustMQ's documentation.
 func TestTheDocumentsLinesWorkVerbatim(t *testing.T) {
 	var created map[string]any
-	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", admin.ServerName) // with a RobustMQ, create wants another strategy than block
 		switch r.URL.Path {
 		case "/api/cluster/connector/create":
 			assert.NoError(t, json.NewDecoder(r.Body).Decode(&created))
@@ -39,7 +41,7 @@ func TestTheDocumentsLinesWorkVerbatim(t *testing.T) {
 			_, _ = w.Write([]byte(`{"code":0,"data":{"data":[],"total_count":0},"error":null}`))
 		}
 	}))
-	t.Cleanup(admin.Close)
+	t.Cleanup(server.Close)
 	r := robustCtl(t, "", `
 robust-ctl mqtt connector create --connector-name "iot_sensor_kafka" --connector-type "Kafka" \
   --config '{"bootstrap_servers": "kafka1:9092,kafka2:9092", "topic": "iot_sensors", "key": "sensor_key"}' \
@@ -47,7 +49,7 @@ robust-ctl mqtt connector create --connector-name "iot_sensor_kafka" --connector
 robust-ctl mqtt connector list
 robust-ctl mqtt connector list --connector-name "iot_sensor_kafka"
 robust-ctl mqtt connector delete --connector-name "iot_sensor_kafka"
-`, "ROBUSTMQ_API_URL="+strings.TrimPrefix(admin.URL, "http://"))
+`, "ROBUSTMQ_API_URL="+strings.TrimPrefix(server.URL, "http://"))
 	assert.Zero(t, r.Code, r.Stderr)
 	assert.True(t, strings.HasPrefix(r.Stdout, "Created successfully!\nconnector list result:\n"), r.Stdout)
 	assert.True(t, strings.HasSuffix(r.Stdout, "\nDeleted successfully!\n"), r.Stdout)

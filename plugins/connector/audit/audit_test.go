@@ -171,6 +171,7 @@ func TestRefusedCallsAreBoundedByAddressAndInAll(t *testing.T) {
 		assert.Len(t, entries(t, out.String()), 2*addressBurst+1+24, "one for each 5 s")
 
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		out.Reset()
 		for net := range 200 {
 			knock(fmt.Sprintf("10.0.%d.%%d:1", net), 200)

@@ -128,8 +128,10 @@ func TestANewPasswordIsUsedWhenAConnectorConnectsAnew(t *testing.T) {
 	note, err := r.Delete(t.Context(), "c")
 	require.NoError(t, err)
 	assert.Empty(t, note)
-	_, there := broker.server.Clients.Get("robustmq_connect_default_c")
-	assert.False(t, there, "its session is removed")
+	require.Eventually(t, func() bool { // the broker does it once the connection has ended
+		_, there := broker.server.Clients.Get("robustmq_connect_default_c")
+		return !there
+	}, patience, 10*time.Millisecond, "its session is removed")
 }
 
 // authority makes a certificate of this machine that signs itself.
