@@ -29,10 +29,10 @@ const (
 	serverVariable = "ROBUSTMQ_API_URL"
 	tokenVariable  = "ROBUSTMQ_API_TOKEN"
 
-	// adminTimeout is for a whole call. A delete may drain for a while, and a check
+	// adminTimeout limits a whole call. A delete may drain for a while, and a check
 	// waits for two servers.
 	adminTimeout = 2 * time.Minute
-	// maxAnswer bounds what is kept in memory of an answer.
+	// maxAnswer limits how much of an answer is kept in memory.
 	maxAnswer = 64 << 20
 )
 
@@ -41,22 +41,22 @@ type adminClient struct {
 	base  string // scheme, host and path, without a slash at the end; or unix:PATH
 	token string
 	http  *http.Client
-	// knownOurs: an answer has named this program as the server.
+	// knownOurs: an answer has identified the server as this program.
 	knownOurs bool
 }
 
-// adminAnswer is admin.Answer with a code that can be missing, which tells the
-// answer of another server.
+// adminAnswer is admin.Answer with an optional code: it is missing in the answer of
+// another server.
 type adminAnswer struct {
 	Code  *int            `json:"code"`
 	Data  json.RawMessage `json:"data"`
 	Error *string         `json:"error"`
 	Notes []string        `json:"notes"`
-	// Message is where a RobustMQ says why it wants a login.
+	// Message is where RobustMQ says why it requires a login.
 	Message string `json:"message"`
 }
 
-// foreignError is an answer that is not in the API's form.
+// foreignError is an answer that is not in the API's format.
 type foreignError struct {
 	status int
 	error
@@ -64,7 +64,7 @@ type foreignError struct {
 
 func (e *foreignError) Unwrap() error { return e.error }
 
-// refusedError is a server's no, in its own words.
+// refusedError is a server's refusal, in its own words.
 type refusedError struct {
 	reason string
 	status int // of HTTP
@@ -72,8 +72,8 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return e.reason }
 
-// newAdminClient takes the server and how to reach it from the flags, which may
-// stand behind any command of the line, and from the environment.
+// newAdminClient reads the server and how to reach it from the flags, which may follow
+// any command of the line, and from the environment.
 func newAdminClient(c *ucli.Context) (*adminClient, error) {
 	server, given := inherited(c, "server")
 	if !given || server == "" {
@@ -114,12 +114,12 @@ func dialAdmin(c *ucli.Context, base, token string) (*adminClient, error) {
 	return &adminClient{base: base, token: token, http: &http.Client{
 		Transport: transport,
 		Timeout:   adminTimeout,
-		// A token goes nowhere but where the user said.
+		// A token is sent only to the server that the user named.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// parseServer takes host:port, as RobustMQ does, an http or https URL, or unix:PATH.
+// parseServer reads host:port, as RobustMQ does, an http or https URL, or unix:PATH.
 func parseServer(server string) (string, error) {
 	if path, ok := strings.CutPrefix(server, admin.SocketPrefix); ok {
 		if path == "" {
@@ -145,7 +145,7 @@ func parseServer(server string) (string, error) {
 	return u.Scheme + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/"), nil
 }
 
-// tlsSettings are nil where the system's authorities are to be trusted.
+// tlsSettings returns nil if the system's authorities are trusted.
 func tlsSettings(c *ucli.Context) (*tls.Config, error) {
 	path, ok := inherited(c, "ca-file")
 	if !ok {
@@ -170,14 +170,14 @@ type call struct {
 	body, into   any    // nil where there is none
 }
 
-// answered is what an answer says beside its data.
+// answered is the part of an answer besides its data.
 type answered struct {
 	notes []string
 	etag  string // the revision of the connector, "" where the server tells none
 }
 
-// get and post give the notes of the answer. A *refusedError is the server's own
-// reason; any other error is about reaching it.
+// get and post return the notes of the answer. A *refusedError is the server's own
+// reason; other errors are about reaching it.
 func (a *adminClient) get(ctx context.Context, path string, query url.Values, into any) ([]string, error) {
 	answer, err := a.call(ctx, call{method: http.MethodGet, path: path, query: query, into: into})
 	return answer.notes, err
@@ -236,7 +236,7 @@ func (a *adminClient) call(ctx context.Context, call call) (answered, error) {
 	return answered{notes, response.Header.Get("ETag")}, err
 }
 
-// url is where a path is asked for. A socket has no host.
+// url returns the URL of a path. A socket has no host.
 func (a *adminClient) url(path string) string {
 	if strings.HasPrefix(a.base, admin.SocketPrefix) {
 		return "http://localhost" + path
@@ -270,7 +270,7 @@ func (a *adminClient) read(response *http.Response, text []byte, into any) ([]st
 	return answer.Notes, nil
 }
 
-// noAnswer tells an answer that is not in the API's form: it is text, or comes
+// noAnswer explains an answer that is not in the API's format: it is text, or comes
 // from another server.
 func (a *adminClient) noAnswer(response *http.Response, text []byte) error {
 	switch response.StatusCode {

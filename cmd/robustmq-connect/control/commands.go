@@ -14,9 +14,9 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// Command is the part of RobustMQ's command line that this distribution
-// has, with its words and its flags. What RobustMQ takes behind mqtt, this takes
-// there and behind the command itself.
+// Command is the part of RobustMQ's command line that this distribution has, with the
+// same words and flags. Flags that RobustMQ expects after mqtt are accepted there and
+// after the command itself.
 func Command(judge Linter) *ucli.Command {
 	mqtt := &ucli.Command{
 		Name:  "mqtt",
@@ -59,8 +59,8 @@ or at ` + serverVariable + `:
 	return mqtt
 }
 
-// inherited gives a flag of the nearest command of the line that was given it.
-// The library would give the default of the last command instead.
+// inherited returns a flag of the nearest command of the line for which it was given.
+// The library would return the default of the last command instead.
 func inherited(c *ucli.Context, name string) (value string, given bool) {
 	for _, at := range c.Lineage() {
 		if at.Command != nil && slices.Contains(at.LocalFlagNames(), name) {
@@ -74,7 +74,7 @@ func adminFlags() []ucli.Flag {
 	return append(serverFlags(), &ucli.StringFlag{Name: "output", Usage: "print a table, or json: `FORMAT` is table or json"})
 }
 
-// serverFlags say which server is meant, and how to reach it.
+// serverFlags select the server, and how to reach it.
 func serverFlags() []ucli.Flag {
 	return []ucli.Flag{
 		&ucli.StringFlag{Name: "server", Aliases: []string{"s"}, Usage: "the admin API at `HOST:PORT`, a URL or unix:PATH; otherwise " + serverVariable + ", otherwise " + defaultServer},
@@ -83,7 +83,7 @@ func serverFlags() []ucli.Flag {
 	}
 }
 
-// groupFlags are those that RobustMQ takes behind mqtt.
+// groupFlags are those that RobustMQ expects after mqtt.
 func groupFlags() []ucli.Flag {
 	return append(adminFlags(),
 		&ucli.StringFlag{Name: "page", Usage: "list this `PAGE`, counted from 1"},
@@ -95,12 +95,12 @@ func tenantFlag() ucli.Flag {
 	return &ucli.StringFlag{Name: "tenant", Aliases: []string{"T"}, Value: connector.DefaultTenant, Usage: "the `TENANT`; one exists, default"}
 }
 
-// nameFlag is -c, as RobustMQ's list and delete have it; create has -n.
+// nameFlag is -c, as in RobustMQ's list and delete; create has -n.
 func nameFlag(usage string) ucli.Flag {
 	return &ucli.StringFlag{Name: "connector-name", Aliases: []string{"c", "n"}, Usage: usage}
 }
 
-// connectorName is a name that must be given.
+// connectorName returns the required name.
 func connectorName(c *ucli.Context) (string, error) {
 	name := c.String("connector-name")
 	if name == "" {
@@ -109,7 +109,7 @@ func connectorName(c *ucli.Context) (string, error) {
 	return name, nil
 }
 
-// note tells what the server has to say beside its answer.
+// note prints the notes of a server's answer.
 func note(c *ucli.Context, format string, args ...any) {
 	fmt.Fprintf(c.App.ErrWriter, "note: %s\n", cli.OneLine(fmt.Sprintf(format, args...)))
 }

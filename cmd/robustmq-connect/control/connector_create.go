@@ -43,8 +43,8 @@ retried, and nothing overtakes it. Every user of this machine can read a passwor
 	}
 }
 
-// change sends one request that changes a connector, and tells how it went. With
-// ifMatch, only that revision of the connector is changed.
+// change sends one request that changes a connector, and prints the result. With
+// ifMatch, it changes only that revision of the connector.
 func change(c *ucli.Context, doing, path, name, ifMatch string, body any, success string) error {
 	fail := func(err error) error { return fmt.Errorf("%s connector %q: %w", doing, name, err) }
 	inJSON, err := jsonOutput(c)
@@ -74,7 +74,7 @@ func change(c *ucli.Context, doing, path, name, ifMatch string, body any, succes
 	return nil
 }
 
-// changeResult is what --output json prints of a change.
+// changeResult is the JSON output of a change.
 type changeResult struct {
 	Name     string   `json:"connector_name"`
 	Result   string   `json:"result"`

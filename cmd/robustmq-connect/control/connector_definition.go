@@ -13,16 +13,16 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// maxConnectorFile bounds what is read before it is known to be a connector,
-// which has 4096 characters of config and a few names.
+// maxConnectorFile limits what is read before it is known to be a connector, which has
+// 4096 characters of config and a few names.
 const maxConnectorFile = 1 << 20
 
-// definition is the body of create, update and check: a connector's complete
-// JSON. What it says and the command does not know is left for the server to
-// judge, which has the words for it.
+// definition is the body of create, update and check: a connector's complete JSON.
+// Fields that the command does not know are sent to the server, which has the errors
+// for them.
 type definition map[string]json.RawMessage
 
-// name is for messages only: the server is who refuses a bad one.
+// name is only for messages: the server refuses a wrong one.
 func (d definition) name() string {
 	var name string
 	_ = json.Unmarshal(d["connector_name"], &name)
@@ -34,13 +34,13 @@ func (d definition) setText(field, value string) {
 	d[field] = text
 }
 
-// given tells a field that is there and not null.
+// given reports a field that is present and not null.
 func (d definition) given(field string) bool {
 	return len(d[field]) > 0 && string(d[field]) != "null"
 }
 
-// normalize writes the document's form as RobustMQ's admin API takes it, so that
-// either server understands it.
+// normalize converts the documented form to that of RobustMQ's admin API, which both
+// servers understand.
 func (d definition) normalize() {
 	var kind string
 	if json.Unmarshal(d["connector_type"], &kind) == nil && d.given("connector_type") {
@@ -57,8 +57,8 @@ func (d definition) normalize() {
 		d.setText("tenant", connector.DefaultTenant)
 	}
 	if !d.given("failure_strategy") {
-		// RobustMQ's own command line says discard here, which drops messages that
-		// nobody asked to drop.
+		// RobustMQ's own command line sends discard here, which silently drops
+		// messages.
 		d["failure_strategy"] = json.RawMessage(`{"strategy":"block"}`)
 	}
 }
@@ -82,7 +82,7 @@ func definitionFlags(file string) []ucli.Flag {
 	}
 }
 
-// completeDefinition reads a definition that has all that a connector needs.
+// completeDefinition reads a definition with all required fields.
 func completeDefinition(c *ucli.Context) (definition, error) {
 	d, err := readDefinition(c)
 	if err == nil {
@@ -95,8 +95,8 @@ func completeDefinition(c *ucli.Context) (definition, error) {
 	return d, nil
 }
 
-// readDefinition takes what the flags say, in a file or one by one. Fields that
-// they do not say are missing.
+// readDefinition reads the definition from the flags, a file or single fields. Fields
+// that they do not set are missing.
 func readDefinition(c *ucli.Context) (definition, error) {
 	d := definition{}
 	if path := c.String("file"); path != "" {
@@ -138,7 +138,7 @@ func readDefinition(c *ucli.Context) (definition, error) {
 	return d, nil
 }
 
-// require names the flag of the first field that is missing.
+// require reports the flag of the first missing field.
 func (d definition) require() error {
 	for _, field := range []struct{ name, flag, want string }{
 		{"connector_name", "connector-name", "it distinguishes the connector from others"},
@@ -169,7 +169,7 @@ func parseDefinition(data []byte) (definition, error) {
 	return d, nil
 }
 
-// readStrategy gives nil where the flags say nothing.
+// readStrategy returns nil if the flags do not set it.
 func readStrategy(c *ucli.Context) (json.RawMessage, error) {
 	word := c.String("failure-strategy")
 	details := map[string]string{

@@ -69,8 +69,8 @@ func printDetail(c *ucli.Context, name string) error {
 	return nil
 }
 
-// detailRows gives the members of an object in their order: RobustMQ has four of
-// them, and a later version may have more.
+// detailRows returns the members of an object in order: RobustMQ has four of them, and
+// a later version may have more.
 func detailRows(object []byte) ([][]string, error) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {
@@ -92,8 +92,7 @@ func detailRows(object []byte) ([][]string, error) {
 	return rows, nil
 }
 
-// detailValue writes a time as RobustMQ's list does, and nothing for what is not
-// there.
+// detailValue formats a time like RobustMQ's list, and a missing value as "".
 func detailValue(name string, value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil { // null leaves it empty

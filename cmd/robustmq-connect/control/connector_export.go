@@ -12,7 +12,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/lint"
 )
 
-// Linter judges a pipeline file.
+// Linter checks a pipeline file.
 type Linter func(document []byte) ([]lint.Finding, error)
 
 func exportCommand(judge Linter) *ucli.Command {
@@ -71,7 +71,7 @@ func exportConnector(c *ucli.Context, judge Linter) error {
 	return err
 }
 
-// fetchDescription asks the server for the connector as its user gave it.
+// fetchDescription requests the connector as its user gave it.
 func fetchDescription(c *ucli.Context, name string) ([]byte, error) {
 	detail, _, err := fetchDetail(c, name)
 	if err != nil {
@@ -91,8 +91,8 @@ func exportPipeline(data []byte, judge Linter) ([]byte, []string, []connector.Va
 	}
 	document, notes, variables := connector.Export(conn)
 
-	// The addresses and topic names are judged by lint, with its words, so that
-	// what is printed always lints.
+	// lint checks the addresses and topic names, so that the printed pipeline always
+	// lints.
 	findings, err := judge(document)
 	if err != nil {
 		return nil, nil, nil, err

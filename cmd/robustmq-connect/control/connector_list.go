@@ -13,7 +13,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
-// pageSize is RobustMQ's own of list.
+// pageSize is the page size of list.
 const pageSize = 100
 
 func listCommand() *ucli.Command {
@@ -132,8 +132,7 @@ func (a *adminClient) allConnectors(ctx context.Context) ([]admin.Row, error) {
 	}
 }
 
-// positive reads a whole number from 1, which may stand behind any command of
-// the line.
+// positive reads a whole number from 1, which may follow any command of the line.
 func positive(c *ucli.Context, flag string, otherwise int) (int, error) {
 	text, given := inherited(c, flag)
 	if !given {

@@ -63,8 +63,8 @@ delivered before the update takes effect, unless --discard-waiting says otherwis
 	}
 }
 
-// completeFromServer fills in what the flags do not say, and gives the revision of
-// which it is.
+// completeFromServer sets the fields that the flags do not, and returns the revision
+// that they are from.
 func completeFromServer(c *ucli.Context, d definition) (etag string, err error) {
 	name, err := connectorName(c)
 	if err != nil {
@@ -91,8 +91,8 @@ func completeFromServer(c *ucli.Context, d definition) (etag string, err error) 
 	return etag, nil
 }
 
-// fetchDetail asks the server for a connector as its user gave it, with its
-// figures beside, and for its revision.
+// fetchDetail requests a connector as its user gave it, with its figures, and its
+// revision.
 func fetchDetail(c *ucli.Context, name string) (d definition, etag string, err error) {
 	client, err := newAdminClient(c)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
 )
 
-// maxPayload is what one MQTT packet can carry, less some room for the topic.
+// maxPayload is the largest payload of one MQTT packet, less some room for the topic.
 const maxPayload = 256<<20 - 1 - 70_000
 
 func publishCommand() *ucli.Command {
@@ -80,7 +80,7 @@ type publishOptions struct {
 	retained bool
 	rate     float64 // messages a second, 0 without a limit
 	inJSON   bool
-	// next gives the messages one after the other, then io.EOF.
+	// next returns the messages one after another, then io.EOF.
 	next func() ([]byte, error)
 }
 
@@ -109,7 +109,7 @@ func parsePublishOptions(c *ucli.Context) (publishOptions, error) {
 	return o, err
 }
 
-// checkTopicName says what MQTT says about a name to publish to.
+// checkTopicName reports names that MQTT does not allow for publishing.
 func checkTopicName(topic string) error {
 	switch {
 	case topic == "":
@@ -156,8 +156,8 @@ func messageSource(c *ucli.Context) (func() ([]byte, error), error) {
 	}, nil
 }
 
-// lines gives each line of standard input, without its end. An empty one is an
-// empty message.
+// lines returns each line of standard input, without its end. An empty line is an empty
+// message.
 func lines(c *ucli.Context) func() ([]byte, error) {
 	if file, ok := c.App.Reader.(*os.File); ok {
 		if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
@@ -207,7 +207,8 @@ func publishMessages(c *ucli.Context, o publishOptions) error {
 			break
 		}
 		if err == nil && o.rate > 0 {
-			// The moment comes from the first message on, so that no delay adds up.
+			// The time is calculated from the first message, so that delays do not add
+			// up.
 			err = waitUntil(c.Context, began.Add(time.Duration(float64(published)/o.rate*float64(time.Second))))
 		}
 		var heard bool

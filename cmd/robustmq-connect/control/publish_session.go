@@ -28,21 +28,21 @@ const (
 	defaultBroker = "127.0.0.1:1883"
 
 	brokerTimeout = 10 * time.Second // to connect
-	// probeTimeout is for an answer to MQTT 5. Some brokers that do not speak it say
-	// nothing at all.
+	// probeTimeout limits the wait for an answer to MQTT 5. Some brokers that do not
+	// speak it do not answer at all.
 	probeTimeout   = 5 * time.Second
 	publishTimeout = 30 * time.Second // for one acknowledgement
-	// lastAnswer is for what the library knows already and is about to say.
+	// lastAnswer is for answers that the library has received but not delivered yet.
 	lastAnswer = 200 * time.Millisecond
 	keepAlive  = 30 // seconds; a line of standard input may be long in coming
 )
 
-// brokerPorts are the ports of the URLs' schemes.
+// brokerPorts are the default ports of the URL schemes.
 var brokerPorts = map[string]string{
 	"tcp": "1883", "mqtt": "1883", "ssl": "8883", "tls": "8883", "mqtts": "8883", "ws": "80", "wss": "443",
 }
 
-// brokerOptions say which broker, and as whom.
+// brokerOptions select the broker, and the user.
 type brokerOptions struct {
 	url      *url.URL
 	tls      *tls.Config
@@ -59,8 +59,8 @@ type message struct {
 
 // publisher is a connection to a broker.
 type publisher interface {
-	// publish returns once the broker has the message, as its quality of service
-	// says. heard is false if the broker told that nobody subscribes.
+	// publish returns when the broker has the message, according to its quality of
+	// service. heard is false if the broker reported that nobody subscribes.
 	publish(ctx context.Context, m message) (heard bool, err error)
 	close()
 }
@@ -119,9 +119,8 @@ func parseBroker(server string) (*url.URL, error) {
 	return u, nil
 }
 
-// connectPublisher speaks MQTT 5, and 3.1.1 with a broker that does not. The
-// ways in which they say so are a return code, the connection closed, and
-// silence.
+// connectPublisher uses MQTT 5, and 3.1.1 with a broker that does not support it.
+// Brokers show that by a return code, by closing the connection, or by silence.
 func connectPublisher(ctx context.Context, o brokerOptions) (publisher, error) {
 	to, err := connect5(ctx, o)
 	var refused *brokerRefusal
@@ -131,7 +130,7 @@ func connectPublisher(ctx context.Context, o brokerOptions) (publisher, error) {
 	return connect3(ctx, o)
 }
 
-// brokerRefusal is a connection that was opened and did not become a session.
+// brokerRefusal is an opened connection that did not become a session.
 type brokerRefusal struct {
 	err     error
 	version bool // may be for MQTT 5
@@ -153,8 +152,8 @@ func dialBroker(ctx context.Context, o brokerOptions) (net.Conn, error) {
 	return nil, fmt.Errorf("connecting: %w", err)
 }
 
-// clientID is new each time: a publisher needs no session, and must not take over
-// that of another.
+// clientID returns a new id each time: a publisher needs no session, and must not take
+// over another's.
 func clientID() string {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -229,8 +228,8 @@ func (p *publisher5) publish(ctx context.Context, m message) (bool, error) {
 		return p.judge(a.response, a.err)
 	case why := <-p.lost:
 		p.lost <- why // for the next call
-		// The library goes on waiting. What the broker acknowledged before it went is
-		// here in a moment.
+		// The library continues to wait. Messages that the broker acknowledged before
+		// it disconnected arrive here in a moment.
 		select {
 		case a := <-answered:
 			return p.judge(a.response, a.err)
@@ -240,8 +239,8 @@ func (p *publisher5) publish(ctx context.Context, m message) (bool, error) {
 	}
 }
 
-// judge reads an answer. An error is given for the connection's where that is
-// known.
+// judge reads an answer. If the reason why the connection ended is known, it replaces
+// the error.
 func (p *publisher5) judge(response *paho5.PublishResponse, err error) (heard bool, _ error) {
 	switch {
 	case response != nil && response.ReasonCode >= 0x80:
@@ -267,7 +266,7 @@ func (p *publisher5) judge(response *paho5.PublishResponse, err error) (heard bo
 }
 
 func (p *publisher5) close() {
-	// Everything is acknowledged that will be; nobody is left to tell.
+	// All acknowledgements have arrived; an error does not matter any more.
 	_ = p.client.Disconnect(&paho5.Disconnect{})
 }
 

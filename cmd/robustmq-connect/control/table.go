@@ -164,7 +164,7 @@ func wrap(text string, width int) []string {
 	return append(lines, string(left))
 }
 
-// jsonOutput reads --output, which may stand behind any command of the line.
+// jsonOutput reads --output, which may follow any command of the line.
 func jsonOutput(c *ucli.Context) (bool, error) {
 	switch output, _ := inherited(c, "output"); output {
 	case "", "table":

@@ -12,15 +12,15 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// RobustMQ sends this for JSON too.
+// RobustMQ sends this content type for JSON too.
 const contentType = "text/plain; charset=utf-8"
 
-// failure is an answer that is none of success. Its text may go out as it is.
+// failure is a negative answer. Its text may be sent unchanged.
 type failure struct {
 	status int
 	text   string
 	plain  bool // no envelope: what RobustMQ does with a bad query string
-	// revision is that of the connector, where the request expects another one.
+	// revision is that of the connector, if the request expects another one.
 	revision int
 }
 
@@ -44,9 +44,9 @@ func badQuery(format string, args ...any) *failure {
 	}
 }
 
-// failed turns what a handler returned into an answer. RobustMQ refuses a body
-// with HTTP 400, and what the body asks for with HTTP 200 and code 100; the
-// settings of the other system count among the latter.
+// failed turns a handler's error into an answer. RobustMQ refuses an invalid body with
+// HTTP 400, and a valid request that cannot be fulfilled with HTTP 200 and code 100;
+// wrong settings of the other system belong to the latter.
 func failed(name string, err error) *failure {
 	var f *failure
 	var field *connector.InvalidError
@@ -91,21 +91,21 @@ func write(w http.ResponseWriter, status int, answer any) {
 	} else {
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
-		// Only strings, numbers and lists of them: no error can come from here.
+		// These are only strings, numbers and lists of them, so encoding cannot fail.
 		_ = e.Encode(answer)
 		b.Truncate(b.Len() - 1) // the encoder's newline, which RobustMQ does not send
 	}
 	send(w, status, contentType, b.Bytes())
 }
 
-// send sends a whole answer.
+// send sends a complete answer.
 func send(w http.ResponseWriter, status int, media string, body []byte) {
 	setHeaders(w.Header(), media)
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone: nobody is left to tell
 }
 
-// setHeaders keeps an answer out of caches and out of pages of other origins.
+// setHeaders prevents caching of an answer, and its use in pages of other origins.
 func setHeaders(h http.Header, contentType string) {
 	h.Set("Content-Type", contentType)
 	h.Set("Server", ServerName)

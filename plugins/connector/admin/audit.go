@@ -8,9 +8,9 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/audit"
 )
 
-// record writes into the audit log what became of a request that was to change
-// something, or that was refused. It is written before the answer, so that nobody
-// learns of a change that is not recorded. The failure's text holds no secret.
+// record writes an entry about a request that changes something, or that was refused,
+// to the audit log. It is written before the answer, so that nobody learns of a change
+// that is not recorded. The failure's text has no secrets.
 func (s *Server) record(w http.ResponseWriter, r *http.Request, x request, f *failure) {
 	changes := x.route.method != http.MethodGet && !x.route.dry && x.route.method == r.Method
 	if !changes && !x.refused {
@@ -34,7 +34,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request, x request, f *fa
 	s.options.Audit.Record(e)
 }
 
-// subjectOf is the connector that a request is about, or the selector of several.
+// subjectOf returns the connector that a request is about, or the selector of several.
 func subjectOf(r *http.Request, body []byte) (name, selector string) {
 	var given struct {
 		ConnectorName any `json:"connector_name"`

@@ -6,9 +6,9 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// detail answers one connector with its figures. RobustMQ has none of a connector
-// that was never started, and says so in its words; so do we where there is nothing
-// to tell.
+// detail answers one connector with its figures. RobustMQ has no figures of a connector
+// that was never started, and answers so in its own words; we do the same if there are
+// none.
 func detail(name string, s connector.Status, f connector.Figures) (Detail, []string, error) {
 	if s.State == connector.Waiting && s.Reason == "" {
 		return Detail{}, nil, applied("Connector thread " + name + " does not exist.")
@@ -26,7 +26,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 	return d, strategyNotes(s.FailureStrategy), nil
 }
 
-// strategyNotes tells those who may not know it what their strategy drops:
+// strategyNotes tells users what their strategy drops, in case they do not know:
 // RobustMQ's robust-ctl always sends discard.
 func strategyNotes(f *connector.FailureStrategy) []string {
 	if f == nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// guard decides who gets through to a route.
+// guard decides which requests reach a route.
 type guard struct {
 	tokens *watched[[]knownToken] // nil: none is asked for
-	// hosts are the Host headers that are answered, nil for any. On loopback a web
-	// page could otherwise reach the API from the browser of someone who works on
-	// this machine: its own host name may be made to resolve to 127.0.0.1 after the
-	// page has loaded, and then the browser takes the API for the page's own origin.
+	// hosts are the accepted Host headers, nil for any. On loopback, a web page could
+	// otherwise reach the API from the browser of a user of this machine: its host name
+	// may resolve to 127.0.0.1 after the page has loaded, and the browser then treats
+	// the API as the page's own origin.
 	hosts  []string
 	origin *http.CrossOriginProtection
 
@@ -24,7 +24,7 @@ type guard struct {
 	socketRole role // what they may do without a token
 }
 
-// loopbackHosts are the names under which a loopback listener is reached.
+// loopbackHosts are the names of a loopback listener.
 func loopbackHosts(listen string, port string, secure bool) []string {
 	names := []string{"localhost", "127.0.0.1", "[::1]"}
 	if strings.Contains(listen, ":") {
@@ -41,15 +41,15 @@ func loopbackHosts(listen string, port string, secure bool) []string {
 	return hosts
 }
 
-// admit tells who sends a request, or why it must not get through to a route. The
-// caller is known also of a request that is refused for its role.
+// admit returns who sends a request, or why the request must not reach a route. The
+// caller is known even if the request is refused because of the role.
 func (g *guard) admit(r *http.Request, to route) (caller, *failure) {
 	if g.hosts != nil && !contains(g.hosts, r.Host) {
 		return caller{}, forbidden("Host %q is not answered: this API serves its own machine, use %s", r.Host, g.hosts[0])
 	}
 	// Browsers send a POST with a text/plain body to any site without asking, and
-	// robust-ctl's are not told from it by the content type. But a browser says
-	// where a request comes from, and nothing else does.
+	// robust-ctl's requests have the same content type. But a browser says where a
+	// request comes from, and other clients do not.
 	if err := g.origin.Check(r); err != nil {
 		return caller{}, forbidden("requests from web pages of another origin are not answered")
 	}
@@ -67,7 +67,7 @@ func (g *guard) admit(r *http.Request, to route) (caller, *failure) {
 	return who, nil
 }
 
-// identify tells who sends a request. The failure is that of one who has no role.
+// identify returns who sends a request, or the failure of a sender without a role.
 func (g *guard) identify(r *http.Request) (caller, *failure) {
 	if pass, ok := r.Context().Value(passKey{}).(Pass); ok {
 		if who, ok := g.holder(pass); ok {
@@ -108,7 +108,7 @@ func withCaller(r *http.Request, who caller) *http.Request {
 	return r.WithContext(context.WithValue(ctx, callerKey{}, who))
 }
 
-// callerOf tells who has sent the request that a context is of.
+// callerOf returns who sent the request of a context.
 func callerOf(ctx context.Context) caller {
 	who, _ := ctx.Value(callerKey{}).(caller)
 	return who
@@ -123,7 +123,7 @@ func contains(hosts []string, host string) bool {
 	return false
 }
 
-// portOf is the port of an address, as text.
+// portOf returns the port of an address, as text.
 func portOf(address string) string {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {

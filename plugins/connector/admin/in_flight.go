@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// inFlight counts the requests under way, so that a server that stops can wait for them:
-// http.Server.Close does not.
+// inFlight counts the requests in progress, so that a stopping server can wait for
+// them: http.Server.Close does not.
 type inFlight struct {
 	mu     sync.Mutex
 	count  int
@@ -14,7 +14,7 @@ type inFlight struct {
 	none   chan struct{} // closed when the last one ended after close
 }
 
-// begin is false once the server stops.
+// begin returns false when the server is stopping.
 func (f *inFlight) begin() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -34,8 +34,8 @@ func (f *inFlight) end() {
 	}
 }
 
-// close lets no more begin and waits for those that have, for the given time at
-// most. It tells whether all have ended, and is called once.
+// close refuses new requests and waits for those in progress, for at most the given
+// time. It reports whether all have ended, and is called once.
 func (f *inFlight) close(patience time.Duration) bool {
 	f.mu.Lock()
 	f.closed = true

@@ -13,10 +13,10 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-// defaultLimit is RobustMQ's page, also for limit=0.
+// defaultLimit is RobustMQ's page size, also for limit=0.
 const defaultLimit = 10
 
-// query takes the parameters of a query string, which are given once each.
+// query reads the parameters of a query string, each of which may be given once.
 type query struct{ values url.Values }
 
 func parseQuery(raw string, names ...string) (query, error) {
@@ -29,14 +29,14 @@ func parseQuery(raw string, names ...string) (query, error) {
 			return query{}, badQuery("duplicate field `%s`", name)
 		}
 	}
-	// RobustMQ reads a list here, which no query string can hold.
+	// RobustMQ expects a list here, which a query string cannot express.
 	if values.Has("filter_values") {
 		return query{}, badQuery("filter_values is not taken: use connector_name")
 	}
 	return query{values}, nil
 }
 
-// required is a parameter that must be there; it may be empty.
+// required reads a parameter that must be present; it may be empty.
 func (q query) required(name string) (string, error) {
 	if !q.values.Has(name) {
 		return "", badQuery("missing field `%s`", name)
@@ -44,7 +44,7 @@ func (q query) required(name string) (string, error) {
 	return q.values.Get(name), nil
 }
 
-// number is at least 0; left out it is 0.
+// number reads a number of at least 0. Default: 0.
 func (q query) number(name string) (int, error) {
 	if !q.values.Has(name) {
 		return 0, nil
@@ -94,16 +94,16 @@ func list(rawQuery string, all []connector.Status) (List, error) {
 	if limit == 0 {
 		limit = defaultLimit
 	}
-	// The first page is 1, and 0 is taken for it. Any 32 bits may be asked for: a
-	// limit is made small before the page is multiplied with it.
+	// The first page is 1; 0 means 1 too. Any 32-bit value is allowed: a limit is
+	// reduced before it is multiplied by the page.
 	limit = min(limit, len(rows))
 	from := min(max(page-1, 0)*limit, len(rows))
 	to := min(from+limit, len(rows))
 	return List{Data: rows[from:to], TotalCount: len(rows)}, nil
 }
 
-// sortRows keeps the order by name where the field says nothing. As in RobustMQ,
-// a field that it does not know sorts nothing, and whatever is not asc is desc.
+// sortRows keeps the order by name for rows with equal fields. As in RobustMQ, an
+// unknown field does not sort, and every order except asc means desc.
 func sortRows(rows []Row, field, by string) {
 	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.ConnectorName, b.ConnectorName) })
 	value := map[string]func(Row) string{
@@ -144,16 +144,15 @@ func row(s connector.Status) Row {
 	}
 }
 
-// listedConfig writes a config as RobustMQ's list does, wrapped and filled, so that
-// what reads RobustMQ's answers reads ours. Settings that RobustMQ does not have
-// stand behind its ten.
+// listedConfig writes a config in the form of RobustMQ's list, wrapped and filled with
+// defaults, so that readers of RobustMQ's answers can read ours. Settings that RobustMQ
+// does not have follow its ten.
 //
-// The defaults filled in here were not given, and a reader of ours cannot take them
-// for one: inside the wrapping, connector.Parse and connector.Pipeline treat a
-// value that equals RobustMQ's default as not given, and ours applies. So a listed
-// config that is created again runs as the first one does. The price is that a
-// user's own acks "1" reads like a filled-in one; detail has what was given, and a
-// copy that must be exact starts there.
+// Filled-in defaults are ignored when the row is created again: inside the wrapping,
+// connector.Parse and connector.Pipeline treat a value equal to RobustMQ's default as
+// not given, and our default applies. So a connector created from a row runs like the
+// original. As a consequence, a user's own acks "1" looks like a filled-in one; detail
+// has the original config, so exact copies start there.
 func listedConfig(config json.RawMessage) string {
 	given, err := kafkaSettings(config)
 	if err != nil {
@@ -184,7 +183,7 @@ func listedConfig(config json.RawMessage) string {
 	return b.String()
 }
 
-// givenConfig is a config as it was given, as one line of text.
+// givenConfig returns a config as it was given, as one line of text.
 func givenConfig(config json.RawMessage) string {
 	var text string
 	if json.Unmarshal(config, &text) == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// Lines of a log that are answered, unless limit says otherwise, and the most of them.
+// The number of log lines in an answer by default, and at most.
 const (
 	defaultLines = 100
 	maxLines     = 10000
@@ -28,9 +28,10 @@ type Level struct {
 type Logs struct {
 	Level string    `json:"level"` // that was set for this connector, "" for that of the service
 	Lines []LogLine `json:"lines"` // the oldest first
-	// Omitted are older lines that the limit excludes.
+	// Omitted is the number of older lines that the limit excludes.
 	Omitted int `json:"omitted"`
-	// Dropped are lines that made room for others, since the service started.
+	// Dropped is the number of lines that are no longer kept, since the service
+	// started.
 	Dropped int `json:"dropped"`
 }
 
@@ -86,7 +87,7 @@ func (s *Server) logs(_ context.Context, r *http.Request, _ []byte) (reply, erro
 	return reply{data: answer}, nil
 }
 
-// since is a time, or how long ago it was.
+// since reads a time, or how long ago it was.
 func (q query) since(now time.Time) (time.Time, error) {
 	text := q.values.Get("since")
 	if text == "" {
@@ -101,7 +102,7 @@ func (q query) since(now time.Time) (time.Time, error) {
 	return time.Time{}, invalid(fmt.Sprintf("since: %q is neither a time, 2026-11-25T10:00:00Z for example, nor a duration, 10m for example", text))
 }
 
-// connector is the connector that a query names.
+// connector returns the connector that a query names.
 func (q query) connector() (string, error) {
 	tenant, err := q.required("tenant")
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/audit"
 )
 
-// Options say where the API listens and who may use it. The zero value but for
-// Listen is an API for the own machine.
+// Options say where the API listens and who may use it. With only Listen set, the API
+// serves only this machine.
 type Options struct {
 	Listen string // host:port, or unix:PATH
 
@@ -38,16 +38,16 @@ type Options struct {
 	Build   Build        // GET /version
 	Logger  *slog.Logger // nil logs nothing
 
-	// LongTimeout ends a request that changes or checks a connector, 2 minutes
-	// unless set. A delete needs the time that draining may take.
+	// LongTimeout ends a request that changes or checks a connector. Default: 2
+	// minutes. A delete needs the time that draining may take.
 	LongTimeout time.Duration
-	// ShutdownTimeout is how long Serve lets requests go on that were under way when
-	// its context ended, 10 seconds unless set.
+	// ShutdownTimeout is how long Serve lets requests in progress continue when its
+	// context has ended. Default: 10 seconds.
 	ShutdownTimeout time.Duration
 }
 
-// Validate tells whether an API may start with these options. It touches no file
-// and no network.
+// Validate reports whether an API may start with these options. It does not access
+// files or the network.
 func (o Options) Validate() error {
 	if err := o.validateSocket(); err != nil || o.socketPath() != "" {
 		return err
@@ -70,8 +70,8 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// isLoopback is true where only this machine can connect. Of names it trusts
-// localhost alone, and Listen looks again at what that became.
+// isLoopback reports whether only this machine can connect. The only trusted name is
+// localhost, and Listen checks its address.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true

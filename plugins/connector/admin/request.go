@@ -13,7 +13,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// maxBody is ample for a config of 4096 characters, each escaped, and the names.
+// maxBody is large enough for a config of 4096 characters, each escaped, and the names.
 const maxBody = 64 << 10
 
 // fields reads body as one JSON object.
@@ -29,11 +29,11 @@ func fields(body []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// lacking says with RobustMQ's words which of the names body does not have.
+// lacking reports in RobustMQ's words which of the names body does not have.
 func lacking(body []byte, given map[string]json.RawMessage, names ...string) error {
 	for _, name := range names {
 		if value := given[name]; value == nil || string(value) == "null" {
-			// RobustMQ names the end of the object, where it is known to be missing.
+			// RobustMQ reports the missing name at the end of the object.
 			return notJSON("Failed to deserialize the JSON body into the target type: missing field `%s` at %s",
 				name, place(body, len(bytes.TrimRight(body, " \t\r\n"))))
 		}
@@ -41,15 +41,15 @@ func lacking(body []byte, given map[string]json.RawMessage, names ...string) err
 	return nil
 }
 
-// place is where the first n bytes end.
+// place returns the position after the first n bytes.
 func place(body []byte, n int) string {
 	read := body[:min(n, len(body))]
 	line := 1 + bytes.Count(read, []byte("\n"))
 	return fmt.Sprintf("line %d column %d", line, len(read)-1-bytes.LastIndexByte(read, '\n'))
 }
 
-// readDefinition reads the body of create, update and check. Those of our options that
-// the route has are taken out of it first.
+// readDefinition reads the body of create, update and check. The route's own options
+// are removed from it first.
 func readDefinition(body []byte, options map[string]*bool) (connector.Connector, error) {
 	given, err := fields(body)
 	if err != nil {
@@ -74,7 +74,7 @@ func readDefinition(body []byte, options map[string]*bool) (connector.Connector,
 		return connector.Connector{}, err
 	}
 
-	// What RobustMQ has words for is said with them, in its order.
+	// Errors that RobustMQ has words for are reported with them, in RobustMQ's order.
 	for _, limit := range []struct {
 		field, called string
 		most          int
@@ -100,8 +100,8 @@ func readDefinition(body []byte, options map[string]*bool) (connector.Connector,
 	return c, knownTenant(c.Tenant)
 }
 
-// without is a JSON object without a member. The others stay as they are, twice
-// where they are given twice: Parse judges them.
+// without returns a JSON object without a member. Others are unchanged, even duplicate
+// ones: Parse checks them.
 func without(body []byte, name string) []byte {
 	d := json.NewDecoder(bytes.NewReader(body))
 	rest := []byte{'{'}
@@ -122,7 +122,7 @@ func without(body []byte, name string) []byte {
 	return append(rest, '}')
 }
 
-// refused answers what Parse does not take. Its errors begin with the field.
+// refused answers an error of Parse. Its text begins with the field.
 func refused(err error, config json.RawMessage) error {
 	if field, _, _ := strings.Cut(err.Error(), ":"); !isConfig(field) {
 		return invalid(err.Error())
@@ -177,7 +177,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
-		// The client stopped half-way or was too slow: this is its fault.
+		// The client stopped in the middle or was too slow.
 		return nil, notJSON("reading the request body: %v", err)
 	}
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// reply is what a handler answers with, unless it failed.
+// reply is the answer of a handler, unless it failed.
 type reply struct {
 	data    any
 	notes   []string
@@ -18,8 +18,8 @@ type reply struct {
 	revision int
 }
 
-// route is one path: what serves it, who may call it, and what its document says.
-// It has either handle or serve.
+// route is one path: its handler, who may call it, and its documentation. It has either
+// handle or serve.
 type route struct {
 	method  string
 	path    string // one that ends in / has a connector's name behind it
@@ -34,13 +34,13 @@ type route struct {
 	payloads bool // its answer shows messages, which a caller must be allowed to see
 	dry      bool // a POST that changes nothing: only refused calls are in the audit log
 
-	// long: it changes or checks a connector. It may take as long as draining does,
-	// and what it has begun it finishes when the client hangs up.
+	// long: it changes or checks a connector. It may take as long as draining, and
+	// continues when the client disconnects.
 	long bool
 
 	handle func(ctx context.Context, r *http.Request, body []byte) (reply, error)
-	// serve writes an answer that is no Answer. An error is answered, unless serve has
-	// written something before.
+	// serve writes a response that is not an Answer. Its error is answered, unless
+	// serve has written something before.
 	serve func(w http.ResponseWriter, r *http.Request) error
 	media string // the content type of what serve writes
 }
@@ -57,8 +57,8 @@ var (
 	nameParameter   = parameter{"connector_name", true, "the connector's name"}
 )
 
-// routes are all routes of the API. Its document, its roles and its audit log are made
-// of this table.
+// routes are all routes of the API. The OpenAPI document, the roles and the audit log
+// use this table.
 func (s *Server) routes() []route {
 	return []route{
 		{
@@ -274,7 +274,7 @@ func changed(name string, result connector.Result, err error) (reply, error) {
 	return reply{data: Success, notes: result.Notes, revision: result.Revision}, nil
 }
 
-// check answers code 0 when it could try, whatever it found.
+// check answers code 0 when it could try, whatever the result.
 func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
 	c, err := readDefinition(body, nil)
 	if err != nil {
@@ -296,7 +296,7 @@ func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply
 	return reply{data: probes}, nil
 }
 
-// ready tells whether the service can do its work, whatever its connectors do.
+// ready reports whether the service can work, whatever the state of its connectors.
 func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, error) {
 	answer := reply{data: "ready"}
 	if callerOf(r.Context()).role >= reader {
@@ -305,12 +305,12 @@ func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, err
 	return answer, s.unreadyFor(r, s.manager.StoreReady())
 }
 
-// connectorsReady tells whether all connectors that should run do.
+// connectorsReady reports whether all connectors that should run do.
 func (s *Server) connectorsReady(_ context.Context, r *http.Request, _ []byte) (reply, error) {
 	return reply{data: "ready"}, s.unreadyFor(r, s.manager.ConnectorsReady())
 }
 
-// unreadyFor keeps names and reasons from those who send no token.
+// unreadyFor hides names and reasons from callers without a token.
 func (s *Server) unreadyFor(r *http.Request, err error) error {
 	switch {
 	case err == nil:
@@ -357,12 +357,12 @@ func unready(text string) *failure {
 	return &failure{status: http.StatusServiceUnavailable, text: text}
 }
 
-// longContext lives on when the client hangs up: robust-ctl gives up after 30 s,
-// and half a delete helps nobody. It ends with its time or with the server.
+// longContext continues when the client disconnects: robust-ctl gives up after 30 s,
+// and half a delete helps nobody. It ends after its time or with the server.
 func (s *Server) longContext(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.options.LongTimeout)
 	forget := s.onStop(cancel)
-	// A writer of a test has no deadline.
+	// The response writer of a test has no deadline.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.options.LongTimeout + answerTime))
 	return ctx, func() { forget(); cancel() }
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// No connection stays open for nothing: these bound a request and its answer, but
+// No connection stays open without use: these limit a request and its answer, except
 // for the long routes, which have LongTimeout.
 const (
 	headerTime = 10 * time.Second
@@ -48,8 +48,8 @@ type Server struct {
 	drain   context.CancelFunc
 }
 
-// New makes a server that is not listening yet. It refuses options that would let
-// in who must not be, and reads the tokens and the certificate.
+// New returns a server that is not listening yet. It refuses options that would admit
+// unauthorized callers, and reads the tokens and the certificate.
 func New(manager connector.Manager, options Options) (*Server, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 	return s, nil
 }
 
-// answerTo sets the Host headers that are answered, by the address listened on.
+// answerTo sets the accepted Host headers from the address listened on.
 func (s *Server) answerTo(address string) {
 	host, _, _ := net.SplitHostPort(s.options.Listen) // Validate has looked
 	if isLoopback(host) {
@@ -105,8 +105,8 @@ func (s *Server) answerTo(address string) {
 	}
 }
 
-// Listen opens the address. It may be called before Serve, so that an address in
-// use is known before anything else is started.
+// Listen opens the address. It may be called before Serve, so that an address in use is
+// detected before anything else starts.
 func (s *Server) Listen() error {
 	if path := s.options.socketPath(); path != "" {
 		mode, err := s.options.socketMode()
@@ -122,7 +122,7 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return fmt.Errorf("listening for the admin API: %w", err)
 	}
-	// A name may have become any address.
+	// A name may have resolved to any address.
 	host, _, _ := net.SplitHostPort(listener.Addr().String())
 	if s.guard.hosts != nil && !isLoopback(host) {
 		return errors.Join(fmt.Errorf("listening for the admin API: %s is %s, which other machines can reach: use 127.0.0.1",
@@ -133,7 +133,7 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// Addr is where the server listens, nil before Listen.
+// Addr returns where the server listens, nil before Listen.
 func (s *Server) Addr() net.Addr {
 	if s.listener == nil {
 		return nil
@@ -141,8 +141,9 @@ func (s *Server) Addr() net.Addr {
 	return s.listener.Addr()
 }
 
-// Serve answers requests until ctx ends, then lets those under way finish, for
-// ShutdownTimeout and two seconds at most, and returns nil. It listens first where Listen was not called. It is called once.
+// Serve answers requests until ctx ends, then lets those in progress finish, for at
+// most ShutdownTimeout and two seconds, and returns nil. It calls Listen if that was
+// not called. It is called once.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.stop()
 	if s.listener == nil {
@@ -187,7 +188,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			err = server.Close()
 		}
 	}
-	// Handlers go on after Close, and whoever called Serve closes the manager next.
+	// Handlers continue after Close, and the caller of Serve closes the manager next.
 	if !s.inFlight.close(lastTime) {
 		s.log.Error("An admin request does not end: the service ends without it")
 	}
@@ -198,7 +199,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// warn names what was asked for and is a risk.
+// warn logs options that are a risk.
 func (s *Server) warn() {
 	switch {
 	case s.guard.hosts != nil:
@@ -213,7 +214,7 @@ func (s *Server) warn() {
 	}
 }
 
-// Handler answers the API's requests; Serve is what a service uses.
+// Handler answers the API's requests; a service uses Serve.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.inFlight.begin() {
@@ -229,7 +230,7 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// request is one, and what is found out about it on the way.
+// request is one request, and what was found out about it.
 type request struct {
 	route   route
 	who     caller
@@ -261,7 +262,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, Answer[any]{Code: CodeOK, Data: answer.data, Notes: answer.notes})
 }
 
-// answer finds what a request asks for, whether it may, and does it.
+// answer finds the route of a request, checks whether the caller may use it, and calls
+// it.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *request) (reply, error) {
 	var ok bool
 	if x.route, ok = s.find(r); !ok {
@@ -295,7 +297,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *request) (rep
 	return s.call(x.route, w, r, x.body)
 }
 
-// call runs a handler. One that panics has failed alone: the connectors go on.
+// call runs a handler. A panic fails only that request: the connectors continue.
 func (s *Server) call(route route, w http.ResponseWriter, r *http.Request, body []byte) (answer reply, err error) {
 	ctx := r.Context()
 	if route.long {

@@ -1,6 +1,6 @@
-// Package admin serves RobustMQ's admin API of connectors, so that RobustMQ's own
-// robust-ctl can drive them, with a few routes of ours beside it. This file is
-// what a client needs: the routes, and the JSON that goes in and comes out.
+// Package admin serves RobustMQ's admin API for connectors, so that RobustMQ's
+// robust-ctl can manage them, with additional routes of ours. This file has what a
+// client needs: the routes, and the JSON of requests and answers.
 package admin
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// The routes. RobustMQ has the first four; ours stand beside them in its style.
+// The routes. RobustMQ has the first four; the others are ours, in the same style.
 const (
 	PathList   = "/api/cluster/connector/list"   // GET, query: ListQuery's fields; data: List
 	PathDetail = "/api/cluster/connector/detail" // GET, query: tenant, connector_name; data: Detail
@@ -31,11 +31,11 @@ const (
 	PathRollback = "/api/mqtt/connector/rollback"  // POST Rollback; data: "success"
 
 	PathHealth = "/health" // GET: 200 while the process serves, never needs a token
-	// GET: 200 while the store takes changes, else 503. It needs no token, and tells
-	// reasons to those who have it. With ?connector_name=NAME it is PathReadyNames.
+	// GET: 200 if the store can be written, else 503. It works without a token, but
+	// shows reasons only with one. With ?connector_name=NAME it is PathReadyNames.
 	PathReady = "/ready"
-	// GET: 200 while every connector that should run does, else 503. As for the token,
-	// it is as PathReady.
+	// GET: 200 if every connector that should run does, else 503. Regarding the token,
+	// it is like PathReady.
 	PathReadyConnectors = "/ready/connectors"
 	PathReadyNames      = "/ready/"       // GET with a name behind it: 200 while that connector runs
 	PathMetrics         = "/metrics"      // GET: Prometheus
@@ -43,7 +43,7 @@ const (
 	PathOpenAPI         = "/openapi.json" // GET: this API, in OpenAPI 3.1
 )
 
-// ServerName is what the header Server of every answer says, which tells this program
+// ServerName is the Server header of every answer, which distinguishes this program
 // from a RobustMQ.
 const ServerName = "robustmq-connect"
 
@@ -53,28 +53,28 @@ const (
 	CodeError = 100 // whatever went wrong; the error says what
 )
 
-// Success is the data of an answer that has nothing else to say.
+// Success is the data of an answer without other data.
 const Success = "success"
 
-// Answer is the envelope of every answer. RobustMQ's content type is text/plain,
-// and the HTTP status of a failure may be 200: Code decides.
+// Answer is the envelope of every answer. RobustMQ's content type is text/plain, and
+// the HTTP status of a failure may be 200: check Code.
 type Answer[T any] struct {
 	Code  int     `json:"code"`
 	Data  T       `json:"data"` // "" with an error
 	Error *string `json:"error"`
-	// Notes are ours: what of a definition does not apply, or has a price, a
-	// sentence each. The member is left out where there are none.
+	// Notes are ours: what in a definition is ignored, or has a cost, one sentence
+	// each. The member is omitted if there are none.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// Definition is the body of check, and what create and update have in theirs. All fields are required, as
-// they are for RobustMQ. Of a connector's complete JSON, topic_id is taken for
+// Definition is the body of check, and part of that of create and update. All fields
+// are required, as for RobustMQ. In a connector's complete JSON, topic_id means
 // topic_name, and what a list reports (status, broker_id, the times) is ignored.
 type Definition struct {
 	ConnectorName string `json:"connector_name"` // 1 to 128 characters
 	ConnectorType string `json:"connector_type"` // kafka, in any case
-	// Config is a JSON object as a string of 1 to 4096 characters, RobustMQ's way;
-	// the object itself is taken too.
+	// Config is a JSON object as a string of 1 to 4096 characters, as in RobustMQ; the
+	// object itself is accepted too.
 	Config json.RawMessage `json:"config"`
 	// FailureStrategy has no default here: RobustMQ requires it.
 	FailureStrategy json.RawMessage `json:"failure_strategy"`
@@ -96,8 +96,8 @@ type Creation struct {
 type Change struct {
 	Definition
 	// DiscardWaiting is ours. An update of the broker or of the client id gives up a
-	// session there: what waits in it is delivered before the update takes effect, or
-	// discarded where this is true.
+	// session there: its messages are delivered before the update takes effect, or
+	// discarded if this is true.
 	DiscardWaiting bool `json:"discard_waiting,omitempty"`
 }
 
@@ -122,19 +122,19 @@ type Selected struct {
 	Notes         []string `json:"notes,omitempty"`
 }
 
-// List is the data of a list: one page, and how many there are on all of them.
+// List is the data of a list: one page, and the total number of connectors.
 type List struct {
 	Data       []Row `json:"data"`
 	TotalCount int   `json:"total_count"`
 }
 
-// Row is a connector as list shows it. A row is itself a connector definition:
-// connector.Parse takes it, and create does.
+// Row is a connector in a list. A row is itself a connector definition: connector.Parse
+// and create accept it.
 type Row struct {
 	Tenant        string `json:"tenant"`
 	ConnectorName string `json:"connector_name"`
 	ConnectorType string `json:"connector_type"`
-	// Config is a JSON object as a string, wrapped and filled as RobustMQ's is:
+	// Config is a JSON object as a string, wrapped and filled like RobustMQ's:
 	// {"Kafka":{…}}. Secrets are ***. Detail has what the user gave.
 	Config     string `json:"config"`
 	TopicName  string `json:"topic_name"`
@@ -143,7 +143,7 @@ type Row struct {
 	CreateTime string `json:"create_time"` // 2026-11-23 02:52:14, local
 	UpdateTime string `json:"update_time"`
 
-	// Ours: a RobustMQ tells neither.
+	// Ours: RobustMQ has neither.
 	FailureStrategy *Strategy         `json:"failure_strategy,omitempty"`
 	Labels          map[string]string `json:"labels,omitempty"`
 	State           string            `json:"state"`               // Running, Waiting, Failed, Paused
@@ -177,8 +177,8 @@ type Detail struct {
 	Tenant        string `json:"tenant"`
 	ConnectorName string `json:"connector_name"`
 	ConnectorType string `json:"connector_type"`
-	// Config is what the user gave, as a string, secrets as ***: neither wrapped
-	// (unless given so) nor filled. Sent back, it means what it meant.
+	// Config is what the user gave, as a string, with secrets as ***: neither wrapped
+	// (unless given so) nor filled. Sent back, it has the same meaning.
 	Config          string            `json:"config"`
 	TopicName       string            `json:"topic_name"`
 	FailureStrategy *Strategy         `json:"failure_strategy"` // never null
@@ -190,8 +190,8 @@ type Detail struct {
 	UpdateTime      string            `json:"update_time"`
 }
 
-// Strategy is a failure strategy; block where none was given. What it does not use
-// is left out.
+// Strategy is a failure strategy; block if none was given. Fields that it does not use
+// are omitted.
 type Strategy struct {
 	Strategy         string `json:"strategy"`
 	RetryTotalTimes  *int   `json:"retry_total_times,omitempty"`
@@ -200,13 +200,13 @@ type Strategy struct {
 	BootstrapServers string `json:"bootstrap_servers,omitempty"` // of it, where not the connector's own
 }
 
-// Probe is what check found at one end of a connector.
+// Probe is the result of check at one end of a connector.
 type Probe struct {
 	End   string  `json:"end"`   // mqtt or kafka
 	Error *string `json:"error"` // null: it was reached
 }
 
-// localTime is how RobustMQ writes a time: local, to the second, without a zone.
+// localTime formats a time like RobustMQ: local, to the second, without a zone.
 func localTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

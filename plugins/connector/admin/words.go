@@ -10,15 +10,15 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-// kafkaWords says with RobustMQ's words what is wrong with Kafka settings that
-// Parse refused, in RobustMQ's order. It is empty where RobustMQ has none: Parse
-// decides, and has the words then.
+// kafkaWords reports in RobustMQ's words what is wrong with Kafka settings that Parse
+// refused, in RobustMQ's order. It returns "" if RobustMQ has no words: then Parse's
+// error is used.
 func kafkaWords(config json.RawMessage) string {
 	given, err := kafkaSettings(config)
 	if err != nil {
 		return ""
 	}
-	// It judges numbers last.
+	// RobustMQ checks numbers last.
 	for _, judge := range []func(robustmq.Field, settings) string{textWords, numberWords} {
 		for _, f := range robustmq.Fields {
 			if words := judge(f, given); words != "" {
@@ -37,7 +37,7 @@ func (s settings) text(name string) (text string, ok bool) {
 	return text, given && string(value) != "null" && json.Unmarshal(value, &text) == nil
 }
 
-// kafkaSettings takes the settings out of a JSON string and out of {"Kafka":{…}}.
+// kafkaSettings reads the settings inside a JSON string and inside {"Kafka":{…}}.
 func kafkaSettings(config json.RawMessage) (settings, error) {
 	var text string
 	if json.Unmarshal(config, &text) == nil {

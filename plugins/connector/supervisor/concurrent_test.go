@@ -14,8 +14,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// 16 clients do 1,000 things to 50 names at once. Each keeps to the rules, and at
-// the end the store, the answers and the streams agree.
+// 16 clients make 1,000 requests to 50 names concurrently. Each follows the rules, and
+// at the end the store, the answers and the streams agree.
 func TestManyClientsAtOnce(t *testing.T) {
 	const names, clients, operations = 50, 16, 1000
 	r := newRig(t, func(o *Options) { o.DrainTimeout = 500 * time.Millisecond })
@@ -99,7 +99,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 	}
 }
 
-// described tells how a connector stands when it is printed.
+// described formats the state of a connector when it is printed.
 type described struct {
 	r    *rig
 	name string

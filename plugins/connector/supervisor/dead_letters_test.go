@@ -32,22 +32,22 @@ func (r *rig) limit(topic, bytes string) {
 	require.NoError(r.t, err)
 }
 
-// burying is a connector that dead-letters what Kafka refuses, to the topic that all
-// share unless they say otherwise.
-func (r *rig) burying(name, filter string) connector.Connector {
+// deadLettering returns a connector that dead-letters records that Kafka refuses, to
+// the topic shared by default.
+func (r *rig) deadLettering(name, filter string) connector.Connector {
 	r.t.Helper()
 	return r.parse(name, filter, fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"t","key":"${! @mqtt_topic }"}`, r.kafka.Addr()),
 		`{"strategy":"dead_message_queue","retry_total_times":1,"wait_time_ms":1}`)
 }
 
-// Of two connectors that share a dead letter topic, each sees its own letters, whatever
-// its name, also while it is paused, and replays them once.
+// Of two connectors that share a dead letter topic, each sees only its own dead
+// letters, for any name and while it is paused, and replays them once.
 func TestEachConnectorListsAndReplaysItsOwnDeadLetters(t *testing.T) {
 	r := newRig(t)
 	r.limit("t", "3000")
 	names := []string{"line_1", "Line 2 (über)"}
 	for i, name := range names {
-		r.create(r.burying(name, fmt.Sprintf("a%d/#", i)))
+		r.create(r.deadLettering(name, fmt.Sprintf("a%d/#", i)))
 		r.ready(name)
 	}
 	large := strings.Repeat("x", 5000)
@@ -114,11 +114,11 @@ func TestDeadLettersOfAConnectorWithoutThemAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, connector.ErrNotFound)
 }
 
-// The addresses that a connector may not connect to are not reached for its dead
-// letters either.
+// Addresses that a connector may not connect to are not reached for its dead letters
+// either.
 func TestDeadLettersAreReadFromAllowedAddressesOnly(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.DenyTargets = []string{"127.0.0.0/8"} })
-	r.create(r.burying("c", "a/#"))
+	r.create(r.deadLettering("c", "a/#"))
 	_, err := r.DeadLetters(t.Context(), "c", kafka.LetterQuery{})
 	require.ErrorContains(t, err, "127.0.0")
 	require.ErrorContains(t, err, "deny")

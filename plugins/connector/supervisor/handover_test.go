@@ -24,8 +24,8 @@ func honestRig(t *testing.T) (*rig, *honestBroker) {
 	return r, b
 }
 
-// bothWays runs a test with a broker that keeps what waits in a session when a filter
-// is unsubscribed, and with one that drops it, as Artemis and NATS do.
+// bothWays runs a test with a broker that keeps waiting messages when a filter is
+// unsubscribed, and with one that drops them, like Artemis and NATS.
 func bothWays(t *testing.T, test func(t *testing.T, r *rig, b *honestBroker)) {
 	for name, drops := range map[string]bool{"keeps at UNSUBSCRIBE": false, "drops at UNSUBSCRIBE": true} {
 		t.Run(name, func(t *testing.T) {
@@ -61,9 +61,9 @@ func flow(b *honestBroker, topic string, from int, every time.Duration) (stop fu
 
 const derivedID = "robustmq_connect_default_c"
 
-// An update of the filter alone reads what waits before it unsubscribes: brokers drop
-// the queue of a subscription with it.
-func TestAnUpdateOfTheFilterDeliversWhatWaitsBeforeItUnsubscribes(t *testing.T) {
+// An update of only the filter reads the waiting messages before it unsubscribes:
+// brokers drop the queue of an unsubscribed filter.
+func TestAnUpdateOfTheFilterDeliversWaitingMessagesBeforeItUnsubscribes(t *testing.T) {
 	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
 		r.quiet, r.settled = time.Second, time.Second // the topic never becomes quiet
 		r.create(r.conn("c", "in/#", "out", ""))
@@ -90,7 +90,7 @@ func TestAnUpdateOfTheFilterDeliversWhatWaitsBeforeItUnsubscribes(t *testing.T) 
 }
 
 // A second update comes before the first one has taken effect.
-func TestWhatWaitsIsDeliveredAfterSeveralUpdatesOfTheFilter(t *testing.T) {
+func TestWaitingMessagesAreDeliveredAfterSeveralUpdatesOfTheFilter(t *testing.T) {
 	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
 		r.quiet = 300 * time.Millisecond
 		r.create(r.conn("c", "in/#", "out", ""))
@@ -116,8 +116,8 @@ func TestWhatWaitsIsDeliveredAfterSeveralUpdatesOfTheFilter(t *testing.T) {
 	})
 }
 
-// More waits than is read before the topic counts as busy: all of it is read, and only
-// then is the session removed.
+// More messages wait than are read before the topic counts as busy: all of them are
+// read before the session is removed.
 func TestAnUpdateOfTheClientIDReadsALongQueueToItsEnd(t *testing.T) {
 	r, b := honestRig(t)
 	r.quiet, r.settled, r.rest = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
@@ -134,7 +134,7 @@ func TestAnUpdateOfTheClientIDReadsALongQueueToItsEnd(t *testing.T) {
 	assert.Contains(t, r.logs.String(), "Messages keep arriving in a session that an update gave up")
 }
 
-// The topic never becomes quiet: every message is there, whatever the broker does at
+// The topic never becomes quiet: no message is lost, whatever the broker does at
 // UNSUBSCRIBE.
 func TestAnUpdateOfTheClientIDOnABusyTopicLosesNothing(t *testing.T) {
 	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
@@ -152,9 +152,9 @@ func TestAnUpdateOfTheClientIDOnABusyTopicLosesNothing(t *testing.T) {
 	})
 }
 
-// Under one client id a busy session is left behind at the broker before, which may be
-// another name of the new one. That is said.
-func TestAMoveToAnotherBrokerFromABusyTopicSaysWhatStays(t *testing.T) {
+// With the same client id, a busy session is left at the former broker, which may be
+// another name of the new one. The note says so.
+func TestAMoveToAnotherBrokerFromABusyTopicNotesTheRemainingSession(t *testing.T) {
 	r, b := honestRig(t)
 	r.quiet, r.settled = 100*time.Millisecond, 500*time.Millisecond
 	other := newHonestBroker(t)
@@ -173,9 +173,9 @@ func TestAMoveToAnotherBrokerFromABusyTopicSaysWhatStays(t *testing.T) {
 	r.arrived("out", []string{"there"})
 }
 
-// A connector is given another client id while messages wait, and go on arriving: none
-// is lost on the way from the one session to the other.
-func TestAnUpdateOfTheClientIDDeliversWhatWaitsFirst(t *testing.T) {
+// A connector gets another client id while messages wait and keep arriving: none is
+// lost between the two sessions.
+func TestAnUpdateOfTheClientIDDeliversWaitingMessagesFirst(t *testing.T) {
 	bothWays(t, func(t *testing.T, r *rig, b *honestBroker) {
 		r.create(r.conn("c", "in/#", "out", ""))
 		r.ready("c")

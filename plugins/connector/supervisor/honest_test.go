@@ -14,16 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// honestBroker is an MQTT 3.1.1 broker that loses no message of QoS 1, whoever joins
-// or leaves meanwhile: a test may count every one. It has many sessions, and what a
-// broker may do with the queue of an unsubscribed filter is a choice.
+// honestBroker is an MQTT 3.1.1 broker that loses no message of QoS 1 when clients
+// connect or disconnect, so a test may count all of them. It has many sessions, and an
+// option for the queue of an unsubscribed filter.
 type honestBroker struct {
 	t  testing.TB
 	ln net.Listener
 	wg sync.WaitGroup
-	// dropsAtUnsubscribe: with its subscription a queue goes, as with Artemis and NATS.
+	// dropsAtUnsubscribe: UNSUBSCRIBE drops the queue of the filter, as with Artemis
+	// and NATS.
 	dropsAtUnsubscribe bool
-	// pace is the least time from one message of a session to the next.
+	// pace is the minimum time between two messages of a session.
 	pace time.Duration
 
 	mu       sync.Mutex
@@ -40,7 +41,7 @@ type honestSession struct {
 	sending chan struct{} // one slot: there may be something to send
 }
 
-// honestMessage is one in the queue of a session.
+// honestMessage is a message in the queue of a session.
 type honestMessage struct {
 	filter, topic, payload string
 	id                     uint16
@@ -78,8 +79,8 @@ func newHonestBroker(t testing.TB) *honestBroker {
 
 func (b *honestBroker) url() string { return "tcp://" + b.ln.Addr().String() }
 
-// publish gives a message to every session that has asked for it: once, or once for
-// each of its filters where each has a queue.
+// publish adds a message to every session with a matching filter: once, or once for
+// each filter if each has a queue.
 func (b *honestBroker) publish(topic string, payloads ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,7 +100,7 @@ func (b *honestBroker) publish(topic string, payloads ...string) {
 	}
 }
 
-// filters are what a session is subscribed to, nil where there is none.
+// filters returns the filters of a session, nil if it does not exist.
 func (b *honestBroker) filters(clientID string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +110,7 @@ func (b *honestBroker) filters(clientID string) []string {
 	return nil
 }
 
-// waiting is how many messages a session has that are not acknowledged.
+// waiting returns how many messages of a session are not acknowledged.
 func (b *honestBroker) waiting(clientID string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,7 +120,7 @@ func (b *honestBroker) waiting(clientID string) int {
 	return 0
 }
 
-// lost are the payloads that went unacknowledged.
+// lost returns the payloads that were dropped without an acknowledgement.
 func (b *honestBroker) lost() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -185,7 +186,7 @@ func (b *honestBroker) serve(c net.Conn) {
 	b.leave(c, s, connect)
 }
 
-// readConnect reads the bytes of the first packet, of whichever version.
+// readConnect reads the bytes of the first packet, in any version.
 func readConnect(c net.Conn) ([]byte, error) {
 	head := make([]byte, 2)
 	if _, err := io.ReadFull(c, head); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// What is legal and gives up a promise is said when it is asked for, as lint says it of
-// a file, and once.
+// A legal setting that weakens a promise is noted on create and update, as lint notes
+// it for a file, and only once.
 func TestCreateAndUpdateSayWhatADefinitionGivesUp(t *testing.T) {
 	const (
 		clean  = "config.clean_session: lets the broker drop messages that arrive while the pipeline is down; write clean_session: false"

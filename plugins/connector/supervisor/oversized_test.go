@@ -9,9 +9,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// A payload that is larger than the service takes is handled like a record that
-// Kafka refuses.
-func TestOversizedPayloadTakesTheWayOfTheStrategy(t *testing.T) {
+// A payload over the service's limit is handled like a record that Kafka refuses.
+func TestOversizedPayloadIsHandledByTheFailureStrategy(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.MQTT = append(o.MQTT, setting("max_payload_bytes", "100KiB")) })
 	send := func(name string) {
 		r.ready(name)
@@ -31,8 +30,8 @@ func TestOversizedPayloadTakesTheWayOfTheStrategy(t *testing.T) {
 	create("dropping", `{"strategy":"discard"}`)
 	require.Equal(t, []string{"before", "after"}, values("dropping", 2))
 
-	create("burying", `{"strategy":"dead_message_queue","topic_name":"letters","retry_total_times":1,"wait_time_ms":0}`)
-	require.Equal(t, []string{"before", "after"}, values("burying", 2))
+	create("deadLettering", `{"strategy":"dead_message_queue","topic_name":"letters","retry_total_times":1,"wait_time_ms":0}`)
+	require.Equal(t, []string{"before", "after"}, values("deadLettering", 2))
 	letter := r.records("letters", 1)[0]
 	require.Empty(t, letter.Value)
 	var headers []string
@@ -40,14 +39,14 @@ func TestOversizedPayloadTakesTheWayOfTheStrategy(t *testing.T) {
 		headers = append(headers, h.Key+"="+string(h.Value))
 	}
 	require.Contains(t, strings.Join(headers, "\n"),
-		`a message of topic "burying/x" has a payload of 204800 bytes, which was not kept: raise max_payload_bytes, which is 102400`)
+		`a message of topic "deadLettering/x" has a payload of 204800 bytes, which was not kept: raise max_payload_bytes, which is 102400`)
 
 	create("blocking", `{"strategy":"block"}`)
 	r.until("blocking", func(s connector.Status) bool {
 		return s.State != connector.Running && strings.Contains(s.Reason, `a message of topic "blocking/x" has a payload of 204800 bytes`)
 	})
-	// The embedded broker delivers again in random order, so that what follows may
-	// pass before the input meets the payload again.
+	// The embedded broker redelivers in random order, so later messages may pass before
+	// the input gets the payload again.
 	written := values("blocking", 1)
 	require.Equal(t, "before", written[0])
 	require.Subset(t, []string{"before", "after"}, written)

@@ -16,7 +16,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
-// fragile is an input and an output that panic where they are told to.
+// fragile is an input and an output that panic at configured methods.
 type fragile struct {
 	at       string
 	guard    *crash.Guard
@@ -111,7 +111,7 @@ func TestAPanicEndsOneConnector(t *testing.T) {
 			r.ready("healthy")
 			assert.Zero(t, answered.Load(), "nothing is acknowledged or rejected after a panic")
 
-			// It stays like this until someone acts.
+			// It stays failed until somebody acts.
 			require.NoError(t, r.Pause(t.Context(), "broken"))
 			r.until("broken", func(s connector.Status) bool { return s.State == connector.Paused && s.Reason == "" })
 			require.NoError(t, r.Resume(t.Context(), "broken"))

@@ -13,7 +13,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// newRigBehindGate is a service whose broker can go away.
+// newRigBehindGate is a service whose broker can become unavailable.
 func newRigBehindGate(t *testing.T) (*rig, *gate) {
 	t.Helper()
 	r := newRig(t)
@@ -24,8 +24,8 @@ func newRigBehindGate(t *testing.T) (*rig, *gate) {
 	return r, away
 }
 
-// nothingWaits joins the session of the connector c. The broker would hand over what
-// was published before the sentinel, if the session were still there.
+// nothingWaits joins the session of the connector c. If the session still existed, the
+// broker would deliver older messages before the sentinel.
 func (r *rig) nothingWaits() {
 	r.t.Helper()
 	got := make(chan string, 1)
@@ -51,8 +51,8 @@ func TestDeleteRemovesTheSession(t *testing.T) {
 	assert.Empty(t, entries)
 }
 
-// The broker is away when the connector is deleted, and the service is restarted
-// before it comes back: the session goes then.
+// The broker is unavailable when the connector is deleted, and the service is restarted
+// before it returns: the session is removed then.
 func TestASessionThatRemainsIsRemovedLater(t *testing.T) {
 	r, away := newRigBehindGate(t)
 	r.create(r.conn("c", "in/#", "out", ""))
@@ -82,8 +82,8 @@ func TestASessionThatRemainsIsRemovedLater(t *testing.T) {
 	r.nothingWaits()
 }
 
-// What the deleted connector has left on the broker must not reach a new one of
-// its name.
+// Messages that a deleted connector left on the broker must not reach a new one with
+// the same name.
 func TestANewConnectorDoesNotInheritASession(t *testing.T) {
 	r, away := newRigBehindGate(t)
 	r.create(r.conn("c", "old/#", "out", ""))

@@ -57,10 +57,10 @@ func TestRestartStartsOneThatHasFailed(t *testing.T) {
 }
 
 func TestRestartReadsADefinitionAgainThatCouldNotBeRead(t *testing.T) {
-	r, file, mended := unreadRig(t)
+	r, file, corrected := unreadRig(t)
 	_, err := r.Restart(t.Context(), "c")
 	require.ErrorContains(t, err, `restarting "c": its definition cannot be read: unknown field "of_a_newer_version"`)
-	require.NoError(t, os.WriteFile(file, []byte(mended), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(corrected), 0o600))
 	_, err = r.Restart(t.Context(), "c")
 	require.NoError(t, err)
 	r.ready("c")

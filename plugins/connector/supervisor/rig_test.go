@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	// The components that a distribution has.
+	// The components of a distribution.
 	_ "github.com/redpanda-data/connect/v4/public/components/io"
 	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
 	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
@@ -35,7 +35,7 @@ var environment = sync.OnceValues(func() (*service.Environment, error) {
 	return env, plugins.Register(env)
 })
 
-// rig is a service without its API, between servers of this process.
+// rig is a service without its API, between servers in this process.
 type rig struct {
 	*Supervisor
 	t      testing.TB
@@ -78,7 +78,7 @@ func setting(name string, v any) connector.Setting {
 	return connector.Setting{Name: name, Value: raw}
 }
 
-// start makes a service of the directory as it is.
+// start starts a service on the current directory.
 func (r *rig) start() {
 	r.t.Helper()
 	opened, err := store.Open(r.dir)
@@ -100,7 +100,7 @@ func (r *rig) stopService() {
 	require.NoError(r.t, r.opts.Store.Close())
 }
 
-// conn describes a connector; more are further settings, with a comma in front.
+// conn returns a connector; more are further settings, starting with a comma.
 func (r *rig) conn(name, filter, topic, more string) connector.Connector {
 	r.t.Helper()
 	return r.parse(name, filter, fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q%s}`, r.kafka.Addr(), topic, more), `{"strategy":"block"}`)
@@ -122,7 +122,7 @@ func (r *rig) create(c connector.Connector) {
 	require.NoError(r.t, err)
 }
 
-// ready waits until the connector has both its ends.
+// ready waits until both ends of the connector are connected.
 func (r *rig) ready(name string) {
 	r.t.Helper()
 	r.until(name, func(s connector.Status) bool { return s.State == connector.Running && s.Reason == "" })

@@ -18,8 +18,8 @@ import (
 
 const stolen = "value-of-the-environment"
 
-// Whoever reaches the API tries to read an environment variable and a file of the
-// machine through each field that evaluates something.
+// A user of the API tries to read an environment variable and a file of the host
+// through each field that is evaluated.
 func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 	t.Setenv("ROBUSTMQ_TEST_SECRET", stolen)
 	elsewhere := filepath.Join(t.TempDir(), "outside.pem")
@@ -41,7 +41,8 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 		`${! "/etc/passwd".file() }`,
 		`${! json().json_schema("{\"$ref\":\"file:///etc/passwd\"}") }`,
 		`${! {}.robustmq_client_id("x") }`,
-		// What ends the process, or holds a core, once it is parsed or evaluated.
+		// Expressions that end the process, or use up a core, when they are parsed or
+		// evaluated.
 		`${! range(0,1000000000000).length() }`,
 		`${! range(0,100000000) }`,
 		`${! "a".repeat(300000000000000) }`,
@@ -74,7 +75,7 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 	}
 	assert.Equal(t, 2*len(interpolations), refused)
 
-	// In a reference to the environment, which Parse refuses everywhere.
+	// A reference to the environment, which Parse refuses everywhere.
 	for _, field := range []string{"key", "topic", "client_id", "username", "password", "bootstrap_servers", "format"} {
 		for _, reference := range []string{"${ROBUSTMQ_TEST_SECRET}", "${ROBUSTMQ_TEST_SECRET:x}", "${{ROBUSTMQ_TEST_SECRET}}", "a${X:${ROBUSTMQ_TEST_SECRET}}"} {
 			config := fmt.Sprintf(`{"bootstrap_servers":"h:1","topic":"out",%q:%q}`, field, reference)
@@ -107,7 +108,7 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 			require.ErrorAs(t, err, &invalid)
 		}
 	}
-	// One that is there is read, and is no certificate.
+	// An existing file is read, and is not a certificate.
 	for _, file := range []string{"inside.pem", filepath.Join(secrets, "inside.pem")} {
 		_, err := r.Create(t.Context(), r.parse("f", "in/#", fmt.Sprintf(`{"bootstrap_servers":"h:1","topic":"out","tls":{"enabled":true,"client_certs":[{"cert_file":%q,"key_file":%q}]}}`, file, file), `{"strategy":"block"}`), connector.CreateOptions{})
 		require.ErrorContains(t, err, "config.tls: ")
@@ -117,9 +118,9 @@ func TestADefinitionReachesNeitherTheEnvironmentNorFiles(t *testing.T) {
 	assert.NotContains(t, r.logs.String(), stolen)
 }
 
-// A definition that got past the checks, by hand or by an older version, still
-// runs where there is nothing to reach.
-func TestWhatIsInTheStoreIsNoLessContained(t *testing.T) {
+// A definition that bypassed the checks, by hand or by an older version, still runs in
+// the sandbox.
+func TestDefinitionsInTheStoreAreSandboxedToo(t *testing.T) {
 	t.Setenv("ROBUSTMQ_TEST_SECRET", stolen)
 	r := newRig(t)
 	r.stopService()
@@ -150,8 +151,8 @@ func TestInterpolationsOfTheMessageWork(t *testing.T) {
 	assert.Equal(t, "dev7", string(r.records("out_here", 1)[0].Key))
 }
 
-// The login of the service is for its own broker: a definition cannot have it
-// sent to another.
+// The service's login is only for its own broker: a definition cannot make it send the
+// login to another.
 func TestTheServicesLoginStaysWithItsBroker(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		o.MQTT = append(o.MQTT, setting("username", "service"), setting("password", "hush-hush"), setting("tls", map[string]any{"enabled": false}))
@@ -186,7 +187,7 @@ func TestFilesAreReadOnly(t *testing.T) {
 	require.ErrorContains(t, err, "opening the secrets directory")
 }
 
-// The field comes from the place of the finding and not from its words.
+// The field is derived from the finding's path and not from its text.
 func TestFindingsAreErrorsOfTheDefinitionsFields(t *testing.T) {
 	for _, test := range []struct {
 		path, field, want string

@@ -14,8 +14,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// Whoever reaches the API does not learn the password of a connector by an update or
-// a check that sends it to a server of their own.
+// A user of the API does not learn the password of a connector by an update or a check
+// that sends it to their own server.
 func TestAStoredSecretIsNotSentToAnotherServer(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", urls(r.broker.URL())+`,"username":"ada","password":"hush-hush"`))

@@ -23,7 +23,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 )
 
-// numbered are payloads that can be told apart.
+// numbered returns distinguishable payloads.
 func numbered(from, to int) []string {
 	var all []string
 	for i := from; i < to; i++ {
@@ -32,7 +32,7 @@ func numbered(from, to int) []string {
 	return all
 }
 
-// arrived waits until a topic has each of the payloads, which may be there twice.
+// arrived waits until a topic has each of the payloads, possibly more than once.
 func (r *rig) arrived(topic string, payloads []string) {
 	r.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.kafka.Addr()))
@@ -57,7 +57,8 @@ func (r *rig) arrived(topic string, payloads []string) {
 	}
 }
 
-// sessionOn tells whether a broker has a session, and removes it where not.
+// sessionOn reports whether a broker has a session, and removes it if it was created by
+// asking.
 func (r *rig) sessionOn(broker *embedded.Broker, id string) bool {
 	r.t.Helper()
 	connect := func(clean bool) bool {
@@ -87,8 +88,8 @@ func urls(all ...string) string {
 	return fmt.Sprintf(`,"urls":%s`, text)
 }
 
-// The broker is the same by another spelling, or one more stands beside it.
-func TestAnUpdateOfTheURLsKeepsWhatWaits(t *testing.T) {
+// The broker is the same in another spelling, or there is an additional one.
+func TestAnUpdateOfTheURLsKeepsWaitingMessages(t *testing.T) {
 	for name, change := range map[string]func(port string) []string{
 		"one more":       func(port string) []string { return []string{"tcp://127.0.0.1:" + port, "tcp://127.0.0.1:1"} },
 		"one before":     func(port string) []string { return []string{"tcp://127.0.0.1:1", "tcp://127.0.0.1:" + port} },
@@ -115,8 +116,8 @@ func TestAnUpdateOfTheURLsKeepsWhatWaits(t *testing.T) {
 	}
 }
 
-// The session is read as the connector is defined now: its login, and what becomes of
-// a message that is too large.
+// The session is read with the connector's current settings: its login, and the
+// handling of a message over the size limit.
 func TestAHandOverReadsWithTheSettingsOfTheConnector(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		o.MQTT = append(o.MQTT, setting("max_payload_bytes", "1KiB"), setting("username", "u"), setting("password", "hush-hush"))
@@ -152,9 +153,9 @@ func TestAHandOverReadsWithTheSettingsOfTheConnector(t *testing.T) {
 	assert.Equal(t, "c", pipeline.Input.Label)
 }
 
-// What was already delivered is not delivered anew after a restart, and what was not
-// still is.
-func TestAHandOverGoesOnAfterARestart(t *testing.T) {
+// Messages that were delivered are not delivered again after a restart, and the others
+// still are.
+func TestAHandOverContinuesAfterARestart(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
@@ -171,7 +172,7 @@ func TestAHandOverGoesOnAfterARestart(t *testing.T) {
 }
 
 // The connector moves to another broker under the same client id.
-func TestAMoveToAnotherBrokerDeliversWhatWaitsAtTheOldOne(t *testing.T) {
+func TestAMoveToAnotherBrokerDeliversTheMessagesAtTheOldOne(t *testing.T) {
 	r := newRig(t)
 	other, err := embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
@@ -201,7 +202,7 @@ func TestAMoveToAnotherBrokerDeliversWhatWaitsAtTheOldOne(t *testing.T) {
 	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
 }
 
-// Two URLs reach one broker, and nobody can see that: nothing is lost.
+// Two URLs reach one broker, which nobody can detect: nothing is lost.
 func TestAMoveToAnotherNameOfTheBrokerLosesNothing(t *testing.T) {
 	r := newRig(t)
 	alias := newGate(t, r.broker.Addr())
@@ -220,9 +221,9 @@ func TestAMoveToAnotherNameOfTheBrokerLosesNothing(t *testing.T) {
 	r.arrived("out", numbered(0, 700))
 }
 
-// The broker that is given up is away: the new one keeps what arrives meanwhile, and
-// whoever does not want to wait says so.
-func TestAnUpdateWaitsForABrokerThatIsAwayOrDiscardsWhatWaits(t *testing.T) {
+// The former broker is unavailable: the new one keeps the messages that arrive, and a
+// user who does not want to wait can discard the old ones.
+func TestAnUpdateWaitsForAnUnavailableBrokerOrDiscardsItsMessages(t *testing.T) {
 	r := newRig(t)
 	other, err := embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
@@ -258,8 +259,8 @@ func TestAnUpdateWaitsForABrokerThatIsAwayOrDiscardsWhatWaits(t *testing.T) {
 	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
 }
 
-// clean_session: true removes what waits with the first connection.
-func TestAnUpdateToACleanSessionDeliversWhatWaitsFirst(t *testing.T) {
+// clean_session: true removes waiting messages with the first connection.
+func TestAnUpdateToACleanSessionDeliversWaitingMessagesFirst(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
@@ -290,7 +291,7 @@ func TestTwoConnectorsCannotShareASessionByAnySpelling(t *testing.T) {
 	assert.NotContains(t, r.logs.String(), "Lost the connection")
 }
 
-// Whoever reaches the API cannot have the session of somebody else removed.
+// A user of the API cannot have somebody else's session removed.
 func TestASessionOfSomebodyElseOutlivesAConnectorOfItsClientID(t *testing.T) {
 	r := newRig(t)
 	theirs := r.client("theirs", false, nil)
@@ -323,7 +324,7 @@ func TestASessionOfSomebodyElseOutlivesAConnectorOfItsClientID(t *testing.T) {
 }
 
 // A check of client_id x must not remove a session x_check.
-func TestACheckConnectsUnderANameOfItsOwn(t *testing.T) {
+func TestACheckConnectsWithItsOwnClientID(t *testing.T) {
 	r := newRig(t)
 	theirs := r.client("x_check", false, nil)
 	theirs.Disconnect(50)

@@ -25,7 +25,7 @@ func (r *rig) scrape() string {
 	return answer.Body.String()
 }
 
-// A connector without its ends was Running.
+// Regression: a connector without its connections was Running.
 func TestAConnectorWithoutItsEndsIsWaiting(t *testing.T) {
 	r := newRig(t)
 	r.create(r.parse("c", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t","urls":["tcp://127.0.0.1:1"]}`, `{"strategy":"block"}`))
@@ -59,9 +59,9 @@ func TestAConnectorWithoutItsEndsIsWaiting(t *testing.T) {
 	assert.Contains(t, r.scrape(), `mqtt_connector_state{connector_name="c",connector_type="kafka",state="Paused",tenant="default"} 1`)
 }
 
-// Both ends are connected, and yet nothing moves: an expression that does not end,
-// for example.
-func TestAConnectorThatDoesNotGetOnIsNotReady(t *testing.T) {
+// Both ends are connected, but no message makes progress, for example because of an
+// expression that does not end.
+func TestAConnectorWithoutProgressIsNotReady(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
@@ -79,7 +79,7 @@ func TestAConnectorThatDoesNotGetOnIsNotReady(t *testing.T) {
 	assert.Contains(t, status.Reason, "none gets through")
 	require.ErrorContains(t, r.ConnectorsReady(), "none gets through")
 
-	// The oldest is old, but those before it go on: that is a backlog.
+	// The oldest message is old, but others make progress: that is a backlog.
 	e.figures.get(metricDiscarded, counterKind, nil, nil).Incr(1)
 	r.ready("c")
 	require.NoError(t, r.ConnectorsReady())
@@ -138,7 +138,7 @@ func (i stuckInput) Close(context.Context) error {
 	return nil
 }
 
-// useInput replaces the mqtt input of the service as it runs.
+// useInput replaces the mqtt input of the running service.
 func (r *rig) useInput(input func(*service.ParsedConfig, *service.Resources) service.BatchInput) {
 	r.t.Helper()
 	require.NoError(r.t, r.env.RegisterBatchInput("mqtt", mqtt.Spec(),
@@ -147,7 +147,7 @@ func (r *rig) useInput(input func(*service.ParsedConfig, *service.Resources) ser
 		}))
 }
 
-func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
+func TestAStreamThatDoesNotEndIsReported(t *testing.T) {
 	leave := make(chan struct{})
 	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Millisecond })
 	r.useInput(func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} })
@@ -164,7 +164,7 @@ func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
 	require.ErrorContains(t, r.ConnectorsReady(), told)
 	require.NoError(t, r.StoreReady(), "the service works")
 
-	// A new one of its name would be thrown off the broker by the old one.
+	// A new stream of the same name would be disconnected by the old one.
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.until("c", func(s connector.Status) bool {
 		return s.State == connector.Waiting && s.Waits[0].For == connector.NeedStart && s.Waits[0].Why == "its stream from before was stopped and has not ended: restart the service if it does not"
@@ -174,8 +174,8 @@ func TestAStreamThatDoesNotEndIsTold(t *testing.T) {
 	assert.Empty(t, r.Warnings())
 }
 
-// A pause that stops nothing does not answer as if it did.
-func TestAPauseOfAStreamThatDoesNotEndIsTold(t *testing.T) {
+// A pause that did not stop the stream must not answer as if it had.
+func TestAPauseOfAStreamThatDoesNotEndIsReported(t *testing.T) {
 	leave := make(chan struct{})
 	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Millisecond })
 	r.useInput(func(*service.ParsedConfig, *service.Resources) service.BatchInput { return stuckInput{leave} })
@@ -205,7 +205,7 @@ func TestAPauseOfAStreamThatDoesNotEndIsTold(t *testing.T) {
 	require.NoError(t, r.ConnectorsReady())
 }
 
-// A service that cannot end everything ends all the same.
+// A service that cannot stop everything still ends.
 func TestCloseIsBounded(t *testing.T) {
 	leave := make(chan struct{})
 	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Millisecond })
@@ -214,7 +214,7 @@ func TestCloseIsBounded(t *testing.T) {
 		r.create(r.conn(name, "in/#", "out", ""))
 		r.ready(name)
 	}
-	// An operation that does not end, either.
+	// The same with an operation that does not end.
 	unlock, err := r.operations.lock(t.Context(), "a")
 	require.NoError(t, err)
 	began := time.Now()

@@ -88,7 +88,7 @@ func TestPauseKeepsWhatArrivesMeanwhile(t *testing.T) {
 	assert.Len(t, r.records("out", 2), 2)
 }
 
-func TestNamesThatAreNotThere(t *testing.T) {
+func TestUnknownNamesAreRefused(t *testing.T) {
 	r := newRig(t)
 	_, err := r.Update(t.Context(), r.conn("c", "a", "t", ""), connector.UpdateOptions{})
 	require.ErrorIs(t, err, connector.ErrNotFound)
@@ -103,9 +103,9 @@ func TestNamesThatAreNotThere(t *testing.T) {
 	require.ErrorIs(t, err, connector.ErrExists)
 }
 
-// Kafka is away for one, its port taken by nobody; a password is wrong for
-// another: the third does not notice.
-func TestAConnectorThatWaitsDoesNotHoldUpOthers(t *testing.T) {
+// For one connector Kafka is unavailable, with nothing listening on its port; another
+// has a wrong password. The third is not affected.
+func TestAWaitingConnectorDoesNotDelayOthers(t *testing.T) {
 	r := newRig(t)
 	r.create(r.parse("no kafka", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, `{"strategy":"discard"}`))
 	r.create(r.conn("no broker", "in/#", "t", `,"urls":["tcp://127.0.0.1:1"]`))
@@ -136,7 +136,7 @@ func TestAConnectorThatWaitsDoesNotHoldUpOthers(t *testing.T) {
 	assert.Less(t, time.Since(began), 8*time.Second)
 }
 
-// There is nothing to drain, whatever the time for it.
+// There is nothing to drain, so the drain timeout does not matter.
 func TestAStopDoesNotWaitForAKafkaThatHasNothingToGet(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.DrainTimeout = time.Minute })
 	r.create(r.parse("no kafka", "in/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, `{"strategy":"discard"}`))
@@ -167,7 +167,7 @@ func TestUpdateOfTheFilterUnsubscribesTheOldOne(t *testing.T) {
 	assert.NotContains(t, string(text), "hand_over", "what was done is not done again")
 }
 
-func TestCreateJudgesWhatWouldRun(t *testing.T) {
+func TestCreateChecksThePipelineThatWouldRun(t *testing.T) {
 	r := newRig(t)
 	for name, test := range map[string]struct{ filter, config, field string }{
 		"filter":          {"a/#/b", `{"bootstrap_servers":"h:1","topic":"t"}`, "topic_name"},
@@ -198,7 +198,7 @@ func TestCreateJudgesWhatWouldRun(t *testing.T) {
 	assert.Empty(t, r.List())
 }
 
-func TestMetricsAreOneRegistryOfWhatIsThere(t *testing.T) {
+func TestMetricsAreOneRegistryOfExistingConnectors(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{"a", `quote"d`} {
 		r.create(r.conn(name, "in/#", "out", ""))
@@ -255,7 +255,7 @@ func TestCheckTriesBothEndsAndCreatesNothing(t *testing.T) {
 	assert.Contains(t, kafka, "127.0.0.1:1")
 	assert.Empty(t, r.List())
 
-	// One that runs is not thrown off the broker.
+	// A running connector is not disconnected from the broker.
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
 	mqtt, kafka = probe(r.conn("c", "in/#", "out", ""))
@@ -263,7 +263,7 @@ func TestCheckTriesBothEndsAndCreatesNothing(t *testing.T) {
 	assert.NotContains(t, r.logs.String(), "Lost the connection")
 }
 
-// A message without the key that its connector asks for is a dead letter, which
+// A message without the key that its connector requires becomes a dead letter, which
 // names the connector.
 func TestDeadLettersNameTheirConnector(t *testing.T) {
 	r := newRig(t)

@@ -110,13 +110,13 @@ func TestNoConnectionOfAConnectorReachesADeniedTarget(t *testing.T) {
 		require.NoError(t, err)
 		assert.Contains(t, probes[1].Error, refused)
 	}
-	// A record that Kafka would refuse goes to the dead letters.
+	// A record that Kafka would refuse becomes a dead letter.
 	r.create(r.parse("letters", "dead/#", fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"${! json(\"to\") }"}`, r.kafka.Addr()),
 		fmt.Sprintf(`{"strategy":"dead_message_queue","retry_total_times":1,"wait_time_ms":0,"bootstrap_servers":%q}`, tr.addr)))
 	r.ready("letters")
 	r.publish("dead/a", `{"to":"an illegal topic"}`)
 	waits("letters", refused)
-	// One that is allowed goes on.
+	// A connector with allowed targets runs.
 	r.create(r.conn("good", "good/#", "good", ""))
 	r.ready("good")
 	r.publish("good/a", "payload")
@@ -124,9 +124,8 @@ func TestNoConnectionOfAConnectorReachesADeniedTarget(t *testing.T) {
 	assert.Zero(t, tr.accepted.Load(), "something has connected to the denied target")
 }
 
-// The addresses that a Kafka broker advertises are as good as given by whoever runs
-// it.
-func TestAnAddressThatKafkaAdvertisesIsJudged(t *testing.T) {
+// The addresses that a Kafka broker advertises are chosen by whoever runs it.
+func TestAnAddressThatKafkaAdvertisesIsChecked(t *testing.T) {
 	kafka, err := embedded.StartKafka("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { kafka.Close() })
@@ -158,9 +157,8 @@ func TestOnlyAllowedTargetsAreReachedAndTheServicesOwnBrokerIs(t *testing.T) {
 	assert.Zero(t, tr.accepted.Load())
 }
 
-// The session of a deleted connector is removed by another client than that of the
-// input.
-func TestTheRemovalOfASessionIsJudged(t *testing.T) {
+// The session of a deleted connector is removed by another client than the input's.
+func TestTheRemovalOfASessionIsRestrictedToAllowedTargets(t *testing.T) {
 	broker, err := embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
@@ -186,7 +184,7 @@ func TestRulesOfTargetsThatAreNoneAreToldAtTheStart(t *testing.T) {
 	}
 }
 
-// A socket is one by what is dialled, whatever stands before it.
+// Whether it is a socket depends on what is dialled, for any spelling.
 func TestADefinitionNamesNoSocket(t *testing.T) {
 	r := newRig(t)
 	for _, urls := range []string{
@@ -207,7 +205,7 @@ func TestADefinitionNamesNoSocket(t *testing.T) {
 			assert.Contains(t, err.Error(), "only the service's own --mqtt-url may be one", "%s", urls)
 		}
 	}
-	// One that is in the store already is refused where it is dialled.
+	// A socket that is in the store already is refused when it is dialled.
 	r.stopService()
 	opened, err := store.Open(r.dir)
 	require.NoError(t, err)
@@ -219,8 +217,8 @@ func TestADefinitionNamesNoSocket(t *testing.T) {
 	})
 }
 
-// A definition that turns verification off would have the service's login sent to
-// whoever answers.
+// A definition that disables verification would have the service's login sent to any
+// server that answers.
 func TestTheServicesLoginIsSentWithItsOwnTLSAlone(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		o.MQTT = append(o.MQTT, setting("username", "service"), setting("password", "hush-hush"))
@@ -242,7 +240,7 @@ func TestTheServicesLoginIsSentWithItsOwnTLSAlone(t *testing.T) {
 	assert.Equal(t, "hush-hush", r.effective(r.conn("c", "a", "t", "")).MQTT.Text("password"))
 }
 
-func TestKerberosTakesItsFilesFromTheSecretsDirectory(t *testing.T) {
+func TestKerberosReadsItsFilesFromTheSecretsDirectory(t *testing.T) {
 	secrets := t.TempDir()
 	r := newRig(t, func(o *Options) { o.SecretsDir = secrets })
 	sasl := func(kerberos string) string {
@@ -254,8 +252,7 @@ func TestKerberosTakesItsFilesFromTheSecretsDirectory(t *testing.T) {
 		require.ErrorAs(t, err, &invalid, none)
 		assert.Equal(t, "config.sasl.0.kerberos.config_file", invalid.Field)
 	}
-	// It stands in the secrets directory alone, and a path that is relative starts
-	// there.
+	// The file exists only in the secrets directory, and relative paths start there.
 	write := func(name, text string) {
 		require.NoError(t, os.WriteFile(filepath.Join(secrets, name), []byte(text), 0o600))
 	}
@@ -265,7 +262,7 @@ func TestKerberosTakesItsFilesFromTheSecretsDirectory(t *testing.T) {
 	probes, err := r.Check(t.Context(), c)
 	require.NoError(t, err)
 	assert.NotContains(t, probes[1].Error, "kerberos.config_file")
-	// The words of a file that is no configuration are not for who names it.
+	// The contents of a file that is not a configuration are not shown.
 	write("token", "[libdefaults]\nhush-hush\n")
 	_, err = r.Create(t.Context(), r.conn("d", "a", "t", sasl(`,"kerberos":{"config_file":"token"}`)), connector.CreateOptions{})
 	require.NoError(t, err)
@@ -275,7 +272,7 @@ func TestKerberosTakesItsFilesFromTheSecretsDirectory(t *testing.T) {
 	assert.NotContains(t, r.logs.String(), "hush-hush")
 }
 
-// U+F8FF once marked a variable that was not set, and what held it was not judged.
+// Regression: U+F8FF marked an unset variable, and a value with it was not checked.
 func TestNoCharacterSwitchesLintOff(t *testing.T) {
 	r := newRig(t)
 	for _, mark := range []string{"\uf8ff", "\ue000", "unset", "# BENTHOS LINT DISABLE"} {

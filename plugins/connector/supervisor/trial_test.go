@@ -67,8 +67,8 @@ func (idle) WriteBatch(context.Context, service.MessageBatch) error { return nil
 
 func (idle) Close(context.Context) error { return nil }
 
-// trialService is the service, in a process of its own. It writes how its connectors
-// stand until a signal stops it.
+// trialService is the service in its own process. It writes the states of its
+// connectors until a signal stops it.
 func trialService(t *testing.T, dir string) {
 	t.Helper()
 	opened, err := store.Open(dir)
@@ -141,11 +141,11 @@ func trialStore(t *testing.T, names ...string) (dir string) {
 	return r.dir
 }
 
-// runTrial starts the service once. It returns true once the connectors stand as they
-// should, having stopped the service; false when the process has ended by itself.
+// runTrial starts the service once. It returns true when the connectors have the
+// expected states, after stopping the service; false if the process ended by itself.
 func runTrial(t *testing.T, dir string, environment []string, as func(map[string]string) bool) bool {
 	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestAKillFromOutsideHoldsNobodyBack$")
+	child := exec.Command(os.Args[0], "-test.run=^TestAKillOfTheServiceFromOutsideQuarantinesNoConnector$")
 	child.Env = append(append(os.Environ(), trialDir+"="+dir), environment...)
 	var log strings.Builder
 	child.Stderr = &log
@@ -180,9 +180,9 @@ func running(names ...string) func(map[string]string) bool {
 	}
 }
 
-// A stack overflow is nothing to recover from; nor is a kill by the kernel, which
-// leaves no trace.
-func TestTheConnectorThatEndsTheProcessIsHeldBack(t *testing.T) {
+// A stack overflow cannot be recovered from; nor can a kill by the kernel, which leaves
+// no trace.
+func TestTheConnectorThatEndsTheProcessIsQuarantined(t *testing.T) {
 	others := []string{"a", "b", "x", "z"}
 	for end, test := range map[string]struct {
 		most int
@@ -203,7 +203,7 @@ func TestTheConnectorThatEndsTheProcessIsHeldBack(t *testing.T) {
 			}
 			assert.Greater(t, deaths, 2)
 
-			// It stays held back, and says why and what to do.
+			// It stays quarantined, and its reason says why and what to do.
 			var reason, metric string
 			require.True(t, runTrial(t, dir, []string{trialEnd + "=" + end}, func(states map[string]string) bool {
 				reason, metric = states["culprit"], states[quarantinedMetric]
@@ -217,15 +217,15 @@ func TestTheConnectorThatEndsTheProcessIsHeldBack(t *testing.T) {
 				assert.Contains(t, string(trace), "supervisor.overflow")
 			}
 
-			// Resumed, it is tried again.
+			// After resume, it is tried again.
 			assert.False(t, runTrial(t, dir, []string{trialEnd + "=" + end, trialResume + "=culprit"}, func(map[string]string) bool { return false }))
 			require.True(t, runTrial(t, dir, []string{trialEnd + "=nothing"}, running(append(others, "culprit")...)))
 		})
 	}
 }
 
-// A person, a liveness probe, a test: they do not look at what runs.
-func TestAKillFromOutsideHoldsNobodyBack(t *testing.T) {
+// Kills by a person, a liveness probe or a test do not depend on what runs.
+func TestAKillOfTheServiceFromOutsideQuarantinesNoConnector(t *testing.T) {
 	if dir := os.Getenv(trialDir); dir != "" {
 		trialService(t, dir)
 		return
@@ -233,7 +233,7 @@ func TestAKillFromOutsideHoldsNobodyBack(t *testing.T) {
 	names := []string{"a", "b", "c"}
 	dir := trialStore(t, names...)
 	for range 14 {
-		child := exec.Command(os.Args[0], "-test.run=^TestAKillFromOutsideHoldsNobodyBack$")
+		child := exec.Command(os.Args[0], "-test.run=^TestAKillOfTheServiceFromOutsideQuarantinesNoConnector$")
 		child.Env = append(os.Environ(), trialDir+"="+dir)
 		out, err := child.StdoutPipe()
 		require.NoError(t, err)

@@ -16,9 +16,9 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// unreadRig is a service with a connector c whose definition a newer version has
-// written, and one that runs.
-func unreadRig(t *testing.T) (r *rig, file, mended string) {
+// unreadRig is a service with a connector c whose definition was written by a newer
+// version, and a running one.
+func unreadRig(t *testing.T) (r *rig, file, corrected string) {
 	t.Helper()
 	r = newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
@@ -29,15 +29,15 @@ func unreadRig(t *testing.T) (r *rig, file, mended string) {
 	file = filepath.Join(r.dir, "connectors", "c.json")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	mended = string(text)
-	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(mended, "{", `{ "of_a_newer_version": 1,`, 1)), 0o600))
+	corrected = string(text)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(corrected, "{", `{ "of_a_newer_version": 1,`, 1)), 0o600))
 	r.start()
-	return r, file, mended
+	return r, file, corrected
 }
 
 // An older version of the program must not empty the service.
-func TestAConnectorThatCannotBeReadHasFailedAndItsFileStays(t *testing.T) {
-	r, file, mended := unreadRig(t)
+func TestAnUnreadableConnectorFailsAndItsFileStays(t *testing.T) {
+	r, file, corrected := unreadRig(t)
 	r.ready("runs")
 	all := r.List()
 	require.Len(t, all, 2)
@@ -67,7 +67,7 @@ func TestAConnectorThatCannotBeReadHasFailedAndItsFileStays(t *testing.T) {
 	assert.FileExists(t, file)
 
 	// The newer version comes back, or somebody corrects the file.
-	require.NoError(t, os.WriteFile(file, []byte(mended), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(corrected), 0o600))
 	require.NoError(t, r.Resume(t.Context(), "c"))
 	r.ready("c")
 	r.arrived("out", []string{"waits"})
@@ -76,7 +76,7 @@ func TestAConnectorThatCannotBeReadHasFailedAndItsFileStays(t *testing.T) {
 	assert.Contains(t, answer.Body.String(), "\nmqtt_connector_unreadable 0\n")
 }
 
-func TestAnUpdateTakesThePlaceOfADefinitionThatCannotBeRead(t *testing.T) {
+func TestAnUpdateReplacesAnUnreadableDefinition(t *testing.T) {
 	r, file, _ := unreadRig(t)
 	unread, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestADefinitionThatCannotBeReadIsDeleted(t *testing.T) {
 	require.Len(t, r.List(), 1)
 }
 
-// A read error is no reason to give a connector up.
+// A read error must not remove a connector.
 func TestAFileThatCannotBeOpenedStays(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", ""))
@@ -115,7 +115,7 @@ func TestAFileThatCannotBeOpenedStays(t *testing.T) {
 	file := filepath.Join(r.dir, "connectors", "c.json")
 	whole, err := os.ReadFile(file)
 	require.NoError(t, err)
-	// For root no mode is too strict: a link to itself cannot be opened by anybody.
+	// Permissions do not stop root, but nobody can open a link to itself.
 	require.NoError(t, os.Remove(file))
 	require.NoError(t, os.Symlink("c.json", file))
 	r.start()
@@ -143,15 +143,15 @@ func TestAConnectorWhoseFileIsGoneIsDeleted(t *testing.T) {
 	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_c"))
 }
 
-// The session cannot be noted on the disk: the broker is not to blame.
-func TestAFaultOfTheDiskIsNotTakenForTheBroker(t *testing.T) {
+// The session cannot be recorded on disk: the broker is not reported as the cause.
+func TestAnErrorOfTheDiskIsNotReportedAsTheBrokers(t *testing.T) {
 	r := newRig(t)
 	c := r.conn("c", "in/#", "out", "")
 	side, err := r.sideOf(c)
 	require.NoError(t, err)
 	id := side.IDs()[0]
 	sum := sha256.Sum256([]byte(id.Endpoint + "\x00" + id.ClientID))
-	// Where the file is to be written stands a directory, which is not empty.
+	// A non-empty directory is in place of the file to write.
 	tmp := filepath.Join(r.dir, "sessions", fmt.Sprintf("%x.json.tmp", sum[:16]))
 	require.NoError(t, os.MkdirAll(filepath.Join(tmp, "full"), 0o700))
 	r.create(c)
@@ -168,7 +168,7 @@ func TestAFaultOfTheDiskIsNotTakenForTheBroker(t *testing.T) {
 	r.ready("c")
 }
 
-func TestTheWaitBeforeARestartIsResetByWhatLasts(t *testing.T) {
+func TestAStreamThatLastsResetsTheWaitBeforeARestart(t *testing.T) {
 	waits := newRestarts()
 	first := func(wait time.Duration) { // it is random by a half
 		assert.LessOrEqual(t, wait, 200*time.Millisecond)

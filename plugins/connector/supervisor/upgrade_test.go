@@ -55,8 +55,8 @@ func TestTheStoreOfThePreviousReleaseStarts(t *testing.T) {
 	r.arrived("out_renewed", []string{"1"})
 	assert.Len(t, r.records("out_renewed", 1), 1, "what the deleted one left is not inherited")
 
-	// The sessions whose client id is the service's choice are its own; of the others
-	// nobody knows who made them.
+	// Sessions with a client id of the service's choice are its own; for the others it
+	// is unknown who created them.
 	assert.Eventually(t, func() bool {
 		marks, err := os.ReadDir(filepath.Join(r.dir, "removed"))
 		return err == nil && len(marks) == 0
@@ -67,7 +67,8 @@ func TestTheStoreOfThePreviousReleaseStarts(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, note)
 	assert.False(t, r.sessionOn(r.broker, "robustmq_connect_default_plain"))
-	// One whose client id somebody gave stays, and the answer says so: it may be theirs.
+	// A session with a given client id stays, and the answer says so, because it may
+	// belong to somebody else.
 	note, err = r.Delete(t.Context(), "given")
 	require.NoError(t, err)
 	assert.Regexp(t, `^the session "\S+" at \S+ stays: it existed before the connector, or the store does not say who created it; remove it on the broker if nobody uses it$`, note)
@@ -83,8 +84,8 @@ func (r *rig) sessionsOf(name string) []store.Session {
 	return slices.DeleteFunc(r.sessions.Records(), func(rec store.Session) bool { return rec.Connector != name })
 }
 
-// point makes the definitions of a directory send to the Kafka of the rig, each to a
-// topic of its own.
+// point changes the definitions in a directory to write to the rig's Kafka, each to its
+// own topic.
 func (r *rig) point(dir string) {
 	r.t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
@@ -99,8 +100,8 @@ func (r *rig) point(dir string) {
 	}
 }
 
-// The previous release refused a definition with a field that it did not know, and
-// moved it away. These are its rules.
+// The previous release refused a definition with an unknown field, and moved it away.
+// The test applies its rules.
 func TestThePreviousReleaseReadsTheStore(t *testing.T) {
 	r := newRig(t)
 	all := []connector.Connector{
