@@ -79,7 +79,12 @@ func (r *textReport) started(s demoStart) {
 	fmt.Fprintln(r.out)
 	fmt.Fprintf(r.out, "    mosquitto_pub -h %s -p %s -q 1 -t sensors/mine/data -m '{\"temperature\":21}'\n", host, port)
 	fmt.Fprintf(r.out, "    kcat -b %s -C -t %s -u -q | grep sensors/mine/data\n", s.Kafka, s.Topic)
-	fmt.Fprintf(r.out, "    kcat -b %s -C -t %s -c 3\n\nCtrl-C stops the demo and shows the totals.\n\n", s.Kafka, s.Topic)
+	fmt.Fprintf(r.out, "    kcat -b %s -C -t %s -c 3\n\n", s.Kafka, s.Topic)
+	fmt.Fprintln(r.out, "Run a service beside it, and watch its console at http://127.0.0.1:58080/ in a browser:")
+	fmt.Fprintln(r.out)
+	fmt.Fprintf(r.out, "    %s serve --mqtt-url tcp://%s --store demo-connectors\n", cli.BinaryName, s.MQTT)
+	fmt.Fprintf(r.out, "    %s mqtt connector create -n console -p 'sensors/#' -c '{\"bootstrap_servers\":%q,\"topic\":\"console\"}'\n", cli.BinaryName, s.Kafka)
+	fmt.Fprint(r.out, "\nCtrl-C stops the demo and shows the totals.\n\n")
 }
 
 func (r *textReport) record(rec *kgo.Record) {
