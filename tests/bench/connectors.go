@@ -23,8 +23,9 @@ import (
 // connectorsRate is what all connectors together get, in messages a second.
 const connectorsRate = 2000
 
-// measureConnectors runs a service of so many connectors, which share one rate.
-func measureConnectors(binary string, connectors int, brokers, dir string, seconds int) (f figures, err error) {
+// measureConnectors runs a service of so many connectors, which share one rate. Where
+// it is watched, the console is open and a tail of one connector runs.
+func measureConnectors(binary string, connectors int, brokers, dir string, seconds int, watched bool) (f figures, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers))
@@ -85,6 +86,14 @@ func measureConnectors(binary string, connectors int, brokers, dir string, secon
 		return f, err
 	}
 
+	if watched {
+		w := watch(ctx, listen, "connector_0")
+		defer func() {
+			if stopErr := w.stop(); err == nil {
+				err = stopErr
+			}
+		}()
+	}
 	pid := cmd.Process.Pid
 	before, err := cpuTime(pid)
 	if err != nil {
@@ -169,24 +178,46 @@ func untilOK(ctx context.Context, api *http.Client, url string) error {
 	}
 }
 
-// measureFleets measures services of more and more connectors.
-func measureFleets(s system, brokers, dir string, quick bool) (map[int]figures, error) {
+// fleets are the figures of services of more and more connectors, and of the largest
+// while somebody watches it.
+type fleets struct {
+	Connectors map[int]figures
+	Watched    *figures
+}
+
+// measureFleets measures the largest service with and without somebody who watches it,
+// by turns.
+func measureFleets(s system, brokers, dir string, quick bool) (fleets, error) {
 	counts, seconds, rounds := []int{1, 10, 100, 200}, 10, 3
 	if quick {
 		counts, seconds, rounds = []int{1, 100}, 5, 1
 	}
-	found := map[int]figures{}
-	for _, n := range counts {
-		var all []figures
-		for range rounds {
-			f, err := measureConnectors(s.binary, n, brokers, dir, seconds)
-			if err != nil {
-				return nil, fmt.Errorf("%d connectors: %w", n, err)
-			}
-			all = append(all, f)
-			fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", fmt.Sprintf("%d connectors", n), s.name, f)
+	found := fleets{Connectors: map[int]figures{}}
+	for i, n := range counts {
+		all := map[bool][]figures{}
+		ways := []bool{false}
+		if i == len(counts)-1 {
+			ways = []bool{false, true}
 		}
-		found[n] = medians(all)
+		for range rounds {
+			for _, watched := range ways {
+				name := fmt.Sprintf("%d connectors", n)
+				if watched {
+					name += ", watched"
+				}
+				f, err := measureConnectors(s.binary, n, brokers, dir, seconds, watched)
+				if err != nil {
+					return found, fmt.Errorf("%s: %w", name, err)
+				}
+				all[watched] = append(all[watched], f)
+				fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", name, s.name, f)
+			}
+		}
+		found.Connectors[n] = medians(all[false])
+		if len(ways) > 1 {
+			watched := medians(all[true])
+			found.Watched = &watched
+		}
 	}
 	return found, nil
 }

@@ -110,8 +110,7 @@ type report struct {
 	Machine string
 	Rounds  int
 	Cells   []cellReport
-	// Connectors holds the figures of a service by how many connectors it runs.
-	Connectors map[int]figures
+	fleets
 }
 
 type cellReport struct {
@@ -150,7 +149,7 @@ func run(quick bool, out, only string, names []string) error {
 	r := report{Machine: machine(), Rounds: rounds}
 	kept := map[string]cellReport{}
 	if only != "" && earlier.Machine == r.Machine && earlier.Rounds == rounds {
-		r.Connectors = earlier.Connectors
+		r.fleets = earlier.fleets
 		for _, c := range earlier.Cells {
 			kept[c.Name] = c
 		}
@@ -180,7 +179,7 @@ func run(quick bool, out, only string, names []string) error {
 		r.Cells = append(r.Cells, cr)
 	}
 	if wanted.MatchString("connectors") && systems[0].name == "ours" {
-		if r.Connectors, err = measureFleets(systems[0], brokers, dir, quick); err != nil {
+		if r.fleets, err = measureFleets(systems[0], brokers, dir, quick); err != nil {
 			return err
 		}
 	}
@@ -347,6 +346,9 @@ func table(r report) string {
 	}
 	for _, n := range slices.Sorted(maps.Keys(r.Connectors)) {
 		fmt.Fprintf(&b, "| %d | %.0f µs | %.0f MB |\n", n, r.Connectors[n].CPU, r.Connectors[n].Memory)
+	}
+	if w := r.Watched; w != nil {
+		fmt.Fprintf(&b, "| as many, with the console open and a tail running | %.0f µs | %.0f MB |\n", w.CPU, w.Memory)
 	}
 	return b.String()
 }

@@ -63,16 +63,47 @@ func printTail(c *ucli.Context, name string) error {
 	if last := c.String("last"); last != "" {
 		query.Set("last", last)
 	}
+	missed := notShown{c: c, told: time.Now()}
 	err = client.events(c.Context, admin.PathTail, query, func(event string, data []byte) error {
-		return printEvent(c, event, data, inJSON)
+		return printEvent(c, event, data, inJSON, &missed)
 	})
+	missed.tell()
 	if c.Err() != nil {
 		return nil // the user has seen enough
 	}
 	return err
 }
 
-func printEvent(c *ucli.Context, event string, data []byte, inJSON bool) error {
+// notShown counts the messages that are not shown. It tells of them once a second, since
+// the server counts them from message to message.
+type notShown struct {
+	c                *ucli.Context
+	leftOut, dropped int64
+	told             time.Time
+}
+
+func (n *notShown) add(event string, count int64) {
+	if event == admin.EventLeftOut {
+		n.leftOut += count
+	} else {
+		n.dropped += count
+	}
+	if time.Since(n.told) >= time.Second {
+		n.tell()
+	}
+}
+
+func (n *notShown) tell() {
+	if n.leftOut > 0 {
+		note(n.c, "%d messages are not shown: there are more than 20 a second", n.leftOut)
+	}
+	if n.dropped > 0 {
+		note(n.c, "%d messages are not shown: this program or the network was too slow", n.dropped)
+	}
+	n.leftOut, n.dropped, n.told = 0, 0, time.Now()
+}
+
+func printEvent(c *ucli.Context, event string, data []byte, inJSON bool, missed *notShown) error {
 	switch event {
 	case admin.EventMessage:
 		if inJSON {
@@ -90,11 +121,7 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool) error {
 		if err := json.Unmarshal(data, &count); err != nil {
 			return fmt.Errorf("reading a count of the server: %w", err)
 		}
-		if event == admin.EventLeftOut {
-			note(c, "%d messages are not shown: there are more than 20 a second", count.Count)
-		} else {
-			note(c, "%d messages are not shown: this program or the network was too slow", count.Count)
-		}
+		missed.add(event, count.Count)
 	case admin.EventEnd:
 		var end admin.TailEnd
 		if err := json.Unmarshal(data, &end); err != nil {
@@ -141,7 +168,7 @@ func excerptText(e *admin.Excerpt) string {
 func (a *adminClient) events(ctx context.Context, path string, query url.Values, got func(event string, data []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+path+"?"+query.Encode(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url(path+"?"+query.Encode()), nil)
 	if err != nil {
 		return fmt.Errorf("calling the admin API: %w", err)
 	}

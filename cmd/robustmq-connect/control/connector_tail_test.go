@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +37,7 @@ func streams(text string) http.HandlerFunc {
 func TestTailPrintsMessagesAndCountsWhatIsNotShown(t *testing.T) {
 	noEnvironment(t)
 	server := newScripted(t, map[string]http.HandlerFunc{"tail": streams(": hello\n\nevent: message\ndata: " + sentEvent +
-		"\n\nevent: left_out\ndata: {\"count\":980}\n\nevent: dropped\ndata: {\"count\":3}\n\nevent: later\ndata: {}\n\nevent: message\ndata: " + deadEvent +
+		"\n\nevent: left_out\ndata: {\"count\":900}\n\nevent: left_out\ndata: {\"count\":80}\n\nevent: dropped\ndata: {\"count\":3}\n\nevent: later\ndata: {}\n\nevent: message\ndata: " + deadEvent +
 		"\n\nevent: end\ndata: {\"reason\":\"the connector was deleted\"}\n\n")})
 	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k 1", "--last", "2")
 	require.EqualError(t, err, `tailing connector "k 1": the connector was deleted`)
@@ -85,4 +88,18 @@ func TestTailEndsWithoutAnErrorWhenItIsInterrupted(t *testing.T) {
 	require.NoError(t, app.RunContext(ctx, []string{cli.BinaryName, "mqtt", "--server", server.URL, "connector", "tail", "-c", "c"}))
 	assert.LessOrEqual(t, strings.Count(out.String(), "\n"), 1)
 	assert.Empty(t, errOut.String())
+}
+
+func TestTailWorksAtASocket(t *testing.T) {
+	noEnvironment(t)
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(streams("event: end\ndata: {\"reason\":\"the connector was deleted\"}\n\n"))
+	require.NoError(t, server.Listener.Close())
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	_, _, err = runMQTT("", "--server", "unix:"+path, "connector", "tail", "-c", "k")
+	require.EqualError(t, err, `tailing connector "k": the connector was deleted`)
 }

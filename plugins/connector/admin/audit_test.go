@@ -119,6 +119,10 @@ func TestTheAuditLogHoldsResultsAndNoSecret(t *testing.T) {
 		}
 		return e
 	}
+	at := func(revision int, e audit.Entry) audit.Entry {
+		e.Revision = etag(revision)
+		return e
+	}
 	for _, test := range []struct {
 		path, body, as string
 		err            error
@@ -126,8 +130,9 @@ func TestTheAuditLogHoldsResultsAndNoSecret(t *testing.T) {
 	}{
 		{PathCreate, literal, "operate", nil, entry("operate", PathCreate, "c", 403,
 			`config.sasl.0.password: secrets are set by the role admin, and "operate" has the role operate: send *** to keep the stored secret`)},
-		{PathCreate, literal, "admin", nil, entry("admin", PathCreate, "c", 200, "")},
+		{PathCreate, literal, "admin", nil, at(1, entry("admin", PathCreate, "c", 200, ""))},
 		{PathCreate, literal, "admin", nil, entry("admin", PathCreate, "c", 200, "Connector [c] already exist")},
+		{PathUpdate, strings.Replace(literal, "hush-hush", "***", 1), "operate", nil, at(2, entry("operate", PathUpdate, "c", 200, ""))},
 		{PathPause, nameOf("c"), "operate", nil, entry("operate", PathPause, "c", 200, "")},
 		{PathPause, nameOf("d"), "operate", nil, entry("operate", PathPause, "d", 200, "Connector d does not exist.")},
 		{PathUpdate, literal, "admin", errors.New("writing hush-hush to tcp://me:pass@h: no"), entry("admin", PathUpdate, "c", 500, "writing *** to tcp://***@h: no")},

@@ -247,10 +247,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		if f.status == http.StatusInternalServerError {
 			s.log.Error("Answering an admin request failed: it is refused", "path", r.URL.Path, "error", f.text)
 		}
+		setRevision(w, f.revision)
 		s.record(w, r, x, &f)
 		writeFailure(w, &f)
 		return
 	}
+	setRevision(w, answer.revision)
 	s.record(w, r, x, nil)
 	if answer.written {
 		return
@@ -258,7 +260,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	for i, note := range answer.notes {
 		answer.notes[i] = withoutUserInfo(withoutSecrets(note, x.body))
 	}
-	setRevision(w, answer.revision)
 	write(w, http.StatusOK, Answer[any]{Code: CodeOK, Data: answer.data, Notes: answer.notes})
 }
 

@@ -76,7 +76,7 @@ func TestASocketKnowsItsPeerAndRemovesItself(t *testing.T) {
 	status, _ = ask(http.MethodGet, PathList, "", "unknown")
 	assert.Equal(t, 401, status)
 	assert.Equal(t, []audit.Entry{
-		{Actor: me, Address: "unix", Method: "POST", Route: PathCreate, Connector: "c", Status: 200},
+		{Actor: me, Address: "unix", Method: "POST", Route: PathCreate, Connector: "c", Revision: etag(1), Status: 200},
 		{Actor: "read", Address: "unix", Method: "POST", Route: PathDelete, Connector: "c", Status: 403, Code: 100, Error: PathDelete + ` needs the role operate or admin, and "read" has the role read`},
 		{Address: "unix", Method: "GET", Route: PathList, Status: 401, Code: 100, Error: "this needs the header Authorization: Bearer TOKEN with a token of --api-token-file or --api-tokens-file"},
 	}, a.taken())
