@@ -82,6 +82,7 @@ enter() {
   mount --bind "$ROOT" "$room"
   mount -o remount,bind,ro "$room"
   mount -t proc proc "$room/proc"
+  mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$room/dev/pts"
   ! [[ -w /proc/sys/net/ipv6/conf/all/disable_ipv6 ]] || echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
   ip link set lo up
   mount --bind "$(go env GOROOT)" "$room/usr/local/go"
