@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"sync"
@@ -29,13 +30,13 @@ type watching struct {
 func watch(ctx context.Context, listen, connector string) *watching {
 	ctx, end := context.WithCancel(ctx)
 	w := &watching{end: end}
-	client := &http.Client{}
 	w.ended.Go(func() {
+		jar, _ := cookiejar.New(nil) // it never fails
+		client := &http.Client{Jar: jar}
 		beat := time.NewTicker(consoleRefresh)
 		defer beat.Stop()
-		for {
-			if err := w.page(ctx, client, "http://"+listen+"/console/"); err != nil {
-				w.pageErr = err
+		for refresh := ""; ; refresh = "live" { // the first page is whole, and gives a session
+			if w.pageErr = w.page(ctx, client, "http://"+listen+"/console/", refresh); w.pageErr != nil {
 				return
 			}
 			select {
@@ -46,12 +47,12 @@ func watch(ctx context.Context, listen, connector string) *watching {
 		}
 	})
 	query := url.Values{"tenant": {"default"}, "connector_name": {connector}}
-	w.ended.Go(func() { w.tailErr = w.tail(ctx, client, "http://"+listen+admin.PathTail+"?"+query.Encode()) })
+	w.ended.Go(func() { w.tailErr = w.tail(ctx, "http://"+listen+admin.PathTail+"?"+query.Encode()) })
 	return w
 }
 
-func (w *watching) page(ctx context.Context, client *http.Client, address string) error {
-	resp, err := get(ctx, client, address)
+func (w *watching) page(ctx context.Context, client *http.Client, address, refresh string) error {
+	resp, err := get(ctx, client, address, refresh)
 	if err != nil {
 		return err
 	}
@@ -61,8 +62,8 @@ func (w *watching) page(ctx context.Context, client *http.Client, address string
 	return err
 }
 
-func (w *watching) tail(ctx context.Context, client *http.Client, address string) error {
-	resp, err := get(ctx, client, address)
+func (w *watching) tail(ctx context.Context, address string) error {
+	resp, err := get(ctx, http.DefaultClient, address, "")
 	if err != nil {
 		return err
 	}
@@ -76,12 +77,14 @@ func (w *watching) tail(ctx context.Context, client *http.Client, address string
 	return lines.Err()
 }
 
-func get(ctx context.Context, client *http.Client, address string) (*http.Response, error) {
+func get(ctx context.Context, client *http.Client, address, refresh string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("X-Refresh", "live")
+	if refresh != "" {
+		req.Header.Set("X-Refresh", refresh)
+	}
 	resp, err := client.Do(req)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		_ = resp.Body.Close() // the status is all
