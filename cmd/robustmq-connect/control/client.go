@@ -201,9 +201,9 @@ func (a *adminClient) call(ctx context.Context, call call) (answered, error) {
 		}
 		content = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, call.method, a.url(path), content)
+	request, err := a.request(ctx, call.method, path, content)
 	if err != nil {
-		return answered{}, fmt.Errorf("calling the admin API: %w", err)
+		return answered{}, err
 	}
 	if call.body != nil {
 		request.Header.Set("Content-Type", "application/json")
@@ -211,29 +211,53 @@ func (a *adminClient) call(ctx context.Context, call call) (answered, error) {
 	if call.ifMatch != "" {
 		request.Header.Set("If-Match", call.ifMatch)
 	}
-	if a.token != "" {
-		request.Header.Set("Authorization", "Bearer "+a.token)
-	}
 	response, err := a.http.Do(request)
 	if err != nil {
 		return answered{}, a.unreachable(err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	text, err := a.body(response)
+	if err != nil {
+		return answered{}, err
+	}
+	notes, err := a.answer(ctx, call.path, response, text, call.into)
+	return answered{notes, response.Header.Get("ETag")}, err
+}
+
+// request returns a request with the token.
+func (a *adminClient) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, method, a.url(path), body)
+	if err != nil {
+		return nil, fmt.Errorf("calling the admin API: %w", err)
+	}
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	return request, nil
+}
+
+// body returns the whole text of a response.
+func (a *adminClient) body(response *http.Response) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return answered{}, fmt.Errorf("reading the answer of %s: %w", a.base, err)
+		return nil, fmt.Errorf("reading the answer of %s: %w", a.base, err)
 	}
 	if len(text) > maxAnswer {
-		return answered{}, fmt.Errorf("reading the answer of %s: it is over %d MiB long: ask for less with --limit", a.base, maxAnswer>>20)
+		return nil, fmt.Errorf("reading the answer of %s: it is over %d MiB long: ask for less with --limit", a.base, maxAnswer>>20)
 	}
+	return text, nil
+}
+
+// answer reads the text of a response to a call of the path.
+func (a *adminClient) answer(ctx context.Context, path string, response *http.Response, text []byte, into any) ([]string, error) {
 	if response.Header.Get("Server") == admin.ServerName {
 		a.knownOurs = true
 	}
-	notes, err := a.read(response, text, call.into)
-	if call.path != admin.PathList && call.path != pathLogin {
+	notes, err := a.read(response, text, into)
+	if path != admin.PathList && path != pathLogin {
 		err = a.noSuchCommand(ctx, err)
 	}
-	return answered{notes, response.Header.Get("ETag")}, err
+	return notes, err
 }
 
 // url returns the URL of a path. A socket has no host.
@@ -264,10 +288,18 @@ func (a *adminClient) read(response *http.Response, text []byte, into any) ([]st
 	if into == nil {
 		return answer.Notes, nil
 	}
-	if err := json.Unmarshal(answer.Data, into); err != nil {
-		return nil, fmt.Errorf("reading the answer of %s: %w", a.base, err)
+	if err := a.decode(answer.Data, into); err != nil {
+		return nil, err
 	}
 	return answer.Notes, nil
+}
+
+// decode reads the data of an answer.
+func (a *adminClient) decode(data []byte, into any) error {
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", a.base, err)
+	}
+	return nil
 }
 
 // noAnswer explains an answer that is not in the API's format: it is text, or comes

@@ -109,6 +109,36 @@ func connectorName(c *ucli.Context) (string, error) {
 	return name, nil
 }
 
+// onConnector is a command about the connector that its flags name. What failed is said
+// with unnamed where they name none, else with named and the name behind it.
+func onConnector(unnamed, named string, run func(c *ucli.Context, name string) error) ucli.ActionFunc {
+	return func(c *ucli.Context) error {
+		name, err := connectorName(c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", unnamed, err)
+		}
+		if err := run(c, name); err != nil {
+			return fmt.Errorf("%s %q: %w", named, name, err)
+		}
+		return nil
+	}
+}
+
+// connect reads how a command prints its answer, and the server that gives it.
+func connect(c *ucli.Context) (client *adminClient, inJSON bool, err error) {
+	if inJSON, err = jsonOutput(c); err != nil {
+		return nil, false, err
+	}
+	client, err = newAdminClient(c)
+	return client, inJSON, err
+}
+
+func printNotes(c *ucli.Context, notes []string) {
+	for _, text := range notes {
+		note(c, "%s", text)
+	}
+}
+
 // note prints the notes of a server's answer.
 func note(c *ucli.Context, format string, args ...any) {
 	fmt.Fprintf(c.App.ErrWriter, "note: %s\n", cli.OneLine(fmt.Sprintf(format, args...)))

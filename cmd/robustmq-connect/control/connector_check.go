@@ -33,11 +33,7 @@ what is wrong; the exit code is 1 then:
 
 func checkDefinition(c *ucli.Context, d definition) error {
 	fail := func(err error) error { return fmt.Errorf("checking connector %q: %w", d.name(), err) }
-	inJSON, err := jsonOutput(c)
-	if err != nil {
-		return fail(err)
-	}
-	client, err := newAdminClient(c)
+	client, inJSON, err := connect(c)
 	if err != nil {
 		return fail(err)
 	}
@@ -64,9 +60,7 @@ func checkDefinition(c *ucli.Context, d definition) error {
 }
 
 func printProbes(c *ucli.Context, probes []admin.Probe, notes []string) {
-	for _, text := range notes {
-		note(c, "%s", text)
-	}
+	printNotes(c, notes)
 	for _, probe := range probes {
 		if probe.Error == nil {
 			fmt.Fprintf(c.App.Writer, "%s: OK\n", cli.OneLine(probe.End))

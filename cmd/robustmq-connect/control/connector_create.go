@@ -38,6 +38,9 @@ retried, and nothing overtakes it. Every user of this machine can read a passwor
 			if c.Bool("paused") {
 				d["paused"] = json.RawMessage("true")
 			}
+			if err := refuseBlock(c, d); err != nil {
+				return fmt.Errorf("creating connector %q: %w", d.name(), err)
+			}
 			return change(c, "creating", admin.PathCreate, d.name(), "", d, "Created successfully!")
 		},
 	}
@@ -47,18 +50,9 @@ retried, and nothing overtakes it. Every user of this machine can read a passwor
 // ifMatch, it changes only that revision of the connector.
 func change(c *ucli.Context, doing, path, name, ifMatch string, body any, success string) error {
 	fail := func(err error) error { return fmt.Errorf("%s connector %q: %w", doing, name, err) }
-	inJSON, err := jsonOutput(c)
+	client, inJSON, err := connect(c)
 	if err != nil {
 		return fail(err)
-	}
-	client, err := newAdminClient(c)
-	if err != nil {
-		return fail(err)
-	}
-	if d, ok := body.(definition); ok && path == admin.PathCreate {
-		if err := client.refuseBlock(c.Context, d); err != nil {
-			return fail(err)
-		}
 	}
 	answer, err := client.call(c.Context, call{method: http.MethodPost, path: path, ifMatch: ifMatch, body: body})
 	if err != nil {
@@ -67,9 +61,7 @@ func change(c *ucli.Context, doing, path, name, ifMatch string, body any, succes
 	if inJSON {
 		return cli.PrintJSON(c.App.Writer, changeResult{Name: name, Result: admin.Success, Revision: revisionOf(answer.etag), Notes: answer.notes})
 	}
-	for _, text := range answer.notes {
-		note(c, "%s", text)
-	}
+	printNotes(c, answer.notes)
 	fmt.Fprintln(c.App.Writer, success)
 	return nil
 }

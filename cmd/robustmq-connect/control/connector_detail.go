@@ -23,26 +23,13 @@ func detailCommand() *ucli.Command {
 
   robustmq-connect mqtt connector detail --connector-name c1
   robustmq-connect mqtt connector detail --connector-name c1 --output json`,
-		Flags: append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag(), wideFlag()}, adminFlags()...),
-		Action: func(c *ucli.Context) error {
-			name, err := connectorName(c)
-			if err != nil {
-				return fmt.Errorf("reading a connector's detail: %w", err)
-			}
-			if err := printDetail(c, name); err != nil {
-				return fmt.Errorf("reading the detail of connector %q: %w", name, err)
-			}
-			return nil
-		},
+		Flags:  append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag(), wideFlag()}, adminFlags()...),
+		Action: onConnector("reading a connector's detail", "reading the detail of connector", printDetail),
 	}
 }
 
 func printDetail(c *ucli.Context, name string) error {
-	inJSON, err := jsonOutput(c)
-	if err != nil {
-		return err
-	}
-	client, err := newAdminClient(c)
+	client, inJSON, err := connect(c)
 	if err != nil {
 		return err
 	}
@@ -51,9 +38,7 @@ func printDetail(c *ucli.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, warning := range answer.notes {
-		note(c, "%s", warning)
-	}
+	printNotes(c, answer.notes)
 	if inJSON {
 		return cli.PrintJSON(c.App.Writer, text)
 	}

@@ -23,17 +23,8 @@ in the place of each secret:
 
   robustmq-connect mqtt connector history --connector-name c1
   robustmq-connect mqtt connector history --connector-name c1 --output json`,
-		Flags: append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag(), wideFlag()}, adminFlags()...),
-		Action: func(c *ucli.Context) error {
-			name, err := connectorName(c)
-			if err != nil {
-				return fmt.Errorf("reading a connector's history: %w", err)
-			}
-			if err := printHistory(c, name); err != nil {
-				return fmt.Errorf("reading the history of connector %q: %w", name, err)
-			}
-			return nil
-		},
+		Flags:  append([]ucli.Flag{nameFlag("the connector's `NAME`"), tenantFlag(), wideFlag()}, adminFlags()...),
+		Action: onConnector("reading a connector's history", "reading the history of connector", printHistory),
 	}
 }
 
@@ -76,11 +67,7 @@ With --if-match it is changed only while it is at that revision.`,
 }
 
 func printHistory(c *ucli.Context, name string) error {
-	inJSON, err := jsonOutput(c)
-	if err != nil {
-		return err
-	}
-	client, err := newAdminClient(c)
+	client, inJSON, err := connect(c)
 	if err != nil {
 		return err
 	}
@@ -92,8 +79,8 @@ func printHistory(c *ucli.Context, name string) error {
 		return cli.PrintJSON(c.App.Writer, text)
 	}
 	var all []admin.Revision
-	if err := json.Unmarshal(text, &all); err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	if err := client.decode(text, &all); err != nil {
+		return err
 	}
 	rows := make([][]string, 0, len(all))
 	for i, r := range all {

@@ -75,8 +75,8 @@ func listConnectors(c *ucli.Context) error {
 		return cli.PrintJSON(c.App.Writer, text)
 	}
 	var list admin.List
-	if err := json.Unmarshal(text, &list); err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	if err := client.decode(text, &list); err != nil {
+		return err
 	}
 	printList(c, list, (page-1)*limit)
 	return nil

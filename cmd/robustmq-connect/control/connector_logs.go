@@ -36,16 +36,7 @@ With --output json and -f each line is a JSON object.`,
 			&ucli.StringFlag{Name: "limit", Usage: "print the newest `NUMBER` of lines, 100 by default"},
 			&ucli.StringFlag{Name: "level", Usage: "print lines of at least this `LEVEL`: debug, info, warn or error"},
 		}, adminFlags()...),
-		Action: func(c *ucli.Context) error {
-			name, err := connectorName(c)
-			if err != nil {
-				return fmt.Errorf("reading a connector's log: %w", err)
-			}
-			if err := printLogs(c, name); err != nil {
-				return fmt.Errorf("reading the log of connector %q: %w", name, err)
-			}
-			return nil
-		},
+		Action: onConnector("reading a connector's log", "reading the log of connector", printLogs),
 	}
 }
 
@@ -74,11 +65,7 @@ Without --level it logs as the server does:
 }
 
 func printLogs(c *ucli.Context, name string) error {
-	inJSON, err := jsonOutput(c)
-	if err != nil {
-		return err
-	}
-	client, err := newAdminClient(c)
+	client, inJSON, err := connect(c)
 	if err != nil {
 		return err
 	}
@@ -104,8 +91,8 @@ func printLogs(c *ucli.Context, name string) error {
 			return cli.PrintJSON(c.App.Writer, text)
 		}
 		var logs admin.Logs
-		if err := json.Unmarshal(text, &logs); err != nil {
-			return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+		if err := client.decode(text, &logs); err != nil {
+			return err
 		}
 		return printLines(c, logs, inJSON)
 	}
@@ -150,11 +137,7 @@ func printLines(c *ucli.Context, logs admin.Logs, inJSON bool) error {
 			fmt.Fprintf(c.App.Writer, "%s\n", text)
 			continue
 		}
-		at := line.Time
-		if when, err := time.Parse(time.RFC3339Nano, line.Time); err == nil {
-			at = when.Local().Format("2006-01-02 15:04:05.000")
-		}
-		fmt.Fprintf(c.App.Writer, "%s %-5s %s\n", cli.OneLine(at), strings.ToUpper(cli.OneLine(line.Level)), cli.OneLine(line.Text))
+		fmt.Fprintf(c.App.Writer, "%s %-5s %s\n", cli.OneLine(localMillis(line.Time)), strings.ToUpper(cli.OneLine(line.Level)), cli.OneLine(line.Text))
 	}
 	return nil
 }

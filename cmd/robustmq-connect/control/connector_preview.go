@@ -119,12 +119,10 @@ func preview(c *ucli.Context, d definition) error {
 		return err
 	}
 	var p admin.Preview
-	if err := json.Unmarshal(text, &p); err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	if err := client.decode(text, &p); err != nil {
+		return err
 	}
-	for _, warning := range notes {
-		note(c, "%s", warning)
-	}
+	printNotes(c, notes)
 	switch {
 	case inJSON:
 		err = cli.PrintJSON(c.App.Writer, text)

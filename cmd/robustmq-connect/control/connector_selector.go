@@ -43,11 +43,7 @@ func changeSelected(c *ucli.Context, doing, path, selector, success string) erro
 			return fail(fmt.Errorf("--%s and --selector exclude each other: give one", flag))
 		}
 	}
-	inJSON, err := jsonOutput(c)
-	if err != nil {
-		return fail(err)
-	}
-	client, err := newAdminClient(c)
+	client, inJSON, err := connect(c)
 	if err != nil {
 		return fail(err)
 	}
@@ -57,12 +53,10 @@ func changeSelected(c *ucli.Context, doing, path, selector, success string) erro
 		return fail(err)
 	}
 	var all []admin.Selected
-	if err := json.Unmarshal(text, &all); err != nil {
-		return fail(fmt.Errorf("reading the answer of %s: %w", client.base, err))
+	if err := client.decode(text, &all); err != nil {
+		return fail(err)
 	}
-	for _, warning := range notes {
-		note(c, "%s", warning)
-	}
+	printNotes(c, notes)
 	failed := 0
 	rows := make([][]string, len(all))
 	for i, one := range all {

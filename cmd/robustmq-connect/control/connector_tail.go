@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,25 +36,12 @@ With --output json each line is a JSON object. What is not shown is counted on s
 			nameFlag("the connector's `NAME`"), tenantFlag(),
 			&ucli.StringFlag{Name: "last", Usage: "begin with this `NUMBER` of messages, 10 by default, 50 at most"},
 		}, adminFlags()...),
-		Action: func(c *ucli.Context) error {
-			name, err := connectorName(c)
-			if err != nil {
-				return fmt.Errorf("tailing a connector: %w", err)
-			}
-			if err := printTail(c, name); err != nil {
-				return fmt.Errorf("tailing connector %q: %w", name, err)
-			}
-			return nil
-		},
+		Action: onConnector("tailing a connector", "tailing connector", printTail),
 	}
 }
 
 func printTail(c *ucli.Context, name string) error {
-	inJSON, err := jsonOutput(c)
-	if err != nil {
-		return err
-	}
-	client, err := newAdminClient(c)
+	client, inJSON, err := connect(c)
 	if err != nil {
 		return err
 	}
@@ -168,12 +154,9 @@ func excerptText(e *admin.Excerpt) string {
 func (a *adminClient) events(ctx context.Context, path string, query url.Values, got func(event string, data []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url(path+"?"+query.Encode()), nil)
+	request, err := a.request(ctx, http.MethodGet, path+"?"+query.Encode(), nil)
 	if err != nil {
-		return fmt.Errorf("calling the admin API: %w", err)
-	}
-	if a.token != "" {
-		request.Header.Set("Authorization", "Bearer "+a.token)
+		return err
 	}
 	alive := time.AfterFunc(silentFor, func() {
 		cancel(fmt.Errorf("%s has sent nothing for %s: check the network and the server", a.base, silentFor))
@@ -190,11 +173,11 @@ func (a *adminClient) events(ctx context.Context, path string, query url.Values,
 	}
 	defer func() { _ = response.Body.Close() }()
 	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+		text, err := a.body(response)
 		if err != nil {
-			return fmt.Errorf("reading the answer of %s: %w", a.base, err)
+			return err
 		}
-		if _, err := a.read(response, text, nil); err != nil {
+		if _, err := a.answer(ctx, path, response, text, nil); err != nil {
 			return err
 		}
 		return a.noAnswer(response, text)

@@ -48,16 +48,7 @@ func listLettersCommand() *ucli.Command {
 			&ucli.BoolFlag{Name: "oldest", Usage: "begin with the oldest"},
 			&ucli.StringFlag{Name: "cursor", Usage: "go on at this `CURSOR`, which the page before has told"},
 		}, adminFlags()...),
-		Action: func(c *ucli.Context) error {
-			name, err := connectorName(c)
-			if err != nil {
-				return fmt.Errorf("listing dead letters: %w", err)
-			}
-			if err := listLetters(c, name); err != nil {
-				return fmt.Errorf("listing the dead letters of connector %q: %w", name, err)
-			}
-			return nil
-		},
+		Action: onConnector("listing dead letters", "listing the dead letters of connector", listLetters),
 	}
 }
 
@@ -77,16 +68,7 @@ It exits with code 1 if Kafka refuses a letter again.`,
 			&ucli.StringSliceFlag{Name: "letter", Usage: "replay the letter at this `PARTITION/OFFSET`; may be repeated"},
 			&ucli.BoolFlag{Name: "all", Usage: "replay all that were not replayed yet"},
 		}, adminFlags()...),
-		Action: func(c *ucli.Context) error {
-			name, err := connectorName(c)
-			if err != nil {
-				return fmt.Errorf("replaying dead letters: %w", err)
-			}
-			if err := replayLetters(c, name); err != nil {
-				return fmt.Errorf("replaying dead letters of connector %q: %w", name, err)
-			}
-			return nil
-		},
+		Action: onConnector("replaying dead letters", "replaying dead letters of connector", replayLetters),
 	}
 }
 
@@ -118,15 +100,13 @@ func listLetters(c *ucli.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, warning := range notes {
-		note(c, "%s", warning)
-	}
+	printNotes(c, notes)
 	if inJSON {
 		return cli.PrintJSON(c.App.Writer, text)
 	}
 	var page admin.DeadLetters
-	if err := json.Unmarshal(text, &page); err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	if err := client.decode(text, &page); err != nil {
+		return err
 	}
 	for _, letter := range page.Letters {
 		printLetter(c, letter)
@@ -193,8 +173,8 @@ func replayLetters(c *ucli.Context, name string) error {
 		return err
 	}
 	var result admin.ReplayResult
-	if err := json.Unmarshal(text, &result); err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", client.base, err)
+	if err := client.decode(text, &result); err != nil {
+		return err
 	}
 	if inJSON {
 		if err := cli.PrintJSON(c.App.Writer, text); err != nil {
@@ -206,9 +186,7 @@ func replayLetters(c *ucli.Context, name string) error {
 			fmt.Fprintf(c.App.Writer, "%d/%d: %s\n", l.Partition, l.Offset, cli.OneLine(l.Reason))
 		}
 	}
-	for _, warning := range notes {
-		note(c, "%s", warning)
-	}
+	printNotes(c, notes)
 	if result.RefusedTotal > 0 {
 		return fmt.Errorf("%d letters were not replayed", result.RefusedTotal)
 	}

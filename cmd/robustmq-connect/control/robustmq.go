@@ -46,12 +46,16 @@ func (a *adminClient) noSuchCommand(ctx context.Context, err error) error {
 
 // refuseBlock refuses a definition that a RobustMQ would take for another: it does not
 // know the failure strategy block and discards, without a word.
-func (a *adminClient) refuseBlock(ctx context.Context, d definition) error {
+func refuseBlock(c *ucli.Context, d definition) error {
 	var strategy struct{ Strategy string }
 	if json.Unmarshal(d["failure_strategy"], &strategy) != nil || strategy.Strategy != "block" {
 		return nil
 	}
-	if theirs, err := a.isRobustMQ(ctx); err != nil || !theirs {
+	client, _, err := connect(c)
+	if err != nil {
+		return err
+	}
+	if theirs, err := client.isRobustMQ(c.Context); err != nil || !theirs {
 		return err
 	}
 	return errors.New("failure_strategy: the server is a RobustMQ, which does not know block and would discard what Kafka refuses: " +

@@ -42,7 +42,7 @@ func TestCommandsThatARobustMQDoesNotHaveSaySo(t *testing.T) {
 	}
 	for _, answer := range []http.HandlerFunc{http.NotFound, index, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) }} {
 		server := newRobustMQ(t, map[string]http.HandlerFunc{"list": theirList(t), "detail": gives(`{"code":0,"data":{},"error":null}`)})
-		for _, missing := range []string{"pause", "resume", "restart", "check", "update", "logs", "history", "rollback"} {
+		for _, missing := range []string{"pause", "resume", "restart", "check", "update", "logs", "history", "rollback", "tail"} {
 			server.answers[missing] = answer
 		}
 		definition := []string{"-n", "k", "-c", `{"bootstrap_servers":"k:1","topic":"t"}`, "-p", "a", "--failure-strategy", "discard"}
@@ -53,6 +53,7 @@ func TestCommandsThatARobustMQDoesNotHaveSaySo(t *testing.T) {
 			"check":   append([]string{"check"}, definition...),
 			"logs":    {"logs", "-n", "k"},
 			"history": {"history", "-n", "k"},
+			"tail":    {"tail", "-n", "k"},
 		} {
 			_, _, err := runMQTT("", append([]string{"--server", server.URL, "connector"}, command...)...)
 			require.ErrorContains(t, err, server.URL+" is a RobustMQ, which has no such command: use it with the service of robustmq-connect", name)
