@@ -83,11 +83,7 @@ const listLettersTime = 45 * time.Second
 const behindNote = "replayed records stand behind records that were written after them: whoever reads the topic sees them late, with the header " + kafka.ReplayedHeader
 
 func (s *Server) deadLetters(ctx context.Context, r *http.Request, _ []byte) (reply, error) {
-	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name", "limit", "order", "cursor")
-	if err != nil {
-		return reply{}, err
-	}
-	name, err := q.connector()
+	q, name, err := connectorQuery(r, "limit", "order", "cursor")
 	if err != nil {
 		return reply{}, err
 	}

@@ -35,11 +35,7 @@ type Rollback struct {
 }
 
 func (s *Server) history(_ context.Context, r *http.Request, _ []byte) (reply, error) {
-	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name")
-	if err != nil {
-		return reply{}, err
-	}
-	name, err := q.connector()
+	_, name, err := connectorQuery(r)
 	if err != nil {
 		return reply{}, err
 	}
@@ -79,15 +75,8 @@ func describe(c connector.Connector) *Definition {
 }
 
 func (s *Server) rollback(ctx context.Context, r *http.Request, body []byte) (reply, error) {
-	name, err := name(body)
+	name, given, err := nameAnd(body, "revision")
 	if err != nil {
-		return reply{}, err
-	}
-	given, err := fields(body)
-	if err != nil {
-		return reply{}, err
-	}
-	if err := lacking(body, given, "revision"); err != nil {
 		return reply{}, err
 	}
 	var to int

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,6 +35,22 @@ func parseQuery(raw string, names ...string) (query, error) {
 		return query{}, badQuery("filter_values is not taken: use connector_name")
 	}
 	return query{values}, nil
+}
+
+// connectorQuery takes the query string of a route that is about one connector, which may
+// have the names beside it.
+func connectorQuery(r *http.Request, names ...string) (q query, connector string, err error) {
+	if q, err = parseQuery(r.URL.RawQuery, append(names, "tenant", "connector_name")...); err != nil {
+		return q, "", err
+	}
+	tenant, err := q.required("tenant")
+	if err != nil {
+		return q, "", err
+	}
+	if connector, err = q.required("connector_name"); err != nil {
+		return q, "", err
+	}
+	return q, connector, knownTenant(tenant)
 }
 
 // required reads a parameter that must be present; it may be empty.

@@ -45,11 +45,7 @@ type LogLine struct {
 }
 
 func (s *Server) logs(_ context.Context, r *http.Request, _ []byte) (reply, error) {
-	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name", "since", "limit", "level")
-	if err != nil {
-		return reply{}, err
-	}
-	name, err := q.connector()
+	q, name, err := connectorQuery(r, "since", "limit", "level")
 	if err != nil {
 		return reply{}, err
 	}
@@ -102,29 +98,9 @@ func (q query) since(now time.Time) (time.Time, error) {
 	return time.Time{}, invalid(fmt.Sprintf("since: %q is neither a time, 2026-11-25T10:00:00Z for example, nor a duration, 10m for example", text))
 }
 
-// connector returns the connector that a query names.
-func (q query) connector() (string, error) {
-	tenant, err := q.required("tenant")
-	if err != nil {
-		return "", err
-	}
-	name, err := q.required("connector_name")
-	if err != nil {
-		return "", err
-	}
-	return name, knownTenant(tenant)
-}
-
 func (s *Server) logLevel(_ context.Context, _ *http.Request, body []byte) (reply, error) {
-	name, err := name(body)
+	name, given, err := nameAnd(body, "level")
 	if err != nil {
-		return reply{}, err
-	}
-	given, err := fields(body)
-	if err != nil {
-		return reply{}, err
-	}
-	if err := lacking(body, given, "level"); err != nil {
 		return reply{}, err
 	}
 	var level string

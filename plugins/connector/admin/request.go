@@ -157,6 +157,17 @@ func name(body []byte) (string, error) {
 	return n.ConnectorName, knownTenant(n.Tenant)
 }
 
+// nameAnd reads a body that has other required fields beside a Name.
+func nameAnd(body []byte, required ...string) (of string, given map[string]json.RawMessage, err error) {
+	if of, err = name(body); err != nil {
+		return "", nil, err
+	}
+	if given, err = fields(body); err != nil {
+		return "", nil, err
+	}
+	return of, given, lacking(body, given, required...)
+}
+
 func knownTenant(tenant string) error {
 	if tenant != connector.DefaultTenant {
 		return invalid(fmt.Sprintf("tenant: %q does not exist: there is one, %s", tenant, connector.DefaultTenant))

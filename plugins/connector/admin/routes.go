@@ -224,11 +224,7 @@ func (s *Server) list(_ context.Context, r *http.Request, _ []byte) (reply, erro
 }
 
 func (s *Server) detail(ctx context.Context, r *http.Request, _ []byte) (reply, error) {
-	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name")
-	if err != nil {
-		return reply{}, err
-	}
-	name, err := q.connector()
+	_, name, err := connectorQuery(r)
 	if err != nil {
 		return reply{}, err
 	}

@@ -306,15 +306,19 @@ func (s *Server) call(route route, w http.ResponseWriter, r *http.Request, body 
 		ctx, cancel = s.longContext(w, r)
 		defer cancel()
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("Answering an admin request panicked", "path", r.URL.Path,
-				"panic", withoutSecrets(fmt.Sprint(p), body), "stack", string(debug.Stack()))
-			err = errors.New("internal error: the service's log has its place")
-		}
-	}()
+	defer s.catch(&err, body, "path", r.URL.Path)
 	if route.serve != nil {
 		return reply{written: true}, route.serve(w, r)
 	}
 	return route.handle(ctx, r, body)
+}
+
+// catch is deferred. It turns a panic into an error, and logs it without the secrets of
+// the body.
+func (s *Server) catch(err *error, body []byte, key, value string) {
+	if p := recover(); p != nil {
+		s.log.Error("Answering an admin request panicked", key, value,
+			"panic", withoutSecrets(fmt.Sprint(p), body), "stack", string(debug.Stack()))
+		*err = errors.New("internal error: the service's log has its place")
+	}
 }

@@ -52,11 +52,8 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) error {
 }
 
 func tailQuery(r *http.Request) (name string, last int, err error) {
-	q, err := parseQuery(r.URL.RawQuery, "tenant", "connector_name", "last")
+	q, name, err := connectorQuery(r, "last")
 	if err != nil {
-		return "", 0, err
-	}
-	if name, err = q.connector(); err != nil {
 		return "", 0, err
 	}
 	last = defaultLast

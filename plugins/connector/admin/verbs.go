@@ -3,10 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -119,17 +116,12 @@ func (s *Server) selecting(ctx context.Context, do verb, raw json.RawMessage, bo
 // doOne sets what becomes of one connector. One that panics fails alone.
 func (s *Server) doOne(ctx context.Context, do verb, one *Selected) {
 	note, err := "", ctx.Err()
-	func() {
-		defer func() {
-			if p := recover(); p != nil {
-				s.log.Error("Answering an admin request panicked", "connector", one.ConnectorName, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-				err = errors.New("internal error: the service's log has its place")
-			}
-		}()
-		if err == nil {
+	if err == nil {
+		func() {
+			defer s.catch(&err, nil, "connector", one.ConnectorName)
 			note, err = do(s.manager, ctx, one.ConnectorName)
-		}
-	}()
+		}()
+	}
 	if err != nil {
 		text := withoutUserInfo(failed(one.ConnectorName, err).text)
 		one.Error = &text
