@@ -177,19 +177,7 @@ func (s *Store) retire(revision int) error {
 }
 
 func (s *Store) readGone() (int, error) {
-	data, err := os.ReadFile(filepath.Join(s.dir, revisionFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	var v struct {
-		Revision int `json:"revision"`
-	}
-	if err == nil {
-		if err = json.Unmarshal(data, &v); err != nil || v.Revision < 1 {
-			err = fmt.Errorf("%.100q is not a revision, such as {\"revision\": 7}", data)
-		}
-	}
-	return v.Revision, err
+	return s.number(revisionFile, "revision", 1, `a revision, such as {"revision": 7}`)
 }
 
 func (s *Store) historyFile(name string) string {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -241,19 +240,7 @@ func TestKilledWhileRevising(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for range 10 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilledWhileRevising$")
-		child.Env = append(os.Environ(), "STORE_REVISE_DIR="+dir)
-		out, err := child.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, child.Start())
-		_, err = out.Read(make([]byte, 4))
-		require.NoError(t, err)
-		assert.Eventually(t, func() bool { // it has written something
-			_, err := os.Stat(filepath.Join(dir, "history", "c.json"))
-			return err == nil
-		}, 10e9, 1e6)
-		require.NoError(t, child.Process.Kill())
-		_ = child.Wait() // killed
+		killWhile(t, "STORE_REVISE_DIR", dir, filepath.Join(dir, "history", "c.json"))
 		s := open(t, dir)
 		all := load(t, s)
 		require.Empty(t, all.Unreadable)

@@ -165,17 +165,23 @@ func (s *Store) each(sub string, bad *[]Unreadable, read func(file string, data 
 
 // version returns the version of the store, 0 if it has none.
 func (s *Store) version() (int, error) {
-	data, err := os.ReadFile(filepath.Join(s.dir, versionFile))
+	return s.number(versionFile, "version", 2, `the version of a store, such as {"version": 2}`)
+}
+
+// number returns the number in a file that holds one alone, 0 if there is no file. The
+// error says that it is not what it must be.
+func (s *Store) number(file, field string, least int, what string) (int, error) {
+	data, err := os.ReadFile(filepath.Join(s.dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	var v struct {
-		Version int `json:"version"`
+	if err != nil {
+		return 0, err
 	}
-	if err == nil {
-		if err = json.Unmarshal(data, &v); err != nil || v.Version < 2 {
-			err = fmt.Errorf("%.100q is not the version of a store, such as {\"version\": 2}", data)
-		}
+	var fields map[string]json.RawMessage
+	var n int
+	if json.Unmarshal(data, &fields) != nil || json.Unmarshal(fields[field], &n) != nil || n < least {
+		return 0, fmt.Errorf("%.100q is not %s", data, what)
 	}
-	return v.Version, err
+	return n, nil
 }

@@ -321,20 +321,7 @@ func TestKilledWhileWriting(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for range 10 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilledWhileWriting$")
-		child.Env = append(os.Environ(), "STORE_TEST_DIR="+dir)
-		out, err := child.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, child.Start())
-		_, err = out.Read(make([]byte, 4))
-		require.NoError(t, err)
-		assert.Eventually(t, func() bool { // it has written something
-			_, err := os.Stat(filepath.Join(dir, "connectors", "c.json"))
-			return err == nil
-		}, 10e9, 1e6)
-		require.NoError(t, child.Process.Kill())
-		_ = child.Wait() // killed
-
+		killWhile(t, "STORE_TEST_DIR", dir, filepath.Join(dir, "connectors", "c.json"))
 		s := open(t, dir)
 		all := load(t, s)
 		require.Empty(t, all.Unreadable)
@@ -343,4 +330,23 @@ func TestKilledWhileWriting(t *testing.T) {
 		require.Equal(t, strings.Repeat(topic[:1], 200), topic)
 		require.NoError(t, s.Close())
 	}
+}
+
+// killWhile runs this test in another process, which finds the directory in a variable
+// of its environment, and kills it once it has written the file.
+func killWhile(t *testing.T, variable, dir, file string) {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), variable+"="+dir)
+	out, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	_, err = out.Read(make([]byte, 4))
+	require.NoError(t, err)
+	assert.Eventually(t, func() bool {
+		_, err := os.Stat(file)
+		return err == nil
+	}, 10e9, 1e6)
+	require.NoError(t, child.Process.Kill())
+	_ = child.Wait() // killed
 }

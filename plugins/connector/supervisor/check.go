@@ -90,11 +90,21 @@ func addYAML(add func(string) error, component map[string]any) error {
 	return add(string(text))
 }
 
-// probe connects one component and closes it. It is built as a resource, because a
-// stream that only tests its connections cannot be closed.
+// probe connects one component and closes it.
 func (s *Supervisor) probe(ctx context.Context, add func(*service.ResourceBuilder) error) error {
-	b := s.env.NewResourceBuilder()
-	b.DisableLinting() // it was linted already
+	err := testConnections(ctx, s.env, add)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("no answer within %s: %w", checkTimeout, err)
+	}
+	return err
+}
+
+// testConnections constructs components of a definition that was linted, tests their
+// connections and closes them. They are resources, because a stream that only tests its
+// connections cannot be closed.
+func testConnections(ctx context.Context, env *service.Environment, add func(*service.ResourceBuilder) error) error {
+	b := env.NewResourceBuilder()
+	b.DisableLinting()
 	b.SetEnvVarLookupFunc(func(context.Context, string) (string, bool) { return "", false })
 	if err := add(b); err != nil {
 		return err
@@ -104,20 +114,14 @@ func (s *Supervisor) probe(ctx context.Context, add func(*service.ResourceBuilde
 		return err
 	}
 	defer func() {
-		// A component that never started does not end by itself.
+		// What never started does not end by itself.
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		_ = closeAll(ctx) // the result is known already
 	}()
 	results, err := resources.ConnectionTest(ctx)
-	if err != nil {
-		return err
-	}
 	for _, r := range results {
 		err = errors.Join(err, r.Err)
-	}
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("no answer within %s: %w", checkTimeout, err)
 	}
 	return err
 }

@@ -83,19 +83,12 @@ func (b *baseSettings) warning() string {
 
 // watchCredentials looks at the files until the service ends.
 func (s *Supervisor) watchCredentials() {
-	beat := time.NewTicker(cmp.Or(s.opts.credentialsEvery, credentialsEvery))
-	defer beat.Stop()
-	for {
-		select {
-		case <-s.halted.Done():
-			return
-		case <-beat.C:
-		}
+	s.eachBeat(cmp.Or(s.opts.credentialsEvery, credentialsEvery), func() {
 		s.rereadBase()
 		for _, e := range s.list() {
 			s.protect(e, func() { s.renew(e) })
 		}
-	}
+	})
 }
 
 // renew has the stream of a connector made anew which cannot connect, and whose

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -93,27 +92,8 @@ func (s *Supervisor) lettersOf(name string) (letters *kafka.Letters, hide func(f
 
 // constructOutput constructs an output and throws it away.
 func constructOutput(env *service.Environment, text string) error {
-	b := env.NewResourceBuilder()
-	b.DisableLinting() // it was linted when the definition came
-	b.SetEnvVarLookupFunc(func(context.Context, string) (string, bool) { return "", false })
-	if err := b.AddOutputYAML(text); err != nil {
-		return err
-	}
-	resources, closeAll, err := b.BuildSuspended()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// What never started does not end by itself.
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		_ = closeAll(ctx) // nothing of it runs
-	}()
-	results, err := resources.ConnectionTest(context.Background()) // which constructs it, and connects to nothing
-	for _, r := range results {
-		err = errors.Join(err, r.Err)
-	}
-	return err
+	// The test of its connections constructs it, and connects to nothing.
+	return testConnections(context.Background(), env, func(b *service.ResourceBuilder) error { return b.AddOutputYAML(text) })
 }
 
 // hidden is an error without the secrets in its text.

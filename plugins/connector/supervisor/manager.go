@@ -76,15 +76,11 @@ func (s *Supervisor) isClosed() bool {
 
 // Delete implements connector.Manager.
 func (s *Supervisor) Delete(ctx context.Context, name string, how connector.DeleteOptions) (string, error) {
-	unlock, err := s.operations.lock(ctx, name)
+	e, unlock, err := s.operate(ctx, "deleting", name)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	e := s.find(name)
-	if e == nil {
-		return "", fmt.Errorf("deleting %q: %w", name, connector.ErrNotFound)
-	}
 	if err := how.Expected.Find(name, e.stored(s).Revision); err != nil {
 		return "", err
 	}

@@ -281,16 +281,23 @@ func (s *Supervisor) logger(e *entry, c connector.Connector) *slog.Logger {
 
 // watch checks every connector once a second, so that a reason has a time.
 func (s *Supervisor) watch() {
-	beat := time.NewTicker(time.Second)
+	s.eachBeat(time.Second, func() {
+		for _, e := range s.list() {
+			s.protect(e, func() { s.standing(e) })
+		}
+	})
+}
+
+// eachBeat calls f at each beat until the service ends.
+func (s *Supervisor) eachBeat(every time.Duration, f func()) {
+	beat := time.NewTicker(every)
 	defer beat.Stop()
 	for {
 		select {
 		case <-s.halted.Done():
 			return
 		case <-beat.C:
-		}
-		for _, e := range s.list() {
-			s.protect(e, func() { s.standing(e) })
+			f()
 		}
 	}
 }

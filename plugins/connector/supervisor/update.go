@@ -20,15 +20,11 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how conn
 
 // change replaces the definition of a connector by the result of next.
 func (s *Supervisor) change(ctx context.Context, name string, how connector.UpdateOptions, next func(stored store.Definition) (connector.Connector, error)) (connector.Result, error) {
-	unlock, err := s.operations.lock(ctx, name)
+	e, unlock, err := s.operate(ctx, "updating", name)
 	if err != nil {
 		return connector.Result{}, err
 	}
 	defer unlock()
-	e := s.find(name)
-	if e == nil {
-		return connector.Result{}, fmt.Errorf("updating %q: %w", name, connector.ErrNotFound)
-	}
 	if s.isClosed() {
 		return connector.Result{}, errClosed
 	}

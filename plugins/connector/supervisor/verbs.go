@@ -7,6 +7,19 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
+// operate finds a connector for an operation, and keeps other operations on it waiting
+// until unlock is called.
+func (s *Supervisor) operate(ctx context.Context, doing, name string) (e *entry, unlock func(), err error) {
+	if unlock, err = s.operations.lock(ctx, name); err != nil {
+		return nil, nil, err
+	}
+	if e = s.find(name); e == nil {
+		unlock()
+		return nil, nil, fmt.Errorf("%s %q: %w", doing, name, connector.ErrNotFound)
+	}
+	return e, unlock, nil
+}
+
 // Pause implements connector.Manager.
 func (s *Supervisor) Pause(ctx context.Context, name string) (string, error) {
 	return s.setStatus(ctx, "pausing", name, connector.WordStop)
@@ -18,15 +31,11 @@ func (s *Supervisor) Resume(ctx context.Context, name string) (string, error) {
 }
 
 func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) (note string, err error) {
-	unlock, err := s.operations.lock(ctx, name)
+	e, unlock, err := s.operate(ctx, doing, name)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	e := s.find(name)
-	if e == nil {
-		return "", fmt.Errorf("%s %q: %w", doing, name, connector.ErrNotFound)
-	}
 	if s.isClosed() {
 		return "", errClosed
 	}
@@ -68,15 +77,11 @@ func (s *Supervisor) changeStatus(e *entry, status string) error {
 
 // Restart implements connector.Manager.
 func (s *Supervisor) Restart(ctx context.Context, name string) (string, error) {
-	unlock, err := s.operations.lock(ctx, name)
+	e, unlock, err := s.operate(ctx, "restarting", name)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	e := s.find(name)
-	if e == nil {
-		return "", fmt.Errorf("restarting %q: %w", name, connector.ErrNotFound)
-	}
 	if s.isClosed() {
 		return "", errClosed
 	}
