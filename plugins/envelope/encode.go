@@ -91,7 +91,7 @@ func (b *Encoding) envelope(i int, msg *service.Message) (e Envelope, err error)
 		return e, err
 	}
 	e.MessageID = uint16(n)
-	if e.Timestamp, err = b.secondsAt(i, msg, math.MinInt64); err != nil {
+	if e.Timestamp, err = b.secondsAt(i, msg, math.MinInt64, math.MaxInt64); err != nil {
 		return e, err
 	}
 	if e.Retain, err = b.retainAt(i, msg); err != nil {
@@ -147,7 +147,7 @@ func (b *Encoding) record(i int, msg *service.Message) (r Record, err error) {
 	if r.ClientID, err = b.clientID.textOr(i, msg, MetaClientID, user); err != nil {
 		return r, err
 	}
-	if r.CreateTime, err = b.secondsAt(i, msg, 0); err != nil {
+	if r.CreateTime, err = b.secondsAt(i, msg, 0, maxCreateTime); err != nil {
 		return r, err
 	}
 	if r.Retain, err = b.retainAt(i, msg); err != nil {
@@ -164,9 +164,9 @@ func (b *Encoding) payloadAt(i int, msg *service.Message) ([]byte, error) {
 	return msg.AsBytes()
 }
 
-// secondsAt is the time of receipt in Unix seconds, at least lo.
-func (b *Encoding) secondsAt(i int, msg *service.Message, lo int64) (int64, error) {
-	n, ok, err := b.timestamp.intOr(i, msg, MetaTimestampMS, lo, math.MaxInt64)
+// secondsAt returns the time of receipt in Unix seconds, from lo to hi.
+func (b *Encoding) secondsAt(i int, msg *service.Message, lo, hi int64) (int64, error) {
+	n, ok, err := b.timestamp.intOr(i, msg, MetaTimestampMS, lo, hi)
 	switch {
 	case err != nil:
 		return 0, err

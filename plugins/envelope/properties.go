@@ -149,21 +149,16 @@ const (
 // properties are appended to those given.
 func propertiesOf(msg *service.Message, user []Header) (p properties, err error) {
 	p.user = user
-	for _, text := range []struct {
-		key  string
-		into *string
-		bit  int
-	}{
-		{MetaContentType, &p.contentType, hasContentType},
-		{MetaResponseTopic, &p.responseTopic, hasResponseTopic},
-		{MetaCorrelationData, &p.correlationData, hasCorrelationData},
-	} {
-		if v, ok := metaText(msg, text.key); ok {
-			*text.into = v
-			p.has |= text.bit
-		}
-	}
 	var ok bool
+	if p.contentType, ok = metaText(msg, MetaContentType); ok {
+		p.has |= hasContentType
+	}
+	if p.responseTopic, ok = metaText(msg, MetaResponseTopic); ok {
+		p.has |= hasResponseTopic
+	}
+	if p.correlationData, ok = metaText(msg, MetaCorrelationData); ok {
+		p.has |= hasCorrelationData
+	}
 	if p.formatIndicator, ok, err = metaInt(msg, MetaPayloadFormatIndicator, 0, 1); err != nil {
 		return p, err
 	} else if ok {

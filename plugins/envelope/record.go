@@ -3,6 +3,7 @@ package envelope
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -18,7 +19,7 @@ type Record struct {
 	Retain bool
 	// Payload is the message body; any bytes, none included.
 	Payload []byte
-	// CreateTime is the time of receipt in Unix seconds, at least 0.
+	// CreateTime is the time of receipt in Unix seconds, from 0 to maxCreateTime.
 	CreateTime int64
 	// Key and Tags are those of the record's own metadata, which RobustMQ's connector
 	// leaves null. They are read and not written.
@@ -31,6 +32,9 @@ type Record struct {
 // defaultExpiry is how long RobustMQ keeps a message that has no Message Expiry
 // Interval, in seconds, by default: its max_message_expiry_interval.
 const defaultExpiry = 3600
+
+// maxCreateTime leaves room for the longest Message Expiry Interval behind it.
+const maxCreateTime = math.MaxInt64 - math.MaxUint32
 
 // The parts of a record between what differs. What only a broker knows is constant:
 // offset 0, the empty shard and segment 0.
@@ -71,7 +75,7 @@ func AppendEncodeRecord(dst []byte, r *Record) []byte {
 	if p.has&hasExpiry != 0 && p.expiry > 0 {
 		expiry = p.expiry
 	}
-	dst = strconv.AppendUint(dst, uint64(r.CreateTime)+uint64(expiry), 10)
+	dst = strconv.AppendInt(dst, r.CreateTime+expiry, 10)
 	dst = append(dst, `,"crc_num":`...)
 	dst = strconv.AppendUint(dst, uint64(crc32.ChecksumIEEE(r.Payload)), 10)
 	dst = append(dst, recordClient...)

@@ -24,7 +24,7 @@ func (d *decoder) record() (*Record, error) {
 	err := d.names(func(name string) (known bool, err error) {
 		switch name {
 		case "create_t":
-			r.CreateTime, err = d.integer(0, math.MaxInt64)
+			r.CreateTime, err = d.integer(0, maxCreateTime)
 		case "expire_at":
 			expireAt, err = d.integer(0, math.MaxInt64)
 		case "crc_num":
