@@ -97,7 +97,10 @@ func TestSessionWithoutAClientIDIsNotFoundAgain(t *testing.T) {
 	stop := r.start(pipeline)
 	r.publish("1")
 	r.eventually("t", "1")
+	connected := r.broker.Connected()
 	stop()
+	// The broker learns of the end after the stream has ended.
+	require.Eventually(t, func() bool { return r.broker.Connected() == connected-1 }, exampleTimeout, 10*time.Millisecond)
 	r.publish("2")
 	r.start(pipeline)
 	require.Eventually(t, func() bool { r.publish("3"); return count(r.values("t"), "3") > 0 }, exampleTimeout, 50*time.Millisecond)

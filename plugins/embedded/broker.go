@@ -85,6 +85,9 @@ func (b *Broker) Dropped() int64 {
 	return info.MessagesDropped + info.InflightDropped
 }
 
+// Connected returns the number of clients that are connected.
+func (b *Broker) Connected() int64 { return b.server.Info.Clone().ClientsConnected }
+
 // WaitSubscribed returns when a client is subscribed to exactly this filter: messages
 // published after that reach it. It returns the context's error if the context ends
 // first.
