@@ -24,7 +24,7 @@ type limits struct {
 }
 
 func (l *limits) take(address string, now time.Time) bool {
-	network := networkOf(address)
+	network := Network(address)
 	b := l.addresses[network]
 	if b == nil {
 		if len(l.addresses) >= maxAddresses {
@@ -55,9 +55,9 @@ func (l *limits) forget(now time.Time) {
 	}
 }
 
-// networkOf is who shares a limit: an address without its port, and of IPv6 the /64
-// that one caller has.
-func networkOf(address string) string {
+// Network returns who shares a limit with an address: the address without its port, and
+// of IPv6 the /64 that one caller has.
+func Network(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return address

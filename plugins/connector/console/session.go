@@ -7,12 +7,12 @@ import (
 	"crypto/subtle"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/plugins/connector/audit"
 )
 
 const (
@@ -173,17 +173,17 @@ const (
 
 type attempts struct {
 	mu   sync.Mutex
-	used map[netip.Prefix][]time.Time // of each address, when its attempts come back
+	used map[string][]time.Time // of each address, when its attempts come back
 }
 
-func newAttempts() *attempts { return &attempts{used: make(map[netip.Prefix][]time.Time)} }
+func newAttempts() *attempts { return &attempts{used: make(map[string][]time.Time)} }
 
 // wait tells how long an address has to wait before it may try again.
 func (a *attempts) wait(remote string) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
-	back := a.currentLocked(network(remote), now)
+	back := a.currentLocked(audit.Network(remote), now)
 	if len(back) < maxAttempts {
 		return 0
 	}
@@ -193,7 +193,7 @@ func (a *attempts) wait(remote string) time.Duration {
 func (a *attempts) failed(remote string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now, from := time.Now(), network(remote)
+	now, from := time.Now(), audit.Network(remote)
 	back := a.currentLocked(from, now)
 	last := now
 	if len(back) > 0 {
@@ -205,15 +205,15 @@ func (a *attempts) failed(remote string) {
 		}
 	}
 	if _, known := a.used[from]; !known && len(a.used) >= maxAddresses {
-		from = netip.Prefix{} // all others share one
+		from = "" // all others share one
 	}
 	a.used[from] = append(back, last.Add(attemptTime))
 }
 
 // currentLocked are the attempts that have not come back.
-func (a *attempts) currentLocked(from netip.Prefix, now time.Time) []time.Time {
+func (a *attempts) currentLocked(from string, now time.Time) []time.Time {
 	if _, known := a.used[from]; !known && len(a.used) >= maxAddresses {
-		from = netip.Prefix{}
+		from = ""
 	}
 	back := slices.DeleteFunc(a.used[from], func(t time.Time) bool { return !t.After(now) })
 	if len(back) == 0 {
@@ -222,19 +222,4 @@ func (a *attempts) currentLocked(from netip.Prefix, now time.Time) []time.Time {
 	}
 	a.used[from] = back
 	return back
-}
-
-// network is the address of a client. Who has one of IPv6 has 2^64 of them.
-func network(remote string) netip.Prefix {
-	address, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	bits := 32
-	ip := address.Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		bits = 64
-	}
-	prefix, _ := ip.Prefix(bits) // an address has that many
-	return prefix
 }
