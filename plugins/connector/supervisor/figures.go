@@ -169,16 +169,6 @@ func (f *figures) sum(names ...string) (n int64) {
 	return n
 }
 
-// gauge adds up the gauges of a name.
-func (f *figures) gauge(name string) (v float64) {
-	for _, s := range f.all() {
-		if s.name == name {
-			v += s.float()
-		}
-	}
-	return v
-}
-
 // stopped resets the values that are valid only for a running stream.
 func (f *figures) stopped() {
 	for _, s := range f.all() {

@@ -42,8 +42,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.supervisor.protect(e, func() {
 			status := c.supervisor.status(e)
 			collectEngine(out, status, e.figures)
-			theirs.collect(out, status, e.figures)
-			c.supervisor.collectConnector(out, e, status)
+			measured, sends := e.figures.measure(), e.figures.timer(metricSendDuration)
+			theirs.collect(out, status, measured, sends)
+			c.supervisor.collectConnector(out, e, status, measured, sends)
 			standing[status.State]++
 		})
 	}

@@ -63,9 +63,7 @@ func (s *Supervisor) collectService(out chan<- prometheus.Metric) {
 }
 
 // collectConnector writes the metrics of one connector.
-func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, status connector.Status) {
-	f := e.figures
-	report := f.report()
+func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, status connector.Status, report measured, sends timing) {
 	write := func(kind prometheus.ValueType, name, help string, value float64, labels ...string) {
 		sample{connectorMetric + name, help, kind, value}.send(out, append([]string{"connector", status.Name}, labels...)...)
 	}
@@ -73,13 +71,13 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 		name, help string
 		value      int64
 	}{
-		{"messages_received_total", "Messages that the input has read from the MQTT broker.", f.sum(metricReceived)},
+		{"messages_received_total", "Messages that the input has read from the MQTT broker.", report.Received},
 		{"records_sent_total", "Records that Kafka acknowledged.", report.Sent},
 		{"records_refused_total", "Records that Kafka refused, each time that it did.", report.Failed},
 		{"records_retried_total", "Retries that the failure strategy asked for.", report.Retried},
 		{"records_discarded_total", "Records that the failure strategy discarded.", report.Discarded},
 		{"records_dead_lettered_total", "Records that were written to the dead letter topic.", report.DeadLettered},
-		{"broker_connection_failures_total", "Connections to the MQTT broker that failed or were lost.", f.sum(metricReadFailed, metricReadLost)},
+		{"broker_connection_failures_total", "Connections to the MQTT broker that failed or were lost.", report.readFailures},
 	} {
 		write(prometheus.CounterValue, m.name, m.help, float64(m.value))
 	}
@@ -93,7 +91,7 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 		value      float64
 	}{
 		{"up", "Whether the connector is Running: both its ends are connected, and messages get through.", oneIf(status.State == connector.Running)},
-		{"blocked", "Whether the output holds messages because Kafka refuses them or does not answer.", oneIf(f.gauge(metricBlocked) > 0)},
+		{"blocked", "Whether the output holds messages because Kafka refuses them or does not answer.", oneIf(report.blocked)},
 		{"quarantined", "Whether the connector is held back because it ended the process.", oneIf(s.quarantined(e))},
 		{"in_flight_messages", "Messages that the MQTT broker has delivered and that are not acknowledged to it.", float64(report.InFlight)},
 		{"lag_seconds", "Age of the oldest message that is not acknowledged, 0 without any.", report.OldestUnacked.Seconds()},
@@ -113,13 +111,12 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 	}
 
 	labels := []string{"connector"}
-	count, sum, below := f.latency.Snapshot()
+	count, sum, below := e.figures.latency.Snapshot()
 	desc := prometheus.NewDesc(connectorMetric+"end_to_end_latency_seconds",
 		"Time of a message from its receipt to the moment at which Kafka has it and it is acknowledged to the MQTT broker.", labels, nil)
 	m, err := prometheus.NewConstHistogram(desc, count, sum.Seconds(), below, status.Name)
 	out <- orInvalid(desc, m, err)
 
-	sends := f.timer(metricSendDuration)
 	desc = prometheus.NewDesc(connectorMetric+"send_duration_seconds", "Time that Kafka takes to acknowledge a batch.", labels, nil)
 	m, err = prometheus.NewConstHistogram(desc, sends.count, sends.sum.Seconds(), sends.within(ourBounds, 1000), status.Name)
 	out <- orInvalid(desc, m, err)

@@ -18,7 +18,7 @@ type robustMQMetrics struct {
 	sends        timing
 }
 
-func (r *robustMQMetrics) collect(out chan<- prometheus.Metric, status connector.Status, f *figures) {
+func (r *robustMQMetrics) collect(out chan<- prometheus.Metric, status connector.Status, report measured, sends timing) {
 	strategy := "block"
 	if status.FailureStrategy != nil {
 		strategy = status.FailureStrategy.Strategy
@@ -30,18 +30,17 @@ func (r *robustMQMetrics) collect(out chan<- prometheus.Metric, status connector
 	counter := func(name, help string, value float64, more ...string) {
 		write(name, help, prometheus.CounterValue, value, more...)
 	}
-	sent, failed := float64(f.sum(metricSent)), float64(f.sum(metricFailed))
+	sent, failed := float64(report.Sent), float64(report.Failed)
 	counter("mqtt_connector_messages_sent_success_total", "Records that Kafka acknowledged.", sent)
 	counter("mqtt_connector_messages_sent_failure_total", "Records that Kafka refused.", failed)
-	counter("mqtt_connector_retry_total", "Retries of records that Kafka refused.", float64(f.sum(metricRetried)), "strategy", strategy)
-	counter("mqtt_connector_messages_discarded_total", "Records that the failure strategy dropped.", float64(f.sum(metricDiscarded)), "strategy", strategy)
-	counter("mqtt_connector_dlq_messages_total", "Records written to the dead letter topic.", float64(f.sum(metricDeadLettered)), "result", "success")
-	counter("mqtt_connector_source_read_failure_total", "Connections to the MQTT broker that failed or were lost.", float64(f.sum(metricReadFailed, metricReadLost)))
+	counter("mqtt_connector_retry_total", "Retries of records that Kafka refused.", float64(report.Retried), "strategy", strategy)
+	counter("mqtt_connector_messages_discarded_total", "Records that the failure strategy dropped.", float64(report.Discarded), "strategy", strategy)
+	counter("mqtt_connector_dlq_messages_total", "Records written to the dead letter topic.", float64(report.DeadLettered), "result", "success")
+	counter("mqtt_connector_source_read_failure_total", "Connections to the MQTT broker that failed or were lost.", float64(report.readFailures))
 	write("mqtt_connector_up", "Whether the connector is Running: both its ends are connected, and messages get through.", prometheus.GaugeValue, oneIf(status.State == connector.Running))
 	for _, state := range states {
 		write("mqtt_connector_state", "1 for the state in which the connector is, 0 for the others.", prometheus.GaugeValue, oneIf(status.State == state), "state", string(state))
 	}
-	sends := f.timer(metricSendDuration)
 	bounds := ourBounds
 	if r.dashboard {
 		bounds = robustMQBounds

@@ -22,9 +22,18 @@ func (s *Supervisor) Samples() []connector.Sample {
 	return all
 }
 
-// sample adds up what the metrics of the streams tell, in one pass.
-func (f *figures) sample() connector.Sample {
-	var one connector.Sample
+// measured is what the metrics of the streams tell.
+type measured struct {
+	connector.Sample
+	readFailures int64 // connections to the MQTT broker that failed or were lost
+	blocked      bool  // the output holds messages
+}
+
+func (f *figures) sample() connector.Sample { return f.measure().Sample }
+
+// measure adds up what the metrics of the streams tell, in one pass.
+func (f *figures) measure() measured {
+	var one measured
 	f.mu.Lock()
 	for _, s := range f.series {
 		n := s.count.Load()
@@ -41,10 +50,14 @@ func (f *figures) sample() connector.Sample {
 			one.Discarded += n
 		case metricDeadLettered:
 			one.DeadLettered += n
+		case metricReadFailed, metricReadLost:
+			one.readFailures += n
 		case metricInFlight:
 			one.InFlight += int64(s.float())
 		case metricOldestUnacked:
 			one.OldestUnacked += time.Duration(s.float() * float64(time.Second))
+		case metricBlocked:
+			one.blocked = one.blocked || s.float() > 0
 		}
 	}
 	f.mu.Unlock()
