@@ -116,7 +116,6 @@ func (c *brokers) session(ctx context.Context, u *url.URL) (*session, error) {
 	c.notice(s)
 	c.resume(s)
 	if err := s.start(ctx, c.mustSubscribe(s)); err != nil {
-		s.close()
 		return nil, err
 	}
 	return s, nil

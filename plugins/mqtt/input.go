@@ -165,7 +165,7 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 		if len(again.messages) > 0 {
 			return i.batch(again.session, again.messages, again.attempts)
 		}
-		if unread := i.takeUnread(); len(unread) > 0 {
+		if unread := i.takeUnread(s); len(unread) > 0 {
 			return i.batch(nil, unread, 0)
 		}
 		taken, open := s.mailbox.take(i.conf.maxBatchMessages, i.conf.maxBatchBytes)

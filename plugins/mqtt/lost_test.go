@@ -2,7 +2,11 @@ package mqtt
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -207,4 +211,87 @@ func TestForbiddenPacketBeforeTheSubackIsRefused(t *testing.T) {
 		p.gone()
 	}
 	require.Greater(t, time.Since(began), 100*time.Millisecond)
+}
+
+// A connection that fails to write may still be reading messages. If it has not been
+// granted its filters either, it is not used, and the broker redelivers the messages.
+func TestMessagesOfAConnectionThatIsNotUsedAreRedelivered(t *testing.T) {
+	const n = 2000 // takes longer to read than the failed write to be noticed
+	var first, again [][]byte
+	for id := range uint16(n) {
+		m := publish5("a/b", 2, id+1, nil, "one")
+		first, again = append(first, m), append(again, bytes.Clone(m))
+		again[id][0] |= 8 // DUP
+	}
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "protocol_version: '5'\nclean_session: false\nqos: 2")
+	dial, dialled := in.conf.dial, 0
+	in.conf.dial = func(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
+		conn, err := dial(ctx, u, conf)
+		if dialled++; dialled == 1 && err == nil {
+			conn = &brokenWriting{Conn: conn, rest: bytes.Join(first, nil), read: make(chan struct{})}
+		}
+		return conn, err
+	}
+	_ = background(in)
+	b.accept().welcome5(true, false)
+	p := b.accept()
+	p.welcome5(true, true)
+	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
+	p.write(again...)
+	_, acks := readN(t, in, n)
+	ackAll(t, acks, nil)
+	for id := range uint16(n) {
+		require.Equal(t, ackOf(typePubrec, id+1), p.read().String())
+	}
+}
+
+// The pipeline requests messages while the connection is lost: those that wait in memory
+// are still to be redelivered.
+func TestUnreadMessagesWaitForTheNextConnection(t *testing.T) {
+	b, p, in, _ := connected(t, "")
+	s, _, err := in.source()
+	require.NoError(t, err)
+	p.write(publish("a/b", 2, 1, "one"), publish("a/b", 0, 0, "two"))
+	require.Eventually(t, func() bool { return s.mailbox.size() > 0 }, patience, time.Millisecond)
+	p.conn.Close()
+	p = b.accept() // once the messages have been collected
+	require.Empty(t, in.takeUnread(s))
+	p.welcome(true, false)
+	p.write(publish("a/b", 2, 1, "one"))
+	require.Eventually(t, func() bool { return in.Connect(t.Context()) == nil }, patience, time.Millisecond)
+	payloads, _ := readN(t, in, 2)
+	require.ElementsMatch(t, []string{"one", "two"}, payloads)
+	require.Never(t, func() bool { return in.current().mailbox.size() > 0 }, 20*time.Millisecond, time.Millisecond)
+}
+
+// brokenWriting is a connection that can write only CONNECT. After CONNACK it can read
+// the rest, and only then the next write fails.
+type brokenWriting struct {
+	net.Conn
+	writes, reads int
+	rest          []byte
+	read          chan struct{}
+}
+
+func (c *brokenWriting) Write(p []byte) (int, error) {
+	if c.writes++; c.writes == 1 {
+		return c.Conn.Write(p)
+	}
+	<-c.read
+	return 0, io.ErrClosedPipe
+}
+
+func (c *brokenWriting) Read(p []byte) (int, error) {
+	if c.reads++; c.reads == 1 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.rest)
+	if c.rest = c.rest[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	if len(c.rest) == 0 {
+		close(c.read)
+	}
+	return n, nil
 }

@@ -40,7 +40,7 @@ func misbehave(t *testing.T, opts misbehaving.Options, yaml string) *pipeline {
 	b, err := misbehaving.Listen(opts)
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
-	in, _ := started(t, b.URL(), "clean_session: false\nqos: 2\nconnect_timeout: 300ms\nkeepalive: 1\n"+yaml)
+	in, _ := started(t, b.URL(), "clean_session: false\nqos: 2\nkeepalive: 1\n"+yaml)
 	in.keeper.retries.Limit, in.keeper.rejoins.Limit, in.keeper.refusals.Limit = time.Millisecond, time.Millisecond, time.Millisecond
 	p := &pipeline{t: t, in: in, b: b, sent: map[string]misbehaving.Message{}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -146,6 +146,9 @@ func (p *pipeline) check(want once) {
 	require.NotEmpty(p.t, p.b.Acked())
 }
 
+// impatient is for brokers that may not answer a CONNECT or a SUBSCRIBE.
+const impatient = "connect_timeout: 300ms\n"
+
 var versions = map[string]string{"MQTT 5": "protocol_version: '5'\n", "MQTT 3.1.1": "protocol_version: 3.1.1\n"}
 
 // A broker with stored messages misbehaves when the session is resumed. The input must
@@ -185,7 +188,7 @@ func TestMisbehaviourOnResume(t *testing.T) {
 		for version, yaml := range versions {
 			t.Run(name+", "+version, func(t *testing.T) {
 				t.Parallel()
-				p := misbehave(t, misbehaving.Options{Script: []misbehaving.Behaviour{{}, test.how}}, yaml)
+				p := misbehave(t, misbehaving.Options{Script: []misbehaving.Behaviour{{}, test.how}}, impatient+yaml)
 				require.Eventually(t, func() bool { return p.b.Subscribed("a/1") }, patience, time.Millisecond)
 				p.publish(20)
 				p.b.CutNow()
@@ -224,7 +227,7 @@ func TestMisbehaviourRefusesMQTT5(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := misbehave(t, misbehaving.Options{Only311: test.refusal}, "")
+			p := misbehave(t, misbehaving.Options{Only311: test.refusal}, impatient)
 			p.settle()
 			p.publish(20)
 			p.b.CutNow()

@@ -109,12 +109,16 @@ func newSession(conf *config, log logger, b *broker, address string, v5 bool, co
 // does not follow the wall clock, which somebody may set.
 func (s *session) clock() int64 { return int64(time.Since(s.in.began)) + 1 }
 
-// start begins to read and write, and subscribes if subscribe is set. It returns when
-// the broker has granted every filter, or has sent a message of an older session: some
-// brokers grant nothing before that message is acknowledged.
+// start begins to read and write, and subscribes if subscribe is set. It returns nil
+// when the broker has granted every filter, or has sent a message of an older session:
+// some brokers grant nothing before that message is acknowledged. The connection may
+// have ended at once; the input then hands over what has arrived, and learns the reason.
+//
+// Otherwise the connection is closed, and nothing has arrived on it.
 func (s *session) start(ctx context.Context, subscribe bool) error {
 	if subscribe {
 		if err := s.subscribe(); err != nil {
+			s.fail(err)
 			return err
 		}
 	} else {
@@ -131,23 +135,25 @@ func (s *session) start(ctx context.Context, subscribe bool) error {
 		return nil
 	case <-s.over:
 	case <-ctx.Done():
+		s.retire(lateAnswer(ctx))
 	}
+	s.close() // the reading goroutine may still have delivered something
 	select {
-	case <-s.subscribed: // it may end at once; the input learns the reason
+	case <-s.subscribed:
 		return nil
-	case <-s.flowing: // the input hands over what has arrived
+	case <-s.flowing:
 		return nil
 	default:
-	}
-	select {
-	case <-s.over:
 		return s.reason()
-	default:
 	}
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return errUnanswered
+}
+
+// lateAnswer returns why a context ended that limits the wait for a SUBACK.
+func lateAnswer(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return context.Cause(ctx)
+	return errUnanswered
 }
 
 // fail ends the connection at once.

@@ -45,11 +45,13 @@ func (i *input) dropSentAgainLocked(generation int) {
 	i.unread = kept
 }
 
-// takeUnread returns the next batch of unread messages, or none.
-func (i *input) takeUnread() []message {
+// takeUnread returns the next batch of unread messages, or none. It returns none when
+// the connection has been lost: what the broker redelivers of them is known only with
+// the next one.
+func (i *input) takeUnread(s *session) []message {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.unread) == 0 {
+	if len(i.unread) == 0 || !i.up || i.session != s {
 		return nil
 	}
 	first := &i.unread[0]
