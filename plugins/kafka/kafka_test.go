@@ -16,7 +16,11 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// franz-go leaves it behind when a consumer is closed just as a fetch arrives.
+		goleak.IgnoreTopFunction("github.com/twmb/franz-go/pkg/kgo.(*fetchManager).manageFetchConcurrency"))
+}
 
 // cluster starts a Kafka of one broker with the topic t of that many partitions.
 func cluster(t testing.TB, partitions int32, opts ...kfake.Opt) *kfake.Cluster {
