@@ -227,7 +227,7 @@ func FuzzControl(f *testing.F) {
 		for _, v5 := range []bool{true, false} {
 			_, _ = parseConnack(body, v5)
 			_, _, _, _ = parseSuback(body, v5)
-			s := &session{v5: v5}
+			s := &line{v5: v5}
 			require.Error(t, s.disconnectedBy(body))
 		}
 	})

@@ -5,15 +5,25 @@ import (
 	"net/url"
 )
 
-// Gate supervises the sessions of the inputs of an environment, for a program that runs
+// Option changes what the components do in one environment. A configuration cannot
+// change it.
+type Option func(*connection)
+
+// DialBy makes the components open connections with another function than Dial.
+func DialBy(dial DialFunc) Option { return func(c *connection) { c.dial = dial } }
+
+// GatedBy makes every connection of the components pass a gate.
+func GatedBy(gate Gate) Option { return func(c *connection) { c.gate = gate } }
+
+// Gate supervises the sessions of the components of an environment, for a program that runs
 // pipelines of others. Any goroutine may call its methods. An error fails the attempt
 // to connect and is reported like an error of the broker.
 type Gate interface {
 	// Enter is called before a connection is made. It may use the client id at the
 	// broker: nobody else does at that time.
 	Enter(ctx context.Context, u *url.URL, clientID string, clean bool) error
-	// Joined is called when the broker has accepted the connection, before the input
-	// subscribes. kept reports whether the broker had the session.
+	// Joined is called when the broker has accepted the connection, before the
+	// component uses it. kept reports whether the broker had the session.
 	Joined(u *url.URL, clientID string, kept bool) error
 }
 

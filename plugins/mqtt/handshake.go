@@ -163,7 +163,7 @@ func (e *unknownCodeError) Error() string {
 }
 
 // credentials returns those of the URL, or else those of the configuration.
-func (c *config) credentials(u *url.URL) (user, password string) {
+func (c *connection) credentials(u *url.URL) (user, password string) {
 	user, password = c.user, c.password
 	if u.User != nil {
 		user = u.User.Username()
@@ -175,21 +175,21 @@ func (c *config) credentials(u *url.URL) (user, password string) {
 }
 
 // hello builds the CONNECT packet.
-func (c *config) hello(u *url.URL, clientID string, v5 bool) []byte {
+func (c *connection) hello(u *url.URL, clientID string, v5, clean bool) []byte {
 	user, password := c.credentials(u)
 	var buf bytes.Buffer
 	if v5 {
-		_, _ = c.hello5(clientID, user, password).WriteTo(&buf) // writing to a buffer does not fail
+		_, _ = c.hello5(clientID, user, password, clean).WriteTo(&buf) // writing to a buffer does not fail
 	} else {
-		_ = c.hello3(clientID, user, password).Write(&buf) // writing to a buffer does not fail
+		_ = c.hello3(clientID, user, password, clean).Write(&buf) // writing to a buffer does not fail
 	}
 	return buf.Bytes()
 }
 
-func (c *config) hello5(clientID, user, password string) io.WriterTo {
+func (c *connection) hello5(clientID, user, password string, clean bool) io.WriterTo {
 	p := &packets5.Connect{
 		ProtocolName: "MQTT", ProtocolVersion: 5,
-		ClientID: clientID, KeepAlive: c.keepAlive, CleanStart: c.cleanSession,
+		ClientID: clientID, KeepAlive: c.keepAlive, CleanStart: clean,
 		UsernameFlag: user != "", Username: user,
 		PasswordFlag: user != "" && password != "", Password: []byte(password),
 		Properties: &packets5.Properties{},
@@ -214,10 +214,10 @@ func (c *config) hello5(clientID, user, password string) io.WriterTo {
 	return p
 }
 
-func (c *config) hello3(clientID, user, password string) *packets3.ConnectPacket {
+func (c *connection) hello3(clientID, user, password string, clean bool) *packets3.ConnectPacket {
 	p := packets3.NewControlPacket(packets3.Connect).(*packets3.ConnectPacket)
 	p.ProtocolName, p.ProtocolVersion = "MQTT", 4
-	p.ClientIdentifier, p.Keepalive, p.CleanSession = clientID, c.keepAlive, c.cleanSession
+	p.ClientIdentifier, p.Keepalive, p.CleanSession = clientID, c.keepAlive, clean
 	p.UsernameFlag, p.Username = user != "", user
 	p.PasswordFlag, p.Password = user != "" && password != "", []byte(password)
 	if c.will != nil {

@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,16 +12,6 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
 )
-
-// Option changes what the input does in one environment. A configuration cannot change
-// it.
-type Option func(*config)
-
-// DialBy makes the input open connections with another function than Dial.
-func DialBy(dial DialFunc) Option { return func(c *config) { c.dial = dial } }
-
-// GatedBy makes every connection of the input pass a gate.
-func GatedBy(gate Gate) Option { return func(c *config) { c.gate = gate } }
 
 // Register adds the input mqtt to the environment. It replaces an existing one.
 func Register(env *service.Environment, opts ...Option) error {
@@ -238,18 +227,10 @@ func (i *input) Close(context.Context) error {
 
 // ConnectionTest connects to a broker without subscribing, and disconnects.
 func (i *input) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
-	var all []error
-	for _, u := range i.conf.urls {
-		test, cancel := context.WithTimeout(ctx, i.conf.connectTimeout)
-		s, err := newBrokers(i.conf, i.log).open(test, u)
-		cancel()
-		if err == nil {
-			s.running.Add(1)
-			go s.writeLoop()
-			s.close()
-			return service.ConnectionTestSucceeded().AsList()
-		}
-		all = append(all, fmt.Errorf("connecting to %s: %w", u.Redacted(), err))
+	o := newOpener(&i.conf.connection, i.log, "the input mqtt")
+	err := o.probe(ctx, func(l *line) user { return newSession(i.conf, i.log, new(broker), l) })
+	if err != nil {
+		return service.ConnectionTestFailed(err).AsList()
 	}
-	return service.ConnectionTestFailed(&allFailed{all}).AsList()
+	return service.ConnectionTestSucceeded().AsList()
 }

@@ -1,13 +1,10 @@
 package mqtt
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
-
-	packets5 "github.com/eclipse/paho.golang/packets"
 )
 
 // reader is the state of the reading goroutine between packets. Messages that arrived
@@ -34,7 +31,6 @@ const messageOverhead = 256
 
 // readLoop is the only goroutine that reads once the connection is up.
 func (s *session) readLoop() {
-	defer s.running.Done()
 	defer s.conf.guard.Catch("the input mqtt, reading", s.fail)
 	for {
 		if !s.in.buffered() {
@@ -82,31 +78,6 @@ func (s *session) packet() error {
 	return nil
 }
 
-// endForViolation ends the connection because of what the broker sent. An MQTT 5 broker
-// is told the reason.
-func (s *session) endForViolation(err error) {
-	if code := disconnectCode(err); code != 0 && s.v5 {
-		_ = s.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // if it fails, the wait ends when the peer closes
-		s.writer.end([]byte{typeDisconnect << 4, 1, code})
-		select {
-		case <-s.written:
-		case <-time.After(closeTimeout):
-		}
-	}
-	s.fail(err)
-}
-
-// disconnectCode returns the reason code that tells an MQTT 5 broker why, or 0.
-func disconnectCode(err error) byte {
-	if wrong, ok := errors.AsType[*packetError](err); ok {
-		return wrong.code
-	}
-	if _, ok := errors.AsType[*oversizedError](err); ok {
-		return reasonQuota
-	}
-	return 0
-}
-
 // control handles any packet except PUBLISH.
 func (s *session) control(first byte, body []byte) error {
 	switch packetType := first >> 4; packetType {
@@ -131,22 +102,6 @@ func (s *session) control(first byte, body []byte) error {
 		return &packetError{reasonProtocol, fmt.Sprintf("the broker sent a packet of type %d, which is not allowed now", packetType)}
 	}
 	return nil
-}
-
-// disconnectedBy explains a DISCONNECT of the broker.
-func (s *session) disconnectedBy(body []byte) error {
-	if !s.v5 || len(body) == 0 {
-		return errors.New("the broker ended the connection")
-	}
-	p := packets5.Disconnect{Properties: &packets5.Properties{}}
-	if err := p.Unpack(bytes.NewBuffer(body)); err != nil {
-		return fmt.Errorf("malformed DISCONNECT: %w", err)
-	}
-	err := ReasonError(p.ReasonCode, p.Properties.ReasonString)
-	if p.Properties.ServerReference != "" {
-		err = fmt.Errorf("%w: the broker names %s", err, p.Properties.ServerReference)
-	}
-	return fmt.Errorf("the broker ended the connection: %w", err)
 }
 
 // publish handles a PUBLISH of that length. If the payload is too large, body may be

@@ -3,41 +3,22 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/robustmq/robustmq-connect/plugins/internal/neterror"
 )
 
-// logger is the part of the engine's logger that a session uses.
-type logger interface {
-	Warnf(format string, args ...any)
-}
-
-// session is one connection, from its CONNACK to its end. What outlives it is passed
-// in: the configuration, and what is known about the broker.
+// session is one connection of the input, from its CONNACK to its end. What outlives it
+// is passed in: the configuration, and what is known about the broker.
 type session struct {
-	conf      *config
-	log       logger
-	broker    *broker
-	address   string
-	v5        bool
-	connack   *connack
-	keepAlive time.Duration // 0 without
-	began     time.Time
+	*line
+	conf   *config
+	log    logger
+	broker *broker
 	// generation is the same for connections if the broker kept the session between
 	// them.
 	generation int
 
-	conn     net.Conn
-	in       *frames
 	mailbox  *mailbox
 	inflight *inflight
-	writer   *writer
 	reader   reader
 
 	asking     [][]subscription // by lastIdentifier - packet identifier; nil once answered
@@ -46,68 +27,23 @@ type session struct {
 	flowing    chan struct{}    // closed when the first message has arrived
 
 	suspended atomic.Bool
-	closing   atomic.Bool
-
-	// Owned by the writing goroutine. Times are by clock, 0 for never.
-	asked         int64  // when the last ping was sent
-	excused       int64  // when the broker last had a reason not to answer
-	releasedAsked uint64 // inflight's progress when it was asked
-
-	retired sync.Once
-	over    chan struct{} // closed when the connection is no longer usable
-	killed  sync.Once
-	dead    chan struct{} // closed when the connection is closed
-	running sync.WaitGroup
-	written chan struct{} // closed when the writer has returned
-
-	mu  sync.Mutex
-	err error // why it ended
+	// releasedAsked is inflight's progress when the last ping was sent. The writing
+	// goroutine owns it.
+	releasedAsked uint64
 }
 
-var (
-	errClosed = errors.New("the connection was closed by us")
-	errSilent = errors.New("the broker does not answer pings")
-
-	errUnanswered = errors.New("the broker does not answer the subscription")
-)
-
-// connectionError explains the end of a connection.
-func connectionError(doing string, err error) error {
-	if errors.Is(err, io.EOF) {
-		return errors.New("the broker closed the connection")
-	}
-	return fmt.Errorf("%s: %w", doing, neterror.WithoutLocalPort(err))
-}
-
-func newSession(conf *config, log logger, b *broker, address string, v5 bool, conn net.Conn, in *frames, ack *connack) *session {
+func newSession(conf *config, log logger, b *broker, l *line) *session {
 	s := &session{
-		conf: conf, log: log, broker: b, address: address, v5: v5, connack: ack,
-		keepAlive:  time.Duration(conf.keepAlive) * time.Second,
-		began:      time.Now(),
-		conn:       conn,
-		in:         in,
+		line: l, conf: conf, log: log, broker: b,
 		mailbox:    newMailbox(conf.maxPendingBytes),
 		inflight:   newInflight(),
 		subscribed: make(chan struct{}),
 		flowing:    make(chan struct{}),
-		over:       make(chan struct{}),
-		dead:       make(chan struct{}),
-		written:    make(chan struct{}),
 	}
-	if ack.keepAlive != nil {
-		s.keepAlive = time.Duration(*ack.keepAlive) * time.Second
-	}
-	if s.keepAlive > 0 {
-		limitSilence(conn, s.keepAlive*3/2+time.Second)
-	}
-	s.writer = newWriter(conn, s.clock)
+	s.user = s
 	s.reader.topics = newTopics(conf.topicAliases)
 	return s
 }
-
-// clock returns the time since the connection began, in nanoseconds, and never 0. It
-// does not follow the wall clock, which somebody may set.
-func (s *session) clock() int64 { return int64(time.Since(s.in.began)) + 1 }
 
 // start begins to read and write, and subscribes if subscribe is set. It returns nil
 // when the broker has granted every filter, or has sent a message of an older session:
@@ -124,9 +60,12 @@ func (s *session) start(ctx context.Context, subscribe bool) error {
 	} else {
 		close(s.subscribed)
 	}
-	s.running.Add(2)
-	go s.writeLoop()
-	go s.readLoop()
+	unanswered := newUnanswered(s)
+	s.running.Go(func() {
+		defer unanswered.Stop()
+		s.writeLoop(unanswered.C, unanswered.check)
+	})
+	s.running.Go(s.readLoop)
 	s.writer.add(func(buf []byte) []byte { return append(buf, s.subscribes...) })
 	select {
 	case <-s.subscribed:
@@ -156,55 +95,24 @@ func lateAnswer(ctx context.Context) error {
 	return errUnanswered
 }
 
-// fail ends the connection at once.
-func (s *session) fail(err error) {
-	s.retire(err)
-	s.killed.Do(func() {
-		hangUp(s.conn)
-		close(s.dead)
-	})
+// ended implements user.
+func (s *session) ended() {
+	s.inflight.discard()
+	s.mailbox.close()
 }
 
-// retire marks the connection as no longer usable. close still has to end it. Only the
-// first reason counts.
-func (s *session) retire(err error) {
-	s.retired.Do(func() {
-		s.mu.Lock()
-		s.err = err
-		s.mu.Unlock()
-		s.closing.Store(true)
-		s.inflight.discard()
-		s.mailbox.close()
-		close(s.over)
-	})
+// mayBeSilent implements user. While reading is suspended an answer cannot be read, and
+// the broker may be waiting for us: rumqttd answers nothing while its window is full.
+func (s *session) mayBeSilent() bool {
+	waiting, released := s.inflight.progress()
+	return s.suspended.Load() || waiting > 0 && released == s.releasedAsked
 }
 
-// reason returns why the connection ended.
-func (s *session) reason() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
+// pinging implements user.
+func (s *session) pinging() { _, s.releasedAsked = s.inflight.progress() }
 
-// closeTimeout is how long a graceful close may take.
-const closeTimeout = time.Second
-
-// close sends the acknowledgements that are due and DISCONNECT, and returns when both
-// goroutines have ended. It takes at most closeTimeout.
-//
-// The broker closes the connection after the DISCONNECT; until then, what it sends is
-// read. Closing a socket with unread data resets it, and the broker might lose
-// acknowledgements that it has not read yet. Closing only our half does not help
-// either: Moquette then closes its half while acknowledgements still wait to be
-// processed, frees their places in its window, and overwrites the messages that it
-// could not send when the session continues.
-func (s *session) close() {
-	s.retire(errClosed)
-	_ = s.conn.SetDeadline(time.Now().Add(closeTimeout)) // it fails on a closed connection
-	s.writer.end([]byte{typeDisconnect << 4, 0})
-	s.running.Wait()
-	s.fail(errClosed)
-}
+// wrote implements user.
+func (*session) wrote() {}
 
 // ack tells the broker, in order of arrival, that the pipeline has finished messages.
 // It never blocks.

@@ -4,7 +4,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // writer collects packets in one buffer and writes them when the socket is free, so
@@ -19,8 +18,10 @@ type writer struct {
 
 	mu     sync.Mutex
 	buf    []byte
-	busy   bool // the writing goroutine is writing
-	ending bool // write what is there, then stop
+	busy   bool   // the writing goroutine is writing
+	ending bool   // write what is there, then stop
+	base   uint64 // the number of bytes before buf
+	passed uint64 // the number of bytes that the socket has accepted
 }
 
 func newWriter(conn net.Conn, clock func() int64) *writer {
@@ -29,28 +30,43 @@ func newWriter(conn net.Conn, clock func() int64) *writer {
 	return w
 }
 
-// add calls fill to append packets. It never blocks on the socket.
-func (w *writer) add(fill func([]byte) []byte) {
-	if w.append(fill) {
+// add calls fill to append packets. It never blocks on the socket. It reports whether
+// fill has appended something and the socket has accepted everything.
+func (w *writer) add(fill func([]byte) []byte) (accepted bool) {
+	added, waits := w.append(fill)
+	if waits {
 		notify(w.wake)
 	}
+	return added && !waits
 }
 
-// append reports whether something is left for the writing goroutine.
-func (w *writer) append(fill func([]byte) []byte) (waits bool) {
+// append reports whether something was added, and whether something is then left for
+// the writing goroutine.
+func (w *writer) append(fill func([]byte) []byte) (added, waits bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := len(w.buf)
 	if !w.ending {
 		w.buf = fill(w.buf)
 	}
-	if waits = len(w.buf) > before; waits && before == 0 && !w.busy && w.direct != nil {
+	if added = len(w.buf) > before; !added {
+		return false, false
+	}
+	if before == 0 && !w.busy && w.direct != nil {
 		n := w.direct(w.buf)
 		w.sent.Store(w.clock())
+		w.base += uint64(n)
+		w.passed = w.base
 		w.buf = w.buf[:copy(w.buf, w.buf[n:])]
-		waits = len(w.buf) > 0
 	}
-	return waits
+	return true, len(w.buf) > 0
+}
+
+// accepted returns how many bytes the socket has accepted.
+func (w *writer) accepted() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.passed
 }
 
 // end adds the last packets. Packets added later are ignored.
@@ -68,133 +84,17 @@ func (w *writer) swap(spare []byte) (buf []byte, ending bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	buf, w.buf = w.buf, spare[:0]
+	w.base += uint64(len(buf))
 	w.busy = len(buf) > 0
 	return buf, w.ending
 }
 
-// rest records that the writing goroutine has written what it took.
-func (w *writer) rest() {
+// rest records that the writing goroutine has written n bytes of what it took, all of
+// it unless the connection has failed.
+func (w *writer) rest(n int) {
 	w.sent.Store(w.clock())
 	w.mu.Lock()
 	w.busy = false
+	w.passed += uint64(n)
 	w.mu.Unlock()
-}
-
-// largestSpare is the size of the largest buffer that is reused.
-const largestSpare = 1 << 20
-
-// writeLoop is the only goroutine that writes once the connection is up. It returns
-// when the connection fails or is ended.
-func (s *session) writeLoop() {
-	defer s.running.Done()
-	defer close(s.written)
-	defer s.conf.guard.Catch("the input mqtt, writing", s.fail)
-	var spare []byte
-	beat := time.NewTicker(s.pingInterval())
-	defer beat.Stop()
-	unanswered := newUnanswered(s)
-	defer unanswered.Stop()
-	for {
-		select {
-		case <-s.dead:
-			return
-		case <-s.writer.wake:
-		case <-unanswered.C:
-			if unanswered.over() {
-				s.fail(errUnanswered)
-				return
-			}
-		case <-beat.C:
-			if err := s.ping(); err != nil {
-				s.fail(err)
-				return
-			}
-		}
-		buf, ending := s.writer.swap(spare)
-		if len(buf) > 0 {
-			if s.keepAlive > 0 && !ending {
-				// A broker that reads nothing for that long has given up the
-				// connection.
-				_ = s.conn.SetWriteDeadline(time.Now().Add(s.keepAlive*3/2 + time.Second))
-			}
-			if _, err := s.conn.Write(buf); err != nil {
-				s.fail(connectionError("writing", err))
-				return
-			}
-			s.writer.rest()
-		}
-		if ending {
-			return
-		}
-		if spare = buf; cap(spare) > largestSpare {
-			spare = nil
-		}
-	}
-}
-
-// pingInterval returns how often the writer checks whether a ping is due.
-func (s *session) pingInterval() time.Duration {
-	if s.keepAlive == 0 {
-		return time.Hour
-	}
-	return max(s.keepAlive/4, 10*time.Millisecond)
-}
-
-// ping sends a PINGREQ when there was no traffic. It returns an error when the answer
-// is overdue, except while the answer cannot be read, or while the broker may be
-// waiting for us: rumqttd answers nothing while its window is full.
-func (s *session) ping() error {
-	if s.keepAlive == 0 {
-		return nil
-	}
-	now, heard, asked := s.clock(), s.in.heard.Load(), s.asked
-	owed := asked != 0 && heard < asked
-	waiting, released := s.inflight.progress()
-	if s.suspended.Load() || waiting > 0 && released == s.releasedAsked {
-		s.excused = now
-	}
-	if owed && now-max(asked, s.excused) > int64(s.pingTimeout()) {
-		return errSilent
-	}
-	quiet := now - int64(s.keepAlive)*3/4
-	if s.writer.sent.Load() > quiet && (heard > quiet || owed) {
-		return nil // one ping at a time
-	}
-	if !owed {
-		s.asked = now
-		s.releasedAsked = released
-	}
-	s.writer.add(func(buf []byte) []byte { return append(buf, typePingreq<<4, 0) })
-	return nil
-}
-
-// pingTimeout is how long a broker may take to answer a ping.
-func (s *session) pingTimeout() time.Duration { return min(s.keepAlive, 10*time.Second) }
-
-// unanswered checks whether the answer to a subscription is overdue.
-type unanswered struct {
-	*time.Ticker
-	s        *session
-	idle     bool
-	released uint64
-}
-
-func newUnanswered(s *session) *unanswered {
-	return &unanswered{Ticker: time.NewTicker(max(s.conf.connectTimeout/2, time.Millisecond)), s: s}
-}
-
-// over reports whether the answer is overdue by connect_timeout while nothing is left
-// to acknowledge: some brokers grant no filter before their messages are acknowledged,
-// which may take as long as Kafka is unavailable.
-func (u *unanswered) over() bool {
-	select {
-	case <-u.s.subscribed:
-		u.Stop()
-		return false
-	default:
-	}
-	waiting, released := u.s.inflight.progress()
-	was := u.idle && released == u.released
-	u.idle, u.released = waiting == 0 && !u.s.suspended.Load(), released
-	return was && u.idle
 }
