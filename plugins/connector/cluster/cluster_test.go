@@ -1,0 +1,385 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// franz-go leaves it behind when a consumer is closed just as a fetch arrives.
+		goleak.IgnoreTopFunction("github.com/twmb/franz-go/pkg/kgo.(*fetchManager).manageFetchConcurrency"))
+}
+
+const (
+	patience = 60 * time.Second
+	topic    = "assignment"
+	// session is the least that Kafka takes.
+	session = 6 * time.Second
+)
+
+func startKafka(t *testing.T) string {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(Partitions, topic), kfake.SeedTopics(3, "three"))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c.ListenAddrs()[0]
+}
+
+// worker is a member that records what it is told.
+type worker struct {
+	*Member
+	link *link
+
+	mu       sync.Mutex
+	runs     map[int32]bool // what it would run
+	moved    int            // partitions that it was given or has released
+	lost     int
+	draining chan struct{} // Released waits for it
+	drains   int
+}
+
+func join(t *testing.T, kafka, name string) *worker {
+	t.Helper()
+	w := &worker{link: &link{conns: map[net.Conn]bool{}}, runs: map[int32]bool{}}
+	var err error
+	w.Member, err = Join(t.Context(), Options{
+		Client: []kgo.Opt{kgo.SeedBrokers(kafka), kgo.Dialer(w.link.dial), kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond })},
+		Group:  "workers", Topic: topic, Advertise: "http://" + name + ":58080", SessionTimeout: session,
+		Taken: func(all []int32) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, p := range all {
+				w.runs[p] = true
+			}
+			w.moved += len(all)
+		},
+		Released: func(all []int32) {
+			w.mu.Lock()
+			draining := w.draining
+			w.drains++
+			w.mu.Unlock()
+			if draining != nil {
+				<-draining
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, p := range all {
+				delete(w.runs, p)
+			}
+			w.moved += len(all)
+		},
+		Lost: func(all []int32) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, p := range all {
+				delete(w.runs, p)
+			}
+			w.lost += len(all)
+		},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		w.link.cut(false)
+		_ = w.Leave()
+	})
+	return w
+}
+
+func (w *worker) running() []int32 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []int32
+	for p := range w.runs {
+		all = append(all, p)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (w *worker) counts() (moved, lost, drains int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.moved, w.lost, w.drains
+}
+
+// shared waits until the workers run every partition between them, each an even share.
+func shared(t *testing.T, all ...*worker) {
+	t.Helper()
+	var shares [][]int32
+	require.Eventually(t, func() bool {
+		var union []int32
+		shares = nil
+		for _, w := range all {
+			one := w.running()
+			shares = append(shares, one)
+			union = append(union, one...)
+			if len(one) < Partitions/len(all) || !slices.Equal(one, w.Standing().Partitions) {
+				return false
+			}
+		}
+		slices.Sort(union)
+		return len(union) == Partitions && len(slices.Compact(union)) == Partitions
+	}, patience, 50*time.Millisecond, "%v", &shares)
+}
+
+// link is the network between one worker and Kafka.
+type link struct {
+	mu    sync.Mutex
+	away  bool
+	conns map[net.Conn]bool
+}
+
+func (l *link) dial(ctx context.Context, network, host string) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away {
+		return nil, errors.New("the network is away")
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, host)
+	if err == nil {
+		l.conns[conn] = true
+	}
+	return conn, err
+}
+
+func (l *link) cut(away bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = away
+	if away {
+		for conn := range l.conns {
+			_ = conn.Close()
+		}
+		clear(l.conns)
+	}
+}
+
+// The coordinator cannot be asked for minimal moves, so they are counted.
+func TestANewWorkerTakesItsShareAndMovesNoMore(t *testing.T) {
+	t.Parallel()
+	kafka := startKafka(t)
+	a := join(t, kafka, "a")
+	shared(t, a)
+	b := join(t, kafka, "b")
+	shared(t, a, b)
+	before, _, _ := b.counts()
+	assert.Equal(t, Partitions/2, before)
+	a1, _, _ := a.counts()
+	c := join(t, kafka, "c")
+	shared(t, a, b, c)
+	a2, _, _ := a.counts()
+	b2, _, _ := b.counts()
+	c2, _, _ := c.counts()
+	assert.Equal(t, c2, (a2-a1)+(b2-before), "what the new worker has came from the others, and nothing else moved")
+	for _, w := range []*worker{a, b, c} {
+		_, lost, _ := w.counts()
+		assert.Zero(t, lost)
+		assert.False(t, w.Standing().Unconfirmed)
+	}
+	assert.Positive(t, a.Standing().Rebalances)
+	assert.WithinDuration(t, time.Now(), a.Standing().LastRebalance, patience)
+}
+
+func TestAPartitionGetsItsNextOwnerAfterItIsDrained(t *testing.T) {
+	t.Parallel()
+	kafka := startKafka(t)
+	a := join(t, kafka, "a")
+	shared(t, a)
+	draining := make(chan struct{})
+	a.mu.Lock()
+	a.draining = draining
+	a.mu.Unlock()
+	b := join(t, kafka, "b")
+	require.Eventually(t, func() bool { _, _, drains := a.counts(); return drains == 1 }, patience, 10*time.Millisecond)
+	// A drain may take longer than the session timeout: heartbeats continue meanwhile.
+	began := time.Now()
+	for time.Since(began) < session+2*time.Second {
+		require.NoError(t, a.Confirm(t.Context(), 0), "what drains may reconnect")
+		require.Empty(t, b.running())
+		time.Sleep(200 * time.Millisecond)
+	}
+	close(draining)
+	shared(t, a, b)
+	_, lost, _ := a.counts()
+	assert.Zero(t, lost, "it was not evicted")
+	assert.Greater(t, a.Standing().Took, session)
+}
+
+func TestWhoLeavesGivesItsShareToTheOthers(t *testing.T) {
+	t.Parallel()
+	kafka := startKafka(t)
+	a, b := join(t, kafka, "a"), join(t, kafka, "b")
+	shared(t, a, b)
+	require.NoError(t, b.Leave())
+	require.NoError(t, b.Leave(), "twice is once")
+	shared(t, a)
+	assert.Empty(t, b.running())
+	require.ErrorIs(t, b.Confirm(t.Context(), 0), ErrNotOwner)
+}
+
+// A worker that was cut off, or stopped and woken, may still run what another one has.
+func TestAWorkerThatTheCoordinatorHasForgottenStops(t *testing.T) {
+	t.Parallel()
+	kafka := startKafka(t)
+	a, b := join(t, kafka, "a"), join(t, kafka, "b")
+	shared(t, a, b)
+	ran := b.running()
+	b.link.cut(true)
+	require.Error(t, b.Confirm(t.Context(), ran[0]), "it must not connect while nobody confirms that it may")
+	require.Eventually(t, func() bool { return len(a.running()) == Partitions }, patience, 50*time.Millisecond)
+	assert.Equal(t, ran, b.running(), "its connections go on: the broker decides")
+	err := b.Confirm(t.Context(), ran[0])
+	require.Error(t, err)
+
+	b.link.cut(false)
+	shared(t, a, b)
+	for _, p := range b.running() {
+		require.NoError(t, b.Confirm(t.Context(), p))
+	}
+	for _, p := range a.running() {
+		require.ErrorIs(t, b.Confirm(t.Context(), p), ErrNotOwner)
+	}
+}
+
+func TestAWorkerAloneGoesOnWhenTheCoordinatorComesBack(t *testing.T) {
+	t.Parallel()
+	kafka := startKafka(t)
+	a := join(t, kafka, "a")
+	shared(t, a)
+	moved, _, _ := a.counts()
+	a.link.cut(true)
+	require.Eventually(t, func() bool { return a.Standing().Unconfirmed }, patience, 50*time.Millisecond)
+	assert.Len(t, a.running(), Partitions)
+	require.ErrorContains(t, a.Confirm(t.Context(), 0), "has not confirmed")
+	a.link.cut(false)
+	require.Eventually(t, func() bool { return len(a.Standing().Partitions) == Partitions }, patience, 50*time.Millisecond)
+	require.NoError(t, a.Confirm(t.Context(), 0))
+	again, lost, _ := a.counts()
+	assert.Equal(t, moved, again, "nothing was stopped and started")
+	assert.Zero(t, lost)
+}
+
+func TestWorkersFindEachOtherThroughTheGroup(t *testing.T) {
+	t.Parallel()
+	kafka := startKafka(t)
+	a, b := join(t, kafka, "a"), join(t, kafka, "b")
+	shared(t, a, b)
+	require.Eventually(t, func() bool {
+		all, err := a.Workers(t.Context())
+		return err == nil && len(all) == 2 && len(all[0].Partitions) == Partitions/2
+	}, patience, 50*time.Millisecond)
+	all, err := a.Workers(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []Worker{
+		{URL: "http://a:58080", Self: true, Partitions: a.running()},
+		{URL: "http://b:58080", Partitions: b.running()},
+	}, all)
+	for p := range int32(Partitions) {
+		fromA, ok, err := a.OwnerOf(t.Context(), p)
+		require.NoError(t, err)
+		require.True(t, ok)
+		fromB, ok, err := b.OwnerOf(t.Context(), p)
+		require.NoError(t, err)
+		require.True(t, ok)
+		assert.Equal(t, fromA.URL, fromB.URL)
+		assert.NotEqual(t, fromA.Self, fromB.Self)
+	}
+	require.Eventually(t, func() bool { return a.Generation() == b.Generation() }, patience, 50*time.Millisecond)
+
+	// Without Kafka, what was known last is used.
+	a.link.cut(true)
+	a.directory.expire()
+	last, err := a.Workers(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, all, last)
+}
+
+func TestWhatCannotBeAMemberSaysWhy(t *testing.T) {
+	t.Parallel()
+	kafka := startKafka(t)
+	for _, tc := range []struct{ topic, url, says string }{
+		{"three", "http://a:1", `topic "three" has 3 partitions and must have 64`},
+		{"missing", "http://a:1", `reading topic "missing": UNKNOWN_TOPIC_OR_PARTITION`},
+		{topic, "", `advertise: "" is not the URL of an API: give e.g. http://worker1.example.com:58080`},
+		{topic, "a:1", `advertise: "a:1" is not`},
+		{topic, "ftp://a:1", `is not the URL`},
+		{topic, "http://user:secret@a:1", `is not the URL`},
+		{topic, "http://a:1/path", `is not the URL`},
+		{topic, "http://a:1/?q", `is not the URL`},
+	} {
+		_, err := Join(t.Context(), Options{Client: []kgo.Opt{kgo.SeedBrokers(kafka)}, Group: "g", Topic: tc.topic, Advertise: tc.url})
+		require.ErrorContains(t, err, tc.says)
+	}
+}
+
+// Workers of two versions must agree, so these numbers never change.
+func TestThePartitionOfAConnectorIsForLife(t *testing.T) {
+	got := map[string]int32{}
+	for _, name := range []string{"a", "sensors", "ünïcode", ""} {
+		for i := range 2 {
+			got[fmt.Sprintf("%s/%d", name, i)] = PartitionOf("default", name, i)
+		}
+	}
+	assert.Equal(t, map[string]int32{
+		"a/0": 6, "a/1": 57, "sensors/0": 42, "sensors/1": 29, "ünïcode/0": 37, "ünïcode/1": 50, "/0": 11, "/1": 24,
+	}, got)
+	seen := map[int32]int{}
+	for i := range 6400 {
+		seen[PartitionOf("default", fmt.Sprintf("connector-%d", i), 0)]++
+	}
+	assert.Len(t, seen, Partitions)
+	for p, n := range seen {
+		assert.InDelta(t, 100, n, 50, "partition %d", p)
+	}
+}
+
+func TestAHeartbeatIsSharedByThoseWhoAskedBeforeIt(t *testing.T) {
+	var mu sync.Mutex
+	asked := 0
+	answer, started := make(chan error), make(chan struct{}, 10)
+	h := heartbeats{ask: func(context.Context) error {
+		mu.Lock()
+		asked++
+		mu.Unlock()
+		started <- struct{}{}
+		return <-answer
+	}}
+	results := make(chan error, 101)
+	go func() { results <- h.confirmed(t.Context()) }()
+	<-started
+	// These come while it is under way, so the next one answers them.
+	for range 100 {
+		go func() { results <- h.confirmed(t.Context()) }()
+	}
+	require.Eventually(t, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.next != nil }, patience, time.Millisecond)
+	answer <- nil
+	require.NoError(t, <-results)
+	// Who is late starts another one.
+	var last error
+	for got := 0; got < 100; {
+		select {
+		case <-started:
+		case answer <- ErrNotOwner:
+		case last = <-results:
+			got++
+			require.ErrorIs(t, last, ErrNotOwner)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.ask = func(context.Context) error { return nil }
+	require.ErrorIs(t, h.confirmed(ctx), context.Canceled)
+}

@@ -1,0 +1,184 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Partitions is the number of partitions of the assignment topic. It limits the number
+// of workers, and never changes.
+const Partitions = 64
+
+// PartitionOf returns the partition of a connector's member: 0 for a connector that has
+// only one. It is the same in every version of this program.
+func PartitionOf(tenant, name string, member int) int32 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(tenant + "/" + name + "\x00" + strconv.Itoa(member))) // it never fails
+	return int32(h.Sum64() % Partitions)                                        //nolint:gosec // it is below 64
+}
+
+// share are the partitions of this worker. The mutex of the member guards it.
+type share struct {
+	owned map[int32]bool
+	// kept are partitions that this worker owned when it lost the coordinator, and whose
+	// connectors still run. The next assignment says whose they are.
+	kept map[int32]bool
+	away bool // the coordinator did not answer when it was asked last
+
+	rebalances int
+	began      time.Time // of the rebalance that is under way, zero without one
+	last       time.Time // the end of the last one
+	took       time.Duration
+}
+
+func newShare() share { return share{owned: map[int32]bool{}, kept: map[int32]bool{}} }
+
+// assigned is called at the end of each rebalance, with the partitions that were added.
+func (m *Member) assigned(added []int32) {
+	m.mu.Lock()
+	s := &m.share
+	for _, p := range added {
+		s.owned[p] = true
+	}
+	var taken, lost []int32
+	for _, p := range added {
+		if !s.kept[p] {
+			taken = append(taken, p)
+		}
+	}
+	for p := range s.kept {
+		if !s.owned[p] {
+			lost = append(lost, p)
+		}
+	}
+	s.kept, s.away = map[int32]bool{}, false
+	if len(added) > 0 || !s.began.IsZero() {
+		s.rebalances++
+		s.last, s.took = time.Now(), 0
+		if !s.began.IsZero() {
+			s.took = s.last.Sub(s.began)
+		}
+		s.began = time.Time{}
+	}
+	n := len(s.owned)
+	m.mu.Unlock()
+
+	m.directory.expire()
+	slices.Sort(lost)
+	if len(lost) > 0 {
+		m.log.Warn("Partitions went to other workers while the coordinator was away: their connectors stop here", "partitions", lost)
+		m.opts.Lost(lost)
+	}
+	if len(taken) > 0 {
+		m.log.Info("This worker runs the connectors of more partitions", "added", len(taken), "partitions", n)
+		m.opts.Taken(taken)
+	}
+}
+
+// revoked is called with partitions that go to other workers. The worker is a member
+// until this returns.
+func (m *Member) revoked(gone []int32) {
+	if len(gone) == 0 {
+		return
+	}
+	m.mu.Lock()
+	if m.share.began.IsZero() {
+		m.share.began = time.Now()
+	}
+	m.mu.Unlock()
+	m.log.Info("Partitions go to other workers: their connectors are drained", "partitions", len(gone))
+	m.opts.Released(gone)
+	m.mu.Lock()
+	for _, p := range gone {
+		delete(m.share.owned, p)
+	}
+	m.mu.Unlock()
+	m.directory.expire()
+}
+
+// unconfirmed is called when the membership has ended, before its reason is known.
+func (m *Member) unconfirmed() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.share.began.IsZero() {
+		m.share.began = time.Now()
+	}
+	// A partition that another worker has run meanwhile may come back to this one: its
+	// connectors then simply connect again.
+	maps.Copy(m.share.kept, m.share.owned)
+	m.share.owned = map[int32]bool{}
+}
+
+// ended is called with the reason.
+func (m *Member) ended(err error) {
+	m.directory.expire()
+	if !dismissed(err) {
+		m.mu.Lock()
+		told := m.share.away
+		m.share.away = true
+		m.mu.Unlock()
+		level := slog.LevelWarn
+		if told {
+			level = slog.LevelDebug
+		}
+		m.log.Log(context.Background(), level, "The coordinator of the workers cannot be reached: connectors go on, and do not reconnect until it answers", "error", err)
+		return
+	}
+	m.mu.Lock()
+	lost := slices.Sorted(maps.Keys(m.share.kept))
+	m.share.kept = map[int32]bool{}
+	m.mu.Unlock()
+	m.log.Warn("The coordinator no longer has this worker: its connectors stop, because other workers may run them", "partitions", len(lost), "error", err)
+	if len(lost) > 0 {
+		m.opts.Lost(lost)
+	}
+}
+
+// dismissed reports whether the coordinator has answered that this worker is no member.
+// After any other error, it is unknown.
+func dismissed(err error) bool {
+	for _, is := range []error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// Owns reports whether this worker owned a partition when the coordinator last answered.
+// Only Confirm knows whether it still does.
+func (m *Member) Owns(partition int32) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.share.owned[partition]
+}
+
+// Standing describes the membership for people and metrics.
+type Standing struct {
+	Partitions    []int32 // that this worker owns
+	Unconfirmed   bool    // the coordinator was lost, and has not answered since
+	Rebalances    int     // that changed this worker's share, since the start
+	LastRebalance time.Time
+	// Took is the time from the revocation to the assignment that followed, draining
+	// included. It is 0 if the last rebalance took nothing from this worker.
+	Took time.Duration
+}
+
+// Standing returns the current membership.
+func (m *Member) Standing() Standing {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.share
+	return Standing{
+		Partitions: slices.Sorted(maps.Keys(s.owned)), Unconfirmed: s.away,
+		Rebalances: s.rebalances, LastRebalance: s.last, Took: s.took,
+	}
+}
