@@ -167,12 +167,12 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		return err
 	}
 	defer func() { _ = definitions.Close() }() // the process ends with it
-	trace, err := supervisor.LastCrash(definitions)
+	trace, err := supervisor.LastCrash(definitions.Notes())
 	if err != nil {
 		log.Warn("The next start may not know how this one ended", "error", err)
 	}
 	connectors, err := supervisor.New(supervisor.Options{
-		Environment: env, Store: definitions, MQTT: settings, ReadMQTT: readMQTTAgain(c),
+		Environment: env, Store: definitions, Notes: definitions.Notes(), MQTT: settings, ReadMQTT: readMQTTAgain(c),
 		RobustMQDashboard: c.Bool("robustmq-dashboard-metrics"),
 		ClientIDPrefix:    c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),

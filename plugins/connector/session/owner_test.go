@@ -28,7 +28,7 @@ const patience = 20 * time.Second
 type rig struct {
 	*Owner
 	t      *testing.T
-	store  *store.Store
+	store  *store.Dir
 	broker *embedded.Broker
 	sides  map[string]Side // what a definition stands for, by the name of its connector
 	logs   *logtext.Text
@@ -298,7 +298,7 @@ func TestAStoreThatCannotBeWrittenIsReported(t *testing.T) {
 
 var errDisk = errors.New("no space left on device")
 
-type brokenBook struct{ *store.Store }
+type brokenBook struct{ *store.Dir }
 
 func (brokenBook) PutSession(store.Session) error { return errDisk }
 

@@ -18,7 +18,7 @@ import (
 
 // panickyBook is a store that panics.
 type panickyBook struct {
-	*store.Store
+	*store.Dir
 	inDrop, inForget bool
 }
 
@@ -26,14 +26,14 @@ func (b panickyBook) DropSession(endpoint, clientID string) error {
 	if b.inDrop {
 		panic("dropping hush-hush")
 	}
-	return b.Store.DropSession(endpoint, clientID)
+	return b.Dir.DropSession(endpoint, clientID)
 }
 
 func (b panickyBook) Forget(r store.Released) error {
 	if b.inForget {
 		panic("forgetting")
 	}
-	return b.Store.Forget(r)
+	return b.Dir.Forget(r)
 }
 
 // A panic while sessions are removed is logged, and the removal is retried: neither the
@@ -50,14 +50,14 @@ func TestAPanicInARemovalIsLoggedAndTheRemovalTriedAgain(t *testing.T) {
 	assert.Contains(t, remains.Later[0], "a panic in the dialer: dialling")
 	assert.Len(t, r.contents().Released, 1)
 
-	r.dial, r.book = dial, panickyBook{Store: r.store, inDrop: true}
+	r.dial, r.book = dial, panickyBook{Dir: r.store, inDrop: true}
 	sweep(t, r, func() {
 		require.Eventually(t, func() bool {
 			return strings.Contains(r.logs.String(), "a panic in the removal of a session: dropping ***")
 		}, patience, 10*time.Millisecond, "%s", r.logs)
 	})
 	assert.Len(t, r.contents().Released, 1)
-	r.book = panickyBook{Store: r.store, inForget: true}
+	r.book = panickyBook{Dir: r.store, inForget: true}
 	sweep(t, r, func() {
 		require.Eventually(t, func() bool {
 			return strings.Contains(r.logs.String(), "a panic in the removal of a session: forgetting")

@@ -52,7 +52,7 @@ func Backup(dir string, w io.Writer) (connectors int, err error) {
 	if _, err := os.Stat(filepath.Join(dir, connectorsDir)); err != nil {
 		return fail(errors.New("it is no store: name the directory of serve --store"))
 	}
-	version, err := (&Store{dir: dir}).version()
+	version, err := (&Dir{dir: dir}).version()
 	switch {
 	case err != nil:
 		return fail(err)
@@ -162,7 +162,7 @@ func Restore(dir string, r io.Reader) (all Contents, err error) {
 }
 
 // stage writes the files of an archive beside the store.
-func (s *Store) stage(r io.Reader) error {
+func (s *Dir) stage(r io.Reader) error {
 	staging := filepath.Join(s.dir, stagingDir)
 	if err := os.RemoveAll(staging); err != nil { // of a crash
 		return err

@@ -20,7 +20,7 @@ import (
 )
 
 // filled is a store with a file of every kind.
-func filled(t *testing.T, dir string) *Store {
+func filled(t *testing.T, dir string) *Dir {
 	t.Helper()
 	s := open(t, dir)
 	require.NoError(t, s.Upgrade())

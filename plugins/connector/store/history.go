@@ -46,7 +46,7 @@ type revisionJSON struct {
 // Create writes the first definition of a connector, and returns it with its revision.
 // Two connectors that use a name one after the other have no revision in common, so
 // that a user who has read one cannot change the other by mistake.
-func (s *Store) Create(d Definition) (Definition, error) {
+func (s *Dir) Create(d Definition) (Definition, error) {
 	// A crash may have left the history of another connector.
 	if err := remove(s.historyFile(d.Connector.Name)); err != nil {
 		return d, fmt.Errorf("storing connector %q: %w", d.Connector.Name, err)
@@ -60,7 +60,7 @@ func (s *Store) Create(d Definition) (Definition, error) {
 // Revise writes a definition as the next revision of a connector and adds the one
 // before to its history, without secrets. before is nil if it cannot be read. If the
 // history cannot be read, it is moved to aside, and a new one starts.
-func (s *Store) Revise(before *Definition, d Definition) (revised Definition, aside string, err error) {
+func (s *Dir) Revise(before *Definition, d Definition) (revised Definition, aside string, err error) {
 	name := d.Connector.Name
 	fail := func(err error) (Definition, string, error) {
 		return d, aside, fmt.Errorf("storing connector %q: %w", name, err)
@@ -73,7 +73,7 @@ func (s *Store) Revise(before *Definition, d Definition) (revised Definition, as
 	past, err := s.past(name, before.Revision)
 	if err != nil {
 		aside = filepath.Join(s.dir, setAsideDir, "history-"+stamped(fileName(name)))
-		if err := s.move(s.historyFile(name), aside); err != nil {
+		if err := move(s.historyFile(name), aside); err != nil {
 			return fail(err)
 		}
 	}
@@ -87,7 +87,7 @@ func (s *Store) Revise(before *Definition, d Definition) (revised Definition, as
 	past = append(past, revisionJSON{before.Revision, at, before.Actor, c.JSON(), labels})
 	data, err := encodeHistory(past)
 	if err == nil {
-		err = s.write(s.historyFile(name), data)
+		err = write(s.historyFile(name), data)
 	}
 	if err != nil {
 		return fail(err)
@@ -97,7 +97,7 @@ func (s *Store) Revise(before *Definition, d Definition) (revised Definition, as
 
 // History returns the connector's former definitions, latest first. If the current one
 // cannot be read, these are all.
-func (s *Store) History(d Definition) ([]connector.Revision, error) {
+func (s *Dir) History(d Definition) ([]connector.Revision, error) {
 	past, err := s.past(d.Connector.Name, cmp.Or(d.Revision, anyRevision))
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of connector %q: %w", d.Connector.Name, err)
@@ -114,7 +114,7 @@ func (s *Store) History(d Definition) ([]connector.Revision, error) {
 }
 
 // past returns the revisions before one, oldest first.
-func (s *Store) past(name string, before int) ([]revisionJSON, error) {
+func (s *Dir) past(name string, before int) ([]revisionJSON, error) {
 	data, err := os.ReadFile(s.historyFile(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -150,7 +150,7 @@ func encodeHistory(past []revisionJSON) ([]byte, error) {
 
 // unknownRevision returns a revision for a definition without one, which earlier
 // programs write: greater than any that the connector can have had.
-func (s *Store) unknownRevision(name string) int {
+func (s *Dir) unknownRevision(name string) int {
 	past, err := s.past(name, anyRevision)
 	if err != nil || len(past) == 0 {
 		s.mu.Lock()
@@ -163,23 +163,23 @@ func (s *Store) unknownRevision(name string) int {
 
 // retire records the revision of a removed connector: one that is created later has a
 // greater revision.
-func (s *Store) retire(revision int) error {
+func (s *Dir) retire(revision int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if revision <= s.gone {
 		return nil
 	}
-	if err := s.write(filepath.Join(s.dir, revisionFile), fmt.Appendf(nil, "{\"revision\": %d}\n", revision)); err != nil {
+	if err := write(filepath.Join(s.dir, revisionFile), fmt.Appendf(nil, "{\"revision\": %d}\n", revision)); err != nil {
 		return err
 	}
 	s.gone = revision
 	return nil
 }
 
-func (s *Store) readGone() (int, error) {
+func (s *Dir) readGone() (int, error) {
 	return s.number(revisionFile, "revision", 1, `a revision, such as {"revision": 7}`)
 }
 
-func (s *Store) historyFile(name string) string {
+func (s *Dir) historyFile(name string) string {
 	return filepath.Join(s.dir, historyDir, fileName(name))
 }

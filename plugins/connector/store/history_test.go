@@ -16,7 +16,7 @@ import (
 )
 
 // revise stores the next definition of c, which writes to a topic.
-func revise(t *testing.T, s *Store, before Definition, topic string) Definition {
+func revise(t *testing.T, s *Dir, before Definition, topic string) Definition {
 	t.Helper()
 	next := Definition{Connector: conn(t, before.Connector.Name, topic), Actor: "actor of " + topic}
 	next.Connector.UpdateTime = time.Date(2026, 11, 25, 0, 0, before.Revision+1, 0, time.UTC).Format(time.RFC3339Nano)
@@ -26,7 +26,7 @@ func revise(t *testing.T, s *Store, before Definition, topic string) Definition 
 	return next
 }
 
-func create(t *testing.T, s *Store, name string) Definition {
+func create(t *testing.T, s *Dir, name string) Definition {
 	t.Helper()
 	d := Definition{Connector: conn(t, name, "t1"), Actor: "actor of t1"}
 	d.Connector.UpdateTime = time.Date(2026, 11, 25, 0, 0, 1, 0, time.UTC).Format(time.RFC3339Nano)
@@ -35,7 +35,7 @@ func create(t *testing.T, s *Store, name string) Definition {
 	return d
 }
 
-func history(t *testing.T, s *Store, d Definition) []connector.Revision {
+func history(t *testing.T, s *Dir, d Definition) []connector.Revision {
 	t.Helper()
 	all, err := s.History(d)
 	require.NoError(t, err)

@@ -9,12 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Load reads everything. A file that cannot be read is reported and stays where it is;
 // the error means that the directory itself cannot be read.
-func (s *Store) Load() (Contents, error) {
-	var all Contents
+func (s *Dir) Load() (Contents, error) {
+	all := Contents{At: time.Now()}
 	if err := s.loadConnectors(&all); err != nil {
 		return Contents{}, err
 	}
@@ -53,7 +54,7 @@ func (s *Store) Load() (Contents, error) {
 	return all, nil
 }
 
-func (s *Store) loadConnectors(all *Contents) error {
+func (s *Dir) loadConnectors(all *Contents) error {
 	var bad []Unreadable
 	err := s.each(connectorsDir, &bad, func(file string, data []byte) error {
 		d, err := s.definition(file, data)
@@ -92,7 +93,7 @@ func (s *Store) loadConnectors(all *Contents) error {
 	return nil
 }
 
-func (s *Store) definition(file string, data []byte) (Definition, error) {
+func (s *Dir) definition(file string, data []byte) (Definition, error) {
 	d, err := decode(data)
 	if err == nil && fileName(d.Connector.Name) != filepath.Base(file) {
 		err = fmt.Errorf("it holds connector %q, which belongs in %s", d.Connector.Name, fileName(d.Connector.Name))
@@ -104,7 +105,7 @@ func (s *Store) definition(file string, data []byte) (Definition, error) {
 }
 
 // Retry reads a definition again that could not be read.
-func (s *Store) Retry(u Unreadable) (Definition, error) {
+func (s *Dir) Retry(u Unreadable) (Definition, error) {
 	data, err := os.ReadFile(u.File)
 	if err != nil {
 		return Definition{}, err
@@ -113,9 +114,9 @@ func (s *Store) Retry(u Unreadable) (Definition, error) {
 }
 
 // SetAside moves a definition that could not be read, and returns its new path.
-func (s *Store) SetAside(u Unreadable) (string, error) {
+func (s *Dir) SetAside(u Unreadable) (string, error) {
 	aside := filepath.Join(s.dir, setAsideDir, stamped(filepath.Base(u.File)))
-	if err := s.move(u.File, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := move(u.File, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("setting %s aside: %w", u.File, err)
 	}
 	return aside, nil
@@ -123,7 +124,7 @@ func (s *Store) SetAside(u Unreadable) (string, error) {
 
 // Discard removes the connector of such a definition, and returns the new path of the
 // definition.
-func (s *Store) Discard(u Unreadable) (string, error) {
+func (s *Dir) Discard(u Unreadable) (string, error) {
 	if err := s.retire(s.unknownRevision(u.Name)); err != nil {
 		return "", fmt.Errorf("setting %s aside: %w", u.File, err)
 	}
@@ -136,7 +137,7 @@ func (s *Store) Discard(u Unreadable) (string, error) {
 
 // each reads the files of a directory. It removes half-written files that a crash left:
 // their write was never confirmed.
-func (s *Store) each(sub string, bad *[]Unreadable, read func(file string, data []byte) error) error {
+func (s *Dir) each(sub string, bad *[]Unreadable, read func(file string, data []byte) error) error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, sub))
 	if sub == oldRemovedDir && errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -164,13 +165,13 @@ func (s *Store) each(sub string, bad *[]Unreadable, read func(file string, data 
 }
 
 // version returns the version of the store, 0 if it has none.
-func (s *Store) version() (int, error) {
+func (s *Dir) version() (int, error) {
 	return s.number(versionFile, "version", 2, `the version of a store, such as {"version": 2}`)
 }
 
 // number returns the number in a file that holds one alone, 0 if there is no file. The
 // error says that it is not what it must be.
-func (s *Store) number(file, field string, least int, what string) (int, error) {
+func (s *Dir) number(file, field string, least int, what string) (int, error) {
 	data, err := os.ReadFile(filepath.Join(s.dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil

@@ -8,9 +8,9 @@ import (
 
 // Probe reports whether the directory can be written: it writes a file there as Put
 // does, and removes it.
-func (s *Store) Probe() error {
+func (s *Dir) Probe() error {
 	file := filepath.Join(s.dir, "probe")
-	err := s.write(file, []byte("This file exists for a moment: it shows whether the disk takes changes.\n"))
+	err := write(file, []byte("This file exists for a moment: it shows whether the disk takes changes.\n"))
 	if err == nil {
 		err = os.Remove(file)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-func open(t *testing.T, dir string) *Store {
+func open(t *testing.T, dir string) *Dir {
 	t.Helper()
 	s, err := Open(dir)
 	require.NoError(t, err)
@@ -23,7 +23,7 @@ func open(t *testing.T, dir string) *Store {
 	return s
 }
 
-func load(t *testing.T, s *Store) Contents {
+func load(t *testing.T, s *Dir) Contents {
 	t.Helper()
 	all, err := s.Load()
 	require.NoError(t, err)
@@ -252,7 +252,7 @@ func TestAReleasedConnectorIsKeptInOneStep(t *testing.T) {
 		require.NoError(t, s.Put(d))
 		r, err := s.Release(d)
 		require.NoError(t, err)
-		assert.FileExists(t, r.file)
+		assert.FileExists(t, r.ID)
 	}
 	// Somebody has removed the file.
 	_, err := s.Release(Definition{Connector: conn(t, "c", "t")})

@@ -12,11 +12,11 @@ import (
 )
 
 // Upgrade sets the version of the store to this one. A newer store keeps its own.
-func (s *Store) Upgrade() error {
+func (s *Dir) Upgrade() error {
 	if now, err := s.version(); err != nil || now >= Version {
 		return nil // Load reports one that cannot be read
 	}
-	if err := s.write(filepath.Join(s.dir, versionFile), fmt.Appendf(nil, "{\"version\": %d}\n", Version)); err != nil {
+	if err := write(filepath.Join(s.dir, versionFile), fmt.Appendf(nil, "{\"version\": %d}\n", Version)); err != nil {
 		return fmt.Errorf("writing the version of the store: %w", err)
 	}
 	return nil
@@ -24,10 +24,10 @@ func (s *Store) Upgrade() error {
 
 // Put writes a definition in place of the current one of that name, if any, with the
 // same revision. It returns when the write outlives a crash.
-func (s *Store) Put(d Definition) error {
+func (s *Dir) Put(d Definition) error {
 	data, err := encode(d)
 	if err == nil {
-		err = s.write(filepath.Join(s.dir, connectorsDir, fileName(d.Connector.Name)), data)
+		err = write(filepath.Join(s.dir, connectorsDir, fileName(d.Connector.Name)), data)
 	}
 	if err != nil {
 		return fmt.Errorf("storing connector %q: %w", d.Connector.Name, err)
@@ -37,14 +37,14 @@ func (s *Store) Put(d Definition) error {
 
 // Release removes a connector in one step and keeps what is needed to remove its
 // sessions.
-func (s *Store) Release(d Definition) (Released, error) {
+func (s *Dir) Release(d Definition) (Released, error) {
 	if err := s.retire(d.Revision); err != nil {
 		return Released{}, fmt.Errorf("removing connector %q: %w", d.Connector.Name, err)
 	}
 	name := fileName(d.Connector.Name)
 	to := filepath.Join(s.dir, releasedDir, stamped(name))
-	err := s.move(filepath.Join(s.dir, connectorsDir, name), to)
-	released := Released{Definition: d, file: to}
+	err := move(filepath.Join(s.dir, connectorsDir, name), to)
+	released := Released{Definition: d, ID: to}
 	if errors.Is(err, fs.ErrNotExist) {
 		// Somebody has removed the file; its contents are known.
 		released, err = s.Mark(d)
@@ -58,11 +58,11 @@ func (s *Store) Release(d Definition) (Released, error) {
 
 // Mark keeps what is needed to remove the sessions that a connector had before it was
 // changed.
-func (s *Store) Mark(d Definition) (Released, error) {
-	r := Released{Definition: d, file: filepath.Join(s.dir, releasedDir, stamped(fileName(d.Connector.Name)))}
+func (s *Dir) Mark(d Definition) (Released, error) {
+	r := Released{Definition: d, ID: filepath.Join(s.dir, releasedDir, stamped(fileName(d.Connector.Name)))}
 	data, err := encode(d)
 	if err == nil {
-		err = s.write(r.file, data)
+		err = write(r.ID, data)
 	}
 	if err != nil {
 		return Released{}, fmt.Errorf("marking the sessions of connector %q: %w", d.Connector.Name, err)
@@ -71,18 +71,18 @@ func (s *Store) Mark(d Definition) (Released, error) {
 }
 
 // Forget removes what Release or Mark kept. It may be removed already.
-func (s *Store) Forget(r Released) error {
-	if err := remove(r.file); err != nil {
+func (s *Dir) Forget(r Released) error {
+	if err := remove(r.ID); err != nil {
 		return fmt.Errorf("dropping the mark of connector %q: %w", r.Connector.Name, err)
 	}
 	return nil
 }
 
 // PutSession records a session.
-func (s *Store) PutSession(one Session) error {
+func (s *Dir) PutSession(one Session) error {
 	data, err := encodeSession(one)
 	if err == nil {
-		err = s.write(s.sessionFile(one.Endpoint, one.ClientID), data)
+		err = write(s.sessionFile(one.Endpoint, one.ClientID), data)
 	}
 	if err != nil {
 		return fmt.Errorf("storing the session %q: %w", one.ClientID, err)
@@ -91,14 +91,14 @@ func (s *Store) PutSession(one Session) error {
 }
 
 // DropSession removes the record of a session.
-func (s *Store) DropSession(endpoint, clientID string) error {
+func (s *Dir) DropSession(endpoint, clientID string) error {
 	if err := remove(s.sessionFile(endpoint, clientID)); err != nil {
 		return fmt.Errorf("dropping the session %q: %w", clientID, err)
 	}
 	return nil
 }
 
-func (s *Store) sessionFile(endpoint, clientID string) string {
+func (s *Dir) sessionFile(endpoint, clientID string) string {
 	sum := sha256.Sum256([]byte(endpoint + "\x00" + clientID))
 	return filepath.Join(s.dir, sessionsDir, fmt.Sprintf("%x%s", sum[:16], suffix))
 }
@@ -115,7 +115,7 @@ func remove(file string) error {
 }
 
 // write writes data into a temporary file, and then renames it.
-func (s *Store) write(file string, data []byte) error {
+func write(file string, data []byte) error {
 	tmp := file + tmpSuffix
 	err := writeSynced(tmp, data)
 	if err == nil {
@@ -143,7 +143,7 @@ func writeSynced(file string, data []byte) error {
 	return err
 }
 
-func (s *Store) move(from, to string) error {
+func move(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}

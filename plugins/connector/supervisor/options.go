@@ -14,7 +14,10 @@ import (
 type Options struct {
 	// Environment has this distribution's components (plugins.Register).
 	Environment *service.Environment
-	Store       *store.Store
+	Store       store.Store
+	// Notes are the files of the service itself, in which the next start finds how this one
+	// ended.
+	Notes store.Notes
 	// MQTT is the default MQTT side of every connector: fields of the input template.
 	// It must have urls, and no files.
 	MQTT connector.Settings
@@ -29,7 +32,7 @@ type Options struct {
 	// SecretsDir is the directory of the files that definitions name; without it a
 	// definition cannot name any.
 	SecretsDir string
-	// LastCrash is what the runtime wrote when it ended the last run on this store.
+	// LastCrash is what the runtime wrote when it ended the last run with these notes.
 	LastCrash string
 	// MaxPendingBytes limits what all connectors together have read and not yet
 	// acknowledged. Default: 256 MiB. Each connector has a guaranteed share of half of it.

@@ -83,7 +83,7 @@ func (r *rig) start() {
 	r.t.Helper()
 	opened, err := store.Open(r.dir)
 	require.NoError(r.t, err)
-	r.opts.Store = opened
+	r.opts.Store, r.opts.Notes = opened, opened.Notes()
 	r.Supervisor, err = New(r.opts)
 	require.NoError(r.t, err)
 	s := r.Supervisor

@@ -59,7 +59,7 @@ import (
 type Supervisor struct {
 	opts     Options
 	log      *slog.Logger
-	store    *store.Store
+	store    store.Store
 	files    *secretFiles
 	mappings *bloblang.Environment
 	env      *service.Environment
@@ -170,7 +170,7 @@ func New(opts Options) (*Supervisor, error) {
 	if err := mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)); err != nil {
 		return nil, err
 	}
-	s.journal, err = probation.Open(s.store.Note("starts.json"), opts.Trial)
+	s.journal, err = probation.Open(s.opts.Notes.File("starts.json"), opts.Trial)
 	s.logJournal(err)
 	spec := service.NewConfigSpec().Field(service.NewIntField(exporterField))
 	err = s.env.RegisterMetricsExporter(exporterName, spec, func(conf *service.ParsedConfig, _ *service.Logger) (service.MetricsExporter, error) {

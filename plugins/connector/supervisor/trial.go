@@ -24,8 +24,11 @@ const startGap = 20 * time.Millisecond
 // LastCrash keeps what the runtime writes when it ends the process, and returns what it
 // wrote when it ended the last one, empty if it wrote nothing. It applies to the whole
 // process.
-func LastCrash(s *store.Store) (trace string, err error) {
-	now, last := s.Note("crash.log").Path(), s.Note("crash-last.log").Path()
+func LastCrash(notes store.Notes) (trace string, err error) {
+	if !notes.Kept() {
+		return "", nil
+	}
+	now, last := notes.File("crash.log").Path(), notes.File("crash-last.log").Path()
 	if file, err := os.Open(now); err == nil {
 		text, err := io.ReadAll(io.LimitReader(file, 64<<10))
 		if closed := file.Close(); err == nil {
@@ -63,7 +66,7 @@ func (s *Supervisor) begin() {
 	}
 	trace := s.opts.LastCrash
 	if trace != "" {
-		s.log.Error("The last run was ended by the runtime: report it with this trace", "trace", s.store.Note("crash-last.log").Path())
+		s.log.Error("The last run was ended by the runtime: report it with this trace", "trace", s.opts.Notes.File("crash-last.log").Path())
 	}
 	note, err := s.journal.Begin(names, trace)
 	s.logJournal(err)

@@ -73,12 +73,12 @@ func trialService(t *testing.T, dir string) {
 	t.Helper()
 	opened, err := store.Open(dir)
 	require.NoError(t, err)
-	trace, err := LastCrash(opened)
+	trace, err := LastCrash(opened.Notes())
 	require.NoError(t, err)
 	env, err := environment()
 	require.NoError(t, err)
 	s, err := New(Options{
-		Environment: env, Store: opened, Trial: 200 * time.Millisecond, LastCrash: trace, DrainTimeout: time.Millisecond,
+		Environment: env, Store: opened, Notes: opened.Notes(), Trial: 200 * time.Millisecond, LastCrash: trace, DrainTimeout: time.Millisecond,
 		MQTT:   connector.Settings{setting("urls", []string{"tcp://127.0.0.1:1"})},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
