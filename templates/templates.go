@@ -5,15 +5,14 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"sync"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/mapping"
 )
 
 //go:embed *.tmpl.yaml
 var files embed.FS
-
-var registerMethodsOnce = sync.OnceValue(registerMethods)
 
 // YAML returns the embedded templates by file name.
 func YAML() (map[string]string, error) {
@@ -37,7 +36,7 @@ func YAML() (map[string]string, error) {
 // that the templates use (mqtt, kafka_franz, robustmq_envelope) must be registered
 // before a pipeline is built.
 func Register(env *service.Environment) error {
-	if err := registerMethodsOnce(); err != nil {
+	if err := mapping.Register(); err != nil {
 		return fmt.Errorf("registering the templates' methods: %w", err)
 	}
 	texts, err := YAML()

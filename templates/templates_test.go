@@ -18,6 +18,7 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/pure"
 
 	"github.com/robustmq/robustmq-connect/plugins"
+	"github.com/robustmq/robustmq-connect/plugins/mapping"
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
@@ -87,11 +88,11 @@ func TestRunRefusesWithTheMessagesOfLint(t *testing.T) {
 func TestDerivedClientIDIsStableAndLoggedWithAdvice(t *testing.T) {
 	clientID := func(label, filter string) string {
 		told := make(chan string, 1)
-		templates.OnNotice(func(level slog.Level, text string) {
+		mapping.OnNotice(func(level slog.Level, text string) {
 			assert.Equal(t, slog.LevelInfo, level, "the shortest pipeline must start without a warning")
 			told <- text
 		})
-		defer templates.OnNotice(func(slog.Level, string) {})
+		defer mapping.OnNotice(func(slog.Level, string) {})
 		builder := service.GlobalEnvironment().NewStreamBuilder()
 		require.NoError(t, builder.SetLoggerYAML("level: off"))
 		require.NoError(t, builder.AddInputYAML("label: "+label+"\nrobustmq_kafka: { topic_id: "+filter+", urls: [ \"tcp://127.0.0.1:1\" ] }"))

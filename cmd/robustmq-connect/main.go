@@ -19,7 +19,7 @@ import (
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/demo"
 	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
-	"github.com/robustmq/robustmq-connect/templates"
+	"github.com/robustmq/robustmq-connect/plugins/mapping"
 )
 
 const (
@@ -143,7 +143,7 @@ func programName() string {
 // onLogger is called with the logger of a pipeline before anything is logged.
 func onLogger(log *service.Logger) {
 	log.With("version", buildVersion()).Info("Starting " + cli.BinaryName)
-	templates.OnNotice(func(level slog.Level, text string) {
+	mapping.OnNotice(func(level slog.Level, text string) {
 		if level < slog.LevelWarn {
 			log.Info(text)
 		} else {
