@@ -37,7 +37,7 @@ func connectHeaders(r *kgo.Record) map[string]string {
 func TestDeadLetterHasKafkaConnectsHeaders(t *testing.T) {
 	c := cluster(t, 3, kfake.SeedTopics(1, "dead"))
 	setLimit(t, c, "t", "1000")
-	o := started(t, c.ListenAddrs(), "compression: none", bury, "key: ${! @key }", "metadata: { include_prefixes: [ h_ ] }", "timestamp_ms: 1700000000123")
+	o := started(t, c.ListenAddrs(), "compression: none", deadLetter, "key: ${! @key }", "metadata: { include_prefixes: [ h_ ] }", "timestamp_ms: 1700000000123")
 	large := strings.Repeat("x", 3000)
 	msg := service.NewMessage([]byte(large))
 	msg.MetaSetMut("key", "k")
@@ -70,7 +70,7 @@ func TestDeadLetterHasKafkaConnectsHeaders(t *testing.T) {
 func TestDeadLetterIsLimitedOnlyByItsTopic(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	setLimit(t, c, "dead", "100000")
-	o := started(t, c.ListenAddrs(), "compression: none", bury, "max_message_bytes: 1KiB", `max_buffered_bytes: "2KiB"`)
+	o := started(t, c.ListenAddrs(), "compression: none", deadLetter, "max_message_bytes: 1KiB", `max_buffered_bytes: "2KiB"`)
 	large := strings.Repeat("x", 3000)
 	batch := messages(0, 3)
 	batch[1] = service.NewMessage([]byte(large))
@@ -84,7 +84,7 @@ func TestRefusedDeadLetterHoldsTheBatch(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 	setLimit(t, c, "t", "1000")
 	setLimit(t, c, "dead", "2000")
-	o := started(t, c.ListenAddrs(), "compression: none", bury)
+	o := started(t, c.ListenAddrs(), "compression: none", deadLetter)
 	large := strings.Repeat("x", 3000)
 	batch := messages(0, 5)
 	batch[2] = service.NewMessage([]byte(large))
@@ -129,7 +129,7 @@ func TestDeadLettersOnAnotherKafka(t *testing.T) {
 // processor would have set; its origin is in its metadata.
 func TestDeadLetterOfAFailedMessageHasItsMetadata(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
-	o := started(t, c.ListenAddrs(), "topic: ${! @kafka_topic }", "key: ${! @kafka_key }", bury)
+	o := started(t, c.ListenAddrs(), "topic: ${! @kafka_topic }", "key: ${! @kafka_key }", deadLetter)
 	msg := service.NewMessage([]byte("raw"))
 	msg.MetaSetMut("mqtt_topic", "a/b")
 	msg.SetError(errors.New("encoding qos: want 0, 1 or 2"))

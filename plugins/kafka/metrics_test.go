@@ -84,7 +84,7 @@ func TestRefusedRecordsAreCounted(t *testing.T) {
 		require.NoError(t, <-m.ended)
 	})
 	t.Run("dead_message_queue", func(t *testing.T) {
-		m := startMetered(t, cluster(t, 1, kfake.SeedTopics(1, "dead")), bury)
+		m := startMetered(t, cluster(t, 1, kfake.SeedTopics(1, "dead")), deadLetter)
 		m.require(t, "records_retried", own, "1")
 		m.require(t, "records_dead_lettered", own, "1")
 		m.require(t, "records_sent", own, "19")

@@ -182,7 +182,7 @@ func TestALetterThatKafkaRefusesAgainIsNamedAndTheOthersAreReplayed(t *testing.T
 // What a message was that could not become a record is not what the topic has.
 func TestALetterThatNeverWasARecordIsNotReplayed(t *testing.T) {
 	c := withDead(t, 1)
-	o := started(t, c.ListenAddrs(), bury, `topic: "no topic ${! content() }"`)
+	o := started(t, c.ListenAddrs(), deadLetter, `topic: "no topic ${! content() }"`)
 	require.NoError(t, o.WriteBatch(t.Context(), messages(0, 1)))
 	result, err := lettersOf(t, c.ListenAddrs(), "kafka_franz").Replay(t.Context(), Replay{})
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ func TestOutputKeepsNothingOfABatch(t *testing.T) {
 		"no strategy":      nil,
 		"no fault":         block("max_message_bytes: 100KiB"),
 		"discard":          {discard},
-		"dead letters":     {bury},
+		"dead letters":     {deadLetter},
 		"in parallel":      {"max_in_flight: 2"},
 		"envelope":         {discard, "envelope: { enabled: true }"},
 		"without acks all": {discard, "idempotent_write: false", "acks: leader"},

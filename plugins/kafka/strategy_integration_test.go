@@ -61,9 +61,9 @@ func TestRealKafkaStrategies(t *testing.T) {
 			}
 			require.Zero(t, p.run(t, o), "nothing is held")
 			requireExactly(t, brokers, topic, p.small)
-			buried := []string{}
+			deadLettered := []string{}
 			if strategy == "dead" {
-				buried = p.large
+				deadLettered = p.large
 				for _, records := range consumedFrom(t, brokers, dead) {
 					for _, r := range records {
 						headers := connectHeaders(r)
@@ -72,7 +72,7 @@ func TestRealKafkaStrategies(t *testing.T) {
 					}
 				}
 			}
-			requireExactly(t, brokers, dead, buried)
+			requireExactly(t, brokers, dead, deadLettered)
 		})
 	}
 }

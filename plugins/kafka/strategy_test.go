@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	discard = "failure_strategy: discard"
-	retry   = "failure_strategy: { strategy: discard_after_retry, retry_total_times: 2, wait_time_ms: 1 }"
-	bury    = "failure_strategy: { strategy: dead_message_queue, topic_name: dead, retry_total_times: 1, wait_time_ms: 1 }"
+	discard    = "failure_strategy: discard"
+	retry      = "failure_strategy: { strategy: discard_after_retry, retry_total_times: 2, wait_time_ms: 1 }"
+	deadLetter = "failure_strategy: { strategy: dead_message_queue, topic_name: dead, retry_total_times: 1, wait_time_ms: 1 }"
 )
 
 func TestParseStrategy(t *testing.T) {
@@ -83,7 +83,7 @@ func TestParseStrategy(t *testing.T) {
 		require.Equal(t, test.field, problems[0].Field)
 		require.Contains(t, problems[0].What, test.what)
 	}
-	_, err := tryParse([]string{"localhost:1"}, "topic: dead", bury)
+	_, err := tryParse([]string{"localhost:1"}, "topic: dead", deadLetter)
 	require.ErrorContains(t, err, `failure_strategy.topic_name: "dead" is the topic that records are written to`)
 	_, err = tryParse([]string{"localhost:1"}, "failure_strategy: { strategy: discard, wait_time_ms: 1 }")
 	require.ErrorContains(t, err, "field failure_strategy.wait_time_ms: is not a field of the strategy discard")
@@ -159,7 +159,7 @@ func requireExactly(t testing.TB, brokers []string, topic string, want []string)
 func TestStrategiesActOnRefusedRecordsAlone(t *testing.T) {
 	blind := kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1}
 	for name, faults := range map[string][]kfake.Fault{"limit known": nil, "limit unknown": {blind}} {
-		for _, strategy := range []string{discard, retry, bury} {
+		for _, strategy := range []string{discard, retry, deadLetter} {
 			t.Run(name+" "+strategy, func(t *testing.T) {
 				t.Parallel()
 				c := cluster(t, 3, kfake.SeedTopics(3, "dead"))
@@ -169,11 +169,11 @@ func TestStrategiesActOnRefusedRecordsAlone(t *testing.T) {
 				p := newProof(20_000, 1000)
 				require.Zero(t, p.run(t, o), "nothing is held")
 				requireExactly(t, c.ListenAddrs(), "t", p.small)
-				buried := []string{}
-				if strategy == bury {
-					buried = p.large
+				deadLettered := []string{}
+				if strategy == deadLetter {
+					deadLettered = p.large
 				}
-				requireExactly(t, c.ListenAddrs(), "dead", buried)
+				requireExactly(t, c.ListenAddrs(), "dead", deadLettered)
 			})
 		}
 	}
@@ -181,7 +181,7 @@ func TestStrategiesActOnRefusedRecordsAlone(t *testing.T) {
 
 // A missing topic, a missing permission or too few replicas are not errors of a record.
 func TestTopicErrorsHoldTheBatchWithEveryStrategy(t *testing.T) {
-	for _, strategy := range []string{discard, retry, bury} {
+	for _, strategy := range []string{discard, retry, deadLetter} {
 		for _, fault := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.UnknownTopicOrPartition, kerr.ClusterAuthorizationFailed, kerr.PolicyViolation} {
 			if fault == kerr.UnknownTopicOrPartition && strategy != discard {
 				continue // once is enough: the client retries it for ten seconds
@@ -220,7 +220,7 @@ func TestRetriedRecordsKeepTheirPlace(t *testing.T) {
 
 // A topic error during the retries holds the batch; nothing is lost or written twice.
 func TestTopicErrorDuringRetriesHoldsTheBatch(t *testing.T) {
-	for _, strategy := range []string{retry, bury} {
+	for _, strategy := range []string{retry, deadLetter} {
 		c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
 		setLimit(t, c, "t", "2500") // 50 small records are a part
 		o := started(t, c.ListenAddrs(), "compression: none", strategy)
@@ -236,7 +236,7 @@ func TestTopicErrorDuringRetriesHoldsTheBatch(t *testing.T) {
 		handle.Remove()
 		rewrite(t, o, batch)
 		require.Equal(t, append(numbers(0, 50), numbers(51, 100)...), values(t, c, "t"))
-		if strategy == bury {
+		if strategy == deadLetter {
 			require.Equal(t, []string{large}, values(t, c, "dead"))
 		}
 	}
@@ -251,7 +251,7 @@ func TestStrategyHandlesMessagesThatCannotBecomeRecords(t *testing.T) {
 	batch[3].SetError(errors.New("no envelope"))
 
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
-	o := started(t, c.ListenAddrs(), "topic: ${! @topic }", bury)
+	o := started(t, c.ListenAddrs(), "topic: ${! @topic }", deadLetter)
 	require.NoError(t, o.WriteBatch(t.Context(), batch))
 	require.Equal(t, []string{"000000", "000002", "000004"}, values(t, c, "t"))
 	require.Equal(t, []string{"000001", "000003"}, values(t, c, "dead"))
@@ -357,9 +357,9 @@ func TestAcksNoneWithAStrategyWarns(t *testing.T) {
 		require.NoError(t, o.Connect(t.Context()))
 		return o
 	}
-	start("acks: leader", bury)
+	start("acks: leader", deadLetter)
 	require.NotContains(t, log.String(), "acks none")
-	o := start("acks: none", bury)
+	o := start("acks: none", deadLetter)
 	require.Contains(t, log.String(), "With acks none Kafka reports no refusals")
 	large := strings.Repeat("x", 3000)
 	require.NoError(t, o.WriteBatch(t.Context(), service.MessageBatch{service.NewMessage([]byte(large))}))
@@ -370,7 +370,7 @@ func TestAcksNoneWithAStrategyWarns(t *testing.T) {
 // processor failed, becomes a dead letter with its original content.
 func TestDeadLettersReplaceEnvelopesThatCannotBeEncoded(t *testing.T) {
 	c := cluster(t, 1, kfake.SeedTopics(1, "dead"))
-	o := started(t, c.ListenAddrs(), "envelope: { enabled: true }", "key: ${! @mqtt_topic }", bury)
+	o := started(t, c.ListenAddrs(), "envelope: { enabled: true }", "key: ${! @mqtt_topic }", deadLetter)
 	batch := messages(0, 4)
 	for _, msg := range batch {
 		msg.MetaSetMut("mqtt_topic", "a/b")

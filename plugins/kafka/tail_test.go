@@ -47,7 +47,7 @@ func TestATailShowsWhatBecameOfEachMessage(t *testing.T) {
 		outcome string
 	}{
 		{[]string{discard}, "discarded"},
-		{[]string{bury}, "dead_lettered"},
+		{[]string{deadLetter}, "dead_lettered"},
 		{nil, "rejected"},
 	} {
 		c := cluster(t, 1)

@@ -22,7 +22,7 @@ import (
 // lettersOf are the letters of a connector of the topic dead.
 func lettersOf(t testing.TB, brokers []string, source string, lines ...string) *Letters {
 	t.Helper()
-	return &Letters{conf: parsed(t, brokers, append(lines, bury)...), source: source}
+	return &Letters{conf: parsed(t, brokers, append(lines, deadLetter)...), source: source}
 }
 
 // writeLetters writes dead letters as the output of a connector does. Their values are
@@ -68,7 +68,7 @@ func withDead(t testing.TB, partitions int32, opts ...kfake.Opt) *kfake.Cluster 
 
 func TestALetterIsListedWithWhatItWasAndWhyItWasRefused(t *testing.T) {
 	c := withDead(t, 1)
-	o := started(t, c.ListenAddrs(), bury, "compression: none", "metadata: { include_patterns: [ '.*' ] }", `key: ${! @mqtt_topic }`)
+	o := started(t, c.ListenAddrs(), deadLetter, "compression: none", "metadata: { include_patterns: [ '.*' ] }", `key: ${! @mqtt_topic }`)
 	setLimit(t, c, "t", "2000")
 	large := strings.Repeat("x", 5000)
 	msg := mqttMessage(large)
