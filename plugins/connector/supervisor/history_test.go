@@ -199,7 +199,8 @@ func TestRollbackRestoresLabelsToo(t *testing.T) {
 	r.create(labelled(nil))
 	r.update(labelled(map[string]string{"site": "north"}), connector.UpdateOptions{})
 	r.update(labelled(map[string]string{"site": "south"}), connector.UpdateOptions{})
-	for to, want := range map[int]map[string]string{1: {}, 2: {"site": "north"}, 3: {"site": "south"}} {
+	for i, want := range []map[string]string{{}, {"site": "north"}, {"site": "south"}} {
+		to := i + 1
 		_, err := r.Rollback(t.Context(), "c", to, connector.UpdateOptions{})
 		require.NoError(t, err)
 		assert.Equal(t, want, r.find("c").stored(r.Supervisor).Connector.Labels, to)
