@@ -224,3 +224,18 @@ func (b *browser) accessible(about string) {
 	require.NoError(b.t, b.eval(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &over))
 	assert.LessOrEqual(b.t, over, 0, "%s is wider than the window", about)
 }
+
+// accessibleToAll judges a page, and takes a picture of it, light and dark, on a phone and
+// on a desk. The page stays dark and on the desk.
+func (b *browser) accessibleToAll(name string) {
+	b.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		for _, wide := range []int64{390, 1600} {
+			b.scheme(scheme)
+			b.size(wide, 1000)
+			about := fmt.Sprintf("%s-%s-%d", name, scheme, wide)
+			b.accessible(about)
+			b.picture(about)
+		}
+	}
+}

@@ -69,8 +69,7 @@ func TestAWorkingDay(t *testing.T) {
 	b.sees(".letter", "readings")
 	b.sees(".letter", "MESSAGE_TOO_LARGE")
 	b.run(chromedp.Click(`.letter input`, chromedp.ByQuery))
-	b.picture("letters")
-	b.accessible("dead letters")
+	b.accessibleToAll("dead-letters")
 	w.allow("readings", "1048576") // the cause is corrected
 	b.click("Replay the chosen ones")
 	b.sees("main", "once at most")

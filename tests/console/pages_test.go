@@ -51,15 +51,7 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 		}
 		b.open(p.path)
 		b.sees("main", p.shows)
-		for _, scheme := range []string{"light", "dark"} {
-			for _, wide := range []int64{390, 1600} {
-				b.scheme(scheme)
-				b.size(wide, 1000)
-				about := fmt.Sprintf("%s-%s-%d", p.name, scheme, wide)
-				b.accessible(about)
-				b.picture(about)
-			}
-		}
+		b.accessibleToAll(p.name)
 	}
 	// What the form says when something is wrong with it.
 	b.open("/console/edit")
