@@ -21,9 +21,11 @@ type gitops struct {
 	server, store, dir string
 	secrets            string
 	kafka, broker      string
+	service            *program.Process
 }
 
-func newGitops(t *testing.T) *gitops {
+// newGitops starts a service between servers in this process. The flags are more of serve.
+func newGitops(t *testing.T, flags ...string) *gitops {
 	t.Helper()
 	broker, err := embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
@@ -35,7 +37,8 @@ func newGitops(t *testing.T) *gitops {
 		t: t, server: program.FreeAddress(t), store: t.TempDir(), dir: t.TempDir(), secrets: t.TempDir(),
 		kafka: kafka.Addr(), broker: broker.URL(),
 	}
-	program.Start(t, g.server, "serve", "--store", g.store, "--listen", g.server, "--mqtt-url", g.broker).WaitReady()
+	g.service = program.Start(t, g.server, append([]string{"serve", "--store", g.store, "--listen", g.server, "--mqtt-url", g.broker}, flags...)...)
+	g.service.WaitReady()
 	return g
 }
 

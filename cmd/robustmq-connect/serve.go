@@ -100,6 +100,8 @@ func serveFlags() []ucli.Flag {
 			Name: "robustmq-dashboard-metrics", EnvVars: []string{serveVariable("robustmq-dashboard-metrics")},
 			Usage: "export also the metrics that RobustMQ's Grafana dashboard queries",
 		},
+		text("traces-to", "", "send spans of messages to the OpenTelemetry collector at this `URL`: http://HOST:4318, grpc://HOST:4317, or https and grpcs for TLS"),
+		text("traces-ratio", "1", "trace this part of the messages, a `NUMBER` from 0 to 1, and those whose publishers trace them"),
 		text("log-level", "info", "log messages of this `LEVEL` and above: debug, info, warn or error"),
 		text("log-format", "text", "log as `text or json`"),
 	}
@@ -162,6 +164,11 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		return err
 	}
 	defer func() { err = errors.Join(err, listen.Audit.Close()) }()
+	traces, err := openTraces(c, log)
+	if err != nil {
+		return err
+	}
+	defer closeTraces(traces, log)
 	definitions, err := store.Open(c.String("store"))
 	if err != nil {
 		return err
@@ -177,7 +184,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		ClientIDPrefix:    c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
 		AllowTargets: targetList(c.String("allow-targets")), DenyTargets: targetList(c.String("deny-targets")),
-		MaxPendingBytes: pending, Version: buildVersion(), APICertFile: listen.TLSCertFile,
+		MaxPendingBytes: pending, Version: buildVersion(), APICertFile: listen.TLSCertFile, Traces: traces,
 	})
 	if err != nil {
 		return err

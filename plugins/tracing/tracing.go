@@ -1,6 +1,7 @@
 // Package tracing registers the tracer open_telemetry_collector. Upstream has one of that
 // name under a licence that this distribution does not ship; this one takes the same
-// fields, but the deprecated url.
+// fields, but the deprecated url. For a service, Shared gives many pipelines one
+// connection to a collector (shared.go).
 package tracing
 
 import (
@@ -71,7 +72,7 @@ func Register(env *service.Environment) error {
 }
 
 func newProvider(conf *service.ParsedConfig) (*sdktrace.TracerProvider, error) {
-	sampler, err := samplerOf(conf)
+	ratio, err := ratioOf(conf)
 	if err != nil {
 		return nil, err
 	}
@@ -79,38 +80,48 @@ func newProvider(conf *service.ParsedConfig) (*sdktrace.TracerProvider, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []sdktrace.TracerProviderOption{
-		sdktrace.WithSampler(sampler), sdktrace.WithResource(resource.NewSchemaless(attributes...)),
-	}
-	for _, protocol := range []struct {
-		field  string
-		client func(address string, secure bool) otlptrace.Client
-	}{{fieldHTTP, httpClient}, {fieldGRPC, grpcClient}} {
-		field := protocol.field
+	var collectors []Collector
+	for _, field := range []string{fieldHTTP, fieldGRPC} {
 		list, err := conf.FieldObjectList(field)
 		if err != nil {
 			return nil, err
 		}
 		for i, c := range list {
-			address, err := c.FieldString(fieldAddress)
-			if err != nil {
+			to := Collector{GRPC: field == fieldGRPC}
+			if to.Address, err = c.FieldString(fieldAddress); err != nil {
 				return nil, err
 			}
-			secure, err := c.FieldBool(fieldSecure)
-			if err != nil {
+			if to.Secure, err = c.FieldBool(fieldSecure); err != nil {
 				return nil, err
 			}
-			if !isHostPort(address) {
-				return nil, fmt.Errorf("field %s.%d.%s: %q is not host:port: write for example collector:4318", field, i, fieldAddress, address)
+			if !isHostPort(to.Address) {
+				return nil, fmt.Errorf("field %s.%d.%s: %q is not host:port: write for example collector:4318", field, i, fieldAddress, to.Address)
 			}
-			// It connects when there is something to send. A collector that is away costs
-			// spans and holds nothing up.
-			exporter, err := otlptrace.New(context.Background(), protocol.client(address, secure))
-			if err != nil {
-				return nil, fmt.Errorf("field %s.%d: %w", field, i, err)
-			}
-			options = append(options, sdktrace.WithBatcher(exporter))
+			collectors = append(collectors, to)
 		}
+	}
+	return provide(collectors, ratio, attributes)
+}
+
+// provide returns a provider that sends spans to the collectors. ratio is the part of the
+// messages that is traced, of those that belong to no trace yet.
+func provide(collectors []Collector, ratio float64, attributes []attribute.KeyValue) (*sdktrace.TracerProvider, error) {
+	options := []sdktrace.TracerProviderOption{
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))),
+		sdktrace.WithResource(resource.NewSchemaless(attributes...)),
+	}
+	for _, c := range collectors {
+		client := httpClient
+		if c.GRPC {
+			client = grpcClient
+		}
+		// It connects when there is something to send. A collector that is away costs
+		// spans and holds nothing up.
+		exporter, err := otlptrace.New(context.Background(), client(c.Address, c.Secure))
+		if err != nil {
+			return nil, fmt.Errorf("sending spans to %s: %w", c.Address, err)
+		}
+		options = append(options, sdktrace.WithBatcher(exporter))
 	}
 	return sdktrace.NewTracerProvider(options...), nil
 }
@@ -124,27 +135,24 @@ func isHostPort(address string) bool {
 	return err == nil
 }
 
-// samplerOf follows the publisher where a message belongs to a trace.
-func samplerOf(conf *service.ParsedConfig) (sdktrace.Sampler, error) {
+// ratioOf is the part of the messages that is traced. A message that belongs to a trace
+// does as its publisher does.
+func ratioOf(conf *service.ParsedConfig) (float64, error) {
 	enabled, err := conf.FieldBool(fieldSampling, fieldEnabled)
-	if err != nil {
-		return nil, err
-	}
-	if !enabled {
-		return sdktrace.ParentBased(sdktrace.AlwaysSample()), nil
+	if err != nil || !enabled {
+		return 1, err
 	}
 	if !conf.Contains(fieldSampling, fieldRatio) {
-		return nil, errors.New("field sampling.ratio: missing: give the part of the messages that is traced, for example 0.01")
+		return 0, errors.New("field sampling.ratio: missing: give the part of the messages that is traced, for example 0.01")
 	}
 	ratio, err := conf.FieldFloat(fieldSampling, fieldRatio)
-	if err != nil {
-		return nil, err
+	if err == nil && !isRatio(ratio) {
+		err = fmt.Errorf("field sampling.ratio: %v is not from 0 to 1: 0.01 traces one message of a hundred", ratio)
 	}
-	if ratio < 0 || ratio > 1 {
-		return nil, fmt.Errorf("field sampling.ratio: %v is not from 0 to 1: 0.01 traces one message of a hundred", ratio)
-	}
-	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio)), nil
+	return ratio, err
 }
+
+func isRatio(ratio float64) bool { return ratio >= 0 && ratio <= 1 }
 
 func attributesOf(conf *service.ParsedConfig) ([]attribute.KeyValue, error) {
 	service, err := conf.FieldString(fieldService)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/tracing"
 )
 
 // Options of a supervisor.
@@ -51,7 +52,10 @@ type Options struct {
 	// MaxLogBytes limits the memory for what all connectors together logged. Default: 8
 	// MiB.
 	MaxLogBytes int
-	Logger      *slog.Logger
+	// Traces gets the spans of all connectors, nil for none. The supervisor does not close
+	// it.
+	Traces *tracing.Shared
+	Logger *slog.Logger
 
 	credentialsEvery time.Duration // tests are less patient
 }

@@ -63,6 +63,9 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	if err := b.SetMetricsYAML(fmt.Sprintf("%s: { %s: %d }", exporterName, exporterField, e.id)); err != nil {
 		return nil, err
 	}
+	if err := s.opts.Traces.Use(b, c.Name); err != nil {
+		return nil, err
+	}
 	b.SetThreads(1) // SetYAML has set another number, which does not keep the order
 	var err error
 	if st.engine, err = b.Build(); err != nil {

@@ -167,7 +167,7 @@ func New(opts Options) (*Supervisor, error) {
 			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
 		},
 	})
-	if err := mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)); err != nil {
+	if err := errors.Join(mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)), opts.Traces.Register(s.env)); err != nil {
 		return nil, err
 	}
 	s.journal, err = probation.Open(s.opts.Notes.File("starts.json"), opts.Trial)
