@@ -109,6 +109,16 @@ func (w *worker) running() []int32 {
 	return all
 }
 
+// lastPartition is one of those that are drained first.
+func (w *worker) lastPartition() int32 {
+	w.Member.mu.Lock()
+	defer w.Member.mu.Unlock()
+	for p := range w.share.leaving {
+		return p
+	}
+	return -1
+}
+
 func (w *worker) counts() (moved, lost, drains int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -209,6 +219,8 @@ func TestAPartitionGetsItsNextOwnerAfterItIsDrained(t *testing.T) {
 	for time.Since(began) < session+2*time.Second {
 		require.NoError(t, a.Confirm(t.Context(), 0), "what drains may reconnect")
 		require.Empty(t, b.running())
+		require.True(t, a.Owns(a.lastPartition()))
+		require.False(t, a.Runs(a.lastPartition()), "nothing starts in it any more")
 		time.Sleep(200 * time.Millisecond)
 	}
 	close(draining)

@@ -28,6 +28,8 @@ func PartitionOf(tenant, name string, member int) int32 {
 // share are the partitions of this worker. The mutex of the member guards it.
 type share struct {
 	owned map[int32]bool
+	// leaving are those of them that are drained for other workers.
+	leaving map[int32]bool
 	// kept are partitions that this worker owned when it lost the coordinator, and whose
 	// connectors still run. The next assignment says whose they are.
 	kept map[int32]bool
@@ -39,7 +41,9 @@ type share struct {
 	took       time.Duration
 }
 
-func newShare() share { return share{owned: map[int32]bool{}, kept: map[int32]bool{}} }
+func newShare() share {
+	return share{owned: map[int32]bool{}, leaving: map[int32]bool{}, kept: map[int32]bool{}}
+}
 
 // assigned is called at the end of each rebalance, with the partitions that were added.
 func (m *Member) assigned(added []int32) {
@@ -93,12 +97,16 @@ func (m *Member) revoked(gone []int32) {
 	if m.share.began.IsZero() {
 		m.share.began = time.Now()
 	}
+	for _, p := range gone {
+		m.share.leaving[p] = true
+	}
 	m.mu.Unlock()
 	m.log.Info("Partitions go to other workers: their connectors are drained", "partitions", len(gone))
 	m.opts.Released(gone)
 	m.mu.Lock()
 	for _, p := range gone {
 		delete(m.share.owned, p)
+		delete(m.share.leaving, p)
 	}
 	m.mu.Unlock()
 	m.directory.expire()
@@ -151,6 +159,14 @@ func dismissed(err error) bool {
 		}
 	}
 	return false
+}
+
+// Runs reports whether connectors of a partition may start here. They may not while the
+// partition is drained for another worker.
+func (m *Member) Runs(partition int32) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.share.owned[partition] && !m.share.leaving[partition]
 }
 
 // Owns reports whether this worker owned a partition when the coordinator last answered.

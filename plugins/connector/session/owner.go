@@ -42,6 +42,11 @@ type Options struct {
 	ClientIDOf func(name string) string
 	Dial       Dial
 	Logger     *slog.Logger
+	// Runs reports whether this worker runs a connector, and so removes the sessions that
+	// it gives up. Confirm returns nil if it still does, before a connection is made. Nil
+	// means that there is no other worker.
+	Runs    func(name string) bool
+	Confirm func(ctx context.Context, name string) error
 }
 
 // Owner owns the sessions of all connectors of a service. Its methods may be called
@@ -52,6 +57,8 @@ type Owner struct {
 	clientIDOf func(name string) string
 	dial       Dial
 	log        *slog.Logger
+	runs       func(name string) bool
+	confirm    func(ctx context.Context, name string) error
 	wake       chan struct{} // one slot: there is something to remove
 
 	mu       sync.Mutex
@@ -65,94 +72,19 @@ type Owner struct {
 
 // New returns an owner without sessions: see Load.
 func New(opts Options) *Owner {
+	if opts.Runs == nil {
+		opts.Runs = func(string) bool { return true }
+	}
+	if opts.Confirm == nil {
+		opts.Confirm = func(context.Context, string) error { return nil }
+	}
 	return &Owner{
 		book: opts.Book, sideOf: opts.SideOf, clientIDOf: opts.ClientIDOf, dial: opts.Dial, log: opts.Logger,
+		runs: opts.Runs, confirm: opts.Confirm,
 		wake:    make(chan struct{}, 1),
 		records: make(map[ID]store.Session), held: make(map[string][]Side), unread: make(map[string][]string),
 		clearing: make(map[string]chan struct{}), trouble: make(map[string]error),
 	}
-}
-
-// TakenError means that another connector has one of the sessions.
-type TakenError struct {
-	ClientID, Other string
-	// Unread: the other connector cannot be read, and may use the client id.
-	Unread bool
-}
-
-func (e *TakenError) Error() string {
-	if e.Unread {
-		return fmt.Sprintf("%q may be that of connector %q, whose definition cannot be read: give another one, or delete that connector", e.ClientID, e.Other)
-	}
-	return fmt.Sprintf("%q is that of connector %q at the same broker, and they would disconnect each other: give another one", e.ClientID, e.Other)
-}
-
-// Hold takes the sessions of a side for a connector, in addition to those that it has.
-// The error is a *TakenError, or says that the store cannot be written. Messages that a
-// deleted connector left in such a session are removed before it is joined.
-func (o *Owner) Hold(name string, side Side) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for other, sides := range o.held {
-		for _, s := range sides {
-			if other != name && s.overlaps(side) {
-				return &TakenError{ClientID: side.ClientID, Other: other}
-			}
-		}
-	}
-	for other, ids := range o.unread {
-		if other != name && slices.Contains(ids, side.ClientID) {
-			return &TakenError{ClientID: side.ClientID, Other: other, Unread: true}
-		}
-	}
-	for _, id := range side.IDs() {
-		rec, known := o.records[id]
-		if !known || rec.Stale || !o.markedLocked(id) || o.usedLocked(id.ClientID) {
-			continue
-		}
-		rec.Stale = true
-		if err := o.putLocked(rec); err != nil {
-			return err
-		}
-	}
-	o.held[name] = append(o.held[name], side)
-	return nil
-}
-
-// Restore undoes Hold for a change that could not be made: the connector has the former
-// sides again.
-func (o *Owner) Restore(name string, sides ...Side) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(sides) == 0 {
-		delete(o.held, name)
-	} else {
-		o.held[name] = slices.Clone(sides)
-	}
-}
-
-// Settle sets the sides of a connector; without any it has no sessions. Its sessions no
-// longer count as those of a deleted connector.
-func (o *Owner) Settle(name string, sides ...Side) {
-	o.mu.Lock()
-	delete(o.unread, name)
-	if len(sides) == 0 {
-		delete(o.held, name)
-	} else {
-		o.held[name] = slices.Clone(sides)
-	}
-	var done []*mark
-	for _, m := range o.marks {
-		maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return o.isHeldLocked(id) })
-		if len(m.left) == 0 {
-			done = append(done, m)
-		}
-	}
-	o.mu.Unlock()
-	for _, m := range done {
-		o.forget(m)
-	}
-	o.Wake()
 }
 
 // holderLocked returns the connector that has a session, and the side with that
@@ -249,6 +181,9 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 	o.mu.Unlock()
 	if !ok {
 		return fmt.Errorf("no connector has the session %q at %s", clientID, u.Redacted())
+	}
+	if err := o.confirm(ctx, name); err != nil {
+		return fmt.Errorf("connecting %q: %w", clientID, err)
 	}
 	side.URLs = []*url.URL{u}
 	if clearing != nil {

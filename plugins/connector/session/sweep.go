@@ -126,10 +126,13 @@ func (o *Owner) GiveUp(r store.Released) error {
 	return err
 }
 
-// remember keeps a mark, unless connectors have all of its sessions.
+// remember keeps a mark, unless connectors have all of its sessions. That of another
+// worker is for that one to judge.
 func (o *Owner) remember(m *mark) bool {
 	o.mu.Lock()
-	maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return o.isHeldLocked(id) })
+	if o.runs(m.released.Connector.Name) {
+		maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return o.isHeldLocked(id) })
+	}
 	some := len(m.left) > 0
 	if some {
 		o.marks = append(o.marks, m)
@@ -250,7 +253,7 @@ func (o *Owner) due() map[string][]ID {
 	defer o.mu.Unlock()
 	all := map[string][]ID{}
 	for _, m := range o.marks {
-		if m.busy {
+		if m.busy || !o.runs(m.released.Connector.Name) {
 			continue
 		}
 		for id := range m.left {

@@ -25,6 +25,9 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	if err != nil {
 		return connector.Result{}, err
 	}
+	if err := s.catchUp(ctx); err != nil {
+		return connector.Result{}, err
+	}
 	unlock, err := s.operations.lock(ctx, c.Name)
 	if err != nil {
 		return connector.Result{}, err

@@ -19,6 +19,8 @@ type Options struct {
 	// Notes are the files of the service itself, in which the next start finds how this one
 	// ended.
 	Notes store.Notes
+	// Share says which connectors this worker runs; nil means all.
+	Share Share
 	// MQTT is the default MQTT side of every connector: fields of the input template.
 	// It must have urls, and no files.
 	MQTT connector.Settings

@@ -38,7 +38,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.supervisor.collectService(out)
 	theirs := robustMQMetrics{dashboard: c.supervisor.opts.RobustMQDashboard}
 	standing := make(map[connector.State]float64, len(states))
-	for _, e := range c.supervisor.list() {
+	for _, e := range c.supervisor.mine() {
 		c.supervisor.protect(e, func() {
 			status := c.supervisor.status(e)
 			collectEngine(out, status, e.figures)

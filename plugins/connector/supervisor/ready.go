@@ -69,7 +69,8 @@ func (s *Supervisor) StoreReady() error { return s.health.check() }
 // ConnectorsReady implements connector.Manager.
 func (s *Supervisor) ConnectorsReady() error {
 	waits := s.outliving()
-	for _, status := range s.List() {
+	for _, e := range s.mine() {
+		status := s.standing(e)
 		if status.State == connector.Waiting || status.State == connector.Failed {
 			waits = append(waits, fmt.Sprintf("%q: %s", status.Name, status.Reason))
 		}

@@ -53,7 +53,7 @@ func (s *Supervisor) standing(e *entry) connector.Status {
 		status.Reason = fmt.Sprintf("failed since %s: %s", failed.since.Format(time.DateTime), failed.why)
 	case r == nil:
 		status.State = connector.Waiting
-		status.Waits = []connector.Wait{s.whyNotStarted()}
+		status.Waits = []connector.Wait{s.whyNotStarted(c.Name)}
 	default:
 		if status.Waits = r.look(); len(status.Waits) == 0 {
 			status.State = connector.Running

@@ -18,6 +18,8 @@
 //     the files of those that cannot connect, Sweep removes sessions,
 //     search and settle start a service whose last runs ended early. Close waits for
 //     them.
+//   - Where workers share connectors (share.go): follow, and one for each connector
+//     that another worker has changed. Close waits for them.
 //   - One that accesses the disk (storeHealth), which may hang.
 //
 // Create, Update, Delete, Pause and Resume run in the goroutine of their caller, one at
@@ -33,7 +35,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,11 +76,14 @@ type Supervisor struct {
 	sessions   *session.Owner
 	calm       // tests use shorter times
 
-	tails   tail.Hub
-	mqtt    baseSettings
-	health  storeHealth
-	pending *budget.Budget
-	journal *probation.Journal
+	tails  tail.Hub
+	mqtt   baseSettings
+	health storeHealth
+	// contents and taken are for a worker among several (share.go).
+	contents contents
+	taken    chan struct{} // one slot: connectors may start
+	pending  *budget.Budget
+	journal  *probation.Journal
 
 	watching sync.WaitGroup
 	halt     context.CancelFunc
@@ -155,7 +159,8 @@ func New(opts Options) (*Supervisor, error) {
 		lines:      lines,
 		operations: newLocks(), replays: newLocks(), calm: usualCalm, kafkaOptions: kafkaOptions,
 		halt: halt, halted: halted,
-		entries: make(map[string]*entry),
+		entries:  make(map[string]*entry),
+		contents: contents{store: opts.Store}, taken: make(chan struct{}, 1),
 	}
 	s.mqtt.current.Store(&opts.MQTT)
 	s.health.probe = s.store.Probe
@@ -166,6 +171,7 @@ func New(opts Options) (*Supervisor, error) {
 		ClientIDOf: func(name string) string {
 			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
 		},
+		Runs: s.runs, Confirm: s.confirm,
 	})
 	if err := errors.Join(mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)), opts.Traces.Register(s.env)); err != nil {
 		return nil, err
@@ -248,30 +254,13 @@ func (s *Supervisor) Start() error {
 	s.background(s.watch)
 	s.background(s.watchCredentials)
 	s.background(func() { s.sessions.Sweep(s.halted) })
+	if s.opts.Share != nil {
+		s.background(s.follow)
+	}
 	return nil
 }
 
 func paused(d store.Definition) bool { return d.Connector.Status == connector.WordStop }
-
-func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
-	s.ids++
-	e := &entry{id: s.ids, figures: newFigures(), lastError: &lastError{}, tail: s.tails.NewFeed(), definition: d}
-	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
-	s.entries[d.Connector.Name] = e
-	s.lines.Open(d.Connector.Name)
-	return e
-}
-
-// dropEntry removes a connector.
-func (s *Supervisor) dropEntry(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[name]; e != nil {
-		e.tail.End("the connector was deleted")
-	}
-	delete(s.entries, name)
-	s.lines.Drop(name)
-}
 
 func (s *Supervisor) logger(e *entry, c connector.Connector) *slog.Logger {
 	hide := hiding(c.MQTT, c.Kafka.More)
@@ -352,32 +341,6 @@ func (s *Supervisor) Close() error {
 		err = errors.Join(err, errors.New("stopping the connectors: "+strings.Join(left, ", ")))
 	}
 	return err
-}
-
-// list returns every connector, by name.
-func (s *Supervisor) list() []*entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]*entry, 0, len(s.entries))
-	for _, e := range s.entries {
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b *entry) int {
-		return strings.Compare(a.definition.Connector.Name, b.definition.Connector.Name)
-	})
-	return all
-}
-
-func (s *Supervisor) nameOf(e *entry) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return e.definition.Connector.Name
-}
-
-func (s *Supervisor) setDefinition(e *entry, d store.Definition) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e.definition = d
 }
 
 // stopRun stops a connector if it runs. The caller holds its operation lock. The error

@@ -170,6 +170,9 @@ func (s *Supervisor) startLocked(e *entry) (started bool) {
 		return false
 	}
 	name := e.definition.Connector.Name
+	if !s.runs(name) {
+		return false
+	}
 	if v, held := s.journal.Held(name); held {
 		e.failed = &failure{since: v.Since, why: "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update starts it again", quarantined: true}
 		return false
@@ -181,8 +184,12 @@ func (s *Supervisor) startLocked(e *entry) (started bool) {
 }
 
 // whyNotStarted returns what a connector without a run waits for.
-func (s *Supervisor) whyNotStarted() connector.Wait {
+func (s *Supervisor) whyNotStarted(name string) connector.Wait {
 	w := connector.Wait{For: connector.NeedStart, Since: time.Now(), Why: "it is being started or stopped"}
+	if !s.runs(name) {
+		w.Why = "another worker runs it"
+		return w
+	}
 	if s.journal.Searching() {
 		w.Why = "the last runs of the service ended soon after their start: connectors start in groups until the one at fault is found"
 	}

@@ -20,6 +20,9 @@ func (s *Supervisor) Update(ctx context.Context, c connector.Connector, how conn
 
 // change replaces the definition of a connector by the result of next.
 func (s *Supervisor) change(ctx context.Context, name string, how connector.UpdateOptions, next func(stored store.Definition) (connector.Connector, error)) (connector.Result, error) {
+	if err := s.catchUp(ctx); err != nil {
+		return connector.Result{}, err
+	}
 	e, unlock, err := s.operate(ctx, "updating", name)
 	if err != nil {
 		return connector.Result{}, err

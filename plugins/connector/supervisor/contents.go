@@ -1,0 +1,90 @@
+package supervisor
+
+import (
+	"sync"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+)
+
+// contents remember what the store held when it was read last, so that it is read again
+// only after a change.
+type contents struct {
+	store store.Store
+
+	mu     sync.Mutex
+	last   *indexed
+	until  <-chan struct{} // closed when last is old
+	queued map[string]bool // names about which something is to be done
+}
+
+// indexed are the contents of a store by name.
+type indexed struct {
+	all         store.Contents
+	definitions map[string]store.Definition
+	unreadable  map[string]store.Unreadable
+}
+
+// load returns the contents of now.
+func (c *contents) load() (*indexed, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last != nil {
+		select {
+		case <-c.until:
+		default:
+			return c.last, nil
+		}
+	}
+	until := c.store.Changed() // before they are read, so that no change is missed
+	all, err := c.store.Load()
+	if err != nil {
+		return nil, err
+	}
+	one := &indexed{all: all, definitions: map[string]store.Definition{}, unreadable: map[string]store.Unreadable{}}
+	for _, d := range all.Definitions {
+		one.definitions[d.Connector.Name] = d
+	}
+	for _, u := range all.Unreadable {
+		one.unreadable[u.Name] = u
+	}
+	c.last, c.until = one, until
+	return one, nil
+}
+
+func (c *contents) read() (store.Contents, error) {
+	one, err := c.load()
+	if err != nil {
+		return store.Contents{}, err
+	}
+	return one.all, nil
+}
+
+// changed is closed when what load returned last is old.
+func (c *contents) changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		return c.store.Changed()
+	}
+	return c.until
+}
+
+// queue reports whether nobody else is about to do something about a name.
+func (c *contents) queue(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queued[name] {
+		return false
+	}
+	if c.queued == nil {
+		c.queued = map[string]bool{}
+	}
+	c.queued[name] = true
+	return true
+}
+
+func (c *contents) unqueue(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.queued, name)
+}
