@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -46,6 +47,30 @@ func TestInputBackPressure(t *testing.T) {
 	require.NoError(t, wait(t, written))
 	require.Same(t, s, in.current())
 	require.NoError(t, s.reason())
+}
+
+// User properties use more memory than they have bytes in a packet. They count as
+// pending with their payload.
+func TestUserPropertiesCountAsPending(t *testing.T) {
+	const n = 30
+	b := newScripted(t)
+	in, _ := started(t, b.url(), "clean_session: false\nmax_pending_bytes: 10KiB")
+	p := b.joined5(background(in), false, true)
+	s := in.current()
+	for id := range uint16(n) { // without properties, all of them fit
+		p.write(publish5("a/b", 1, id+1, nil, "x"))
+	}
+	require.Eventually(t, func() bool { arrived, _ := s.inflight.progress(); return arrived == n }, patience, time.Millisecond)
+	require.False(t, s.suspended.Load())
+	readN(t, in, n)
+
+	property := append([]byte{propUserProperty}, append(text("k"), text("v")...)...)
+	for id := range uint16(n) {
+		p.write(publish5("a/b", 1, n+id+1, bytes.Repeat(property, 18), "x"))
+	}
+	require.Eventually(t, s.suspended.Load, patience, time.Millisecond)
+	payloads, _ := readN(t, in, n)
+	require.Len(t, payloads, n)
 }
 
 func TestInputDisconnectsFromASilentBroker(t *testing.T) {

@@ -88,12 +88,12 @@ func targetAttacks(s *service) (all []attack) {
 	}
 	all = append(all,
 		attack{"dead letters at another address", func(t *testing.T, s *service) {
-			d := s.definition("deadletters", "attack/dead", "out", "")
-			d.FailureStrategy = fmt.Appendf(nil, `{"strategy":"dead_message_queue","topic_name":"dead","bootstrap_servers":%q}`, s.trap.address)
-			wrong := s.call(t, admin.PathCreate, d)
-			if wrong == "" {
-				assert.Empty(t, s.call(t, admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: "deadletters"}))
-			}
+			d := s.definitionTo("deadletters", "attack/dead", fmt.Sprintf(`{"bootstrap_servers":%q,"topic":"${! content() }"}`, s.kafka.Addr()))
+			d.FailureStrategy = fmt.Appendf(nil, `{"strategy":"dead_message_queue","topic_name":"dead","retry_total_times":1,"wait_time_ms":0,"bootstrap_servers":%q}`, s.trap.address)
+			s.with(t, d)
+			s.until(t, "deadletters", "connection", func(d admin.Detail) bool { return d.State == "Running" })
+			s.publisher(t).Publish("attack/dead", 1, false, "no topic of Kafka")
+			s.until(t, "deadletters", "refusal", func(d admin.Detail) bool { return strings.Contains(d.Reason, refusedTarget) })
 		}},
 		attack{"a check of another address", func(t *testing.T, s *service) {
 			d := s.definition("checked", "attack/#", "out", fmt.Sprintf(`,"urls":["tcp://%s"],"connect_timeout":"1s"`, s.trap.address))

@@ -24,7 +24,7 @@ var ownFiles = regexp.MustCompile(`^(` +
 	`)$`)
 
 var (
-	opened    = regexp.MustCompile(`(?:open|openat|openat2|creat)\((?:AT_FDCWD, )?"((?:[^"\\]|\\.)*)"`)
+	opened    = regexp.MustCompile(`(?:open|openat|openat2|creat)\((?:(?:AT_FDCWD|\d+), )?"((?:[^"\\]|\\.)*)"`)
 	connected = regexp.MustCompile(`connect\(\d+, \{sa_family=(AF_\w+), (.*?)\}, `)
 	port4     = regexp.MustCompile(`sin_port=htons\((\d+)\), sin_addr=inet_addr\("([^"]+)"\)`)
 )
@@ -56,7 +56,8 @@ func (s *service) judgeTrace() {
 
 func (s *service) mayOpen(file string) bool {
 	if !filepath.IsAbs(file) {
-		// The store is held open as a directory, so its files appear as relative names.
+		// The store is held open as a directory, whose path was checked when it was opened.
+		// Its files appear as names relative to it.
 		return !strings.Contains(file, "..")
 	}
 	for _, of := range s.allowed {

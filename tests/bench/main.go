@@ -333,13 +333,14 @@ func table(r report) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.1f | %.1f | %.2f | %.2f |\n", c.Name, o, s, f,
 			o.Rate/s.Rate, s.CPU/o.CPU, o.CPU/f.CPU, o.Rate/f.Rate)
 	}
-	b.WriteString("\n| latency, ms | ours p50 / p99 / p99.9 | stock | floor | p50, ours to stock | p99, ours to stock |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n| latency, ms | ours p50 / p99 / p99.9 | stock | floor | p50, ours to stock | p99, ours to stock | CPU a message: ours, stock, floor |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range r.Cells {
 		if !c.Latency {
 			continue
 		}
 		o, s, f := c.Systems["ours"], c.Systems[stock], c.Systems["floor"]
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | 1/%.1f | 1/%.1f |\n", c.Name, o.latency(), s.latency(), f.latency(), s.P50/o.P50, s.P99/o.P99)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | 1/%.1f | 1/%.1f | %.0f µs, %.0f µs, %.0f µs |\n", c.Name, o.latency(), s.latency(), f.latency(),
+			s.P50/o.P50, s.P99/o.P99, o.CPU, s.CPU, f.CPU)
 	}
 	if len(r.Connectors) > 0 {
 		fmt.Fprintf(&b, "\nA service of so many connectors, which get %d messages a second together, through mosquitto:\n\n| connectors | CPU a message | peak memory |\n|---|---|---|\n", connectorsRate)

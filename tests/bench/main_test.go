@@ -34,3 +34,14 @@ func TestEarlierResultsThatCannotBeReadAreNotWrittenOver(t *testing.T) {
 	_, err = prepareOut(filepath.Join(jsonPath(out), "bench.md"))
 	require.ErrorContains(t, err, "making the folder of -out")
 }
+
+// What is published is what was measured: the table in the repository is that of the
+// figures beside it.
+func TestThePublishedTableIsThatOfItsFigures(t *testing.T) {
+	r, err := prepareOut("RESULTS.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, r.Cells)
+	published, err := os.ReadFile("RESULTS.md")
+	require.NoError(t, err)
+	assert.Equal(t, table(r), string(published))
+}
