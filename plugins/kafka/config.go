@@ -114,13 +114,18 @@ When Kafka acknowledges nothing of a batch for 5 seconds, or for 1 second if it 
 
 Every field of the stock output of this name has the same meaning here. One default differs: ` + "`max_in_flight`" + ` is 1.`).
 		LintRule(Constraints.LintRule())
-	for _, group := range [][]*service.ConfigField{connectionFields(), recordFields(), deliveryFields(), producerFields()} {
+	for _, group := range [][]*service.ConfigField{
+		connectionFields(" The largest record batch that a topic takes (`max.message.bytes`) is also read again at that age, in the background."),
+		recordFields(), deliveryFields(), producerFields(),
+	} {
 		spec = spec.Fields(group...)
 	}
 	return spec
 }
 
-func connectionFields() []*service.ConfigField {
+// connectionFields are the fields of every component; whatElse completes the description
+// of metadata_max_age.
+func connectionFields(whatElse string) []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewStringListField(fieldSeedBrokers).
 			Description("The addresses of brokers to connect to first, as `host:port`. The others of the cluster are learned from them. An item with commas counts as several addresses.").
@@ -131,7 +136,7 @@ func connectionFields() []*service.ConfigField {
 		service.NewTLSToggledField(fieldTLS),
 		saslField(),
 		service.NewDurationField(fieldMetadataMaxAge).
-			Description("The age at which the metadata of topics and leaders is fetched again even without a fault. The largest record batch that a topic takes (`max.message.bytes`) is also read again at that age, in the background.").
+			Description("The age at which the metadata of topics and leaders is fetched again even without a fault." + whatElse).
 			Default("1m").Advanced(),
 		service.NewDurationField(fieldRequestTimeoutOverhead).
 			Description("The time that a request may take in addition to the timeout that it carries for the broker.").

@@ -62,7 +62,7 @@ func (o *output) connect(ctx context.Context) error {
 		return o.open(ctx)
 	case d == nil:
 		if err := p.ping(ctx, o.patience); err != nil {
-			return explainer{o.conf}.connecting(err)
+			return o.conf.unreachable(err)
 		}
 		return nil
 	default:
@@ -77,7 +77,7 @@ func (o *output) open(ctx context.Context) error {
 	}
 	if err := p.ping(ctx, o.conf.requestOverhead); err != nil {
 		p.close()
-		return explainer{o.conf}.connecting(err)
+		return o.conf.unreachable(err)
 	}
 	if topic := o.conf.records.topic; topic.isConstant {
 		p.learnFirst(ctx, topic.constant)
@@ -134,7 +134,7 @@ func (o *output) checkAlive(ctx context.Context, p *producer, d *delivery) error
 		p, topics = via, func() []string { return []string{o.conf.strategy.TopicName} }
 	}
 	if err := p.ping(ctx, o.patience); err != nil {
-		return explainer{p.conf}.connecting(err)
+		return p.conf.unreachable(err)
 	}
 	if d.quiet(time.Now()) < o.silence {
 		return nil
@@ -154,7 +154,7 @@ func (o *output) retry(ctx context.Context, p *producer, d *delivery) (*producer
 		p.close()
 		p, _, _ = o.state()
 	} else if err := p.ping(ctx, o.conf.requestOverhead); err != nil {
-		return p, explainer{o.conf}.connecting(err)
+		return p, o.conf.unreachable(err)
 	}
 	p.topics.forget(d.records[d.fault.index].Topic)
 	if !o.begin(p, d) {

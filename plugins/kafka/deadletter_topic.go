@@ -116,7 +116,7 @@ func (c *config) reach(ctx context.Context, client *kgo.Client) error {
 		if refused := c.refused.Load(); refused != nil {
 			err = refused
 		}
-		return &LetterError{explainer{c}.connecting(err)}
+		return &LetterError{c.unreachable(err)}
 	}
 	return nil
 }

@@ -67,21 +67,21 @@ func (e explainer) advice(err error, r *kgo.Record, limit int32) string {
 	}
 }
 
-// connecting names the brokers and the cause.
-func (e explainer) connecting(err error) error {
-	return fmt.Errorf("reaching Kafka at %s: %w%s", strings.Join(e.conf.brokers, ", "), neterror.WithoutLocalPort(err), e.connectAdvice(err))
+// unreachable names the brokers and the cause.
+func (c *clientConfig) unreachable(err error) error {
+	return fmt.Errorf("reaching Kafka at %s: %w%s", strings.Join(c.brokers, ", "), neterror.WithoutLocalPort(err), c.connectAdvice(err))
 }
 
-func (e explainer) connectAdvice(err error) string {
+func (c *clientConfig) connectAdvice(err error) string {
 	switch {
-	case errors.Is(err, errMute) && e.conf.maxVersion == nil:
+	case errors.Is(err, errMute) && c.maxVersion == nil:
 		return fmt.Sprintf(": it may know older versions of Kafka's protocol only: set %s, 3.8 for example; check also that it is a Kafka and that %s is as it requires", fieldMaxKafkaVersion, fieldTLS)
 	case errors.Is(err, errMute):
 		return fmt.Sprintf(": lower %s; check also that it is a Kafka and that %s is as it requires", fieldMaxKafkaVersion, fieldTLS)
 	case isAuthentication(err):
-		return fmt.Sprintf(": correct %s, which is %s", fieldSASL, e.conf.mechanisms())
-	case errors.Is(err, io.EOF) && len(e.conf.sasl) > 0:
-		return fmt.Sprintf(": the broker closed the connection: check whether it knows this user and password (%s, which is %s), and whether it requires TLS", fieldSASL, e.conf.mechanisms())
+		return fmt.Sprintf(": correct %s, which is %s", fieldSASL, c.mechanisms())
+	case errors.Is(err, io.EOF) && len(c.sasl) > 0:
+		return fmt.Sprintf(": the broker closed the connection: check whether it knows this user and password (%s, which is %s), and whether it requires TLS", fieldSASL, c.mechanisms())
 	case errors.Is(err, io.EOF):
 		return fmt.Sprintf(": the broker closed the connection: check whether it requires TLS (%s) or authentication (%s)", fieldTLS, fieldSASL)
 	default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,20 +18,20 @@ import (
 type connectFailures struct{ failed atomic.Pointer[time.Time] } // nil since a success
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
-func (l *connectFailures) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+func (f *connectFailures) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	switch {
 	case err == nil:
-		l.failed.Store(nil)
+		f.failed.Store(nil)
 	case errors.Is(err, context.Canceled): // we cancelled it
 	default:
 		now := time.Now()
-		l.failed.Store(&now)
+		f.failed.Store(&now)
 	}
 }
 
 // brokenSince reports whether the last attempt to connect failed, after that time.
-func (l *connectFailures) brokenSince(then time.Time) bool {
-	failed := l.failed.Load()
+func (f *connectFailures) brokenSince(then time.Time) bool {
+	failed := f.failed.Load()
 	return failed != nil && failed.After(then)
 }
 
@@ -64,6 +65,58 @@ func (h *handshakes) mute() error {
 	return nil
 }
 
+// link is one client of Kafka, with the goroutines that belong to it.
+type link struct {
+	of              *clientConfig
+	client          *kgo.Client
+	connectFailures connectFailures
+	handshakes      handshakes
+
+	mu         sync.Mutex
+	pinging    *pingResult // nil unless a ping is running
+	closed     bool
+	background sync.WaitGroup // background goroutines of the client's owner
+}
+
+// newLink makes a client that connects as the configuration says.
+func newLink(of *clientConfig, more ...kgo.Opt) (*link, error) {
+	l := &link{of: of}
+	client, err := kgo.NewClient(append(of.connection(), append(more, kgo.WithHooks(&l.connectFailures, &l.handshakes))...)...)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the Kafka client: %w", err)
+	}
+	l.client = client
+	return l, nil
+}
+
+// goBackground runs f in a goroutine that close waits for. f must end when the client's
+// context does.
+func (l *link) goBackground(doing string, f func()) (started bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.goBackgroundLocked(doing, f)
+}
+
+func (l *link) goBackgroundLocked(doing string, f func()) (started bool) {
+	if l.closed {
+		return false
+	}
+	l.background.Go(func() {
+		defer l.of.guard.Catch(l.of.where + ", " + doing)
+		f()
+	})
+	return true
+}
+
+// close gives up what is in flight.
+func (l *link) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.client.CloseAllowingRebalance()
+	l.background.Wait()
+}
+
 // pingResult is a running request that checks whether brokers answer.
 type pingResult struct {
 	done chan struct{} // closed when err is set
@@ -76,15 +129,15 @@ type pingResult struct {
 // example behind a connection attempt that gets no answer, or on a connection that no
 // longer answers. So the request may outlive the caller, and the next caller waits for
 // the same answer.
-func (p *producer) ping(ctx context.Context, patience time.Duration) error {
+func (l *link) ping(ctx context.Context, patience time.Duration) error {
 	timer, early := time.NewTimer(patience), time.NewTimer(patience/2)
 	defer timer.Stop()
 	defer early.Stop()
-	ping := p.startPing()
+	ping := l.startPing()
 	for {
 		select {
 		case <-early.C:
-			if err := p.handshakes.mute(); err != nil {
+			if err := l.handshakes.mute(); err != nil {
 				return err
 			}
 			continue
@@ -102,20 +155,20 @@ func (p *producer) ping(ctx context.Context, patience time.Duration) error {
 
 // startPing returns the running request, or starts one. It ends with the client at the
 // latest.
-func (p *producer) startPing() *pingResult {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.pinging != nil {
-		return p.pinging
+func (l *link) startPing() *pingResult {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pinging != nil {
+		return l.pinging
 	}
 	asked := &pingResult{done: make(chan struct{})}
-	started := p.goBackgroundLocked("asking Kafka whether it answers", func() {
-		ctx, cancel := context.WithTimeout(p.client.Context(), p.conf.requestOverhead)
+	started := l.goBackgroundLocked("asking Kafka whether it answers", func() {
+		ctx, cancel := context.WithTimeout(l.client.Context(), l.of.requestOverhead)
 		defer cancel()
-		asked.err = p.client.Ping(ctx)
-		p.mu.Lock()
-		p.pinging = nil
-		p.mu.Unlock()
+		asked.err = l.client.Ping(ctx)
+		l.mu.Lock()
+		l.pinging = nil
+		l.mu.Unlock()
 		close(asked.done)
 	})
 	if !started {
@@ -123,6 +176,6 @@ func (p *producer) startPing() *pingResult {
 		close(asked.done)
 		return asked
 	}
-	p.pinging = asked
+	l.pinging = asked
 	return asked
 }

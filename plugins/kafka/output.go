@@ -232,7 +232,7 @@ func probe(ctx context.Context, c *config, logger *service.Logger) error {
 	}
 	defer p.close()
 	if err := p.ping(ctx, c.requestOverhead); err != nil {
-		return explainer{c}.connecting(err)
+		return c.unreachable(err)
 	}
 	return nil
 }

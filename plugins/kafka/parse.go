@@ -1,47 +1,21 @@
 package kafka
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
-	"net"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kversion"
-	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
-	"github.com/redpanda-data/benthos/v4/public/utils/netutil"
 
-	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/fields"
-	"github.com/robustmq/robustmq-connect/plugins/targets"
 )
-
-// metadataMinAge is how soon metadata may be fetched again.
-const metadataMinAge = time.Second
 
 // config is the parsed configuration.
 type config struct {
-	guard *crash.Guard // of the stream's panics, nil without
-
-	brokers         []string
-	clientID        string
-	tls             *tls.Config // nil without TLS
-	sasl            []sasl.Mechanism
-	metadataMaxAge  time.Duration
-	requestOverhead time.Duration
-	connIdle        time.Duration
-	dialer          net.Dialer
-	targets         *targets.Guard                        // nil allows every target
-	refused         *atomic.Pointer[targets.RefusedError] // what the guard refused last
-	network         DialFunc                              // replaces dialer if set
+	clientConfig
 
 	records builder
 
@@ -62,7 +36,6 @@ type config struct {
 	maxBufferedBytes   int
 	maxRequests        int
 	limits             limits
-	maxVersion         *kversion.Versions // nil for no limit
 }
 
 // oneAtATime reports whether only one batch is in flight. Then the output may hold it
@@ -71,15 +44,6 @@ type config struct {
 // a partition gets one record batch per part, and later records cannot overtake a
 // refused one.
 func (c *config) oneAtATime() bool { return c.maxInFlight == 1 }
-
-// mechanisms returns the names of the SASL mechanisms in their order.
-func (c *config) mechanisms() string {
-	var names []string
-	for _, mechanism := range c.sasl {
-		names = append(names, mechanism.Name())
-	}
-	return strings.Join(names, ", ")
-}
 
 // deadTopicIsOwn reports whether a dead letter would be written to the topic that
 // refused it.
@@ -98,13 +62,6 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 	p := fields.NewReader(conf)
 	options := optionsOf(opts)
 	c := &config{
-		targets:         options.targets,
-		refused:         new(atomic.Pointer[targets.RefusedError]),
-		clientID:        fields.Read(p, conf.FieldString, fieldClientID),
-		metadataMaxAge:  p.Duration(metadataMinAge, time.Hour, fieldMetadataMaxAge),
-		requestOverhead: p.Duration(100*time.Millisecond, 15*time.Minute, fieldRequestTimeoutOverhead),
-		connIdle:        p.Duration(100*time.Millisecond, 15*time.Minute, fieldConnIdleTimeout),
-
 		maxInFlight:  p.Integer(1, math.MaxInt32, fieldMaxInFlight),
 		linger:       p.Duration(0, time.Minute, fieldLinger),
 		metricTopics: p.Integer(0, math.MaxInt32, fieldMetricTopics),
@@ -125,14 +82,11 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 			timeout: p.Duration(math.MinInt64, math.MaxInt64, fieldRecordDeliveryTimeout),
 		},
 	}
-	if conf.Contains(fieldMaxKafkaVersion) {
-		version := fields.Read(p, conf.FieldString, fieldMaxKafkaVersion)
-		if c.maxVersion = kversion.FromString(version); c.maxVersion == nil {
-			return nil, fmt.Errorf("field %s: %s", fieldMaxKafkaVersion, CheckVersion(version))
-		}
-	}
-	c.brokers = addresses(fields.Read(p, conf.FieldStringList, fieldSeedBrokers)...)
 	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.clientConfig, err = parseClient(conf, "the output kafka_franz", options); err != nil {
 		return nil, err
 	}
 	strategy, problems, err := parseStrategy(conf)
@@ -140,25 +94,6 @@ func parseConfig(conf *service.ParsedConfig, opts ...Option) (*config, error) {
 		return nil, err
 	}
 	c.strategy = strategy
-	tlsConf, enabled, err := conf.FieldTLSToggled(fieldTLS)
-	if err != nil {
-		return nil, fmt.Errorf("field %s: %w", fieldTLS, err)
-	}
-	if enabled {
-		c.tls = tlsConf
-	}
-	if c.sasl, err = parseSASL(conf, options); err != nil {
-		return nil, err
-	}
-	if conf.Contains(fieldTCP) {
-		dialer, err := netutil.DialerConfigFromParsed(conf.Namespace(fieldTCP))
-		if err == nil {
-			err = netutil.DecorateDialer(&c.dialer, dialer)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("field %s: %w", fieldTCP, err)
-		}
-	}
 	if c.records, err = parseBuilder(conf); err != nil {
 		return nil, err
 	}
@@ -210,20 +145,6 @@ var (
 	}
 )
 
-// connection returns the options that every client has: how it connects to Kafka.
-func (c *config) connection() []kgo.Opt {
-	return []kgo.Opt{
-		kgo.SeedBrokers(c.brokers...),
-		kgo.ClientID(c.clientID),
-		kgo.SASL(c.sasl...),
-		kgo.MetadataMaxAge(c.metadataMaxAge),
-		kgo.RequestTimeoutOverhead(c.requestOverhead),
-		kgo.ConnIdleTimeout(c.connIdle),
-		kgo.Dialer(c.dial),
-		kgo.RetryBackoffFn(retryBackoff),
-	}
-}
-
 // options returns those of the client that writes; logger may be nil.
 func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
 	opts := append(c.connection(),
@@ -266,49 +187,5 @@ func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) [
 	if c.autoCreate {
 		opts = append(opts, kgo.AllowAutoTopicCreation())
 	}
-	if c.maxVersion != nil {
-		opts = append(opts, kgo.MaxVersions(c.maxVersion))
-	}
 	return opts
-}
-
-// CheckVersion returns what is wrong with a max_kafka_version, or "".
-func CheckVersion(version string) string {
-	if kversion.FromString(version) != nil {
-		return ""
-	}
-	return fmt.Sprintf("%q is not a version of Kafka that is known here; want one from 0.8.0 to %s, such as 3.8", version, kversion.Stable().VersionGuess())
-}
-
-// retryBackoff returns the wait after so many failures. It stays short, so that writing
-// continues soon after Kafka is back.
-func retryBackoff(failures int) time.Duration {
-	wait := time.Second
-	if failures < 5 {
-		wait = 50 * time.Millisecond << failures
-	}
-	return wait*3/4 + rand.N(wait/4)
-}
-
-func (c *config) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	defer c.guard.Catch("the output kafka_franz, dialing", func(panicked error) { err = panicked })
-	if c.network != nil {
-		return c.network(ctx, network, address)
-	}
-	conn, err = c.dialTarget(ctx, network, address)
-	if refused := (*targets.RefusedError)(nil); errors.As(err, &refused) {
-		c.refused.Store(refused)
-	}
-	return conn, err
-}
-
-func (c *config) dialTarget(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer, err := c.targets.Dialer(c.dialer, address)
-	if err != nil {
-		return nil, err
-	}
-	if c.tls == nil {
-		return dialer.DialContext(ctx, network, address)
-	}
-	return (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, network, address)
 }

@@ -14,55 +14,20 @@ import (
 
 // producer writes parts of batches with one client.
 type producer struct {
-	client          *kgo.Client
-	conf            *config
-	topics          topics
-	partitioned     *partitioned
-	connectFailures connectFailures
-	handshakes      handshakes
-
-	mu         sync.Mutex
-	pinging    *pingResult // nil unless a ping is running
-	closed     bool
-	background sync.WaitGroup // background goroutines of the producer
+	link
+	conf        *config
+	topics      topics
+	partitioned *partitioned
 }
 
 func newProducer(conf *config, logger kgo.Logger) (*producer, error) {
-	p := &producer{conf: conf, partitioned: newPartitioned(), topics: topics{age: conf.metadataMaxAge}}
+	p := &producer{link: link{of: &conf.clientConfig}, conf: conf, partitioned: newPartitioned(), topics: topics{age: conf.metadataMaxAge}}
 	p.topics.read = func(ctx context.Context, names []string) map[string]int32 {
 		return maxMessageBytes(ctx, p.client, names)
 	}
 	var err error
 	p.client, err = kgo.NewClient(conf.options(&p.topics, logger, p.partitioned, &p.connectFailures, &p.handshakes)...)
 	return p, err
-}
-
-// goBackground runs f in a goroutine that close waits for. f must end when the client's
-// context does.
-func (p *producer) goBackground(doing string, f func()) (started bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.goBackgroundLocked(doing, f)
-}
-
-func (p *producer) goBackgroundLocked(doing string, f func()) (started bool) {
-	if p.closed {
-		return false
-	}
-	p.background.Go(func() {
-		defer p.conf.guard.Catch("the output kafka_franz, " + doing)
-		f()
-	})
-	return true
-}
-
-// close gives up what is in flight.
-func (p *producer) close() {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	p.client.Close()
-	p.background.Wait()
 }
 
 // renew reads the limits of the topics of a part in the background, if that is due.
