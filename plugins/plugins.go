@@ -19,6 +19,7 @@ func Register(env *service.Environment) error {
 	return errors.Join(
 		envelope.Register(env),
 		kafka.Register(env),
+		kafka.RegisterInput(env),
 		mqtt.Register(env),
 		tracing.Register(env),
 		templates.Register(env),

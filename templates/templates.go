@@ -1,4 +1,5 @@
-// Package templates holds the robustmq_kafka input and output templates.
+// Package templates holds the templates: robustmq_kafka for both ends of the way from
+// MQTT to Kafka, robustmq_kafka_source and robustmq_mqtt for the way back.
 package templates
 
 import (
@@ -33,7 +34,7 @@ func YAML() (map[string]string, error) {
 
 // Register adds the templates to an environment, under the names that users type. The
 // first call registers the Bloblang methods of their mappings globally. The components
-// that the templates use (mqtt, kafka_franz, robustmq_envelope) must be registered
+// that the templates use (mqtt, kafka_franz, kafka_ordered, robustmq_envelope) must be registered
 // before a pipeline is built.
 func Register(env *service.Environment) error {
 	if err := mapping.Register(); err != nil {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 func TestTemplatesPassTheirOwnTests(t *testing.T) {
 	texts, err := templates.YAML()
 	require.NoError(t, err)
-	require.Len(t, texts, 2)
+	require.Len(t, texts, 4)
 	tester := service.GlobalEnvironment().NewStreamTemplateTester()
 	for name, text := range texts {
 		var template struct{ Tests []struct{ Name string } }

@@ -144,9 +144,9 @@ func (r *exampleRig) redirectNode(n *yaml.Node) (components int) {
 		for i := 0; i < len(n.Content); i += 2 {
 			conf := n.Content[i+1]
 			switch name := n.Content[i].Value; {
-			case name == "robustmq_kafka" && has(conf, "topic_id"), name == "mqtt":
+			case name == "robustmq_kafka" && has(conf, "topic_id"), name == "mqtt", name == "robustmq_mqtt":
 				set(conf, "urls", []string{r.mqttURL})
-			case name == "robustmq_kafka":
+			case name == "robustmq_kafka", name == "robustmq_kafka_source":
 				set(conf, "bootstrap_servers", r.kafkaAddr)
 			case name == "kafka_franz":
 				set(conf, "seed_brokers", []string{r.kafkaAddr})

@@ -23,7 +23,7 @@ var requiredValues = map[string]string{
 	"network": "tcp", "output": "{ drop: {} }", "outputs": "[ { drop: {} } ]", "paths": "[ ./a ]", "processors": "[ { noop: {} } ]",
 	"program": "'{ print }'", "query": "a", "reject_errored": "{ drop: {} }", "resource": "r", "seed_brokers": "[ localhost:9092 ]",
 	"stream": "s", "streams": "[ s ]", "subject": "s", "switch": "[ { processors: [ { noop: {} } ] } ]", "target": "r", "topic": "t",
-	"topic_id": "a/+", "topics": "[ a ]", "url": "http://localhost:8081", "urls": "[ tcp://localhost:1883 ]",
+	"topic_id": "a/+", "group_id": "g", "consumer_group": "g", "topics": "[ a ]", "url": "http://localhost:8081", "urls": "[ tcp://localhost:1883 ]",
 
 	"archive.format": "lines", "unarchive.format": "lines", "parse_log.format": "syslog_rfc5424",
 	"avro.operator": "to_json", "cache.operator": "get", "msgpack.operator": "to_json", "parquet.operator": "to_json",
@@ -33,12 +33,14 @@ var requiredValues = map[string]string{
 // alternatives are fields that a component needs although create does not mark them as
 // required, because others would do as well.
 var alternatives = map[string]map[string]string{
-	"inputs kafka":              {"consumer_group": "g"},
-	"inputs kafka_franz":        {"topics": "[ a ]", "consumer_group": "g"},
-	"inputs redpanda":           {"topics": "[ a ]", "consumer_group": "g", "seed_brokers": "[ localhost:9092 ]"},
-	"processors redis":          {"command": "get", "args_mapping": "root = [ this.key ]"},
-	"processors xml":            {"operator": "to_json"},
-	"processors parquet_encode": {"schema": "[ { name: a, type: UTF8 } ]"},
+	"inputs kafka":                 {"consumer_group": "g"},
+	"inputs kafka_ordered":         {"topics": "[ a ]", "consumer_group": "g"},
+	"inputs kafka_franz":           {"topics": "[ a ]", "consumer_group": "g"},
+	"inputs robustmq_kafka_source": {"topic": "a"},
+	"inputs redpanda":              {"topics": "[ a ]", "consumer_group": "g", "seed_brokers": "[ localhost:9092 ]"},
+	"processors redis":             {"command": "get", "args_mapping": "root = [ this.key ]"},
+	"processors xml":               {"operator": "to_json"},
+	"processors parquet_encode":    {"schema": "[ { name: a, type: UTF8 } ]"},
 }
 
 // fillRequired sets the required fields, as create asks its reader to do.

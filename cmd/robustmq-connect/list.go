@@ -75,8 +75,8 @@ func (l componentList) components() ([]component, error) {
 }
 
 // listComponentsCommand replaces upstream's command of that name, which omits
-// components that upstream calls deprecated. The input kafka_franz, which our examples
-// use, is one of them. Machine-readable formats are upstream's.
+// components that upstream calls deprecated, the input kafka_franz for example.
+// Machine-readable formats are upstream's.
 func listComponentsCommand(echoEnv *service.Environment, upstream func(args ...string) error) *ucli.Command {
 	return &ucli.Command{
 		Name:      "list",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -35,8 +36,8 @@ func (s spec) field(name string) map[string]any {
 	return nil
 }
 
-// wordFields are the fields of kafka_franz whose value is one of a few words.
-var wordFields = []string{"acks", "compression", "partitioner"}
+// wordFields are the fields of our components whose value is one of a few words.
+var wordFields = []string{"acks", "compression", "partitioner", "start_offset", "transaction_isolation_level"}
 
 // StandIns returns a clone of env for commands that lint or print pipelines (lint,
 // echo, create, list). Nothing can be run in it.
@@ -55,9 +56,9 @@ func StandIns(env *service.Environment) (*service.Environment, error) {
 		if err != nil {
 			return nil, err
 		}
-		if rules.name == "robustmq_kafka" {
-			for _, name := range []string{"key", "topic"} {
-				if field := s.field(name); field != nil {
+		if strings.HasPrefix(rules.name, "robustmq_") && rules.kind != "processor" { // a template
+			for _, name := range []string{"key", "topic", "retain"} {
+				if field := s.field(name); field != nil && field["type"] == "string" {
 					field["interpolated"] = true
 				}
 			}
@@ -81,7 +82,7 @@ func StandIns(env *service.Environment) (*service.Environment, error) {
 		}
 		for _, child := range s.children() {
 			// The rules of this package name the allowed words of a field.
-			if field := child.(map[string]any); rules.name == "kafka_franz" && slices.Contains(wordFields, field["name"].(string)) {
+			if field := child.(map[string]any); rules.ours && slices.Contains(wordFields, field["name"].(string)) {
 				delete(field, "linter")
 			}
 		}

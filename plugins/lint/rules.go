@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
@@ -13,8 +12,8 @@ import (
 
 const defaultBrokerURL = "tcp://localhost:1883"
 
-// ruleSet names the components whose values are checked: the two templates, and the
-// upstream components that they use.
+// ruleSet names the components whose values are checked: the templates, and the
+// components that they use.
 type ruleSet struct {
 	// kind and name are the component's type and name as users type them.
 	kind, name string
@@ -27,9 +26,12 @@ type ruleSet struct {
 var ruleSets = []ruleSet{
 	{kind: "input", name: "robustmq_kafka", check: checkInputTemplate},
 	{kind: "output", name: "robustmq_kafka", check: checkOutputTemplate},
+	{kind: "input", name: "robustmq_kafka_source", check: checkSourceTemplate},
+	{kind: "output", name: "robustmq_mqtt", check: checkMQTTTemplate},
 	{kind: "input", name: "mqtt", check: checkMQTTInput},
 	{kind: "output", name: "mqtt", check: checkMQTTOutput},
 	{kind: "input", name: "kafka_franz", check: checkKafkaInput},
+	{kind: "input", name: "kafka_ordered", check: checkOrderedInput, ours: true},
 	{kind: "output", name: "kafka_franz", check: checkKafkaOutput, ours: true},
 	{kind: "processor", name: "robustmq_envelope", check: checkEnvelope, ours: true},
 }
@@ -67,12 +69,7 @@ func checkInputTemplate(f fields) {
 }
 
 func checkOutputTemplate(f fields) {
-	f.textRule("bootstrap_servers", func(s string) string {
-		if most := robustmq.FieldOf("bootstrap_servers").MaxLength; utf8.RuneCountInString(s) > most {
-			return fmt.Sprintf("is %d characters long; the limit is %d", utf8.RuneCountInString(s), most)
-		}
-		return checkServers(s)
-	})
+	f.bootstrapServers()
 	f.kafkaTopicRule()
 	f.wordRule("format", envelope.Formats...)
 	for _, field := range robustmq.Fields {
@@ -94,15 +91,7 @@ func checkOutputTemplate(f fields) {
 func checkMQTTOutput(f fields) {
 	f.mqttConnection("user")
 	f.durationRules(true, "connect_timeout", "write_timeout")
-	f.textRule("topic", func(topic string) string {
-		if strings.Contains(topic, "${!") {
-			return ""
-		}
-		if strings.ContainsAny(topic, "+#") {
-			return fmt.Sprintf("%q has a wildcard; a message is published to a topic without '+' and '#'", topic)
-		}
-		return checkTopicText(topic)
-	})
+	f.publishTopic()
 }
 
 // checkEnvelope checks the fields without interpolation.

@@ -23,6 +23,22 @@ var otherNames = map[string]map[string]string{
 		"linger_ms":         "linger",
 		"tls":               "ssl",
 	},
+	"input.robustmq_kafka_source": {
+		"bootstrap_servers": "broker brokers server servers seed_brokers host hosts address addresses bootstrap_server bootstrap urls url kafka_brokers",
+		"topic":             "topics topic_name kafka_topic topic_id",
+		"topic_pattern":     "regexp_topics_include pattern topics_pattern topic_regex",
+		"group_id":          "group consumer_group group_name",
+		"start_offset":      "offset auto_offset_reset start",
+		"tls":               "ssl",
+	},
+	"output.robustmq_mqtt": {
+		"urls":     "url broker brokers server servers host hosts address addresses endpoint endpoints broker_url mqtt_url",
+		"topic":    "topic_id topic_name mqtt_topic",
+		"retain":   "retained",
+		"username": "user login",
+		"password": "pass passwd",
+		"tls":      "ssl",
+	},
 	"input.mqtt": {
 		"topics": "topic topic_id topic_filter filter filters subscribe",
 		"urls":   "url broker brokers server servers host hosts address addresses",
@@ -36,6 +52,11 @@ var otherNames = map[string]map[string]string{
 		"seed_brokers": "bootstrap_servers broker brokers server servers host hosts address addresses urls url",
 		"compression":  "compression_type",
 		"linger":       "linger_ms",
+	},
+	"input.kafka_ordered": {
+		"seed_brokers":   "bootstrap_servers broker brokers server servers host hosts address addresses urls url",
+		"topics":         "topic",
+		"consumer_group": "group group_id",
 	},
 	"input.kafka_franz": {
 		"seed_brokers": "bootstrap_servers broker brokers server servers host hosts address addresses urls url",

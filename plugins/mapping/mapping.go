@@ -37,14 +37,19 @@ func register() error {
 	return errors.Join(
 		bloblang.RegisterMethodV2("robustmq_checked", bloblang.NewPluginSpec().
 			Description("Returns a component's configuration, or an error of everything that is wrong with it.").
-			Param(bloblang.NewStringParam("kind").Description("The kind of the component, input or output.")),
+			Param(bloblang.NewStringParam("kind").Description("The kind of the component, input or output.")).
+			Param(bloblang.NewStringParam("name").Description("The name of the template.").Default("robustmq_kafka")),
 			func(args *bloblang.ParsedParams) (bloblang.Method, error) {
 				kind, err := args.GetString("kind")
 				if err != nil {
 					return nil, err
 				}
+				name, err := args.GetString("name")
+				if err != nil {
+					return nil, err
+				}
 				return bloblang.ObjectMethod(func(conf map[string]any) (any, error) {
-					if problems := lint.Problems(kind, "robustmq_kafka", conf); len(problems) > 0 {
+					if problems := lint.Problems(kind, name, conf); len(problems) > 0 {
 						texts := make([]string, len(problems))
 						for i, p := range problems {
 							texts[i] = p.String()
