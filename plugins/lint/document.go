@@ -43,8 +43,8 @@ func (n *node) member(name string) *node {
 	return nil
 }
 
-// step returns the member or item for a step of a path, or nil.
-func (n *node) step(name string) *node {
+// childAt returns the member or item for a step of a path, or nil.
+func (n *node) childAt(name string) *node {
 	if n != nil && n.kind == yaml.SequenceNode {
 		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.items) {
 			return n.items[i]
@@ -57,7 +57,7 @@ func (n *node) step(name string) *node {
 // follow follows a path as far as it exists.
 func (n *node) follow(path []string) *node {
 	for _, name := range path {
-		inner := n.step(name)
+		inner := n.childAt(name)
 		if inner == nil {
 			break
 		}

@@ -16,8 +16,8 @@ type finder struct {
 	findings []Finding
 }
 
-// at adds a finding at a value.
-func (f *finder) at(n *node, what string) {
+// addAt adds a finding at a value.
+func (f *finder) addAt(n *node, what string) {
 	p := f.places[n]
 	f.add(n, n.path, strings.Join(p.path, "."), what)
 }
@@ -51,13 +51,13 @@ func (f *finder) engine(r *rendered, lints []service.Lint) {
 		case lint.Type == service.LintExpectedArray, lint.Type == service.LintExpectedObject, lint.Type == service.LintExpectedScalar:
 			f.wrongShape(n, lint.Type)
 		case isInvalidOption(lint.Type) && len(f.places[n].spec.words()) > 0:
-			f.at(n, notAWord("value", n.value, f.places[n].spec.words()))
+			f.addAt(n, notAWord("value", n.value, f.places[n].spec.words()))
 		case lint.Type == service.LintDuplicateLabel:
 			f.duplicateLabel(n)
 		case lint.Type == service.LintDeprecated && f.places[n].of != nil && f.places[n].of.whole != n:
-			f.at(n, "is deprecated")
+			f.addAt(n, "is deprecated")
 		default:
-			f.at(n, lint.What)
+			f.addAt(n, lint.What)
 			f.belowFirstLine(n, below)
 		}
 	}
@@ -165,7 +165,7 @@ func (f *finder) unknownComponent(n *node) {
 	known := func(key *node) bool { return slices.Contains(f.kindsOf(key.value), kind) }
 	switch first := slices.IndexFunc(named, known); {
 	case len(named) == 0:
-		f.at(n, "names no "+kind)
+		f.addAt(n, "names no "+kind)
 	case slices.ContainsFunc(named, func(key *node) bool { return key.unset }):
 	case first >= 0:
 		for _, key := range named[first+1:] {
@@ -222,14 +222,14 @@ func (f *finder) wrongShape(n *node, wanted service.LintType) {
 	case service.LintExpectedArray:
 		switch {
 		case n.isNull():
-			f.at(n, "must be a list; indent its items below it")
+			f.addAt(n, "must be a list; indent its items below it")
 		case n.kind == yaml.MappingNode && len(n.keys) > 0:
-			f.at(n, fmt.Sprintf("must be a list; write a dash in front of the first field of each item: - %s:", n.keys[0].value))
+			f.addAt(n, fmt.Sprintf("must be a list; write a dash in front of the first field of each item: - %s:", n.keys[0].value))
 		default:
-			f.at(n, fmt.Sprintf("must be a list; write %s: [ %s ]", name, n.value))
+			f.addAt(n, fmt.Sprintf("must be a list; write %s: [ %s ]", name, n.value))
 		}
 	case service.LintExpectedScalar:
-		f.at(n, fmt.Sprintf("must be one value, not %s%s", given, several[p.key()]))
+		f.addAt(n, fmt.Sprintf("must be one value, not %s%s", given, several[p.key()]))
 	default:
 		f.wantsFields(n, name, given)
 	}
@@ -267,15 +267,15 @@ func (f *finder) wantsFields(n *node, name, given string) {
 	}
 	switch {
 	case n.isNull() && first == "":
-		f.at(n, "has no fields; indent them below "+name+":, or write {}")
+		f.addAt(n, "has no fields; indent them below "+name+":, or write {}")
 	case n.isNull():
-		f.at(n, fmt.Sprintf("has no fields; indent them below %s:, %s for example", name, first))
+		f.addAt(n, fmt.Sprintf("has no fields; indent them below %s:, %s for example", name, first))
 	case n.tag == "!!bool" && spec.child("enabled") != nil:
-		f.at(n, fmt.Sprintf("must be fields, not %s; write enabled: %s on a line of its own, indented below %s:", given, n.value, name))
+		f.addAt(n, fmt.Sprintf("must be fields, not %s; write enabled: %s on a line of its own, indented below %s:", given, n.value, name))
 	case first != "":
-		f.at(n, fmt.Sprintf("must be fields, not %s; write them below %s:, %s for example", given, name, first))
+		f.addAt(n, fmt.Sprintf("must be fields, not %s; write them below %s:, %s for example", given, name, first))
 	default:
-		f.at(n, "must be fields, not "+given)
+		f.addAt(n, "must be fields, not "+given)
 	}
 }
 
@@ -286,7 +286,7 @@ func (f *finder) duplicateLabel(n *node) {
 			line = c.label.at.line
 		}
 	}
-	f.at(n, fmt.Sprintf("%q is already the label at line %d; give each component its own label", n.value, line))
+	f.addAt(n, fmt.Sprintf("%q is already the label at line %d; give each component its own label", n.value, line))
 }
 
 // rules adds the findings of the rule sets about the components and the pipeline.
@@ -321,7 +321,7 @@ func (f *finder) valueType(n *node, p place) {
 		what = checkType(n.value, p.spec.Type)
 	}
 	if what != "" {
-		f.at(n, what)
+		f.addAt(n, what)
 	}
 }
 

@@ -167,7 +167,7 @@ func (f *finder) unread(r *rendered, err error) {
 	if n == f.root && len(f.findings) > 0 || n.unset || slices.ContainsFunc(f.findings, related) {
 		return
 	}
-	f.at(n, OneLine(err.Error()))
+	f.addAt(n, OneLine(err.Error()))
 }
 
 // sorted sorts findings by position and removes duplicates.

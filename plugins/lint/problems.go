@@ -183,7 +183,7 @@ func (f fields) mqttConnection(user string) {
 	})
 	f.rangeRule("qos", 0, 2)
 	f.rangeRule("keepalive", 0, 65535)
-	f.will()
+	f.checkWill()
 	if password, ok := f.text("password"); ok && password != "" {
 		if !f.isSet(user) {
 			f.report("password", fmt.Sprintf("needs %s; MQTT 3.1.1 allows a password only with a user name", user))

@@ -76,8 +76,8 @@ func (c *component) text(name, otherwise string) (value string, isKnown bool) {
 	return n.value, !n.unset
 }
 
-// is reports whether a field has one of the values, set or by default.
-func (c *component) is(name, otherwise string, values ...string) bool {
+// hasValue reports whether a field has one of the values, set or by default.
+func (c *component) hasValue(name, otherwise string, values ...string) bool {
 	value, isKnown := c.text(name, otherwise)
 	return isKnown && slices.Contains(values, value)
 }
@@ -108,7 +108,7 @@ func (p promises) pipeline() {
 	whole := p.root.member("pipeline")
 	threads, processors := whole.member("threads"), whole.member("processors")
 	if threads != nil && !threads.unset && threads.value != "1" && processors != nil && len(processors.items) > 0 {
-		p.at(threads, "lets messages of one topic overtake each other in the processors; write 1 to keep their order")
+		p.addAt(threads, "lets messages of one topic overtake each other in the processors; write 1 to keep their order")
 		p.findings[len(p.findings)-1].Warning = true
 	}
 	for _, c := range p.components {
@@ -126,9 +126,9 @@ func (p promises) source(c *component) {
 		clean = "true"
 	}
 	switch {
-	case c.is("qos", "1", "0") && c.conf.member("topic_qos") == nil:
+	case c.hasValue("qos", "1", "0") && c.conf.member("topic_qos") == nil:
 		// The QoS itself says that messages may be lost.
-	case c.is("clean_session", clean, "true"):
+	case c.hasValue("clean_session", clean, "true"):
 		advice := "write clean_session: false"
 		if c.conf.member("client_id") == nil && isStock {
 			advice += " and a client_id that no other client uses"
@@ -138,10 +138,10 @@ func (p promises) source(c *component) {
 			how = "is true by default and lets"
 		}
 		p.warn(c, "clean_session", "%s the broker drop messages that arrive while the pipeline is down; %s", how, advice)
-	case isStock && c.is("clean_session", clean, "false") && c.is("client_id", "", ""):
+	case isStock && c.hasValue("clean_session", clean, "false") && c.hasValue("client_id", "", ""):
 		p.warn(c, "client_id", "is empty, so the broker chooses one, and a restart does not find its session with its messages; give a client_id that no other client uses")
 	}
-	if c.is("auto_replay_nacks", "true", "false") && p.rejects() {
+	if c.hasValue("auto_replay_nacks", "true", "false") && p.rejects() {
 		p.warn(c, "auto_replay_nacks", "makes the broker repeat every message after one that Kafka refuses, each time; remove it, or give kafka_franz a failure_strategy, such as block")
 	}
 }
@@ -150,7 +150,7 @@ func (p promises) source(c *component) {
 func (p promises) sessions() {
 	seen := map[string]*component{}
 	for _, c := range p.sources {
-		if above := c.parent; above != nil && above.name == "broker" && !above.is("copies", "1", "0", "1") {
+		if above := c.parent; above != nil && above.name == "broker" && !above.hasValue("copies", "1", "0", "1") {
 			p.warn(above, "copies", "starts the MQTT input several times under one client id, so that each disconnects the other; remove it: one input fills the pipeline")
 			continue
 		}
@@ -239,7 +239,7 @@ func (p promises) broker(c *component) {
 	}
 	sinks := p.childrenOf(c)
 	outputs := c.conf.member("outputs")
-	if len(sinks) == 0 || outputs == nil || len(outputs.items) == 1 && c.is("copies", "1", "0", "1") {
+	if len(sinks) == 0 || outputs == nil || len(outputs.items) == 1 && c.hasValue("copies", "1", "0", "1") {
 		return
 	}
 	pattern, _ := c.text("pattern", "fan_out")
@@ -263,7 +263,7 @@ func (p promises) broker(c *component) {
 }
 
 func (p promises) switches(c *component) {
-	if !c.has() || c.is("strict_mode", "false", "true") {
+	if !c.has() || c.hasValue("strict_mode", "false", "true") {
 		return
 	}
 	cases := c.conf.member("cases")

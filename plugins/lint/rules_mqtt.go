@@ -62,8 +62,8 @@ func (f fields) topicQoS() {
 	}
 }
 
-// will checks the last will of the mqtt components.
-func (f fields) will() {
+// checkWill checks the last will of the mqtt components.
+func (f fields) checkWill() {
 	will, ok := f.inner("will", f.conf["will"])
 	if !ok {
 		return

@@ -89,7 +89,7 @@ func (p applyPrinter) done(one planned) {
 
 func (p applyPrinter) notes(one planned) {
 	for _, text := range one.Notes {
-		note(p.c, "%s: %s", one.Name, text)
+		printNote(p.c, "%s: %s", one.Name, text)
 	}
 }
 

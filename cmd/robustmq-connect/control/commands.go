@@ -135,11 +135,11 @@ func connect(c *ucli.Context) (client *adminClient, inJSON bool, err error) {
 
 func printNotes(c *ucli.Context, notes []string) {
 	for _, text := range notes {
-		note(c, "%s", text)
+		printNote(c, "%s", text)
 	}
 }
 
-// note prints the notes of a server's answer.
-func note(c *ucli.Context, format string, args ...any) {
+// printNote prints the notes of a server's answer.
+func printNote(c *ucli.Context, format string, args ...any) {
 	fmt.Fprintf(c.App.ErrWriter, "note: %s\n", cli.OneLine(fmt.Sprintf(format, args...)))
 }

@@ -161,7 +161,7 @@ func importConnectors(c *ucli.Context) error {
 		return err
 	}
 	for _, text := range how.notes() {
-		note(c, "%s", text)
+		printNote(c, "%s", text)
 	}
 	ours, err := here.allConnectors(c.Context)
 	if err != nil {

@@ -108,7 +108,7 @@ func printList(c *ucli.Context, list admin.List, before int) {
 		}
 	}
 	if shown := before + len(list.Data); shown < list.TotalCount || before > 0 {
-		note(c, "%d of %d connectors are shown; --page and --limit show others", len(list.Data), list.TotalCount)
+		printNote(c, "%d of %d connectors are shown; --page and --limit show others", len(list.Data), list.TotalCount)
 	}
 }
 

@@ -126,7 +126,7 @@ func follow(c *ucli.Context, client *adminClient, query url.Values, inJSON bool)
 
 func printLines(c *ucli.Context, logs admin.Logs, inJSON bool) error {
 	if logs.Omitted > 0 {
-		note(c, "%d older lines are not shown; --limit shows more", logs.Omitted)
+		printNote(c, "%d older lines are not shown; --limit shows more", logs.Omitted)
 	}
 	for _, line := range logs.Lines {
 		if inJSON {

@@ -66,7 +66,7 @@ func changeSelected(c *ucli.Context, doing, path, selector, success string) erro
 			rows[i][1] = *one.Error
 		}
 		for _, warning := range one.Notes {
-			note(c, "%s: %s", one.ConnectorName, warning)
+			printNote(c, "%s: %s", one.ConnectorName, warning)
 		}
 	}
 	if inJSON {

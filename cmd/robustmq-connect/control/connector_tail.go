@@ -53,7 +53,7 @@ func printTail(c *ucli.Context, name string) error {
 	err = client.events(c.Context, admin.PathTail, query, func(event string, data []byte) error {
 		return printEvent(c, event, data, inJSON, &missed)
 	})
-	missed.tell()
+	missed.printCounts()
 	if c.Err() != nil {
 		return nil // the user has seen enough
 	}
@@ -75,16 +75,16 @@ func (n *notShown) add(event string, count int64) {
 		n.dropped += count
 	}
 	if time.Since(n.told) >= time.Second {
-		n.tell()
+		n.printCounts()
 	}
 }
 
-func (n *notShown) tell() {
+func (n *notShown) printCounts() {
 	if n.leftOut > 0 {
-		note(n.c, "%d messages are not shown: there are more than 20 a second", n.leftOut)
+		printNote(n.c, "%d messages are not shown: there are more than 20 a second", n.leftOut)
 	}
 	if n.dropped > 0 {
-		note(n.c, "%d messages are not shown: this program or the network was too slow", n.dropped)
+		printNote(n.c, "%d messages are not shown: this program or the network was too slow", n.dropped)
 	}
 	n.leftOut, n.dropped, n.told = 0, 0, time.Now()
 }

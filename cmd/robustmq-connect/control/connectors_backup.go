@@ -159,7 +159,7 @@ func restore(c *ucli.Context) error {
 		}
 	}
 	for _, u := range append(all.Unreadable, all.Ignored...) {
-		note(c, "%s cannot be read by this program, and was restored as it is: %v", u.File, u.Why)
+		printNote(c, "%s cannot be read by this program, and was restored as it is: %v", u.File, u.Why)
 	}
 	if inJSON {
 		return cli.PrintJSON(c.App.Writer, result)
@@ -184,7 +184,7 @@ func storeFlags(c *ucli.Context) (dir string, inJSON bool, err error) {
 
 // recipients are those whom a backup is encrypted to.
 func recipients(c *ucli.Context) ([]age.Recipient, error) {
-	key, passphrase, err := seal(c)
+	key, passphrase, err := readBackupKey(c)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ func recipients(c *ucli.Context) ([]age.Recipient, error) {
 }
 
 func identities(c *ucli.Context) ([]age.Identity, error) {
-	key, passphrase, err := seal(c)
+	key, passphrase, err := readBackupKey(c)
 	if err != nil {
 		return nil, err
 	}
@@ -233,8 +233,8 @@ func errKeyFile(c *ucli.Context) error {
 	return fmt.Errorf("reading --key-file %s: it holds no key of age: make one by age-keygen", c.String("key-file"))
 }
 
-// seal reads the key, or else the passphrase.
-func seal(c *ucli.Context) (key []byte, passphrase string, err error) {
+// readBackupKey reads the key, or else the passphrase.
+func readBackupKey(c *ucli.Context) (key []byte, passphrase string, err error) {
 	keyFile, passphraseFile := c.String("key-file"), c.String("passphrase-file")
 	switch {
 	case keyFile == "" && passphraseFile == "" || keyFile != "" && passphraseFile != "":

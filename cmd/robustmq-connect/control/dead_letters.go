@@ -113,9 +113,9 @@ func listLetters(c *ucli.Context, name string) error {
 	}
 	switch {
 	case page.Next != nil:
-		note(c, "there is more: --cursor %s", *page.Next)
+		printNote(c, "there is more: --cursor %s", *page.Next)
 	case len(page.Letters) == 0:
-		note(c, "the topic %s has no dead letters of this connector", page.TopicName)
+		printNote(c, "the topic %s has no dead letters of this connector", page.TopicName)
 	}
 	return nil
 }

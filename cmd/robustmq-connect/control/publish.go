@@ -243,7 +243,7 @@ func reportPublished(c *ucli.Context, o publishOptions, published, unheard int) 
 		})
 	}
 	if unheard > 0 {
-		note(c, "the broker has no subscriber for %s", messages(unheard))
+		printNote(c, "the broker has no subscriber for %s", messages(unheard))
 	}
 	end := "acknowledged by the broker"
 	if o.qos == 0 {

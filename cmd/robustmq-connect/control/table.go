@@ -49,7 +49,7 @@ func printTableAs(c *ucli.Context, wide bool, columns []column, rows [][]string)
 	}
 	drawTable(c.App.Writer, header, rows, widths)
 	if len(left) > 0 {
-		note(c, "not shown: %s; --wide shows all columns", strings.Join(left, ", "))
+		printNote(c, "not shown: %s; --wide shows all columns", strings.Join(left, ", "))
 	}
 }
 

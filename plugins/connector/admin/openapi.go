@@ -90,7 +90,7 @@ func (r route) operation(known schemas) object {
 		o["parameters"] = parameters
 	}
 	if r.body != nil {
-		o["requestBody"] = object{"required": true, "content": object{jsonType: object{"schema": known.of(r.body)}}}
+		o["requestBody"] = object{"required": true, "content": object{jsonType: object{"schema": known.schemaOf(r.body)}}}
 	}
 	o["responses"] = r.responses(known)
 	return o
@@ -166,9 +166,9 @@ func (r route) responses(known schemas) object {
 
 func (r route) dataSchema(known schemas) any {
 	if r.selects {
-		return object{"oneOf": []any{known.of(r.data), known.of([]Selected{})}}
+		return object{"oneOf": []any{known.schemaOf(r.data), known.schemaOf([]Selected{})}}
 	}
-	return known.of(r.data)
+	return known.schemaOf(r.data)
 }
 
 // mediaSchema is what can be said of content that is no Answer.

@@ -12,8 +12,8 @@ type schemas map[string]any
 
 var rawMessage = reflect.TypeFor[json.RawMessage]()
 
-// of gives the schema of a value's type. A text that is not empty is that text.
-func (s schemas) of(value any) any {
+// schemaOf gives the schema of a value's type. A text that is not empty is that text.
+func (s schemas) schemaOf(value any) any {
 	if text, ok := value.(string); ok && text != "" {
 		return object{"const": text}
 	}

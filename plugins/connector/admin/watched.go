@@ -49,8 +49,8 @@ func watch[T any](what string, paths []string, log *slog.Logger, read func() (T,
 
 func (w *watched[T]) get() T { return *w.value.Load() }
 
-// look reads the files again if they have changed and are at rest.
-func (w *watched[T]) look() {
+// reloadIfChanged reads the files again if they have changed and are at rest.
+func (w *watched[T]) reloadIfChanged() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.fingerprint()
@@ -122,7 +122,7 @@ func (w *watched[T]) fingerprint() (sum [sha256.Size]byte) {
 
 // watcher is a watched of any type.
 type watcher interface {
-	look()
+	reloadIfChanged()
 	reload()
 	warning() string
 }
@@ -162,7 +162,7 @@ func (s *Server) watchFiles(ctx context.Context) (wait func()) {
 			select {
 			case <-ticker.C:
 				for _, w := range all {
-					w.look()
+					w.reloadIfChanged()
 				}
 			case <-ctx.Done():
 				return

@@ -126,12 +126,12 @@ func TestARenewedCertificateIsServedWithoutARestart(t *testing.T) {
 	// A certificate that is here before its key is waited for.
 	cert, key = certificateOf(t, "second.example")
 	overwrite(t, certFile, cert)
-	s.certificate.look()
+	s.certificate.reloadIfChanged()
 	assert.Equal(t, "first.example", served())
 	assert.Empty(t, s.Warnings())
 	overwrite(t, keyFile, key)
-	s.certificate.look()
-	s.certificate.look()
+	s.certificate.reloadIfChanged()
+	s.certificate.reloadIfChanged()
 	assert.Equal(t, "second.example", served())
 	assert.NotContains(t, said.String(), "cannot be read again")
 

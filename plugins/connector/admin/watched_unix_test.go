@@ -25,8 +25,8 @@ func TestAPipeOfTheShellIsReadOnce(t *testing.T) {
 		}
 	}()
 	s := newServer(t, newMemory(), Options{TokenFile: path})
-	s.guard.tokens.look()
-	s.guard.tokens.look()
+	s.guard.tokens.reloadIfChanged()
+	s.guard.tokens.reloadIfChanged()
 	s.Reload()
 	assert.Empty(t, s.Warnings())
 	assert.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodGet, PathList, "", bearer("Bearer "+token)).Code)

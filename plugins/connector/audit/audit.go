@@ -118,7 +118,7 @@ func (l *Log) Refused(e Entry) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.limits.take(e.Address, time.Now()) {
+	if l.closed || l.limits.mayRecord(e.Address, time.Now()) {
 		l.writeLocked(e)
 		return
 	}

@@ -195,12 +195,12 @@ func TestAnAddressThatIsLikeNewIsForgotten(t *testing.T) {
 	var l limits
 	now := time.Now()
 	for i := range maxAddresses {
-		l.take(fmt.Sprintf("10.1.%d.%d:1", i/256, i%256), now)
+		l.mayRecord(fmt.Sprintf("10.1.%d.%d:1", i/256, i%256), now)
 	}
-	l.take("192.0.2.1:1", now)
+	l.mayRecord("192.0.2.1:1", now)
 	assert.Len(t, l.addresses, maxAddresses)
 	assert.NotContains(t, l.addresses, "192.0.2.1")
-	l.take("192.0.2.1:1", now.Add(time.Hour))
+	l.mayRecord("192.0.2.1:1", now.Add(time.Hour))
 	assert.Len(t, l.addresses, 1)
 }
 

@@ -23,7 +23,8 @@ type limits struct {
 	leftOut   int
 }
 
-func (l *limits) take(address string, now time.Time) bool {
+// mayRecord reports whether a refused call of an address is recorded, and counts it.
+func (l *limits) mayRecord(address string, now time.Time) bool {
 	network := Network(address)
 	b := l.addresses[network]
 	if b == nil {
@@ -39,7 +40,7 @@ func (l *limits) take(address string, now time.Time) bool {
 		}
 	}
 	// One address that has no more must not take of what is for all.
-	return b.take(now, addressBurst, addressEvery) && l.overall.take(now, overallBurst, overallEvery)
+	return b.spend(now, addressBurst, addressEvery) && l.overall.spend(now, overallBurst, overallEvery)
 }
 
 // forget drops the addresses that are as good as new.
@@ -80,7 +81,9 @@ type bucket struct {
 	at   time.Time
 }
 
-func (b *bucket) take(now time.Time, burst float64, every time.Duration) bool {
+// spend takes one entry of the bucket, which gets one back every so often. It reports
+// whether there was one.
+func (b *bucket) spend(now time.Time, burst float64, every time.Duration) bool {
 	b.used = math.Max(0, b.used-now.Sub(b.at).Seconds()/every.Seconds())
 	b.at = now
 	if b.used+1 > burst {

@@ -144,7 +144,7 @@ func (c *Console) confirm(v *visit) {
 	}
 	if d.verb == "replay" {
 		if body.To = chosenLetters(query); body.To == "" {
-			c.sessions.tell(v.session, message{Bad: true, Text: "No dead letter is chosen."})
+			c.sessions.addFlash(v.session, message{Bad: true, Text: "No dead letter is chosen."})
 			redirect(v.w, v.r, connectorLink(head.Name, d.tab))
 			return
 		}
@@ -159,7 +159,7 @@ func (c *Console) confirm(v *visit) {
 			body.Revision = strconv.Quote(strconv.Itoa(head.Sample.Revision))
 		}
 	}
-	v.show(c, http.StatusOK, "confirm", d.title+" "+head.Name, body)
+	v.showPage(c, http.StatusOK, "confirm", d.title+" "+head.Name, body)
 }
 
 func (c *Console) act(v *visit) {
@@ -181,14 +181,14 @@ func (c *Console) act(v *visit) {
 	done, err := v.call(c, http.MethodPost, d.route, url.Values{}, request, form.Get("revision"))
 	c.history.forget()
 	if err != nil {
-		c.sessions.tell(v.session, message{Bad: true, Text: err.Error()})
+		c.sessions.addFlash(v.session, message{Bad: true, Text: err.Error()})
 		redirect(v.w, v.r, back)
 		return
 	}
 	if d.says != nil {
-		c.sessions.tell(v.session, d.says(done.data)...)
+		c.sessions.addFlash(v.session, d.says(done.data)...)
 	} else {
-		c.sessions.tell(v.session, message{Text: "The connector " + name.ConnectorName + " " + d.done + "."})
+		c.sessions.addFlash(v.session, message{Text: "The connector " + name.ConnectorName + " " + d.done + "."})
 	}
 	c.tellNotes(v, done.notes)
 	if d.route == admin.PathDelete {
@@ -203,6 +203,6 @@ func (c *Console) noConnector(v *visit, name string) {
 
 func (c *Console) tellNotes(v *visit, notes []string) {
 	for _, note := range notes {
-		c.sessions.tell(v.session, message{Text: note})
+		c.sessions.addFlash(v.session, message{Text: note})
 	}
 }

@@ -135,7 +135,7 @@ func (c *Console) connector(v *visit) {
 		v.oops(c, err)
 		return
 	}
-	v.show(c, http.StatusOK, "connector", name, body)
+	v.showPage(c, http.StatusOK, "connector", name, body)
 }
 
 // fillHead takes how a connector stands, and is false where there is none of that name.

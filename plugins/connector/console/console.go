@@ -97,7 +97,7 @@ func (c *Console) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-beat.C:
-			c.history.take(now)
+			c.history.addPoints(now)
 			c.sessions.sweep()
 		}
 	}

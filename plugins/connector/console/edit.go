@@ -105,9 +105,9 @@ func (c *Console) edit(v *visit) {
 			return
 		}
 	}
-	body.fill(text)
+	body.showDefinition(text)
 	c.offer(v, body)
-	v.show(c, http.StatusOK, "edit", body.title(), body)
+	v.showPage(c, http.StatusOK, "edit", body.title(), body)
 }
 
 func (b *editBody) title() string {
@@ -184,7 +184,7 @@ func (c *Console) save(v *visit) {
 		b.Errors = append(b.Errors, err.Error())
 	case do == "yaml" || do == "form":
 		b.Form = do == "form"
-		b.fill(definition)
+		b.showDefinition(definition)
 	case do == "check":
 		if c.judge(v, b, definition); b.Right {
 			a, err := v.call(c, http.MethodPost, admin.PathCheck, nil, definition, "")
@@ -206,7 +206,7 @@ func (c *Console) save(v *visit) {
 	if b.errors() > 0 || b.Conflict != "" {
 		status = http.StatusUnprocessableEntity
 	}
-	v.show(c, status, "edit", b.title(), b)
+	v.showPage(c, status, "edit", b.title(), b)
 }
 
 // store creates or changes the connector, and leads to its page where that worked.
@@ -243,7 +243,7 @@ func (c *Console) store(v *visit, b *editBody, definition json.RawMessage) bool 
 		b.blameText(err.Error())
 		return false
 	}
-	c.sessions.tell(v.session, message{Text: "The connector " + given.Name + " " + done + "."})
+	c.sessions.addFlash(v.session, message{Text: "The connector " + given.Name + " " + done + "."})
 	c.tellNotes(v, a.notes)
 	redirect(v.w, v.r, connectorLink(given.Name, ""))
 	return true

@@ -11,8 +11,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// fill shows a definition. What the form has no field for is shown as YAML.
-func (b *editBody) fill(text json.RawMessage) {
+// showDefinition shows a definition. What the form has no field for is shown as YAML.
+func (b *editBody) showDefinition(text json.RawMessage) {
 	var err error
 	if b.YAML, err = toYAML(text); err != nil {
 		b.YAML = string(text)
@@ -24,7 +24,7 @@ func (b *editBody) fill(text json.RawMessage) {
 	if !b.Form {
 		return
 	}
-	values, err := flat(text)
+	values, err := fieldsByName(text)
 	if err != nil {
 		b.Form = false
 		b.Errors = append(b.Errors, err.Error())
@@ -33,7 +33,7 @@ func (b *editBody) fill(text json.RawMessage) {
 	for i := range b.Sections {
 		for j := range b.Sections[i].Fields {
 			f := &b.Sections[i].Fields[j]
-			f.show(values[f.Name])
+			f.setValue(values[f.Name])
 			delete(values, f.Name)
 		}
 	}
@@ -47,8 +47,8 @@ func (b *editBody) fill(text json.RawMessage) {
 	slices.Sort(b.Errors)
 }
 
-// flat is a definition by the names of the form's fields.
-func flat(text json.RawMessage) (map[string]json.RawMessage, error) {
+// fieldsByName is a definition by the names of the form's fields.
+func fieldsByName(text json.RawMessage) (map[string]json.RawMessage, error) {
 	var all, config, strategy map[string]json.RawMessage
 	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, fmt.Errorf("reading the definition: %w", err)

@@ -196,8 +196,8 @@ func (f field) value() (json.RawMessage, error) {
 	return quoted, nil
 }
 
-// show sets the value of a field from a definition.
-func (f *field) show(raw json.RawMessage) {
+// setValue sets the value of a field from a definition.
+func (f *field) setValue(raw json.RawMessage) {
 	var plain string
 	var several []string
 	var named map[string]string

@@ -70,8 +70,8 @@ func (h *history) forget() {
 	h.asked = time.Time{}
 }
 
-// take adds a point to each connector, unless it is too early.
-func (h *history) take(now time.Time) {
+// addPoints adds a point to each connector, unless it is too early.
+func (h *history) addPoints(now time.Time) {
 	h.mu.Lock()
 	early := !h.taken.IsZero() && now.Sub(h.taken) < h.step-leastStep/2
 	h.mu.Unlock()

@@ -32,7 +32,7 @@ func pass(h *history, count *int64, from time.Time, steps int) time.Time {
 		from = from.Add(leastStep)
 		*count += 10
 		h.asked = time.Time{}
-		h.take(from)
+		h.addPoints(from)
 	}
 	return from
 }

@@ -162,7 +162,7 @@ func (c *Console) overview(v *visit) {
 	if err != nil {
 		body.Warnings = append(body.Warnings, err.Error())
 	}
-	v.show(c, http.StatusOK, "overview", "Connectors", body)
+	v.showPage(c, http.StatusOK, "overview", "Connectors", body)
 }
 
 func (c *Console) list(q overviewQuery, now time.Time) overviewBody {

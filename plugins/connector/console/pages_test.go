@@ -98,7 +98,7 @@ func TestFiveThousandConnectorsAreOnePageOfFifty(t *testing.T) {
 	}
 	now := time.Now()
 	for i := range 360 {
-		r.console.history.take(now.Add(time.Duration(i-360) * leastStep))
+		r.console.history.addPoints(now.Add(time.Duration(i-360) * leastStep))
 	}
 	w := r.get(root)
 	assert.Len(t, names(w.Body.String()), rowsPerPage)

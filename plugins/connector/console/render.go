@@ -25,7 +25,7 @@ type page struct {
 }
 
 var functions = template.FuncMap{
-	"visible": visible, "short": short, "clock": clock, "age": age, "seconds": seconds, "rate": rate, "number": number,
+	"visible": visible, "short": short, "clock": clock, "age": ageText, "seconds": seconds, "rate": rate, "number": number,
 	"place": place, "labels": writeLabels,
 	"static": func(name string) string { return pathStatic + name + "?v=" + assets },
 }
@@ -70,8 +70,8 @@ func (c *Console) execute(w http.ResponseWriter, status int, name, part string, 
 	_, _ = w.Write(b.Bytes()) // the client is gone: nobody is left to tell
 }
 
-// show answers with a page of a session, or with the part of it that is asked for again.
-func (v *visit) show(c *Console, status int, name, title string, body any) {
+// showPage answers with a page of a session, or with the part of it that is asked for again.
+func (v *visit) showPage(c *Console, status int, name, title string, body any) {
 	if isRefresh(v.r) {
 		part := "live"
 		if v.r.Header.Get(refreshHeader) == "head" && name == "connector" {
@@ -82,7 +82,7 @@ func (v *visit) show(c *Console, status int, name, title string, body any) {
 	}
 	p := page{
 		Title: title, Version: c.version, Body: body, Who: v.holder.Name, Role: v.holder.Role,
-		FormToken: v.session.formToken, Flash: c.sessions.told(v.session), MayCreate: v.may(c, pathCreate),
+		FormToken: v.session.formToken, Flash: c.sessions.takeFlash(v.session), MayCreate: v.may(c, pathCreate),
 	}
 	if !c.api.AsksForToken() {
 		p.Who, p.Role = "", ""

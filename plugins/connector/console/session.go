@@ -130,14 +130,15 @@ func (s *sessions) removeLocked(key [sha256.Size]byte) {
 	delete(s.all, key)
 }
 
-// tell keeps a message for the next page of a session.
-func (s *sessions) tell(one *session, messages ...message) {
+// addFlash keeps a message for the next page of a session.
+func (s *sessions) addFlash(one *session, messages ...message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one.flash = append(one.flash, messages...)
 }
 
-func (s *sessions) told(one *session) []message {
+// takeFlash returns the kept messages of a session, once.
+func (s *sessions) takeFlash(one *session) []message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := one.flash

@@ -42,7 +42,8 @@ func seconds(v float64) string {
 	return fmt.Sprintf("%d h %d min", int(v)/3600, int(v)/60%60)
 }
 
-func age(d time.Duration) string { return seconds(d.Seconds()) }
+// ageText is a duration as people say it.
+func ageText(d time.Duration) string { return seconds(d.Seconds()) }
 
 func clock(t time.Time) string {
 	if t.IsZero() {

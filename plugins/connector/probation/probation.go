@@ -136,13 +136,13 @@ func (j *Journal) Begin(names []string, trace string) (note string, err error) {
 	default:
 		s.Score += points(traced, tracedDeath, silentDeath)
 		if s.Score >= searchFrom && len(names) > 0 {
-			s.Search = &search{Suspects: names, Size: half(len(names)), For: j.unit}
+			s.Search = &search{Suspects: names, Size: halfOf(len(names)), For: j.unit}
 			note = fmt.Sprintf("the last runs ended within %s of their start: connectors start in groups until the one at fault is found", SettleAfter)
 		}
 	}
 	j.names = slices.DeleteFunc(names, func(name string) bool { _, held := s.Quarantined[name]; return held })
 	if s.Search != nil {
-		s.Search.keep(j.names)
+		s.Search.dropVanished(j.names)
 	}
 	s.Version, s.Running, s.Settled = version, true, false
 	return note, j.saveLocked()
@@ -155,7 +155,7 @@ func points(traced bool, with, without int) int {
 	return without
 }
 
-func half(n int) int { return max(1, (n+1)/2) }
+func halfOf(n int) int { return max(1, (n+1)/2) }
 
 // fault names what ended the process. The runtime's output has the text of a panic, but
 // not of its own fatal errors: these are recognized by where they occurred.
@@ -214,30 +214,30 @@ func (s *state) judge(names []string, traced bool, why string, unit time.Duratio
 		likely := slices.Clone(q.Trial)
 		slices.Reverse(likely)
 		q.Suspects = append(likely, slices.DeleteFunc(q.Suspects, func(name string) bool { return slices.Contains(likely, name) })...)
-		q.Within, q.Size = len(likely), half(len(likely))
+		q.Within, q.Size = len(likely), halfOf(len(likely))
 	case len(q.Trial) == 1:
 		q.Accused = q.Trial[0]
 	case len(q.Suspects) == 0:
-		q.again(names, unit) // all had passed, so the fault takes longer to appear
+		q.suspectAll(names, unit) // all had passed, so the fault takes longer to appear
 	}
 	q.Trial = nil
 	return note
 }
 
-// keep drops suspects that no longer exist.
-func (q *search) keep(names []string) {
+// dropVanished drops suspects that no longer exist.
+func (q *search) dropVanished(names []string) {
 	q.Suspects = slices.DeleteFunc(q.Suspects, func(name string) bool { return !slices.Contains(names, name) })
 	if q.Accused != "" && !slices.Contains(names, q.Accused) {
 		q.acquit(q.Accused)
 	}
 }
 
-// again suspects all and makes the trials longer: a connector that had passed has ended
+// suspectAll suspects all and makes the trials longer: a connector that had passed has ended
 // the process later. It returns false if the trials have their maximum length already.
-func (q *search) again(names []string, unit time.Duration) bool {
+func (q *search) suspectAll(names []string, unit time.Duration) bool {
 	longest := longestTrial / firstTrial * unit
 	longer := q.For < longest
-	q.Suspects, q.Within, q.Size = names, 0, half(len(names))
+	q.Suspects, q.Within, q.Size = names, 0, halfOf(len(names))
 	q.For = min(2*q.For, longest)
 	return longer
 }
@@ -322,7 +322,7 @@ func (j *Journal) Survived() error {
 		// Another connector ended the process, most likely one that had passed.
 		name, rest := q.Accused, q.Suspects
 		q.acquit(name)
-		if !q.again(slices.Clone(j.names), j.unit) {
+		if !q.suspectAll(slices.Clone(j.names), j.unit) {
 			q.Suspects, q.Size = slices.DeleteFunc(rest, func(other string) bool { return other == name }), 1
 		}
 	default:
@@ -332,13 +332,13 @@ func (j *Journal) Survived() error {
 		blamed := q.Within > 0
 		switch q.Within = max(0, q.Within-len(q.Trial)); {
 		case q.Within > 0:
-			q.Size = half(q.Within)
+			q.Size = halfOf(q.Within)
 		case !blamed:
 			q.Size *= 2
 		default:
 			// All of those that were running when the process died have passed.
 			rest := q.Suspects
-			if !q.again(slices.Clone(j.names), j.unit) {
+			if !q.suspectAll(slices.Clone(j.names), j.unit) {
 				q.Suspects = rest
 			}
 		}
