@@ -61,8 +61,8 @@ type importing struct {
 	fromRobustMQ bool
 }
 
-// settle fills in the format and refuses one that does not exist.
-func (i *importing) settle() error {
+// chooseFormat fills in the format and refuses one that does not exist.
+func (i *importing) chooseFormat() error {
 	if i.format == "" && i.fromRobustMQ {
 		i.format = envelope.FormatRecord
 	}
@@ -157,7 +157,7 @@ func importConnectors(c *ucli.Context) error {
 		return fmt.Errorf("reading from %s: %w", from.base, err)
 	}
 	how := importing{strategy: strategy, format: c.String("format"), fromRobustMQ: !from.knownOurs}
-	if err := how.settle(); err != nil {
+	if err := how.chooseFormat(); err != nil {
 		return err
 	}
 	for _, text := range how.notes() {
