@@ -6,6 +6,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/robustmq/robustmq-connect/plugins/diskbuffer"
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
@@ -17,6 +18,7 @@ import (
 // the kafka_franz output replace upstream's of the same names.
 func Register(env *service.Environment) error {
 	return errors.Join(
+		diskbuffer.Register(env),
 		envelope.Register(env),
 		kafka.Register(env),
 		kafka.RegisterInput(env),

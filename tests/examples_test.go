@@ -37,6 +37,7 @@ var exampleTests = map[string]func(t *testing.T, document string){
 	"filter_reshape.yaml":   exampleFilterReshape,
 	"kafka_to_mqtt.yaml":    exampleKafkaToMQTT,
 	"tracing.yaml":          exampleTracing,
+	"disk_buffer.yaml":      exampleDiskBuffer,
 }
 
 const ownTests = "_benthos_test.yaml"
@@ -73,7 +74,7 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	t.Logf("counted %d examples linted, %d run with their result asserted", linted, run)
-	require.GreaterOrEqual(t, run, 10)
+	require.GreaterOrEqual(t, run, 12)
 	require.Equal(t, len(exampleTests), run, "an entry of exampleTests has no file, or failed")
 }
 
@@ -123,6 +124,15 @@ func examplePlain(t *testing.T, document string) {
 	for _, record := range records {
 		assert.Equal(t, "sensor_data", string(record.Key))
 	}
+}
+
+func exampleDiskBuffer(t *testing.T, document string) {
+	t.Setenv("BUFFER_DIR", t.TempDir())
+	r := newExampleRig(t, "mqtt_messages")
+	r.start(document)
+	r.subscribed("sensors/+/data")
+	r.publish("sensors/1/data", "one", "sensors/1/data", "\x00\xff", "sensors/1/data", "")
+	assert.Equal(t, []string{"sensors/1/data one", "sensors/1/data \x00\xff", "sensors/1/data "}, allOpened(t, r.records("mqtt_messages", 3)))
 }
 
 func exampleConnector(t *testing.T, document string) {

@@ -29,6 +29,7 @@ var ruleSets = []ruleSet{
 	{kind: "input", name: "robustmq_kafka_source", check: checkSourceTemplate},
 	{kind: "output", name: "robustmq_mqtt", check: checkMQTTTemplate},
 	{kind: "input", name: "mqtt", check: checkMQTTInput},
+	{kind: "input", name: "disk_buffer", check: checkDiskBuffer},
 	{kind: "output", name: "mqtt", check: checkMQTTOutput},
 	{kind: "input", name: "kafka_franz", check: checkKafkaInput},
 	{kind: "input", name: "kafka_ordered", check: checkOrderedInput, ours: true},

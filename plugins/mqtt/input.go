@@ -11,6 +11,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
+	"github.com/robustmq/robustmq-connect/plugins/internal/nested"
 )
 
 // Register adds the input mqtt to the environment. It replaces an existing one.
@@ -22,7 +23,7 @@ func Register(env *service.Environment, opts ...Option) error {
 				return nil, err
 			}
 			c.guard = crash.Of(mgr)
-			return crash.Input(newInput(c, mgr), c.guard, "the input mqtt"), nil
+			return nested.Input(crash.Input(newInput(c, mgr), c.guard, "the input mqtt"), nested.Of(mgr)), nil
 		})
 }
 
@@ -66,6 +67,9 @@ func newInput(conf *config, mgr *service.Resources) *input {
 		traced:  isTraced(mgr),
 		asked:   true,
 		changed: make(chan signal),
+	}
+	if nested.Of(mgr) != nil {
+		in.latency = nil // the outer input knows when a message has arrived
 	}
 	conf.share = budget.Of(mgr).Join(in.held)
 	in.monitor = newMonitor(conf.stallWarning, mgr, in.current)
