@@ -84,7 +84,7 @@ func TestEveryFieldOfTheTemplatesCanBeSet(t *testing.T) {
 	}
 	for name, known := range map[string][]string{
 		// The service sets max_payload_bytes, and oversized_payload follows from the failure strategy.
-		"robustmq_kafka_input.tmpl.yaml":  append([]string{"topic_id", "tls", "max_payload_bytes", "oversized_payload"}, MQTTFields...),
+		"robustmq_kafka_input.tmpl.yaml":  append([]string{"topic_id", "tls", "max_payload_bytes", "oversized_payload", "disk_buffer"}, MQTTFields...),
 		"robustmq_kafka_output.tmpl.yaml": append(append([]string{"failure_strategy"}, kafkaFields...), names...),
 	} {
 		var template struct{ Fields []struct{ Name string } }

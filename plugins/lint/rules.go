@@ -67,6 +67,7 @@ func checkInputTemplate(f fields) {
 	f.mqttConnection("username")
 	f.durationRules(false, "connect_timeout")
 	f.oversizedPayload()
+	f.templateBuffer()
 }
 
 func checkOutputTemplate(f fields) {

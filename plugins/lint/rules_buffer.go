@@ -1,9 +1,38 @@
 package lint
 
 import (
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
+
+// bufferFields are the fields of the input disk_buffer, except its input.
+var bufferFields = []string{"path", "max_bytes", "max_age", "on_full", "sync", "sync_interval", "max_batch_messages", "max_batch_bytes"}
+
+// templateBuffer checks the field disk_buffer of the input template.
+func (f fields) templateBuffer() {
+	buffer, ok := f.inner("disk_buffer", f.conf["disk_buffer"])
+	if !ok {
+		if f.isSet("disk_buffer") && !isUnset(f.conf["disk_buffer"]) {
+			f.report("disk_buffer", "must be an object with a path")
+		}
+		return
+	}
+	if len(buffer.conf) == 0 {
+		return // the default
+	}
+	for _, name := range slices.Sorted(maps.Keys(buffer.conf)) {
+		if !slices.Contains(bufferFields, name) {
+			buffer.report(name, "is unknown; must be one of "+strings.Join(bufferFields, ", "))
+		}
+	}
+	if buffer.conf["path"] == nil {
+		f.report("disk_buffer", "needs a path, the directory of the buffer, which no other buffer uses")
+	}
+	checkDiskBuffer(buffer)
+}
 
 // checkDiskBuffer reports the same as the constructor of plugins/diskbuffer.
 func checkDiskBuffer(f fields) {
