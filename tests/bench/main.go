@@ -23,7 +23,7 @@ func main() {
 	quick := flag.Bool("quick", false, "fewer messages, three rounds and only the main cells")
 	out := flag.String("out", "tests/bench/RESULTS.md", "where to write the table; the figures go beside it, as JSON")
 	only := flag.String("only", "", "run only the cells whose name this regular expression matches, and keep the rest of an earlier table")
-	systems := flag.String("systems", "ours,stock,floor", "the systems to run, separated by commas")
+	systems := flag.String("systems", "ours,buffered,stock,floor", "the systems to run, separated by commas")
 	flag.Parse()
 	if err := run(*quick, *out, *only, strings.Split(*systems, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -43,6 +43,7 @@ type cell struct {
 	// others run for long enough to be measured, and it does not take all day.
 	StockShare int
 	Mosquitto  bool // the messages come through a real broker
+	Buffered   bool // our pair is compared with itself behind a disk buffer
 }
 
 // feed is where the messages of a load come from.
@@ -93,6 +94,7 @@ func cells(quick bool) []cell {
 		latency(1000),
 		latency(10_000),
 	}
+	all = append(all, bufferCells(flood)...)
 	if !quick {
 		all = append(all,
 			mosquitto,
@@ -114,8 +116,9 @@ type report struct {
 }
 
 type cellReport struct {
-	Name    string
-	Latency bool
+	Name     string
+	Latency  bool
+	Buffered bool `json:",omitempty"`
 	// Systems holds the median of every figure, by the name of the system.
 	Systems map[string]figures
 }
@@ -164,6 +167,9 @@ func run(quick bool, out, only string, names []string) error {
 		found := map[string][]figures{}
 		for round := range rounds {
 			for _, s := range systems {
+				if !s.isFor(c) {
+					continue
+				}
 				f, err := measure(s, c, brokers, dir)
 				if err != nil {
 					return fmt.Errorf("%s, %s, round %d: %w", c.Name, s.name, round+1, err)
@@ -172,7 +178,7 @@ func run(quick bool, out, only string, names []string) error {
 				fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", c.Name, s.name, f)
 			}
 		}
-		cr := cellReport{Name: c.Name, Latency: c.Latency, Systems: map[string]figures{}}
+		cr := cellReport{Name: c.Name, Latency: c.Latency, Buffered: c.Buffered, Systems: map[string]figures{}}
 		for name, all := range found {
 			cr.Systems[name] = medians(all)
 		}
@@ -206,11 +212,14 @@ func buildSystems(dir string, names []string) ([]system, error) {
 		}
 		return path, nil
 	}
-	pipeline := func(text func(c cell, mqtt, brokers, topic string) string) func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
+	inFile := func(text func(c cell, mqtt, brokers, topic, dir string) string) func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
 		return func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
 			path := filepath.Join(dir, topic+".yaml")
-			return []string{"-c", path}, os.WriteFile(path, []byte(text(c, mqtt, brokers, topic)), 0o600)
+			return []string{"-c", path}, os.WriteFile(path, []byte(text(c, mqtt, brokers, topic, dir)), 0o600)
 		}
+	}
+	pipeline := func(text func(c cell, mqtt, brokers, topic string) string) func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
+		return inFile(func(c cell, mqtt, brokers, topic, _ string) string { return text(c, mqtt, brokers, topic) })
 	}
 	var systems []system
 	for _, s := range []struct {
@@ -218,6 +227,7 @@ func buildSystems(dir string, names []string) ([]system, error) {
 		args      func(c cell, mqtt, brokers, topic, dir string) ([]string, error)
 	}{
 		{"ours", "./cmd/robustmq-connect", pipeline(ourPipeline)},
+		{buffered, "./cmd/robustmq-connect", inFile(bufferedPipeline)},
 		{stock, "./tests/bench/stock", pipeline(stockPipeline)},
 		{"floor", "./tests/bench/floor", func(_ cell, mqtt, brokers, topic, _ string) ([]string, error) {
 			return []string{"-mqtt", mqtt, "-kafka", brokers, "-topic", topic}, nil
@@ -325,8 +335,12 @@ func table(r report) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmark\n\n%s\n\nMedians of %d rounds, in which the systems take turns; the stock pair, being slower, gets fewer messages. Written by `make bench`.\n", r.Machine, r.Rounds)
 	b.WriteString("\n| work | ours | stock | floor | rate, ours to stock | CPU, stock to ours | CPU, ours to floor | rate, ours to floor |\n|---|---|---|---|---|---|---|---|\n")
+	var withBuffer []cellReport
 	for _, c := range r.Cells {
-		if c.Latency {
+		if c.Buffered {
+			withBuffer = append(withBuffer, c)
+		}
+		if c.Latency || c.Buffered {
 			continue
 		}
 		o, s, f := c.Systems["ours"], c.Systems[stock], c.Systems["floor"]
@@ -342,6 +356,7 @@ func table(r report) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | 1/%.1f | 1/%.1f | %.0f µs, %.0f µs, %.0f µs |\n", c.Name, o.latency(), s.latency(), f.latency(),
 			s.P50/o.P50, s.P99/o.P99, o.CPU, s.CPU, f.CPU)
 	}
+	b.WriteString(bufferTable(withBuffer))
 	if len(r.Connectors) > 0 {
 		fmt.Fprintf(&b, "\nA service of so many connectors, which get %d messages a second together, through mosquitto:\n\n| connectors | CPU a message | peak memory |\n|---|---|---|\n", connectorsRate)
 	}
