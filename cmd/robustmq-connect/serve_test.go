@@ -155,7 +155,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		"lines.pw: it holds more than one line":                              {"--store", store, "--mqtt-password-file", write("lines.pw", "a\nb\n")},
 		`deny-targets: "nope" is not a target`:                               {"--store", store, "--deny-targets", "10.0.0.0/8, nope"},
 		`allow-targets: "h:x" is not a target`:                               {"--store", store, "--allow-targets", "h:x"},
-		"socket-role is of a Unix socket":                                    {"--store", store, "--socket-role", "read"},
+		"socket-role applies to a Unix socket only":                          {"--store", store, "--socket-role", "read"},
 		"audit-log: opening the audit log: open " + dir + ": is a directory": {"--store", store, "--audit-log", dir},
 		"opening the secrets directory: ":                                    {"--store", store, "--secrets-dir", filepath.Join(dir, "none")},
 		`memory-limit: "much" is not an amount of memory`:                    {"--store", store, "--memory-limit", "much"},

@@ -61,7 +61,7 @@ func TestAnInvalidTokenIsRefused(t *testing.T) {
 		"":                        "reading the words of token: it takes one, NAME, and got 0: see robustmq-connect token --help",
 		"a b":                     "it takes one, NAME, and got 2",
 		"a --role read b":         "it takes one, NAME, and got 2",
-		"a":                       `making a token: role: "" is not a role: it takes read, operate, admin`,
+		"a":                       `making a token: role: "" is not a role; must be one of read, operate, admin`,
 		"a --role root":           `role: "root" is not a role`,
 		"a/b --role read":         `name: "a/b" is not a name`,
 		"a --role read --loud":    "reading the flags of token: flag provided but not defined",

@@ -27,17 +27,17 @@ func checkLabelName(name string) error {
 		prefix, part = "", name
 	}
 	if prefixed && (len(prefix) > maxLabelPrefix || !labelPrefix.MatchString(prefix)) {
-		return fmt.Errorf("%q is no name of a label: before the / stands a DNS name of at most %d characters, example.com for example", name, maxLabelPrefix)
+		return fmt.Errorf("%q is not the name of a label: the part before the / must be a DNS name of at most %d characters, example.com for example", name, maxLabelPrefix)
 	}
 	if len(part) > maxLabelPart || !labelPart.MatchString(part) {
-		return fmt.Errorf("%q is no name of a label: it has 1 to %d letters, digits, -, _ and ., and begins and ends with a letter or digit", name, maxLabelPart)
+		return fmt.Errorf("%q is not the name of a label: it must have 1 to %d letters, digits, -, _ and ., and begin and end with a letter or digit", name, maxLabelPart)
 	}
 	return nil
 }
 
 func checkLabelValue(value string) error {
 	if value != "" && (len(value) > maxLabelPart || !labelPart.MatchString(value)) {
-		return fmt.Errorf("%q is no value of a label: it is empty, or has up to %d letters, digits, -, _ and ., and begins and ends with a letter or digit", value, maxLabelPart)
+		return fmt.Errorf("%q is not the value of a label: it must be empty, or have up to %d letters, digits, -, _ and ., and begin and end with a letter or digit", value, maxLabelPart)
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func ParseSelector(text string) (Selector, error) {
 			r.label, r.anyValue, r.not = strings.TrimSpace(r.label[:at]), false, operator[0] == '!'
 			operator, found := strings.CutPrefix(strings.TrimPrefix(operator, "!"), "=")
 			if !found {
-				return fail(fmt.Sprintf("%q is no requirement: it takes a=b, a!=b, a and !a", strings.TrimSpace(item)))
+				return fail(fmt.Sprintf("%q is not a requirement; must be a=b, a!=b, a or !a", strings.TrimSpace(item)))
 			}
 			if !r.not {
 				operator = strings.TrimPrefix(operator, "=")
@@ -112,7 +112,7 @@ func ParseSelector(text string) (Selector, error) {
 		} else if at == 0 {
 			r.label, r.not = strings.TrimSpace(r.label[1:]), r.label[0] == '!'
 			if !r.not {
-				return fail(fmt.Sprintf("%q is no requirement: it takes a=b, a!=b, a and !a", strings.TrimSpace(item)))
+				return fail(fmt.Sprintf("%q is not a requirement; must be a=b, a!=b, a or !a", strings.TrimSpace(item)))
 			}
 		}
 		if err := checkLabelName(r.label); err != nil {

@@ -35,15 +35,15 @@ func TestLabelsAreNamedAsThoseOfKubernetes(t *testing.T) {
 		`{"a":1}`:                           "labels.a: a number: it must be a string",
 		`{"a":null}`:                        "labels.a: null: it must be a string",
 		`{"a":"1","a":"2"}`:                 `labels: field "a" is given twice`,
-		`{"":"1"}`:                          `labels: "" is no name of a label`,
-		`{"-a":"1"}`:                        `labels: "-a" is no name of a label: it has 1 to 63 letters`,
-		`{"` + long + `a":"1"}`:             `is no name of a label: it has 1 to 63 letters`,
-		`{"a b":"1"}`:                       `labels: "a b" is no name of a label`,
-		`{"EXAMPLE.com/a":"1"}`:             `labels: "EXAMPLE.com/a" is no name of a label: before the / stands a DNS name of at most 253 characters`,
-		`{"/a":"1"}`:                        `labels: "/a" is no name of a label: before the /`,
-		`{"a/b/c":"1"}`:                     `labels: "a/b/c" is no name of a label`,
-		`{"a":"b c"}`:                       `labels.a: "b c" is no value of a label: it is empty, or has up to 63 letters`,
-		`{"a":"` + long + `b"}`:             `is no value of a label`,
+		`{"":"1"}`:                          `labels: "" is not the name of a label`,
+		`{"-a":"1"}`:                        `labels: "-a" is not the name of a label: it must have 1 to 63 letters`,
+		`{"` + long + `a":"1"}`:             `is not the name of a label: it must have 1 to 63 letters`,
+		`{"a b":"1"}`:                       `labels: "a b" is not the name of a label`,
+		`{"EXAMPLE.com/a":"1"}`:             `labels: "EXAMPLE.com/a" is not the name of a label: the part before the / must be a DNS name of at most 253 characters`,
+		`{"/a":"1"}`:                        `labels: "/a" is not the name of a label: the part before the /`,
+		`{"a/b/c":"1"}`:                     `labels: "a/b/c" is not the name of a label`,
+		`{"a":"b c"}`:                       `labels.a: "b c" is not the value of a label: it must be empty, or have up to 63 letters`,
+		`{"a":"` + long + `b"}`:             `is not the value of a label`,
 		"{" + strings.Join(many, ",") + "}": "labels: 33 labels: at most 32 are allowed",
 	} {
 		_, err := Parse(labelled(labels))
@@ -64,9 +64,9 @@ func TestASelectorSelectsAsThatOfKubernetes(t *testing.T) {
 	}
 	assert.True(t, Selector(nil).Matches(nil), "no selector selects all")
 	for text, want := range map[string]string{
-		"": "it is empty: give labels", " ": "it is empty", "a=b,": `"" is no name of a label`, "a=b c": `"b c" is no value of a label`,
-		"=b": `"=b" is no requirement: it takes a=b, a!=b, a and !a`, "a!b": `"a!b" is no requirement`, "!": `"" is no name of a label`, "!a=b": `"a=b" is no name`,
-		"a in (b)": `"a in (b" is no name of a label`, "a===b": `"=b" is no value`,
+		"": "it is empty: give labels", " ": "it is empty", "a=b,": `"" is not the name of a label`, "a=b c": `"b c" is not the value of a label`,
+		"=b": `"=b" is not a requirement; must be a=b, a!=b, a or !a`, "a!b": `"a!b" is not a requirement`, "!": `"" is not the name of a label`, "!a=b": `"a=b" is not the name`,
+		"a in (b)": `"a in (b" is not the name of a label`, "a===b": `"=b" is not the value`,
 	} {
 		_, err := ParseSelector(text)
 		var invalid *InvalidError

@@ -248,7 +248,7 @@ func parseCursor(text string, oldest bool) (map[int32]int64, error) {
 		p, err := strconv.ParseInt(partition, 10, 32)
 		o, offsetErr := strconv.ParseInt(offset, 10, 64)
 		if err != nil || offsetErr != nil || p < 0 || o < 0 {
-			return nil, &CursorError{fmt.Sprintf("%q is no partition and offset", word)}
+			return nil, &CursorError{fmt.Sprintf("%q is not a partition and an offset", word)}
 		}
 		at[int32(p)] = o
 	}

@@ -158,8 +158,8 @@ func TestLettersThatCannotBeListedSayWhy(t *testing.T) {
 
 	for cursor, want := range map[string]string{
 		"oldest_0-1":  `"oldest_0-1" does not begin with newest: take the member next of the page before, with the same order`,
-		"newest_0":    `"0" is no partition and offset`,
-		"newest_0--1": `"0--1" is no partition and offset`,
+		"newest_0":    `"0" is not a partition and an offset`,
+		"newest_0--1": `"0--1" is not a partition and an offset`,
 		"x":           `"x" does not begin with newest`,
 	} {
 		_, err := l.List(t.Context(), LetterQuery{Cursor: cursor})

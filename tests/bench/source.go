@@ -154,7 +154,7 @@ func (s *source) send(to *subscriber) error {
 				inFlight--
 				acked++
 			}
-			// A signal a message would measure the source.
+			// One signal for each message would make the source the limit.
 			if err != nil || to.reader.Buffered() == 0 {
 				free.Signal()
 			}

@@ -32,7 +32,7 @@ var (
 	shared  = servers{mqttURL, mqttURL, brokers}
 )
 
-// times is how often a test does what it is about: a full run is make soak.
+// times is how often a test repeats its fault. make soak repeats it more often.
 func times(short, full int) int {
 	if os.Getenv("SOAK") == "1" {
 		return full
@@ -74,7 +74,7 @@ func publisherOptions(url, id string) *paho.ClientOptions {
 	return paho.NewClientOptions().AddBroker(url).SetClientID(id).SetOrderMatters(true).SetAutoReconnect(false)
 }
 
-// createTopic makes a Kafka topic that goes away with the test.
+// createTopic makes a Kafka topic, which is removed when the test ends.
 func (s servers) createTopic(t *testing.T, name string, partitions int32) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka))

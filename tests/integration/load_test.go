@@ -121,7 +121,7 @@ func (p publisher) publish(l *load, n, count int) (acked int) {
 	return count
 }
 
-// total is how many messages the broker has taken so far.
+// total is how many messages the broker has acknowledged so far.
 func (l *load) total() (n int64) {
 	for i := range l.sent {
 		n += l.sent[i].Load()

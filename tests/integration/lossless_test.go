@@ -46,8 +46,8 @@ func TestCrashesLoseNothing(t *testing.T) {
 	ended(t, "crashes", times(5, 50), 5000, (*program.Process).Kill)
 }
 
-// A fault is something that happens to the servers or on the way to them. do
-// returns when it is over.
+// A fault happens to the servers or to the network before them. do returns when it is
+// over.
 type fault struct {
 	name   string
 	do     func(t *testing.T, s *ownServers)
@@ -81,8 +81,8 @@ var faults = []fault{
 		name: "kafka_cut", within: 5 * time.Second,
 		do: func(_ *testing.T, s *ownServers) { s.kafkaWay.cut() },
 	},
-	// Nobody is told that a connection has become half-open: the keepalive finds
-	// out towards the broker, the time a request may take towards Kafka.
+	// No error reports a half-open connection: towards the broker the keepalive finds it,
+	// towards Kafka the time-out of a request.
 	{
 		name: "mqtt_half_open", within: 10 * time.Second, input: ", keepalive: 2",
 		do: func(_ *testing.T, s *ownServers) { s.mqttWay.swallow() },
@@ -114,7 +114,7 @@ func TestFaultsLoseNothing(t *testing.T) {
 					before = n
 					return err == nil
 				}, f.within, 20*time.Millisecond, "Kafka does not tell what it has")
-				// More than what was on the way before it.
+				// More than what was in flight before the fault.
 				require.Eventually(t, func() bool {
 					n, err := l.tryRecordCount(t.Context(), l.name)
 					return err == nil && n >= before+500
@@ -145,7 +145,7 @@ func TestMemoryWhileKafkaIsAway(t *testing.T) {
 	after := pipeline.PeakMemory()
 	t.Logf("%d MB at most while Kafka was away, %d MB with the backlog", away, after)
 	assert.Less(t, away, 150)
-	// Twice what is alive, which the garbage collector lets become; a list that
-	// grows with the backlog takes more.
+	// The garbage collector lets the heap grow to twice what is alive. A list that grows
+	// with the backlog takes more.
 	assert.Less(t, after, 170)
 }

@@ -83,7 +83,7 @@ output:
 		key := fmt.Sprintf("back/%d/false/true/%s", s.qos, s.topic)
 		byTopic[key] = append(byTopic[key], s.payload)
 	}
-	// Halfway, so that a fault is known by the hop that has it.
+	// Kafka is read as well, so that a failure names the hop that caused it.
 	require.Eventually(t, func() bool { return shared.recordCount(t, "round_trip") >= messages }, time.Minute, 100*time.Millisecond)
 	inKafka := map[string][][]byte{}
 	shared.readWithKcat(t, "round_trip", func(_ string, value []byte) {

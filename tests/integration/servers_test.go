@@ -29,8 +29,8 @@ type ownServers struct {
 
 var own *ownServers
 
-// startOwnServers starts them with the first test that asks, and hands them over
-// in order.
+// startOwnServers starts them for the first test that asks. Later tests get the same
+// servers.
 func startOwnServers(t *testing.T) *ownServers {
 	t.Helper()
 	if own != nil {
@@ -42,7 +42,7 @@ func startOwnServers(t *testing.T) *ownServers {
 	s.kafkaWay = newWay(t)
 	own = s
 	s.script(t, "mosquitto", "start")
-	// Clients of Kafka connect to what it says that it is.
+	// Clients connect to the address that Kafka advertises.
 	s.script(t, "kafka", "start", "--advertise", s.kafkaWay.address())
 	s.mqttWay = newWay(t)
 	s.mqttWay.to = "127.0.0.1:" + s.ports["mosquitto"]

@@ -22,7 +22,7 @@ import (
 
 // The session of a connector, on a broker that others wrote: what waits while it
 // is paused is kept over a change of the filter, the old filter is unsubscribed,
-// and with the connector its session goes.
+// and the session is removed with the connector.
 func TestServiceLooksAfterTheSession(t *testing.T) {
 	topic := fmt.Sprintf("service_session_%d", time.Now().UnixNano())
 	shared.createTopic(t, topic, 1)
@@ -84,8 +84,8 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	again.Disconnect(100)
 }
 
-// A connector gets another client id, and another spelling of its broker, while
-// messages wait and go on arriving: each is in Kafka, in order.
+// An update gives a connector another client id, and spells its broker otherwise, while
+// messages wait and arrive: each message is in Kafka, in order.
 func TestServiceHandsASessionOver(t *testing.T) {
 	topic := fmt.Sprintf("service_handover_%d", time.Now().UnixNano())
 	shared.createTopic(t, topic, 1)

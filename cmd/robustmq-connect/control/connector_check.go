@@ -44,7 +44,7 @@ func checkDefinition(c *ucli.Context, d definition) error {
 	}
 	var probes []admin.Probe
 	if err := json.Unmarshal(text, &probes); err != nil || len(probes) == 0 {
-		return fail(fmt.Errorf("the server at %s did not say how it went", client.base))
+		return fail(fmt.Errorf("the server at %s did not report the result", client.base))
 	}
 	if inJSON {
 		err = cli.PrintJSON(c.App.Writer, text)

@@ -225,7 +225,7 @@ func TestUpdateKeepsWhatNoFlagSays(t *testing.T) {
 	assert.Equal(t, map[string]any{"strategy": "block"}, server.body(t)["failure_strategy"])
 
 	_, err = update("-n", "a")
-	require.ErrorContains(t, err, "nothing is to change")
+	require.ErrorContains(t, err, "nothing to change")
 	_, err = update("--config", "{}")
 	require.ErrorContains(t, err, "name it with --connector-name")
 }
@@ -263,5 +263,5 @@ func TestCheckTellsWhatIsWrongAtEachEnd(t *testing.T) {
 
 	server.answers["check"] = gives(`{"code":0,"data":[],"error":null}`)
 	_, _, err = runMQTT("", args...)
-	require.ErrorContains(t, err, "did not say how it went")
+	require.ErrorContains(t, err, "did not report the result")
 }

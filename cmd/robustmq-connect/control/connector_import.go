@@ -150,7 +150,7 @@ func importConnectors(c *ucli.Context) error {
 		return err
 	}
 	if from.base == here.base {
-		return fmt.Errorf("--from and --server are the same, %s: name the server that is to get them by --server", here.base)
+		return fmt.Errorf("--from and --server are the same, %s: name the destination with --server", here.base)
 	}
 	theirs, err := from.allConnectors(c.Context)
 	if err != nil {

@@ -111,7 +111,7 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool, missed 
 	case admin.EventEnd:
 		var end admin.TailEnd
 		if err := json.Unmarshal(data, &end); err != nil {
-			return fmt.Errorf("reading the end that the server has told: %w", err)
+			return fmt.Errorf("reading the last event of the server: %w", err)
 		}
 		return &refusedError{reason: cli.OneLine(end.Reason)}
 	}

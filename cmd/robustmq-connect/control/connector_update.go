@@ -77,7 +77,7 @@ func completeFromServer(c *ucli.Context, d definition) (etag string, err error) 
 		}
 	}
 	if changes == 0 {
-		return "", fmt.Errorf("nothing is to change: give %q a --config, a --topic-id, a --failure-strategy or --labels", name)
+		return "", fmt.Errorf("nothing to change: give %q a --config, a --topic-id, a --failure-strategy or --labels", name)
 	}
 	existing, etag, err := fetchDetail(c, name)
 	if err != nil {

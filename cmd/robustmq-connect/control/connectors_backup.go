@@ -221,7 +221,7 @@ func identities(c *ucli.Context) ([]age.Identity, error) {
 	all, err := age.ParseIdentities(bytes.NewReader(key))
 	if err != nil {
 		if _, public := age.ParseRecipients(bytes.NewReader(key)); public == nil {
-			return nil, fmt.Errorf("reading --key-file %s: it holds a public key alone, which decrypts nothing: give the secret one", c.String("key-file"))
+			return nil, fmt.Errorf("reading --key-file %s: it holds only a public key, which cannot decrypt: give the secret key", c.String("key-file"))
 		}
 		return nil, errKeyFile(c)
 	}
@@ -230,7 +230,7 @@ func identities(c *ucli.Context) ([]age.Identity, error) {
 
 // errKeyFile does not say what the file holds: it may be a secret.
 func errKeyFile(c *ucli.Context) error {
-	return fmt.Errorf("reading --key-file %s: it holds no key of age: make one by age-keygen", c.String("key-file"))
+	return fmt.Errorf("reading --key-file %s: it holds no age key: make one with age-keygen", c.String("key-file"))
 }
 
 // readBackupKey reads the key, or else the passphrase.

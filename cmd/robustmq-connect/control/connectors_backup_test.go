@@ -87,8 +87,8 @@ func TestABackupIsEncryptedAndRestored(t *testing.T) {
 	changed[len(changed)-20] ^= 1
 	damaged := writeFile(t, files, "damaged.age", string(changed))
 	for want, args := range map[string][]string{
-		"restoring: decrypting " + file + ": it was encrypted by another key or passphrase":                 {file, "--key-file", wrong},
-		"restoring: reading --key-file " + public + ": it holds a public key alone, which decrypts nothing": {file, "--key-file", public},
+		"restoring: decrypting " + file + ": it was encrypted by another key or passphrase":              {file, "--key-file", wrong},
+		"restoring: reading --key-file " + public + ": it holds only a public key, which cannot decrypt": {file, "--key-file", public},
 		"reading the archive: ": {damaged, "--key-file", secret},
 		"restoring: reading " + filepath.Join(files, "none.age") + ": no such file": {filepath.Join(files, "none.age"), "--key-file", secret},
 	} {
@@ -112,7 +112,7 @@ func TestABackupSaysWhatItLacks(t *testing.T) {
 		"a backup holds passwords, and so it is encrypted: give either --key-file or --passphrase-file": {"--store", dir, "--out", out},
 		"give either --key-file or":                                                                     {"--store", dir, "--out", out, "--key-file", none, "--passphrase-file", short},
 		"short: it is shorter than 12 characters, and could be guessed":                                 {"--store", dir, "--out", out, "--passphrase-file", short},
-		"none: it holds no key of age: make one by age-keygen":                                          {"--store", dir, "--out", out, "--key-file", none},
+		"none: it holds no age key: make one with age-keygen":                                           {"--store", dir, "--out", out, "--key-file", none},
 		"nosuch: no such file or directory":                                                             {"--store", dir, "--out", out, "--key-file", filepath.Join(files, "nosuch")},
 		"it is no store: name the directory of serve --store":                                           {"--store", files, "--out", out, "--passphrase-file", phrase},
 		`reading --output "yaml": want text or json`:                                                    {"--store", dir, "--out", out, "-o", "yaml", "--passphrase-file", phrase},

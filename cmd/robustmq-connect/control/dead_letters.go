@@ -161,7 +161,7 @@ func replayLetters(c *ucli.Context, name string) error {
 		body.Letters = append(body.Letters, admin.LetterPlace{Partition: int32(p), Offset: o})
 	}
 	if body.All == (len(body.Letters) > 0) {
-		return errors.New("name letters with --letter, or say --all")
+		return errors.New("name letters with --letter, or give --all")
 	}
 	client, err := newAdminClient(c)
 	if err != nil {

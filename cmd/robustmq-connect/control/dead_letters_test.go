@@ -78,8 +78,8 @@ func TestReplayNamesLettersOrAllAndFailsWhereOneWasNotReplayed(t *testing.T) {
 	calls := len(server.asked())
 	for want, flags := range map[string][]string{
 		"replaying dead letters: name it with --connector-name":                                                                    nil,
-		`replaying dead letters of connector "k": name letters with --letter, or say --all`:                                        {"-c", "k"},
-		`replaying dead letters of connector "k": name letters with --letter, or say --all `:                                       {"-c", "k", "--all", "--letter", "0/1"},
+		`replaying dead letters of connector "k": name letters with --letter, or give --all`:                                       {"-c", "k"},
+		`replaying dead letters of connector "k": name letters with --letter, or give --all `:                                      {"-c", "k", "--all", "--letter", "0/1"},
 		`replaying dead letters of connector "k": reading --letter "17": want PARTITION/OFFSET as list shows it, 0/17 for example`: {"-c", "k", "--letter", "17"},
 	} {
 		_, _, err := again(flags...)

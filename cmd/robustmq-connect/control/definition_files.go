@@ -142,7 +142,7 @@ func declare(document json.RawMessage, refs references) (definition, error) {
 		return nil, fmt.Errorf("connector_name: %q is a reference: a name stands in the file itself", d.name())
 	}
 	if _, ok := d["paused"]; ok {
-		return nil, errors.New("paused: it is no part of a definition: pause the connector by mqtt connector pause")
+		return nil, errors.New("paused: it is not part of a definition: pause the connector with mqtt connector pause")
 	}
 	if d.given("config") && d["config"][0] == '"' {
 		var text string

@@ -45,17 +45,17 @@ func TestYAMLThatIsNoDefinitionIsRefused(t *testing.T) {
 	}
 	for yaml, want := range map[string]string{
 		"a: 1\na: 2\n":           `line 2: field "a" is given twice: remove one`,
-		"a: .nan\n":              `line 1: ".nan" is no JSON value: give a number`,
-		"a: !!binary aGk=\n":     `line 1: "aGk=" is no JSON value: remove its tag !!binary`,
+		"a: .nan\n":              `line 1: ".nan" is not a JSON value: give a number`,
+		"a: !!binary aGk=\n":     `line 1: "aGk=" is not a JSON value: remove its tag !!binary`,
 		"a: !mine x\n":           "remove its tag !mine",
 		"[a]: 1\n":               "line 1: the name of a field must be text",
 		"a: *b\n":                "unknown anchor 'b' referenced",
 		"\ta: 1\n":               "cannot start any token",
 		"<<: 1\n":                "line 1: << merges a mapping: give it an alias of one",
-		bomb.String():            "nested too deep, or its aliases make too much of it",
+		bomb.String():            "nested too deeply, or its aliases expand to too much",
 		strings.Repeat("[", 100): "did not find expected",
 		"a: " + strings.Repeat("[", 70) + strings.Repeat("]", 70): "nested too deep",
-		"&a [*a]\n": "nested too deep, or its aliases",
+		"&a [*a]\n": "nested too deeply, or its aliases",
 	} {
 		_, err := splitDocuments("x.yaml", []byte(yaml))
 		require.ErrorContains(t, err, want, "%.40s", yaml)
@@ -103,7 +103,7 @@ func TestFilesThatDeclareNothingAreRefused(t *testing.T) {
 		"empty.yaml: it holds no connector":                                                                  {file("empty.yaml", "# nothing\n")},
 		"n.yaml: connector_name is missing: it distinguishes":                                                {file("n.yaml", "config: {}\n")},
 		`r.yaml: connector_name: "${A}" is a reference: a name stands in the file itself`:                    {file("r.yaml", "connector_name: ${A}\n")},
-		"p.yaml: paused: it is no part of a definition: pause the connector by":                              {file("p.yaml", "connector_name: a\npaused: true\n")},
+		"p.yaml: paused: it is not part of a definition: pause the connector with":                           {file("p.yaml", "connector_name: a\npaused: true\n")},
 		"two.yaml, connector 2: connector_name is missing":                                                   {file("two.yaml", "connector_name: a\n---\nx: 1\n")},
 		"text.yaml: a string is not a JSON object":                                                           {file("text.yaml", "hello\n")},
 		"bad.json: not JSON: invalid character 'x'":                                                          {file("bad.json", "{x}")},

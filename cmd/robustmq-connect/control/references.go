@@ -81,7 +81,7 @@ func (r references) lookUp(name string) (string, error) {
 	if r.dir == "" {
 		return "", fmt.Errorf("${%s}: the environment has no such variable: set it, or give a folder with a file of that name by --secrets-dir", name)
 	}
-	return "", fmt.Errorf("${%s}: neither --secrets-dir %s has a file nor the environment a variable of that name", name, r.dir)
+	return "", fmt.Errorf("${%s}: it is neither a file in --secrets-dir %s nor an environment variable", name, r.dir)
 }
 
 func (r references) notEmpty(name, value string) (string, error) {

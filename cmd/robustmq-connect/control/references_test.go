@@ -56,7 +56,7 @@ func TestAReferenceThatCannotBeResolvedNamesItsField(t *testing.T) {
 	writeFile(t, dir, "LONG", strings.Repeat("x", cli.MaxSecretFile+1))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "FOLDER"), 0o700))
 	for name, want := range map[string]string{
-		"NO_SUCH_NAME": "neither --secrets-dir " + dir + " has a file nor the environment a variable of that name",
+		"NO_SUCH_NAME": "it is neither a file in --secrets-dir " + dir + " nor an environment variable",
 		"EMPTY":        "it is empty: give it a value",
 		"BLANK":        "it is empty: give it a value",
 		"LONG":         "its file in --secrets-dir " + dir + " is over 64 KiB long",

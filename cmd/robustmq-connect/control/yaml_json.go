@@ -25,7 +25,7 @@ type yamlConversion struct{ nodes int }
 
 func (c *yamlConversion) json(n *yaml.Node, depth int) (json.RawMessage, error) {
 	if c.nodes++; c.nodes > maxYAMLNodes || depth > maxYAMLDepth {
-		return nil, fmt.Errorf("line %d: it is nested too deep, or its aliases make too much of it", n.Line)
+		return nil, fmt.Errorf("line %d: it is nested too deeply, or its aliases expand to too much", n.Line)
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
@@ -102,7 +102,7 @@ func (c *yamlConversion) members(n *yaml.Node, depth int) ([]yamlMember, error) 
 
 func (c *yamlConversion) merge(n *yaml.Node, depth int) ([]yamlMember, error) {
 	if c.nodes++; c.nodes > maxYAMLNodes || depth > maxYAMLDepth {
-		return nil, fmt.Errorf("line %d: it is nested too deep, or its aliases make too much of it", n.Line)
+		return nil, fmt.Errorf("line %d: it is nested too deeply, or its aliases expand to too much", n.Line)
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
@@ -125,7 +125,7 @@ func (c *yamlConversion) merge(n *yaml.Node, depth int) ([]yamlMember, error) {
 
 func scalarJSON(n *yaml.Node) (json.RawMessage, error) {
 	fail := func(err error) (json.RawMessage, error) {
-		return nil, fmt.Errorf("line %d: %q is no JSON value: %w", n.Line, n.Value, err)
+		return nil, fmt.Errorf("line %d: %q is not a JSON value: %w", n.Line, n.Value, err)
 	}
 	switch n.ShortTag() {
 	case "!!str", "!!timestamp":

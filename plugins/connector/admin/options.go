@@ -58,9 +58,9 @@ func (o Options) Validate() error {
 	}
 	switch {
 	case o.TokenFile != "" && o.InsecureNoAuth:
-		return errors.New("api-token-file and insecure-no-auth contradict each other: remove one")
+		return errors.New("api-token-file and insecure-no-auth conflict with each other: remove one")
 	case o.TokensFile != "" && o.InsecureNoAuth:
-		return errors.New("api-tokens-file and insecure-no-auth contradict each other: remove one")
+		return errors.New("api-tokens-file and insecure-no-auth conflict with each other: remove one")
 	case (o.TLSCertFile == "") != (o.TLSKeyFile == ""):
 		return errors.New("tls-cert-file and tls-key-file need each other: give both")
 	case o.TokenFile == "" && o.TokensFile == "" && !o.InsecureNoAuth && !isLoopback(host):

@@ -8,5 +8,5 @@ import (
 )
 
 func peerUID(*net.UnixConn) (int, error) {
-	return 0, errors.New("this system does not tell it")
+	return 0, errors.New("this system does not report who is at the other end")
 }

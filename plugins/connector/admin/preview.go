@@ -125,11 +125,11 @@ func readSample(raw json.RawMessage) (connector.SampleMessage, error) {
 	}
 	if m.PayloadBase64 != "" {
 		if m.Payload != "" {
-			return sample, invalid("message.payload_base64 contradicts message.payload: remove one")
+			return sample, invalid("message.payload_base64 conflicts with message.payload: remove one")
 		}
 		var err error
 		if sample.Payload, err = base64.StdEncoding.DecodeString(m.PayloadBase64); err != nil {
-			return sample, invalid("message.payload_base64: it is no base64: " + err.Error())
+			return sample, invalid("message.payload_base64: it is not base64: " + err.Error())
 		}
 	}
 	for _, named := range []UserProperty{{"client_id", m.ClientID}, {"username", m.Username}} {

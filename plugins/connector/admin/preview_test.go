@@ -58,9 +58,9 @@ func TestABadMessageOfAPreviewIsRefusedWithTheField(t *testing.T) {
 	h := newServer(t, newMemory(), Options{}).Handler()
 	for message, want := range map[string]string{
 		`{"topic":"a","qos":3}`:                             "Parameter validation failed: message.qos must be 0, 1 or 2",
-		`{"topic":"a","payload_base64":"*"}`:                "Parameter validation failed: message.payload_base64: it is no base64: ",
+		`{"topic":"a","payload_base64":"*"}`:                "Parameter validation failed: message.payload_base64: it is not base64: ",
 		`{"topic":"a","payload_base64":"","payload":7}`:     "Parameter validation failed: message.payload must not be a number",
-		`{"topic":"a","payload_base64":"YQ","payload":"a"}`: "Parameter validation failed: message.payload_base64 contradicts message.payload: remove one",
+		`{"topic":"a","payload_base64":"YQ","payload":"a"}`: "Parameter validation failed: message.payload_base64 conflicts with message.payload: remove one",
 		`{"topic":"a","paylod":"x"}`:                        `Parameter validation failed: message: json: unknown field "paylod": it has topic, payload or payload_base64, qos,`,
 		`7`:                                                 "Parameter validation failed: message: json: cannot unmarshal number",
 		`null`:                                              "missing field `message`",

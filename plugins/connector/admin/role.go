@@ -28,7 +28,7 @@ func parseRole(word string) (role, error) {
 	if at := slices.Index(roleWords, word); at > 0 {
 		return role(at), nil
 	}
-	return anyone, fmt.Errorf("%q is not a role: it takes %s", word, strings.Join(roleWords[reader:], ", "))
+	return anyone, fmt.Errorf("%q is not a role; must be one of %s", word, strings.Join(roleWords[reader:], ", "))
 }
 
 // caller is who sends a request.

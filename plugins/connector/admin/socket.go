@@ -38,9 +38,9 @@ func (o Options) validateSocket() error {
 	if !strings.HasPrefix(o.Listen, SocketPrefix) {
 		switch {
 		case o.SocketMode != "":
-			return errors.New("socket-mode is of a Unix socket: give --listen unix:PATH, or remove it")
+			return errors.New("socket-mode applies to a Unix socket only: give --listen unix:PATH, or remove it")
 		case o.SocketRole != "":
-			return errors.New("socket-role is of a Unix socket: give --listen unix:PATH, or remove it")
+			return errors.New("socket-role applies to a Unix socket only: give --listen unix:PATH, or remove it")
 		}
 		return nil
 	}
@@ -49,11 +49,11 @@ func (o Options) validateSocket() error {
 	case path == "":
 		return fmt.Errorf("listen: %q lacks the path of the socket: give e.g. unix:/run/robustmq-connect/api.sock", o.Listen)
 	case len(path) > maxSocketPath:
-		return fmt.Errorf("listen: the path of the socket is %d bytes long: at most %d are taken", len(path), maxSocketPath)
+		return fmt.Errorf("listen: the path of the socket is %d bytes long: at most %d are allowed", len(path), maxSocketPath)
 	case o.TLSCertFile != "" || o.TLSKeyFile != "":
 		return errors.New("tls-cert-file: a Unix socket does not leave the machine, and is served without TLS: remove it")
 	case o.InsecureNoAuth:
-		return errors.New("insecure-no-auth is not of a Unix socket: say by --socket-role what a peer may do without a token")
+		return errors.New("insecure-no-auth does not apply to a Unix socket: set by --socket-role what a peer may do without a token")
 	}
 	if _, err := o.socketMode(); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (o Options) socketMode() (fs.FileMode, error) {
 	}
 	mode, err := strconv.ParseUint(o.SocketMode, 8, 32)
 	if err != nil || mode > 0o777 {
-		return 0, fmt.Errorf("socket-mode: %q is not a file mode: it takes octal digits, 0660 for example", o.SocketMode)
+		return 0, fmt.Errorf("socket-mode: %q is not a file mode; must be octal digits, 0660 for example", o.SocketMode)
 	}
 	return fs.FileMode(mode), nil
 }

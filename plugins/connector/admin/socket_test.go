@@ -113,7 +113,7 @@ func TestAStaleSocketIsReplacedAndNothingElse(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
 	_, err = listenSocket(path, defaultSocketMode)
-	require.ErrorContains(t, err, path+" is there and is no socket")
+	require.ErrorContains(t, err, path+" exists and is not a socket")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "precious", string(text))
@@ -178,16 +178,16 @@ func TestWhatAPeerMayDoIsSaidByItsRole(t *testing.T) {
 
 func TestOptionsOfASocketAreJudged(t *testing.T) {
 	for want, o := range map[string]Options{
-		`listen: "unix:" lacks the path of the socket`:                                 {Listen: "unix:"},
-		"listen: the path of the socket is 110 bytes long: at most 103 are taken":      {Listen: "unix:" + strings.Repeat("x", 110)},
-		"tls-cert-file: a Unix socket does not leave the machine":                      {Listen: "unix:/x", TLSCertFile: "c", TLSKeyFile: "k"},
-		"insecure-no-auth is not of a Unix socket":                                     {Listen: "unix:/x", InsecureNoAuth: true},
-		`socket-mode: "rw" is not a file mode: it takes octal digits`:                  {Listen: "unix:/x", SocketMode: "rw"},
-		`socket-mode: "1777" is not a file mode`:                                       {Listen: "unix:/x", SocketMode: "1777"},
-		`socket-role: "root" is not a role: it takes read, operate, admin`:             {Listen: "unix:/x", SocketRole: "root"},
-		"socket-mode is of a Unix socket: give --listen unix:PATH, or remove it":       {Listen: listening, SocketMode: "0660"},
-		"socket-role is of a Unix socket: give --listen unix:PATH, or remove it":       {Listen: listening, SocketRole: "read"},
-		`listen: "nowhere" is not host:port: give e.g. 127.0.0.1:58080 or unix:/run/r`: {Listen: "nowhere"},
+		`listen: "unix:" lacks the path of the socket`:                                     {Listen: "unix:"},
+		"listen: the path of the socket is 110 bytes long: at most 103 are allowed":        {Listen: "unix:" + strings.Repeat("x", 110)},
+		"tls-cert-file: a Unix socket does not leave the machine":                          {Listen: "unix:/x", TLSCertFile: "c", TLSKeyFile: "k"},
+		"insecure-no-auth does not apply to a Unix socket":                                 {Listen: "unix:/x", InsecureNoAuth: true},
+		`socket-mode: "rw" is not a file mode; must be octal digits`:                       {Listen: "unix:/x", SocketMode: "rw"},
+		`socket-mode: "1777" is not a file mode`:                                           {Listen: "unix:/x", SocketMode: "1777"},
+		`socket-role: "root" is not a role; must be one of read, operate, admin`:           {Listen: "unix:/x", SocketRole: "root"},
+		"socket-mode applies to a Unix socket only: give --listen unix:PATH, or remove it": {Listen: listening, SocketMode: "0660"},
+		"socket-role applies to a Unix socket only: give --listen unix:PATH, or remove it": {Listen: listening, SocketRole: "read"},
+		`listen: "nowhere" is not host:port: give e.g. 127.0.0.1:58080 or unix:/run/r`:     {Listen: "nowhere"},
 	} {
 		require.ErrorContains(t, o.Validate(), want)
 	}

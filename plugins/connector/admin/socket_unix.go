@@ -60,7 +60,7 @@ func checkSocket(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there and is no socket: name another path, or remove it", path)
+		return fmt.Errorf("%s exists and is not a socket: name another path, or remove it", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {

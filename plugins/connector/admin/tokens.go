@@ -78,7 +78,7 @@ func NewToken(name, roleWord string, payloads bool) (text, entry string, err err
 func checkTokenName(name string) error {
 	switch {
 	case !tokenName.MatchString(name):
-		return fmt.Errorf("name: %q is not a name: it takes 1 to 64 letters, digits and . _ @ -, and begins with a letter or a digit", name)
+		return fmt.Errorf("name: %q is not a name: it must have 1 to 64 letters, digits and . _ @ -, and begin with a letter or a digit", name)
 	case name == singleName || name == everybody.name:
 		return fmt.Errorf("name: %q stands for another caller in the audit log: choose another", name)
 	}
@@ -152,11 +152,11 @@ func readGuarded(path string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Mode().Perm()&0o002 != 0 {
-		return nil, fmt.Errorf("every user of this machine may write %s: take that away by chmod o-w", path)
+		return nil, fmt.Errorf("every user of this machine can write to %s: remove that permission with chmod o-w", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxTokensFile+1))
 	if err == nil && len(data) > maxTokensFile {
-		err = fmt.Errorf("%s is over 1 MiB long: it is no file of tokens", path)
+		err = fmt.Errorf("%s is over 1 MiB long: it is not a file of tokens", path)
 	}
 	return data, err
 }
@@ -170,14 +170,14 @@ func parseTokens(data []byte) ([]knownToken, error) {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if len(document.Content) == 0 {
-		return nil, errors.New("it is empty: make an entry by robustmq-connect token, or write [] to let nobody in")
+		return nil, errors.New("it is empty: make an entry with robustmq-connect token, or write [] to let nobody in")
 	}
 	list := document.Content[0]
 	if list.Kind != yaml.SequenceNode {
 		return nil, fmt.Errorf("line %d: it must be a list of entries, - name: …", list.Line)
 	}
 	if len(list.Content) > maxTokens {
-		return nil, fmt.Errorf("line %d: %d tokens are too many: at most %d are taken", list.Content[maxTokens].Line, len(list.Content), maxTokens)
+		return nil, fmt.Errorf("line %d: %d tokens are too many: at most %d are allowed", list.Content[maxTokens].Line, len(list.Content), maxTokens)
 	}
 	all := make([]knownToken, 0, len(list.Content))
 	names, sums := map[string]int{}, map[[sha256.Size]byte]int{}

@@ -34,11 +34,11 @@ func TestAnEntryLetsItsTokenInAndHoldsItsHashAlone(t *testing.T) {
 	assert.False(t, ok)
 
 	for want, call := range map[string][2]string{
-		`name: "a b" is not a name`:                                 {"a b", "read"},
-		`name: "" is not a name`:                                    {"", "read"},
-		`name: "anonymous" stands for another caller`:               {"anonymous", "read"},
-		`role: "root" is not a role: it takes read, operate, admin`: {"a", "root"},
-		`role: "" is not a role`:                                    {"a", ""},
+		`name: "a b" is not a name`:                                       {"a b", "read"},
+		`name: "" is not a name`:                                          {"", "read"},
+		`name: "anonymous" stands for another caller`:                     {"anonymous", "read"},
+		`role: "root" is not a role; must be one of read, operate, admin`: {"a", "root"},
+		`role: "" is not a role`:                                          {"a", ""},
 	} {
 		_, _, err := NewToken(call[0], call[1], false)
 		require.ErrorContains(t, err, want)
@@ -49,7 +49,7 @@ func TestEveryFaultOfATokensFileIsNamedWithItsLine(t *testing.T) {
 	hash := "hash: " + hashOf("x")
 	entry := "- name: a\n  role: read\n  " + hash + "\n"
 	for name, test := range map[string]struct{ text, want string }{
-		"an empty file":         {"\n", "it is empty: make an entry by robustmq-connect token"},
+		"an empty file":         {"\n", "it is empty: make an entry with robustmq-connect token"},
 		"no YAML":               {"- name: [\n", "line 1"},
 		"a mapping":             {"name: a\n", "line 1: it must be a list of entries"},
 		"an entry of one word":  {entry + "- word\n", "line 4: an entry must have the fields name, role, payloads, hash"},
@@ -83,7 +83,7 @@ func TestEveryFaultOfATokensFileIsNamedWithItsLine(t *testing.T) {
 	require.NoError(t, os.Chmod(open, 0o646))
 	for _, options := range []Options{{TokensFile: open}, {TokenFile: open}} {
 		_, err := options.readTokens()
-		require.ErrorContains(t, err, "every user of this machine may write "+open+": take that away by chmod o-w")
+		require.ErrorContains(t, err, "every user of this machine can write to "+open+": remove that permission with chmod o-w")
 	}
 	long := tokenFile(t, strings.Repeat(" ", maxTokensFile+1))
 	_, err = Options{TokenFile: long}.readTokens()

@@ -73,7 +73,7 @@ func (s *Server) selecting(ctx context.Context, do verb, raw json.RawMessage, bo
 		return reply{}, err
 	}
 	if named := given["connector_name"]; named != nil && string(named) != "null" {
-		return reply{}, invalid("selector: it contradicts connector_name: remove one")
+		return reply{}, invalid("selector: it conflicts with connector_name: remove one")
 	}
 	var tenant, text string
 	if json.Unmarshal(given["tenant"], &tenant) != nil {

@@ -57,7 +57,7 @@ func TestLabelsAreShownAndSelectOfAList(t *testing.T) {
 	assert.Contains(t, refusal(t, w), "Parameter validation failed: selector: it is empty")
 	assert.NotContains(t, ask(h, http.MethodGet, PathList+"?connector_name=d", "").Body.String(), "labels", "RobustMQ's rows have none")
 	w = ask(h, http.MethodPost, PathCreate, strings.TrimSuffix(definitionOf("e", plainConfig), "}")+`,"labels":{"a b":""}}`)
-	assert.Contains(t, refusal(t, w), `Parameter validation failed: labels: "a b" is no name of a label`)
+	assert.Contains(t, refusal(t, w), `Parameter validation failed: labels: "a b" is not the name of a label`)
 }
 
 func TestVerbsBySelectorSayWhatBecameOfEach(t *testing.T) {
@@ -92,12 +92,12 @@ func TestASelectorThatMeansNothingChangesNothing(t *testing.T) {
 	for body, want := range map[string]string{
 		selecting(" "):                                                "selector: it is empty",
 		`{"tenant":"default","selector":""}`:                          "selector: it is empty",
-		selecting("a==b,"):                                            `selector: "" is no name of a label`,
+		selecting("a==b,"):                                            `selector: "" is not the name of a label`,
 		`{"tenant":"default","selector":["a"]}`:                       "selector must be a string",
 		`{"selector":"a"}`:                                            "missing field `tenant`",
 		`{"tenant":7,"selector":"a"}`:                                 "tenant must be a string",
 		`{"tenant":"x","selector":"site"}`:                            "tenant: \"x\" does not exist",
-		`{"tenant":"default","selector":"site","connector_name":"a"}`: "selector: it contradicts connector_name: remove one",
+		`{"tenant":"default","selector":"site","connector_name":"a"}`: "selector: it conflicts with connector_name: remove one",
 		`{"tenant":"default","selector":null}`:                        "missing field `connector_name`",
 	} {
 		for _, path := range []string{PathDelete, PathPause, PathResume, PathRestart} {

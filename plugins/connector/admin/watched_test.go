@@ -73,7 +73,7 @@ func TestTokensAreReadAgainWhenTheirFileChanges(t *testing.T) {
 		overwrite(t, file, oldEntry)
 		require.NoError(t, os.Chmod(file, 0o602))
 		expect(401, 200)
-		assert.Contains(t, s.Warnings()[0], "every user of this machine may write")
+		assert.Contains(t, s.Warnings()[0], "every user of this machine can write to")
 		require.NoError(t, os.Chmod(file, 0o600))
 		expect(200, 401)
 		assert.Empty(t, s.Warnings())

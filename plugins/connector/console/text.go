@@ -50,7 +50,7 @@ func fromYAML(text string) (json.RawMessage, error) {
 	}
 	object, err := json.Marshal(value)
 	if err != nil {
-		return nil, fmt.Errorf("reading the YAML: %w: quote the keys that are no texts", err)
+		return nil, fmt.Errorf("reading the YAML: %w: quote the keys that are not texts", err)
 	}
 	return object, nil
 }
@@ -63,7 +63,7 @@ func valueOfYAML(text string) (json.RawMessage, error) {
 	}
 	raw, err := json.Marshal(value)
 	if err != nil {
-		return nil, fmt.Errorf("reading it: %w: quote the keys that are no texts", err)
+		return nil, fmt.Errorf("reading it: %w: quote the keys that are not texts", err)
 	}
 	return raw, nil
 }
