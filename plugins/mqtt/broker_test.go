@@ -112,7 +112,7 @@ func (p *peer) read() frame {
 func (p *peer) silent(d time.Duration) {
 	p.t.Helper()
 	require.NoError(p.t, p.conn.SetReadDeadline(time.Now().Add(d)))
-	_, err := p.in.r.Peek(1)
+	_, err := p.in.r.peek(1)
 	require.ErrorContains(p.t, err, "timeout", "something arrived or the connection is gone")
 }
 

@@ -53,7 +53,7 @@ func TestBlockedInputStaysWithinItsMemoryBudget(t *testing.T) {
 	// Messages that the pipeline holds count as well.
 	_, ack := readBatch(t, blockedInput)
 	require.GreaterOrEqual(t, blockedInput.held(), most)
-	require.Never(t, func() bool { return blockedInput.held() > most+2*readBuffer+2*payload }, 100*time.Millisecond, 10*time.Millisecond)
+	require.Never(t, func() bool { return blockedInput.held() > most+2*largestReadBuffer+2*payload }, 100*time.Millisecond, 10*time.Millisecond)
 
 	freed := flood(free)
 	for read := 0; read < count; {

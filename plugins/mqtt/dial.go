@@ -142,7 +142,7 @@ func (d dialer) dialWebSocket(ctx context.Context, u *url.URL, conf *tls.Config)
 		Proxy:           func(*http.Request) (*url.URL, error) { return via, nil },
 		TLSClientConfig: conf,
 		Subprotocols:    []string{"mqtt"},
-		ReadBufferSize:  readBuffer,
+		ReadBufferSize:  largestReadBuffer,
 		NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := guard.DialContext(ctx, net.Dialer{}, network, address)
 			if err != nil {

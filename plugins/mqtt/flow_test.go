@@ -41,7 +41,7 @@ func TestInputBackPressure(t *testing.T) {
 	s.mailbox.mu.Lock()
 	held := s.mailbox.bytes
 	s.mailbox.mu.Unlock()
-	require.Less(t, held, 64<<10+2*readBuffer)
+	require.Less(t, held, 64<<10+2*largestReadBuffer)
 	payloads, _ := readN(t, in, total)
 	require.Len(t, payloads, total)
 	require.NoError(t, wait(t, written))

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -10,7 +9,7 @@ import (
 
 // frames reads packets from a connection.
 type frames struct {
-	r     *bufio.Reader
+	r     *readBuffer
 	began time.Time
 	// heard is when the connection last delivered bytes, since began. Any bytes count:
 	// a large packet over a slow link may take longer than a keepalive.
@@ -19,12 +18,10 @@ type frames struct {
 	readAt time.Time
 }
 
-const readBuffer = 64 << 10
-
 func newFrames(r io.Reader) *frames {
 	f := &frames{began: time.Now()}
 	f.readAt = f.began
-	f.r = bufio.NewReaderSize(&listener{r, f}, readBuffer)
+	f.r = newReadBuffer(&listener{r, f})
 	return f
 }
 
@@ -45,11 +42,11 @@ func (l *listener) Read(p []byte) (int, error) {
 
 // buffered reports whether the next packet can be read without waiting.
 func (f *frames) buffered() bool {
-	n := f.r.Buffered()
+	n := f.r.buffered()
 	if n < 2 {
 		return false
 	}
-	head, _ := f.r.Peek(min(n, 5))
+	head, _ := f.r.peek(min(n, 5))
 	length, size := 0, 1
 	for shift := 0; size < len(head); shift += 7 {
 		b := head[size]
@@ -77,11 +74,11 @@ func (f *frames) next() (first byte, body []byte, shared bool, err error) {
 
 // header reads the first byte of the next packet and the length of its body.
 func (f *frames) header() (first byte, length int, err error) {
-	if first, err = f.r.ReadByte(); err != nil {
+	if first, err = f.r.readByte(); err != nil {
 		return 0, 0, err
 	}
 	for shift := 0; ; shift += 7 {
-		b, err := f.r.ReadByte()
+		b, err := f.r.readByte()
 		if err != nil {
 			return 0, 0, err
 		}
@@ -98,8 +95,8 @@ func (f *frames) header() (first byte, length int, err error) {
 // body reads the body after a header. shared means that it is valid only until done is
 // called.
 func (f *frames) body(length int) (body []byte, shared bool, err error) {
-	if length <= f.r.Size() {
-		body, err = f.r.Peek(length)
+	if length <= largestReadBuffer {
+		body, err = f.r.peek(length)
 		return body, true, err
 	}
 	body, err = readLarge(f.r, length)
@@ -108,13 +105,10 @@ func (f *frames) body(length int) (body []byte, shared bool, err error) {
 
 // start returns the beginning of a body that is longer than the buffer. It consumes
 // nothing: body or skip must follow.
-func (f *frames) start() ([]byte, error) { return f.r.Peek(f.r.Size()) }
+func (f *frames) start() ([]byte, error) { return f.r.peek(largestReadBuffer) }
 
 // skip reads past a body without keeping it.
-func (f *frames) skip(length int) error {
-	_, err := f.r.Discard(length)
-	return err
-}
+func (f *frames) skip(length int) error { return f.r.discard(length) }
 
 // done releases the body of a shared packet.
 func (f *frames) done(body []byte) {
@@ -125,7 +119,7 @@ func (f *frames) done(body []byte) {
 // what has arrived.
 func readLarge(r io.Reader, length int) ([]byte, error) {
 	var body []byte
-	for chunk := readBuffer; len(body) < length; chunk = len(body) {
+	for chunk := largestReadBuffer; len(body) < length; chunk = len(body) {
 		n := min(chunk, length-len(body))
 		start := len(body)
 		grown := make([]byte, start+n)

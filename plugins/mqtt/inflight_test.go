@@ -134,10 +134,26 @@ func TestTopicsStayBounded(t *testing.T) {
 
 func TestArenaPayloadsDoNotOverlap(t *testing.T) {
 	var a arena
-	first := a.copy([]byte("abc"))
-	second := a.copy([]byte("def"))
+	now := time.Now()
+	first := a.copy([]byte("abc"), now)
+	second := a.copy([]byte("def"), now)
 	require.Equal(t, "abcX", string(append(first, 'X')))
 	require.Equal(t, "def", string(second))
-	require.NotNil(t, a.copy(nil))
-	require.Len(t, a.copy(make([]byte, 100_000)), 100_000)
+	require.NotNil(t, a.copy(nil, now))
+	require.Len(t, a.copy(make([]byte, 100_000), now), 100_000)
+}
+
+func TestArenaOfABusyConnectionGrowsAndThatOfAQuietOneShrinks(t *testing.T) {
+	var a arena
+	payload, now := make([]byte, 1000), time.Now()
+	for range 1000 {
+		a.copy(payload, now)
+	}
+	require.Equal(t, largestArena, a.size)
+	for range 1000 {
+		now = now.Add(time.Second)
+		a.copy(payload, now)
+	}
+	require.Equal(t, smallestArena, a.size)
+	require.Len(t, a.copy(make([]byte, ownAllocSize), now), ownAllocSize, "larger than an allocation")
 }

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bytes"
 	"fmt"
+	"time"
 	"unicode/utf8"
 )
 
@@ -17,7 +18,8 @@ const (
 	maxInterned      = 32 << 10
 	maxInternedBytes = 4 << 20
 	maxAliasBytes    = 16 << 20
-	arenaSize        = 64 << 10
+	smallestArena    = 2 << 10
+	largestArena     = 64 << 10
 	ownAllocSize     = 4 << 10
 )
 
@@ -111,14 +113,26 @@ func (t *topics) setAlias(alias uint16, n *topic) error {
 
 // arena copies payloads. Small ones share an allocation, which is freed when the last
 // of them is.
-type arena struct{ free []byte }
+type arena struct {
+	free  []byte
+	size  int       // of the last allocation
+	since time.Time // when it was made
+}
 
-func (a *arena) copy(b []byte) []byte {
+// copy returns a copy of b, which has arrived now. An allocation is larger than the one
+// before if that has lasted less than a second, and smaller otherwise.
+func (a *arena) copy(b []byte, now time.Time) []byte {
 	if len(b) > ownAllocSize {
 		return append([]byte(nil), b...)
 	}
 	if a.free == nil || len(b) > len(a.free) {
-		a.free = make([]byte, arenaSize)
+		if now.Sub(a.since) < time.Second {
+			a.size *= 2
+		} else {
+			a.size /= 2
+		}
+		a.size, a.since = max(min(a.size, largestArena), smallestArena), now
+		a.free = make([]byte, max(a.size, len(b)))
 	}
 	c := a.free[:len(b):len(b)]
 	copy(c, b)

@@ -131,7 +131,7 @@ func TestUnreadMessagesOfLostConnectionsAreBounded(t *testing.T) {
 	in.mu.Lock()
 	size := in.unreadSizeLocked()
 	in.mu.Unlock()
-	require.Less(t, size, 2*in.conf.maxPendingBytes+2*readBuffer)
+	require.Less(t, size, 2*in.conf.maxPendingBytes+2*largestReadBuffer)
 
 	// When the engine requests messages, there is a connection again.
 	untilLost(t, in)

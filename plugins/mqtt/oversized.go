@@ -11,7 +11,7 @@ func (c *config) exceeds(size int) bool {
 // which must not be read into memory. It looks only at packets longer than the read
 // buffer: shorter ones are in memory already.
 func (s *session) tooLarge(first byte, length int) (bool, error) {
-	if first>>4 != typePublish || length <= readBuffer || !s.conf.exceeds(length) {
+	if first>>4 != typePublish || length <= largestReadBuffer || !s.conf.exceeds(length) {
 		return false, nil
 	}
 	start, err := s.in.start()

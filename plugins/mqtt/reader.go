@@ -143,7 +143,7 @@ func (s *session) publish(flags byte, body []byte, length int, shared bool) erro
 		m.delivery = d
 	}
 	if shared {
-		m.payload = r.arena.copy(m.payload)
+		m.payload = r.arena.copy(m.payload, m.received)
 	}
 	if m.qos > 0 {
 		m.ticket = r.entry(&m)

@@ -70,7 +70,7 @@ func (i *input) takeUnread(s *session) []message {
 func (i *input) awaitRoom(ctx context.Context) bool {
 	for {
 		i.mu.Lock()
-		room := i.asked || i.unreadSizeLocked() < 2*i.conf.maxPendingBytes+readBuffer
+		room := i.asked || i.unreadSizeLocked() < 2*i.conf.maxPendingBytes+largestReadBuffer
 		changed := i.changed
 		i.mu.Unlock()
 		if room {
