@@ -100,44 +100,51 @@ func list(rawQuery string, all []connector.Status) (List, error) {
 		}
 	}
 	wanted := q.values.Get("connector_name")
-	rows := make([]Row, 0, len(all))
+	found := make([]connector.Status, 0, len(all))
 	for _, s := range all {
 		if (wanted == "" || s.Name == wanted) && selector.Matches(s.Labels) {
-			rows = append(rows, row(s))
+			found = append(found, s)
 		}
 	}
-	sortRows(rows, q.values.Get("sort_field"), q.values.Get("sort_by"))
+	sortConnectors(found, q.values.Get("sort_field"), q.values.Get("sort_by"))
 
 	if limit == 0 {
 		limit = defaultLimit
 	}
 	// The first page is 1; 0 means 1 too. Any 32-bit value is allowed: a limit is
 	// reduced before it is multiplied by the page.
-	limit = min(limit, len(rows))
-	from := min(max(page-1, 0)*limit, len(rows))
-	to := min(from+limit, len(rows))
-	return List{Data: rows[from:to], TotalCount: len(rows)}, nil
+	limit = min(limit, len(found))
+	from := min(max(page-1, 0)*limit, len(found))
+	to := min(from+limit, len(found))
+	rows := make([]Row, 0, to-from) // only these: a row is slow to make
+	for _, s := range found[from:to] {
+		rows = append(rows, row(s))
+	}
+	return List{Data: rows, TotalCount: len(found)}, nil
 }
 
-// sortRows keeps the order by name for rows with equal fields. As in RobustMQ, an
+// sortConnectors keeps the order by name for rows with equal fields. As in RobustMQ, an
 // unknown field does not sort, and every order except asc means desc.
-func sortRows(rows []Row, field, by string) {
-	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.ConnectorName, b.ConnectorName) })
-	value := map[string]func(Row) string{
-		"tenant":         func(r Row) string { return r.Tenant },
-		"connector_name": func(r Row) string { return r.ConnectorName },
-		"connector_type": func(r Row) string { return r.ConnectorType },
-		"topic_name":     func(r Row) string { return r.TopicName },
-		"status":         func(r Row) string { return r.Status },
-		"state":          func(r Row) string { return r.State },
-		"broker_id":      func(r Row) string { return r.BrokerID },
-		"create_time":    func(r Row) string { return r.CreateTime },
-		"update_time":    func(r Row) string { return r.UpdateTime },
+func sortConnectors(all []connector.Status, field, by string) {
+	byName := func(a, b connector.Status) int { return cmp.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(all, byName) {
+		slices.SortStableFunc(all, byName)
+	}
+	value := map[string]func(connector.Status) string{
+		"tenant":         func(s connector.Status) string { return s.Tenant },
+		"connector_name": func(s connector.Status) string { return s.Name },
+		"connector_type": func(s connector.Status) string { return s.Type },
+		"topic_name":     func(s connector.Status) string { return s.TopicID },
+		"status":         connector.Status.Word,
+		"state":          func(s connector.Status) string { return string(s.State) },
+		"broker_id":      brokerID,
+		"create_time":    func(s connector.Status) string { return localTime(s.CreateTime) },
+		"update_time":    func(s connector.Status) string { return localTime(s.UpdateTime) },
 	}[field]
 	if value == nil {
 		return
 	}
-	slices.SortStableFunc(rows, func(a, b Row) int {
+	slices.SortStableFunc(all, func(a, b connector.Status) int {
 		order := cmp.Compare(value(a), value(b))
 		if by != "asc" {
 			order = -order
@@ -146,15 +153,19 @@ func sortRows(rows []Row, field, by string) {
 	})
 }
 
-func row(s connector.Status) Row {
-	broker := "-"
+// brokerID names the node that runs a connector, as RobustMQ does. This service is one.
+func brokerID(s connector.Status) string {
 	if s.Word() == connector.WordRunning {
-		broker = "1" // RobustMQ names the node; this service is one
+		return "1"
 	}
+	return "-"
+}
+
+func row(s connector.Status) Row {
 	return Row{
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
 		Config: withoutUserInfo(listedConfig(s.Config)), TopicName: s.TopicID,
-		Status: s.Word(), BrokerID: broker,
+		Status: s.Word(), BrokerID: brokerID(s),
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 		FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
 		State: string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),

@@ -26,11 +26,9 @@ func (e *TakenError) Error() string {
 func (o *Owner) Hold(name string, side Side) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for other, sides := range o.held {
-		for _, s := range sides {
-			if other != name && s.overlaps(side) {
-				return &TakenError{ClientID: side.ClientID, Other: other}
-			}
+	for _, other := range o.held.overlapping(side) {
+		if other != name {
+			return &TakenError{ClientID: side.ClientID, Other: other}
 		}
 	}
 	for other, ids := range o.unread {
@@ -51,7 +49,7 @@ func (o *Owner) Hold(name string, side Side) error {
 			return err
 		}
 	}
-	o.held[name] = append(o.held[name], side)
+	o.held.set(name, append(o.held.sides[name], side)...)
 	return nil
 }
 
@@ -60,11 +58,7 @@ func (o *Owner) Hold(name string, side Side) error {
 func (o *Owner) Restore(name string, sides ...Side) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(sides) == 0 {
-		delete(o.held, name)
-	} else {
-		o.held[name] = slices.Clone(sides)
-	}
+	o.held.set(name, sides...)
 }
 
 // Settle sets the sides of a connector; without any it has no sessions. Its sessions no
@@ -72,11 +66,7 @@ func (o *Owner) Restore(name string, sides ...Side) {
 func (o *Owner) Settle(name string, sides ...Side) {
 	o.mu.Lock()
 	delete(o.unread, name)
-	if len(sides) == 0 {
-		delete(o.held, name)
-	} else {
-		o.held[name] = slices.Clone(sides)
-	}
+	o.held.set(name, sides...)
 	var done []*mark
 	for _, m := range o.marks {
 		maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return o.isHeldLocked(id) })

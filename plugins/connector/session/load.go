@@ -22,7 +22,7 @@ func (o *Owner) Load(all store.Contents) {
 			o.adopt(d, sides[0], d.Old.ForgetSession)
 		}
 		o.tellShared(d.Connector.Name, sides[0])
-		o.held[d.Connector.Name] = sides
+		o.held.set(d.Connector.Name, sides...)
 	}
 	for _, u := range all.Unreadable {
 		o.unread[u.Name] = o.mayUse(u.Name, u.ClientID)
@@ -81,13 +81,9 @@ func (o *Owner) mayUse(name, given string) []string {
 }
 
 func (o *Owner) tellShared(name string, side Side) {
-	for other, sides := range o.held {
-		for _, s := range sides {
-			if s.overlaps(side) {
-				o.log.Error("Two connectors have one MQTT client id and disconnect each other: give one of them another client_id",
-					"connector", name, "other", other)
-			}
-		}
+	for _, other := range o.held.overlapping(side) {
+		o.log.Error("Two connectors have one MQTT client id and disconnect each other: give one of them another client_id",
+			"connector", name, "other", other)
 	}
 }
 

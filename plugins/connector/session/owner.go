@@ -63,7 +63,7 @@ type Owner struct {
 
 	mu       sync.Mutex
 	records  map[ID]store.Session
-	held     map[string][]Side        // by connector
+	held     held
 	unread   map[string][]string      // client ids that a connector with an unreadable definition may use
 	clearing map[string]chan struct{} // by client id; closed when no removal is running for it
 	trouble  map[string]error         // by client id: why the last record could not be written
@@ -82,26 +82,13 @@ func New(opts Options) *Owner {
 		book: opts.Book, sideOf: opts.SideOf, clientIDOf: opts.ClientIDOf, dial: opts.Dial, log: opts.Logger,
 		runs: opts.Runs, confirm: opts.Confirm,
 		wake:    make(chan struct{}, 1),
-		records: make(map[ID]store.Session), held: make(map[string][]Side), unread: make(map[string][]string),
+		records: make(map[ID]store.Session), held: newHeld(), unread: make(map[string][]string),
 		clearing: make(map[string]chan struct{}), trouble: make(map[string]error),
 	}
 }
 
-// holderLocked returns the connector that has a session, and the side with that
-// session.
-func (o *Owner) holderLocked(id ID) (name string, side Side, ok bool) {
-	for name, sides := range o.held {
-		for _, s := range sides {
-			if slices.Contains(s.IDs(), id) {
-				return name, s, true
-			}
-		}
-	}
-	return "", Side{}, false
-}
-
 func (o *Owner) isHeldLocked(id ID) bool {
-	_, _, ok := o.holderLocked(id)
+	_, _, ok := o.held.holder(id)
 	return ok
 }
 
@@ -110,10 +97,8 @@ func (o *Owner) usedLocked(clientID string) bool { return o.sharedLocked("", cli
 
 // sharedLocked reports whether a connector other than the named one uses a client id.
 func (o *Owner) sharedLocked(name, clientID string) bool {
-	for other, sides := range o.held {
-		if other != name && slices.ContainsFunc(sides, func(s Side) bool { return s.ClientID == clientID }) {
-			return true
-		}
+	if o.held.usedBeside(name, clientID) {
+		return true
 	}
 	for other, ids := range o.unread {
 		if other != name && slices.Contains(ids, clientID) {
@@ -163,9 +148,9 @@ func (o *Owner) Refiltered(is Side) []string {
 func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bool) error {
 	id := ID{EndpointOf(u), clientID}
 	o.mu.Lock()
-	name, side, ok := o.holderLocked(id)
+	name, side, ok := o.held.holder(id)
 	pending, found := false, false
-	for _, s := range o.held[name] {
+	for _, s := range o.held.sides[name] {
 		if !slices.Contains(s.IDs(), id) {
 			continue
 		}
@@ -261,7 +246,7 @@ func (o *Owner) Joined(u *url.URL, clientID string, kept bool) error {
 func (o *Owner) joined(id ID, kept bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	name, side, ok := o.holderLocked(id)
+	name, side, ok := o.held.holder(id)
 	if !ok {
 		return fmt.Errorf("no connector has the session %q", id.ClientID)
 	}

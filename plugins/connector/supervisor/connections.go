@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
@@ -12,13 +16,28 @@ import (
 // connections reports the connections of a stream. The engine shows them only at the
 // HTTP endpoint /ready: connections receives the endpoints that the engine would serve,
 // keeps that one and reads its answer.
+//
+// An answer costs the engine more than anything else that it does at rest. So one by
+// which all ends are connected is kept until the engine counts an event of a connection.
 type connections struct {
 	// started is closed when the stream was created: after that it can be stopped.
 	started chan struct{}
 	answer  http.HandlerFunc // of /ready; set before started is closed
+	events  *atomic.Int64    // of the connections
+
+	mu        sync.Mutex
+	seen      int64     // the events at the last look
+	seenSince time.Time // when a look first saw that many
+	kept      []end     // nil if the engine has to be asked
 }
 
-func newConnections() *connections { return &connections{started: make(chan struct{})} }
+// settled is how long no event may have occurred before an answer is kept. The engine
+// changes a state shortly before or after it counts the event.
+const settled = time.Second
+
+func newConnections(events *atomic.Int64) *connections {
+	return &connections{started: make(chan struct{}), events: events}
+}
 
 // HandleFunc receives an endpoint. The engine registers /ready last, once.
 func (c *connections) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
@@ -50,6 +69,23 @@ func (c *connections) ends() []end {
 	default:
 		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.events.Load(); n != c.seen || c.seenSince.IsZero() {
+		c.seen, c.seenSince, c.kept = n, time.Now(), nil
+	}
+	if c.kept != nil {
+		return c.kept
+	}
+	rests := time.Since(c.seenSince) >= settled
+	ends := c.ask()
+	if rests && len(ends) > 0 && !slices.ContainsFunc(ends, func(e end) bool { return !e.connected }) {
+		c.kept = ends
+	}
+	return ends
+}
+
+func (c *connections) ask() []end {
 	var written body
 	c.answer(&written, nil)
 	var told struct {

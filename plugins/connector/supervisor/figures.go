@@ -36,6 +36,10 @@ const (
 	metricBlocked       = "kafka_output_blocked"
 	metricReadFailed    = "input_connection_failed"
 	metricReadLost      = "input_connection_lost"
+
+	// The engine counts each event of a connection in a counter that begins so.
+	metricInputConnection  = "input_connection_"
+	metricOutputConnection = "output_connection_"
 )
 
 // figures counts what a connector does, across all its streams.
@@ -43,9 +47,12 @@ type figures struct {
 	lastSend     atomic.Int64 // Unix nanoseconds
 	lastProgress atomic.Int64 // the same for any progress of a message
 	latency      latency.Histogram
+	// connections counts the events of the connections of both ends.
+	connections atomic.Int64
 
 	mu     sync.Mutex
 	series map[string]*series
+	oldest []*series       // those of metricOldestUnacked
 	topics map[string]bool // that have a label
 }
 
@@ -70,10 +77,14 @@ type series struct {
 	bits      atomic.Uint64   // of a gauge: the float; of a timer: the sum in nanoseconds
 	histogram *histogram      // of a timer
 	touch     []*atomic.Int64 // set to the time of each count
+	events    *atomic.Int64   // counts the counts, nil if nobody asks
 }
 
 func (s *series) Incr(n int64) {
 	s.count.Add(n)
+	if s.events != nil {
+		s.events.Add(1)
+	}
 	if len(s.touch) == 0 {
 		return
 	}
@@ -142,6 +153,11 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 			s.touch = []*atomic.Int64{&f.lastSend, &f.lastProgress}
 		case metricRetried, metricDiscarded, metricDeadLettered:
 			s.touch = []*atomic.Int64{&f.lastProgress}
+		case metricOldestUnacked:
+			f.oldest = append(f.oldest, s)
+		}
+		if strings.HasPrefix(name, metricInputConnection) || strings.HasPrefix(name, metricOutputConnection) {
+			s.events = &f.connections
 		}
 		f.series[id] = s
 	}
@@ -183,7 +199,13 @@ func (f *figures) report() connector.Figures { return f.sample().Figures }
 // stuckFor returns for how long no message has made progress although some are in
 // flight.
 func (f *figures) stuckFor() time.Duration {
-	oldest := f.report().OldestUnacked
+	var seconds float64
+	f.mu.Lock()
+	for _, s := range f.oldest {
+		seconds += s.float()
+	}
+	f.mu.Unlock()
+	oldest := time.Duration(seconds * float64(time.Second))
 	if at := f.lastProgress.Load(); at > 0 {
 		oldest = min(oldest, time.Since(time.Unix(0, at)))
 	}

@@ -15,10 +15,9 @@ func (s *Supervisor) background(watch func()) {
 
 // protect prevents a panic in code about one connector from ending the process.
 func (s *Supervisor) protect(e *entry, do func()) {
-	guard := crash.New(func(err *crash.Error) {
+	defer crash.Recover("the service's own code", func(err *crash.Error) {
 		s.log.Error("A panic in the service's own code: report it with this stack", "connector", s.nameOf(e),
 			"error", e.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
 	})
-	defer guard.Catch("the service's own code")
 	do()
 }

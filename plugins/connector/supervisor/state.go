@@ -25,7 +25,7 @@ type failure struct {
 // status returns the current status of a connector.
 func (s *Supervisor) status(e *entry) connector.Status {
 	status := s.standing(e)
-	status.Config = connector.RedactConfig(e.stored(s).Connector.Config)
+	status.Config = e.shownConfig(s)
 	return status
 }
 
@@ -114,12 +114,25 @@ func (r *run) noteLocked(what connector.Need, why string) {
 	r.waits[what] = connector.Wait{For: what, Since: since, Why: why}
 }
 
+// look notes what a connector waits for, so that a reason has a time.
+func (s *Supervisor) look(e *entry) {
+	s.mu.Lock()
+	r, failed := e.run, e.failed
+	s.mu.Unlock()
+	if r != nil && failed == nil {
+		r.look()
+	}
+}
+
 // look asks the stream for its ends, and returns what the run waits for.
 func (r *run) look() []connector.Wait {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stream != nil {
 		r.lookLocked(r.stream.ends())
+	}
+	if len(r.waits) == 0 {
+		return nil
 	}
 	var waits []connector.Wait
 	for _, what := range needs {

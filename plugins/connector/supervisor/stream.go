@@ -53,7 +53,7 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	b.SetEnvVarLookupFunc(func(string) (string, bool) { return "", false })
 	log := s.logger(e, s.effective(c))
 	b.SetLogger(log)
-	st := &stream{connections: newConnections(), ended: make(chan struct{}), renewal: make(chan struct{}, 1), guard: crash.New(func(err *crash.Error) {
+	st := &stream{connections: newConnections(&e.figures.connections), ended: make(chan struct{}), renewal: make(chan struct{}, 1), guard: crash.New(func(err *crash.Error) {
 		log.Error("A panic ends the connector, and no other: report it with this stack", "error", err, "stack", string(err.Stack))
 	})}
 	b.SetHTTPMux(st.connections)

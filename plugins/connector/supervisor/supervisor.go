@@ -37,7 +37,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
@@ -94,34 +93,13 @@ type Supervisor struct {
 	began   bool // Start was called
 	ids     int
 	entries map[string]*entry
+	byID    map[int]*entry
+	byName  []*entry // sorted; nil when a connector was added or removed
 	// survivors are streams that were stopped and did not end.
 	survivors []survivor
 }
 
 var _ connector.Manager = (*Supervisor)(nil)
-
-// entry is one connector.
-type entry struct {
-	id        int
-	figures   *figures
-	lastError *lastError
-	hide      atomic.Pointer[strings.Replacer]
-	tail      *tail.Feed
-
-	// unsettled: Kafka was unavailable when the connector was last stopped, and
-	// messages that the broker had delivered were not acknowledged.
-	unsettled atomic.Bool
-
-	// Guarded by the supervisor's mutex.
-	definition store.Definition
-	side       session.Side
-	run        *run     // nil while it is paused, or failed before it was started
-	failed     *failure // why it does not go on, nil unless it has failed
-	// unread: the definition cannot be read, so the connector has failed.
-	unread *store.Unreadable
-	// certificates are those of its own settings, for the metrics.
-	certificates certificateCache
-}
 
 // New prepares a supervisor. Start starts the connectors of its store.
 func New(opts Options) (*Supervisor, error) {
@@ -159,7 +137,7 @@ func New(opts Options) (*Supervisor, error) {
 		lines:      lines,
 		operations: newLocks(), replays: newLocks(), calm: usualCalm, kafkaOptions: kafkaOptions,
 		halt: halt, halted: halted,
-		entries:  make(map[string]*entry),
+		entries: make(map[string]*entry), byID: make(map[int]*entry),
 		contents: contents{store: opts.Store}, taken: make(chan struct{}, 1),
 	}
 	s.mqtt.current.Store(&opts.MQTT)
@@ -207,15 +185,6 @@ func New(opts Options) (*Supervisor, error) {
 		return nil, errors.Join(fmt.Errorf("the MQTT settings of the service: %w", err), files.Close())
 	}
 	return s, nil
-}
-
-func (s *Supervisor) exporter(id int) (service.MetricsExporter, error) {
-	for _, e := range s.list() {
-		if e.id == id {
-			return exporter{e.figures}, nil
-		}
-	}
-	return nil, fmt.Errorf("looking up the figures %d: there are none", id)
 }
 
 // Start runs the contents of the store. The error means that the store cannot be read
@@ -272,7 +241,7 @@ func (s *Supervisor) logger(e *entry, c connector.Connector) *slog.Logger {
 func (s *Supervisor) watch() {
 	s.eachBeat(time.Second, func() {
 		for _, e := range s.list() {
-			s.protect(e, func() { s.standing(e) })
+			s.protect(e, func() { s.look(e) })
 		}
 	})
 }

@@ -98,6 +98,14 @@ func (g *Guard) Catch(where string, then ...func(error)) {
 	}
 }
 
+// Recover stops a panic where there is no stream to end, and calls report with it. It
+// must be deferred directly.
+func Recover(where string, report func(*Error)) {
+	if value := recover(); value != nil {
+		report(&Error{Where: where, Value: value, Stack: debug.Stack()})
+	}
+}
+
 // over returns the error that ends a component of a stream that has panicked: for this
 // error the engine neither acknowledges nor rejects.
 func (g *Guard) over(err error) error {
