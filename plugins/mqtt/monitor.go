@@ -7,6 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/robustmq/robustmq-connect/plugins/internal/beat"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
@@ -19,9 +20,10 @@ type monitor struct {
 	oldest   *service.MetricGauge
 	current  func() *session
 
-	done    chan struct{}
-	running sync.WaitGroup
-	once    sync.Once
+	beats  *beat.Group
+	member *beat.Member // nil before start
+	warned bool         // of the current stall
+	shown  bool         // the gauges are not zero
 
 	mu       sync.Mutex
 	rejected int    // times in a row
@@ -33,41 +35,38 @@ func newMonitor(after time.Duration, mgr *service.Resources, current func() *ses
 		after: after, log: mgr.Logger(), current: current,
 		inFlight: mgr.Metrics().NewGauge("mqtt_input_in_flight"),
 		oldest:   mgr.Metrics().NewGauge("mqtt_input_oldest_unacked_seconds"),
-		done:     make(chan struct{}),
+		beats:    beat.Of(mgr),
 	}
 }
 
-func (m *monitor) start() { m.running.Go(m.loop) }
-
-func (m *monitor) stop() {
-	m.once.Do(func() { close(m.done) })
-	m.running.Wait()
-}
-
-func (m *monitor) loop() {
-	defer m.guard.Catch("the input mqtt, watching its messages")
+func (m *monitor) start() {
 	every := time.Second
 	if m.after > 0 {
 		every = max(min(every, m.after/4), 10*time.Millisecond)
 	}
-	beat := time.NewTicker(every)
-	defer beat.Stop()
-	warned := false
-	for {
-		select {
-		case <-m.done:
-			return
-		case <-beat.C:
-		}
-		count, topic, age := m.look()
+	m.member = m.beats.Join(every, m.beat)
+}
+
+// stop may be called more than once, and without start.
+func (m *monitor) stop() {
+	if m.member != nil {
+		m.member.Leave()
+	}
+}
+
+func (m *monitor) beat() {
+	defer m.guard.Catch("the input mqtt, watching its messages")
+	count, topic, age := m.look()
+	if count > 0 || m.shown {
 		m.inFlight.Set(int64(count))
 		m.oldest.SetFloat64(age.Seconds())
-		stalled := m.after > 0 && age > m.after
-		if stalled && !warned {
-			m.log.Warnf("A message of topic %q has waited for %s to be finished, and the acknowledgements of %d messages wait behind it: %s", topic, age.Round(time.Millisecond), count-1, m.cause())
-		}
-		warned = stalled
+		m.shown = count > 0
 	}
+	stalled := m.after > 0 && age > m.after
+	if stalled && !m.warned {
+		m.log.Warnf("A message of topic %q has waited for %s to be finished, and the acknowledgements of %d messages wait behind it: %s", topic, age.Round(time.Millisecond), count-1, m.cause())
+	}
+	m.warned = stalled
 }
 
 func (m *monitor) look() (count int, topic string, age time.Duration) {

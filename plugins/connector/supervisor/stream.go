@@ -9,6 +9,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/internal/beat"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
@@ -48,9 +49,46 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	if err := checkExpressions(c); err != nil {
 		return nil, err
 	}
+	b := <-s.making
+	defer func() { s.making <- b }()
+	if b == nil {
+		b = s.newBuilder()
+	}
+	st, err := s.build(b, e, c, document)
+	if err != nil {
+		b = nil // it may have half of the pipeline
+		return nil, err
+	}
+	go func() {
+		defer close(st.ended)
+		defer st.guard.Catch("a constructor")
+		// stop ends it: a context that ends while the stream starts would leave it
+		// locked.
+		st.err = st.engine.Run(context.Background())
+	}()
+	st.awaitStart()
+	return st, nil
+}
+
+const (
+	// maxMaking is how many streams are made at once. To make one takes memory and a
+	// processor; thousands at once would also connect at once.
+	maxMaking = 4
+	// startTimeout is how long a stream that starts may keep others from being made. A
+	// constructor may hang.
+	startTimeout = time.Second
+)
+
+// newBuilder returns a builder for any number of streams, one after the other. Each
+// stream keeps its builder, which is large, so they share a few.
+func (s *Supervisor) newBuilder() *service.StreamBuilder {
 	b := s.env.NewStreamBuilder()
-	b.DisableLinting() // it was linted when the definition came
+	b.DisableLinting() // a definition was linted when it came
 	b.SetEnvVarLookupFunc(func(string) (string, bool) { return "", false })
+	return b
+}
+
+func (s *Supervisor) build(b *service.StreamBuilder, e *entry, c connector.Connector, document []byte) (*stream, error) {
 	log := s.logger(e, s.effective(c))
 	b.SetLogger(log)
 	st := &stream{connections: newConnections(&e.figures.connections), ended: make(chan struct{}), renewal: make(chan struct{}, 1), guard: crash.New(func(err *crash.Error) {
@@ -75,14 +113,19 @@ func (s *Supervisor) startDocument(e *entry, c connector.Connector, document []b
 	budget.Put(st.engine.Resources(), s.pending)
 	latency.Put(st.engine.Resources(), &e.figures.latency)
 	tail.Put(st.engine.Resources(), e.tail)
-	go func() {
-		defer close(st.ended)
-		defer st.guard.Catch("a constructor")
-		// stop ends it: a context that ends while the stream starts would leave it
-		// locked.
-		st.err = st.engine.Run(context.Background())
-	}()
+	beat.Put(st.engine.Resources(), s.beats)
 	return st, nil
+}
+
+// awaitStart returns when the engine has created the components, or has failed to.
+func (s *stream) awaitStart() {
+	timeout := time.NewTimer(startTimeout)
+	defer timeout.Stop()
+	select {
+	case <-s.connections.started:
+	case <-s.ended:
+	case <-timeout.C:
+	}
 }
 
 // endTimeout is how long a stream may take to end when it no longer drains.

@@ -48,6 +48,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/expression"
+	"github.com/robustmq/robustmq-connect/plugins/internal/beat"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
@@ -83,6 +84,8 @@ type Supervisor struct {
 	taken    chan struct{} // one slot: connectors may start
 	pending  *budget.Budget
 	journal  *probation.Journal
+	beats    *beat.Group
+	making   chan *service.StreamBuilder // maxMaking; nil where none is made yet
 
 	watching sync.WaitGroup
 	halt     context.CancelFunc
@@ -137,6 +140,7 @@ func New(opts Options) (*Supervisor, error) {
 		lines:      lines,
 		operations: newLocks(), replays: newLocks(), calm: usualCalm, kafkaOptions: kafkaOptions,
 		halt: halt, halted: halted,
+		beats: beat.New(), making: make(chan *service.StreamBuilder, maxMaking),
 		entries: make(map[string]*entry), byID: make(map[int]*entry),
 		contents: contents{store: opts.Store}, taken: make(chan struct{}, 1),
 	}
@@ -166,6 +170,9 @@ func New(opts Options) (*Supervisor, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	for range maxMaking {
+		s.making <- nil
 	}
 	standIns, err := lint.StandIns(s.env)
 	if err != nil {

@@ -17,6 +17,7 @@ type Budget struct {
 
 	mu      sync.Mutex
 	members map[*Member]struct{}
+	waiting int // of the members; usually none, and then a release has nobody to look at
 }
 
 // Member is one input. A nil member has no limit.
@@ -78,6 +79,7 @@ func (m *Member) Leave() {
 	m.budget.mu.Lock()
 	defer m.budget.mu.Unlock()
 	delete(m.budget.members, m)
+	m.waitLocked(false)
 	m.budget.tellLocked()
 }
 
@@ -89,8 +91,18 @@ func (m *Member) Room() bool {
 	}
 	m.budget.mu.Lock()
 	defer m.budget.mu.Unlock()
-	m.waiting = !m.budget.roomLocked(m)
+	m.waitLocked(!m.budget.roomLocked(m))
 	return !m.waiting
+}
+
+func (m *Member) waitLocked(waiting bool) {
+	switch {
+	case waiting && !m.waiting:
+		m.budget.waiting++
+	case !waiting && m.waiting:
+		m.budget.waiting--
+	}
+	m.waiting = waiting
 }
 
 // Changed receives a value when there may be room again.
@@ -112,9 +124,12 @@ func (m *Member) Released() {
 }
 
 func (b *Budget) tellLocked() {
+	if b.waiting == 0 {
+		return
+	}
 	for m := range b.members {
 		if m.waiting && b.roomLocked(m) {
-			m.waiting = false
+			m.waitLocked(false)
 			select {
 			case m.changed <- struct{}{}:
 			default:
