@@ -143,6 +143,30 @@ func TestABadFailureStrategyAtARunNamesItsLine(t *testing.T) {
 	}
 }
 
+// A secret of digits alone, which may come from the environment, is not shown by the
+// error that it causes.
+func TestASecretThatIsANumberIsRefusedAtARunWithoutBeingShown(t *testing.T) {
+	t.Setenv("DIGITS_OF_A_TEST", "345678")
+	const head = "http: { enabled: false }\ninput:\n  generate: { mapping: root = 1 }\noutput:\n  "
+	for component, want := range map[string]string{
+		"kafka_franz:\n    seed_brokers: [ 127.0.0.1:1 ]\n    topic: t\n    sasl: [ { mechanism: PLAIN, username: u, password: 345678 } ]\n":                  "(8,56) sasl.0.password: must be text; put it in quotes",
+		"kafka_franz:\n    seed_brokers: [ 127.0.0.1:1 ]\n    topic: t\n    sasl: [ { mechanism: PLAIN, username: u, password: ${DIGITS_OF_A_TEST} } ]\n":     "(8,56) sasl.0.password: must be text; put it in quotes",
+		"robustmq_kafka:\n    bootstrap_servers: 127.0.0.1:1\n    topic: t\n    sasl: [ { mechanism: PLAIN, username: u, password: ${DIGITS_OF_A_TEST} } ]\n": "(8,56) sasl.0.password: must be text; put it in quotes",
+		"mqtt:\n    urls: [ tcp://127.0.0.1:1 ]\n    topic: t\n    user: u\n    password: ${DIGITS_OF_A_TEST}\n":                                              "(9,15) password: must be text; put it in quotes",
+	} {
+		path := program.WriteFile(t, head+component)
+		r := call(t, "", "-c", path)
+		assert.Equal(t, 1, r.Code)
+		assert.Contains(t, r.Stderr, path+want)
+		assert.NotContains(t, r.Stdout+r.Stderr, "345678")
+		// With --set the file alone is not what was run.
+		r = call(t, "", "-c", path, "--set", "shutdown_timeout=1s")
+		assert.Equal(t, 1, r.Code)
+		assert.Contains(t, r.Stderr, "expected string value, got number; put it in quotes")
+		assert.NotContains(t, r.Stdout+r.Stderr, "345678")
+	}
+}
+
 // lint's findings about a file are not reported if something else prevents the start.
 func TestARunThatFailsForAnotherReasonReportsThatReason(t *testing.T) {
 	path := program.WriteFile(t, "http: { enabled: false }\ninput:\n  generate: { mapping: root = 1 }\noutput:\n  robustmq_kafka: { bootstrap_servers: \"127.0.0.1:1\" }\n")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -144,16 +145,24 @@ func registerNoInput(env *service.Environment) error {
 		})
 }
 
+// textExpected matches the engine's error about a number or a bool in place of a text. It
+// ends with the value, which may be a secret: the engine fails so while it hides those.
+var textExpected = regexp.MustCompile(`(expected string value, got \w+)( from [^(]*)?( ?\(.*\))?$`)
+
 // printRunError prints why a pipeline did not start. If lint finds the error in the
 // file too, it prints lint's finding, which names the line.
 func printRunError(w io.Writer, env *service.Environment, call invocation, err error) {
+	wrongType := textExpected.MatchString(err.Error())
+	if wrongType {
+		err = errors.New(textExpected.ReplaceAllString(err.Error(), "$1; put it in quotes"))
+	}
 	standIns, lintErr := lint.StandIns(env)
 	if lintErr != nil || call.config == "" {
 		printError(w, err)
 		return
 	}
 	// With --set, the file alone is not what was run.
-	ofFile := !call.sets && (strings.Contains(err.Error(), "linter errors") || strings.Contains(err.Error(), "configuration file read error"))
+	ofFile := !call.sets && (wrongType || strings.Contains(err.Error(), "linter errors") || strings.Contains(err.Error(), "configuration file read error"))
 	located := false
 	for _, f := range newLinter(standIns, lint.Options{}).file(call.config) {
 		if ofFile || strings.Contains(oneLine(err.Error()), oneLine(f.String())) {

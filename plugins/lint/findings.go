@@ -309,22 +309,6 @@ func (f *finder) rules(skipFiles bool) {
 	}
 }
 
-// valueType reports a wrong number or bool. The engine's linter leaves that to its
-// reader, which reports neither the line nor the field.
-func (f *finder) valueType(n *node, p place) {
-	what := ""
-	if p.of != nil && ruleSetOf(p.of.kind, p.of.name) != nil {
-		if !p.spec.isItem {
-			what = checkType(f.valueOf(n), p.spec.Type)
-		}
-	} else if into := map[string]any{"int": new(int), "float": new(float64), "bool": new(bool)}[p.spec.Type]; into != nil && n.yaml().Decode(into) != nil {
-		what = checkType(n.value, p.spec.Type)
-	}
-	if what != "" {
-		f.addAt(n, what)
-	}
-}
-
 func (f *finder) problems(conf *node, problems []Problem) {
 	for _, problem := range problems {
 		path := strings.Split(problem.Path, ".")

@@ -164,7 +164,7 @@ func (f *finder) unread(r *rendered, err error) {
 		shorter := min(len(other.Path), len(n.path))
 		return slices.Equal(other.Path[:shorter], n.path[:shorter])
 	}
-	if n == f.root && len(f.findings) > 0 || n.unset || slices.ContainsFunc(f.findings, related) {
+	if n == f.root && len(f.findings) > 0 || n.unset || f.wantsComponent(n) || slices.ContainsFunc(f.findings, related) {
 		return
 	}
 	f.addAt(n, OneLine(err.Error()))

@@ -10,7 +10,11 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-const defaultBrokerURL = "tcp://localhost:1883"
+const (
+	defaultBrokerURL = "tcp://localhost:1883"
+	// templateName is the name of the input template and of the output template.
+	templateName = "robustmq_kafka"
+)
 
 // ruleSet names the components whose values are checked: the templates, and the
 // components that they use.
@@ -24,8 +28,8 @@ type ruleSet struct {
 }
 
 var ruleSets = []ruleSet{
-	{kind: "input", name: "robustmq_kafka", check: checkInputTemplate},
-	{kind: "output", name: "robustmq_kafka", check: checkOutputTemplate},
+	{kind: "input", name: templateName, check: checkInputTemplate},
+	{kind: "output", name: templateName, check: checkOutputTemplate},
 	{kind: "input", name: "robustmq_kafka_source", check: checkSourceTemplate},
 	{kind: "output", name: "robustmq_mqtt", check: checkMQTTTemplate},
 	{kind: "input", name: "mqtt", check: checkMQTTInput},

@@ -25,6 +25,7 @@ type fieldSpec struct {
 	Default     *any        `json:"default"`
 	Optional    bool        `json:"is_optional"`
 	Deprecated  bool        `json:"is_deprecated"`
+	Secret      bool        `json:"is_secret"`
 	Options     []string    `json:"options"`
 	Annotated   [][2]string `json:"annotated_options"`
 	Children    []fieldSpec `json:"children"`

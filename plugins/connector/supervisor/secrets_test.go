@@ -49,6 +49,24 @@ func TestAStoredSecretIsNotSentToAnotherServer(t *testing.T) {
 	assert.Equal(t, "hush-hush", r.find("c").stored(r.Supervisor).Connector.MQTT.Text("password"))
 }
 
+// The engine would not start the stream, so the definition is not accepted.
+func TestASecretThatIsANumberIsAcceptedOnlyWhereItIsRead(t *testing.T) {
+	r := newRig(t)
+	for more, field := range map[string]string{
+		`,"sasl":[{"mechanism":"PLAIN","username":"u","password":345678}]`:                  "config.sasl.0.password",
+		`,"sasl":[{"mechanism":"OAUTHBEARER","token":345678}]`:                              "config.sasl.0.token",
+		`,"sasl":[{"mechanism":"OAUTHBEARER","token":"t","extensions":{"c":345678}}]`:       "config.sasl.0.extensions.c",
+		`,"tls":{"enabled":true,"client_certs":[{"cert":"c","key":"k","password":345678}]}`: "config.tls.client_certs.0.password",
+		`,"urls":["ssl://localhost:8883"],"mqtt_tls":{"enabled":true,"root_cas":345678}`:    "config.mqtt_tls.root_cas",
+		`,"sasl":[{"mechanism":"SCRAM-SHA-256","username":345678,"password":"p"}]`:          "config.sasl.0.username",
+	} {
+		_, err := r.Create(t.Context(), r.conn("c", "in/#", "out", more), connector.CreateOptions{})
+		require.Equal(t, &connector.InvalidError{Field: field, Why: "must be text; put it in quotes"}, err)
+	}
+	r.create(r.conn("c", "in/#", "out", `,"username":"u","password":345678`))
+	r.ready("c")
+}
+
 func TestUpdateKeepsSecretsThatComeBackRedacted(t *testing.T) {
 	r := newRig(t)
 	r.create(r.conn("c", "in/#", "out", `,"username":"u","password":"hush-hush"`))
