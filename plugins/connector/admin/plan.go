@@ -17,8 +17,8 @@ type Plan struct {
 // definition does not have the field.
 type FieldChange struct {
 	Field  string          `json:"field"` // for example config.sasl.0.password
-	Before json.RawMessage `json:"before,omitempty"`
-	After  json.RawMessage `json:"after,omitempty"`
+	Before json.RawMessage `json:"before,omitempty" schema:"any"`
+	After  json.RawMessage `json:"after,omitempty" schema:"any"`
 	Secret bool            `json:"secret,omitempty"` // both are shown as ***
 }
 

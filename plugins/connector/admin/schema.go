@@ -7,7 +7,7 @@ import (
 )
 
 // schemas makes JSON Schemas of types, as encoding/json writes them. Each struct has one,
-// by its name.
+// by its name. A field with the tag schema:"any" holds any JSON value.
 type schemas map[string]any
 
 var rawMessage = reflect.TypeFor[json.RawMessage]()
@@ -72,5 +72,8 @@ func (s schemas) addFields(t reflect.Type, properties object, required *[]string
 			*required = append(*required, name)
 		}
 		properties[name] = s.ofType(f.Type)
+		if f.Tag.Get("schema") == "any" {
+			properties[name] = object{}
+		}
 	}
 }
