@@ -14,8 +14,8 @@ import (
 	"github.com/robustmq/robustmq-connect/templates"
 )
 
-// Register adds our components to an environment with upstream's. The mqtt input and
-// the kafka_franz output replace upstream's of the same names.
+// Register adds our components to an environment with upstream's. The input and the
+// output mqtt and the output kafka_franz replace upstream's of the same names.
 func Register(env *service.Environment) error {
 	return errors.Join(
 		diskbuffer.Register(env),
@@ -23,6 +23,7 @@ func Register(env *service.Environment) error {
 		kafka.Register(env),
 		kafka.RegisterInput(env),
 		mqtt.Register(env),
+		mqtt.RegisterOutput(env),
 		tracing.Register(env),
 		templates.Register(env),
 	)

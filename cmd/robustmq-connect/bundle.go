@@ -17,9 +17,6 @@ import (
 	// The Kafka inputs. The kafka_franz output is replaced by ours.
 	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
 
-	// The mqtt output. The mqtt input is replaced by ours.
-	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
-
 	// The default metrics exporter, at /metrics.
 	_ "github.com/redpanda-data/connect/v4/public/components/prometheus"
 

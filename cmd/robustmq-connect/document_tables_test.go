@@ -45,7 +45,7 @@ func TestDocumentTablesAreThoseOfTheSpecs(t *testing.T) {
 			t.Errorf("the tables of %s are stale; run make docs", path)
 		}
 	}
-	require.Equal(t, 11, tables, "the fields of five inputs, three outputs, the processor and the tracer, and the expressions")
+	require.Equal(t, 12, tables, "the fields of five inputs, four outputs, the processor and the tracer, and the expressions")
 }
 
 // fieldTable renders a component's fields as a Markdown table.

@@ -21,7 +21,9 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/redpanda-data/benthos/v4/public/service"
+	_ "github.com/redpanda-data/connect/v4/public/components/mqtt" // the stock components to compare with
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -148,7 +150,9 @@ func part(t *testing.T, text, name string) string {
 	return string(out)
 }
 
-func TestStockInputsLintAndRunUnchanged(t *testing.T) {
+// stockBroker starts an MQTT broker, with and without TLS, at $STOCK_PLAIN and $STOCK_TLS.
+func stockBroker(t *testing.T) *mqtt.Server {
+	t.Helper()
 	conf := certificates(t)
 	broker := mqtt.New(&mqtt.Options{Logger: slog.New(slog.DiscardHandler), InlineClient: true})
 	require.NoError(t, broker.AddHook(new(auth.AllowHook), nil))
@@ -162,7 +166,11 @@ func TestStockInputsLintAndRunUnchanged(t *testing.T) {
 	}
 	require.NoError(t, broker.Serve())
 	t.Cleanup(func() { assert.NoError(t, broker.Close()) })
-	require.NoError(t, broker.Publish("stock/a", []byte("hello"), true, 1))
+	return broker
+}
+
+func TestStockInputsLintAndRunUnchanged(t *testing.T) {
+	require.NoError(t, stockBroker(t).Publish("stock/a", []byte("hello"), true, 1))
 
 	eachStockCase(t, "input", "mqtt", "testdata/stock_mqtt.txt", nil, func(t *testing.T, text string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -191,7 +199,7 @@ var awsRefused = []string{
 	"sasl.aws.credentials.role", "sasl.aws.credentials.role_external_id",
 }
 
-func TestStockOutputsLintAndRunUnchanged(t *testing.T) {
+func TestStockKafkaOutputsLintAndRunUnchanged(t *testing.T) {
 	conf := certificates(t)
 	plain, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "stock"))
 	require.NoError(t, err)
@@ -218,5 +226,30 @@ func TestStockOutputsLintAndRunUnchanged(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, stream.Run(ctx))
 		require.Equal(t, before+3, written())
+	})
+}
+
+func TestStockMQTTOutputsLintAndRunUnchanged(t *testing.T) {
+	broker := stockBroker(t)
+	got := make(chan string, 10)
+	require.NoError(t, broker.Subscribe("stock/#", 1, func(_ *mqtt.Client, _ packets.Subscription, p packets.Packet) { got <- string(p.Payload) }))
+	eachStockCase(t, "output", "mqtt", "testdata/stock_mqtt_output.txt", nil, func(t *testing.T, text string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		builder := service.GlobalEnvironment().NewStreamBuilder()
+		require.NoError(t, builder.SetLoggerYAML("level: off"))
+		require.NoError(t, builder.AddInputYAML(`generate: { count: 3, interval: "", mapping: 'root = "hello"' }`))
+		require.NoError(t, builder.AddOutputYAML(part(t, text, "output")))
+		stream, err := builder.Build()
+		require.NoError(t, err)
+		require.NoError(t, stream.Run(ctx))
+		for range 3 {
+			select {
+			case payload := <-got:
+				require.Equal(t, "hello", payload)
+			case <-ctx.Done():
+				require.Fail(t, "a message did not arrive")
+			}
+		}
 	})
 }

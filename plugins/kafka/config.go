@@ -68,7 +68,7 @@ const (
 const (
 	shortDelivery = "record_delivery_timeout: %s is out of range; must be 0s for no limit, or at least 1s"
 	smallWrite    = "broker_write_max_bytes: %d bytes cannot hold a record batch of max_message_bytes, %d; raise broker_write_max_bytes or lower max_message_bytes"
-	ownDeadTopic  = "failure_strategy.topic_name: %q is the topic that records are written to; name another"
+	ownDeadTopic  = "failure_strategy.topic_name: %q is the topic that the output writes to; name another"
 )
 
 // Constraints are the rules that involve several fields.

@@ -136,6 +136,7 @@ const (
 	letterTopic     = "topic"
 	letterPartition = "partition"
 	letterSource    = "connector.name"
+	letterComponent = "class.name"
 	letterStage     = "stage"
 	letterClass     = "exception.class.name"
 	letterReason    = "exception.message"
@@ -167,7 +168,7 @@ func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 		{letterSource, l.source},
 		{"task.id", "0"},
 		{letterStage, stage(refusal)},
-		{"class.name", "kafka_franz"},
+		{letterComponent, "kafka_franz"},
 		{letterClass, class},
 		{letterReason, refusal.Error()},
 		{"exception.stacktrace", class + ": " + refusal.Error()},

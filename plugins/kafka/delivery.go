@@ -104,28 +104,6 @@ func (d *delivery) ended() bool {
 	}
 }
 
-// sameBatch reports whether the batch is the one in progress. The engine hands over the
-// same messages again, and their payloads have the same addresses.
-func (d *delivery) sameBatch(batch service.MessageBatch) bool {
-	if len(batch) != len(d.batch) {
-		return false
-	}
-	for i, msg := range batch {
-		payload, err := msg.AsBytes()
-		before, beforeErr := d.batch[i].AsBytes()
-		if err != nil || beforeErr != nil || !samePlace(payload, before) {
-			return false
-		}
-	}
-	return true
-}
-
-// samePlace compares the addresses of slices. Both are in use, so neither address can
-// have been reused.
-func samePlace(a, b []byte) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
-}
-
 // topics returns some topics of the batch, few enough to query.
 func (d *delivery) topics() []string {
 	const most = 100

@@ -13,6 +13,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
+	"github.com/robustmq/robustmq-connect/plugins/internal/handover"
 	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
@@ -151,7 +152,7 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 	if p == nil || closed {
 		return service.ErrNotConnected
 	}
-	if d == nil || !d.sameBatch(batch) {
+	if d == nil || !handover.Same(d.batch, batch) {
 		// The engine has dropped the batch that it should have handed over again. Later
 		// records must not overtake what is in flight.
 		if d != nil && !d.ended() {

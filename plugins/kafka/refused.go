@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/internal/throttle"
 )
 
 // failureHandler applies the failure strategy to refused records. One delivery at a
@@ -17,7 +19,7 @@ type failureHandler struct {
 	conf    *config
 	metrics metrics
 	dead    *deadLetters // nil unless the strategy needs them
-	log     logThrottle
+	log     *throttle.Log
 }
 
 // newFailureHandler returns nil if there is no strategy.
@@ -29,7 +31,7 @@ func newFailureHandler(conf *config, m metrics, mgr *service.Resources) *failure
 	if conf.acks == "none" {
 		logger.Warnf("With acks none Kafka reports no refusals: records that it refuses are lost without notice, and %s %s handles only records that are not sent", fieldFailureStrategy, conf.strategy.Name)
 	}
-	r := &failureHandler{conf: conf, metrics: m, log: logThrottle{every: time.Second, tell: func(text string) { logger.Warn(text) }}}
+	r := &failureHandler{conf: conf, metrics: m, log: throttle.New(time.Second, "records", func(text string) { logger.Warn(text) })}
 	if conf.strategy.Name == StrategyDeadMessageQueue {
 		r.dead = newDeadLetters(conf, mgr)
 	}
@@ -37,7 +39,7 @@ func newFailureHandler(conf *config, m metrics, mgr *service.Resources) *failure
 }
 
 func (r *failureHandler) close() {
-	r.log.close()
+	r.log.Close()
 	if r.dead != nil {
 		r.dead.close()
 	}
@@ -91,13 +93,13 @@ func (r *failureHandler) retries(err error) (times int, wait time.Duration) {
 func (r *failureHandler) discardOrDeadLetter(record *kgo.Record, refusal error, d *delivery) error {
 	if r.dead == nil {
 		r.metrics.discarded.Incr(1, r.conf.strategy.Name)
-		r.log.add(fmt.Sprintf("Discarded a record: %s", refusal))
+		r.log.Add(fmt.Sprintf("Discarded a record: %s", refusal))
 		return nil
 	}
 	if err := r.dead.write(record, refusal, d); err != nil {
 		return err
 	}
 	r.metrics.deadLettered.Incr(1)
-	r.log.add(fmt.Sprintf("Wrote a record to the dead letter topic %q: %s", r.conf.strategy.TopicName, refusal))
+	r.log.Add(fmt.Sprintf("Wrote a record to the dead letter topic %q: %s", r.conf.strategy.TopicName, refusal))
 	return nil
 }

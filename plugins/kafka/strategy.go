@@ -63,7 +63,13 @@ type StrategyProblem struct {
 // ParseStrategy reads the value of a field failure_strategy: a word, or an object as in
 // RobustMQ. Use the strategy only if there are no problems.
 func ParseStrategy(value any) (Strategy, []StrategyProblem) {
-	r := strategyReader{}
+	return ParseStrategyOf(value, checkTopic)
+}
+
+// ParseStrategyOf is ParseStrategy for an output of another kind: check judges a dead
+// letter topic without bootstrap_servers, which is the output's own kind of topic.
+func ParseStrategyOf(value any, check func(topic string) error) (Strategy, []StrategyProblem) {
+	r := strategyReader{checkTopic: check}
 	switch v := value.(type) {
 	case string:
 		r.fields = map[string]any{fieldStrategy: v}
@@ -79,9 +85,10 @@ func ParseStrategy(value any) (Strategy, []StrategyProblem) {
 }
 
 type strategyReader struct {
-	fields   map[string]any
-	bare     bool // a word instead of an object
-	problems []StrategyProblem
+	fields     map[string]any
+	bare       bool                     // a word instead of an object
+	checkTopic func(topic string) error // without bootstrap_servers
+	problems   []StrategyProblem
 }
 
 func (r *strategyReader) report(name, format string, args ...any) {
@@ -155,10 +162,14 @@ func (r *strategyReader) topic() string {
 	if !given {
 		return defaultDeadTopic
 	}
+	check := checkTopic
+	if r.fields[fieldBootstrapServers] == nil {
+		check = r.checkTopic
+	}
 	topic, isText := value.(string)
 	if !isText {
 		r.report(fieldTopicName, "must be the name of a topic, not %v", value)
-	} else if err := checkTopic(topic); err != nil {
+	} else if err := check(topic); err != nil {
 		r.report(fieldTopicName, "%s", err)
 	}
 	return topic

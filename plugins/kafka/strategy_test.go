@@ -84,7 +84,7 @@ func TestParseStrategy(t *testing.T) {
 		require.Contains(t, problems[0].What, test.what)
 	}
 	_, err := tryParse([]string{"localhost:1"}, "topic: dead", deadLetter)
-	require.ErrorContains(t, err, `failure_strategy.topic_name: "dead" is the topic that records are written to`)
+	require.ErrorContains(t, err, `failure_strategy.topic_name: "dead" is the topic that the output writes to`)
 	_, err = tryParse([]string{"localhost:1"}, "failure_strategy: { strategy: discard, wait_time_ms: 1 }")
 	require.ErrorContains(t, err, "field failure_strategy.wait_time_ms: is not a field of the strategy discard")
 }

@@ -94,12 +94,6 @@ func checkOutputTemplate(f fields) {
 	f.sasl(mechanisms)
 }
 
-func checkMQTTOutput(f fields) {
-	f.mqttConnection("user")
-	f.durationRules(true, "connect_timeout", "write_timeout")
-	f.publishTopic()
-}
-
 // checkEnvelope checks the fields without interpolation.
 func checkEnvelope(f fields) {
 	f.constraints(envelope.Constraints)

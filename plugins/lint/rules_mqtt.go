@@ -5,6 +5,9 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
+
+	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 )
 
 // The rules of this file report the same as the constructor of plugins/mqtt.
@@ -34,6 +37,26 @@ func checkMQTTInput(f fields) {
 func (f fields) oversizedPayload() {
 	f.sizeRule("max_payload_bytes", 0, math.MaxInt32)
 	f.wordRule("oversized_payload", "hold", "fail")
+}
+
+func checkMQTTOutput(f fields) {
+	f.mqttConnection("user")
+	f.durationRules(true, "connect_timeout", "write_timeout", "ack_timeout")
+	f.rangeRule("max_in_flight", 1, math.MaxInt32)
+	f.rangeRule("max_in_flight_publishes", 1, math.MaxUint16)
+	f.rangeRule("topic_alias_maximum", 0, math.MaxUint16)
+	f.scalarRule("session_expiry", checkSessionExpiry)
+	f.scalarRule("qos_interpolated", func(qos string) string {
+		if strings.Contains(qos, "${!") || slices.Contains([]string{"", "0", "1", "2"}, qos) {
+			return ""
+		}
+		return fmt.Sprintf("%q is no QoS; must be 0, 1 or 2", qos)
+	})
+	f.failureStrategyBy(mqtt.ParseStrategy)
+	if n, ok := f.number("max_in_flight"); ok && n > 1 && f.isSet("failure_strategy") {
+		f.report("max_in_flight", "must be 1 with failure_strategy: a batch that is held must hold every later one")
+	}
+	f.publishTopic()
 }
 
 // topicQoS checks the QoS of single filters, each of which must be in topics.

@@ -154,7 +154,7 @@ func TestLintChecksFailureStrategies(t *testing.T) {
 		`{ strategy: discard_after_retry, retry_total_times: 0 }`:        "failure_strategy.retry_total_times: 0 is out of range; must be 1 to",
 		`{ strategy: discard, wait_time_ms: 5 }`:                         "failure_strategy.wait_time_ms: is not a field of the strategy discard",
 		`{ strategy: dead_message_queue, bootstrap_servers: [ "a:b" ] }`: `failure_strategy.bootstrap_servers: "a:b": port "b" is not a number`,
-		`{ strategy: dead_message_queue, topic_name: t }`:                `failure_strategy.topic_name: "t" is the topic that records are written to`,
+		`{ strategy: dead_message_queue, topic_name: t }`:                `failure_strategy.topic_name: "t" is the topic that the output writes to`,
 	} {
 		for _, output := range []string{
 			"robustmq_kafka: { bootstrap_servers: \"k:1\", topic: t, failure_strategy: %s }",

@@ -9,7 +9,10 @@ import (
 
 // failureStrategy checks the field of that name. A part that depends on an unset
 // environment variable counts as not set.
-func (f fields) failureStrategy() {
+func (f fields) failureStrategy() { f.failureStrategyBy(kafka.ParseStrategy) }
+
+// failureStrategyBy is failureStrategy for an output with another reader of the field.
+func (f fields) failureStrategyBy(parse func(any) (kafka.Strategy, []kafka.StrategyProblem)) {
 	const name = "failure_strategy"
 	value := f.conf[name]
 	if object, ok := value.(map[string]any); ok {
@@ -22,7 +25,7 @@ func (f fields) failureStrategy() {
 	} else if value == nil || isUnset(value) {
 		return
 	}
-	strategy, problems := kafka.ParseStrategy(value)
+	strategy, problems := parse(value)
 	for _, p := range problems {
 		f.report(p.Field, p.What)
 	}
@@ -33,6 +36,6 @@ func (f fields) failureStrategy() {
 		f.report(name+".bootstrap_servers", checkSeedBrokers(server))
 	}
 	if topic, ok := f.text("topic"); ok && topic != "" && strategy.TopicName == topic && strategy.BootstrapServers == nil {
-		f.report(name+".topic_name", fmt.Sprintf("%q is the topic that records are written to; name another", topic))
+		f.report(name+".topic_name", fmt.Sprintf("%q is the topic that the output writes to; name another", topic))
 	}
 }

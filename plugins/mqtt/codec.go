@@ -22,7 +22,7 @@ const (
 	typeDisconnect = 14
 )
 
-// Property identifiers of a PUBLISH, MQTT 5.0 section 2.2.2.2.
+// Property identifiers, MQTT 5.0 section 2.2.2.2.
 const (
 	propPayloadFormat          = 1
 	propMessageExpiry          = 2
@@ -30,6 +30,7 @@ const (
 	propResponseTopic          = 8
 	propCorrelationData        = 9
 	propSubscriptionIdentifier = 11
+	propSessionExpiry          = 17
 	propTopicAlias             = 35
 	propUserProperty           = 38
 )

@@ -187,15 +187,7 @@ func sessionFields() []*service.ConfigField {
 		service.NewBoolField(fieldCleanSession).
 			Description("Whether each connection starts a new session. With `false` the broker keeps the subscriptions, and the messages of QoS 1 and 2, while this client is away.").
 			Default(true).Advanced(),
-		service.NewStringAnnotatedEnumField(fieldProtocolVersion, map[string]string{
-			versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that refuses it. A broker that closes the connection or stays silent instead gets MQTT 3.1.1 on this connection and MQTT 5 again on the next. It may then deliver again what was received already, so set `3.1.1` for such a broker",
-			version5:    "MQTT 5 only",
-			version311:  "MQTT 3.1.1 only",
-		}).
-			Description("The version of MQTT to speak.").
-			Default(versionAuto).Advanced().
-			// The built-in rule for options reads the dots of 3.1.1 as a path.
-			LintRule(versionRule),
+		protocolVersionField(" It may then deliver again what was received already, so set `3.1.1` for such a broker"),
 		service.NewStringField(fieldSessionExpiry).
 			Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`. Ignored with MQTT 3.1.1, where the broker's own settings decide.").
 			Example("24h").Example(expiryNever).
@@ -206,10 +198,28 @@ func sessionFields() []*service.ConfigField {
 		service.NewIntField(fieldTopicAliases).
 			Description("The number of topics, from 0 to 65535, for which the broker may send a short number in place of the name. That saves bandwidth with long names. Some brokers confuse the numbers when a session continues on a new connection, and their messages then cannot be delivered. Ignored with MQTT 3.1.1.").
 			Default(0).Advanced(),
-		service.NewStringMapField(fieldUserProperties).
-			Description("User properties of the CONNECT packet, in the order of their names. Ignored with MQTT 3.1.1.").
-			Default(map[string]any{}).Advanced(),
+		connectPropertiesField(),
 	}
+}
+
+// protocolVersionField is the field of input and output; then says what follows where
+// the broker does not refuse MQTT 5 in words.
+func protocolVersionField(then string) *service.ConfigField {
+	return service.NewStringAnnotatedEnumField(fieldProtocolVersion, map[string]string{
+		versionAuto: "MQTT 5, and MQTT 3.1.1 with a broker that refuses it. A broker that closes the connection or stays silent instead gets MQTT 3.1.1 on this connection and MQTT 5 again on the next." + then,
+		version5:    "MQTT 5 only",
+		version311:  "MQTT 3.1.1 only",
+	}).
+		Description("The version of MQTT to speak.").
+		Default(versionAuto).Advanced().
+		// The built-in rule for options reads the dots of 3.1.1 as a path.
+		LintRule(versionRule)
+}
+
+func connectPropertiesField() *service.ConfigField {
+	return service.NewStringMapField(fieldUserProperties).
+		Description("User properties of the CONNECT packet, in the order of their names. Ignored with MQTT 3.1.1.").
+		Default(map[string]any{}).Advanced()
 }
 
 func flowFields() []*service.ConfigField {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/fields"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 // connection is the part of the configuration that the input and the output share: how
@@ -32,6 +33,7 @@ type connection struct {
 	tls            *tls.Config
 	dial           DialFunc
 	gate           Gate
+	letters        []kafka.Option // of dead letters to Kafka
 
 	cleanSession   bool
 	version        string

@@ -3,6 +3,8 @@ package mqtt
 import (
 	"context"
 	"net/url"
+
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 // Option changes what the components do in one environment. A configuration cannot
@@ -14,6 +16,9 @@ func DialBy(dial DialFunc) Option { return func(c *connection) { c.dial = dial }
 
 // GatedBy makes every connection of the components pass a gate.
 func GatedBy(gate Gate) Option { return func(c *connection) { c.gate = gate } }
+
+// LettersBy gives the output that writes dead letters to Kafka these options.
+func LettersBy(opts ...kafka.Option) Option { return func(c *connection) { c.letters = opts } }
 
 // Gate supervises the sessions of the components of an environment, for a program that runs
 // pipelines of others. Any goroutine may call its methods. An error fails the attempt

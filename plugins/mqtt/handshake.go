@@ -23,6 +23,10 @@ type connack struct {
 	keepAlive      *uint16 // nil if ours is used
 	expiry         *uint32 // nil if ours is used
 	maxPacket      uint32
+	receiveMaximum uint16 // how many messages of QoS 1 and 2 the broker takes at once
+	maxQoS         byte
+	noRetain       bool
+	topicAliases   uint16 // that the broker takes
 	noShared       bool
 	noWildcards    bool
 	robustMQ       bool // the broker is most probably a RobustMQ
@@ -128,6 +132,9 @@ func parseConnack(body []byte, v5 bool) (*connack, error) {
 		keepAlive:      props.ServerKeepAlive,
 		expiry:         props.SessionExpiryInterval,
 		maxPacket:      math.MaxUint32,
+		receiveMaximum: math.MaxUint16,
+		maxQoS:         2,
+		noRetain:       props.RetainAvailable != nil && *props.RetainAvailable == 0,
 		noShared:       props.SharedSubAvailable != nil && *props.SharedSubAvailable == 0,
 		noWildcards:    props.WildcardSubAvailable != nil && *props.WildcardSubAvailable == 0,
 		// MQTT 5.0 section 3.2.2.3.4 forbids the value 2, which RobustMQ sends.
@@ -136,13 +143,22 @@ func parseConnack(body []byte, v5 bool) (*connack, error) {
 	if props.MaximumPacketSize != nil && *props.MaximumPacketSize > 0 {
 		ack.maxPacket = *props.MaximumPacketSize
 	}
+	if props.ReceiveMaximum != nil && *props.ReceiveMaximum > 0 {
+		ack.receiveMaximum = *props.ReceiveMaximum
+	}
+	if props.MaximumQOS != nil {
+		ack.maxQoS = min(*props.MaximumQOS, 2)
+	}
+	if props.TopicAliasMaximum != nil {
+		ack.topicAliases = *props.TopicAliasMaximum
+	}
 	return ack, nil
 }
 
 func parseOldConnack(flags, code byte, v5 bool) (*connack, error) {
 	switch {
 	case code == 0 && !v5:
-		return &connack{sessionPresent: flags&1 != 0, maxPacket: math.MaxUint32}, nil
+		return &connack{sessionPresent: flags&1 != 0, maxPacket: math.MaxUint32, receiveMaximum: math.MaxUint16, maxQoS: 2}, nil
 	case code <= 1 && v5:
 		return nil, &otherVersionError{how: "answered in MQTT 3.1.1", explicit: true}
 	}

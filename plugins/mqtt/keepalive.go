@@ -33,10 +33,7 @@ func (l *line) writeLoop(look <-chan time.Time, check func() error) {
 		}
 		buf, ending := l.writer.swap(spare)
 		if len(buf) > 0 {
-			if l.patience > 0 && !ending {
-				_ = l.conn.SetWriteDeadline(time.Now().Add(l.patience)) // it fails on a closed connection
-			}
-			n, err := l.conn.Write(buf)
+			n, err := l.write(buf, ending)
 			l.writer.rest(n)
 			if err != nil {
 				l.fail(connectionError("writing", err))
@@ -51,6 +48,23 @@ func (l *line) writeLoop(look <-chan time.Time, check func() error) {
 			spare = nil
 		}
 	}
+}
+
+// writePiece is how much is written at once. The patience is for each piece, so that a
+// slow connection can take a large packet.
+const writePiece = 64 << 10
+
+// write writes everything. With ending, the deadline is set already.
+func (l *line) write(buf []byte, ending bool) (n int, err error) {
+	for n < len(buf) && err == nil {
+		if l.patience > 0 && !ending {
+			_ = l.conn.SetWriteDeadline(time.Now().Add(l.patience)) // it fails on a closed connection
+		}
+		var one int
+		one, err = l.conn.Write(buf[n:min(n+writePiece, len(buf))])
+		n += one
+	}
+	return n, err
 }
 
 // pingInterval returns how often the writer checks whether a ping is due.

@@ -155,7 +155,11 @@ func New(opts Options) (*Supervisor, error) {
 		},
 		Runs: s.runs, Confirm: s.confirm,
 	})
-	if err := errors.Join(mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)), opts.Traces.Register(s.env)); err != nil {
+	if err := errors.Join(
+		mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)),
+		mqtt.RegisterOutput(s.env, mqtt.DialBy(dial), mqtt.LettersBy(kafkaOptions...)),
+		opts.Traces.Register(s.env),
+	); err != nil {
 		return nil, err
 	}
 	s.journal, err = probation.Open(s.opts.Notes.File("starts.json"), opts.Trial)

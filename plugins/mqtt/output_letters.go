@@ -1,0 +1,123 @@
+package mqtt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
+)
+
+// letters are the dead letters of an output: where they go, and what they say.
+type letters struct {
+	conf   *outputConfig
+	mgr    *service.Resources
+	source string // the connector's name
+
+	mu     sync.Mutex
+	kafka  service.BatchOutput // nil until needed, and for letters to the MQTT broker
+	closed bool
+}
+
+func newLetters(c *outputConfig, mgr *service.Resources) *letters {
+	return &letters{conf: c, mgr: mgr, source: cmp.Or(mgr.Label(), "mqtt")}
+}
+
+func (l *letters) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.kafka != nil {
+		_ = l.kafka.Close(context.Background()) // its letters are written, or are kept by the input
+	}
+}
+
+// letter writes the dead letter of a message and returns when it is acknowledged.
+func (o *output) letter(ctx context.Context, p *publishing, d *transfer, i int, reason error) error {
+	l, m := o.refused.letters, &d.messages[i]
+	payload, err := d.batch[i].AsBytes()
+	if err != nil {
+		return err
+	}
+	about := [][2]string{
+		{kafka.LetterTopic, legalText(m.topic)},
+		{kafka.LetterSource, legalText(l.source)},
+		{kafka.LetterComponent, "mqtt"},
+		{kafka.LetterReason, legalText(reason.Error())},
+	}
+	if l.conf.strategy.BootstrapServers != nil {
+		return l.toKafka(ctx, payload, about)
+	}
+	letter := outgoing{topic: l.conf.strategy.TopicName, payload: payload, qos: max(m.qos, 1), properties: m.properties}
+	for _, header := range about {
+		// The text is legal and short.
+		letter.properties, _ = appendUserProperty(letter.properties[:len(letter.properties):len(letter.properties)], kafka.LetterKey(header[0]), header[1])
+	}
+	return o.publishLetter(ctx, p, letter)
+}
+
+// publishLetter publishes a message of its own, ahead of the next batch.
+func (o *output) publishLetter(ctx context.Context, p *publishing, letter outgoing) error {
+	d := newTransfer(nil, []outgoing{letter})
+	o.out.submit(d)
+	p.pump()
+	if err := o.await(ctx, p, d); err != nil {
+		o.out.abandon(d)
+		return err
+	}
+	return o.out.refusals(d)[0]
+}
+
+// toKafka writes a dead letter to Kafka.
+func (l *letters) toKafka(ctx context.Context, payload []byte, about [][2]string) error {
+	box, fresh, err := l.box()
+	if err != nil {
+		return err
+	}
+	msg := service.NewMessage(payload)
+	for _, header := range about {
+		msg.MetaSetMut(kafka.LetterKey(header[0]), header[1])
+	}
+	batch := service.MessageBatch{msg}
+	if !fresh {
+		if err := box.WriteBatch(ctx, batch); !errors.Is(err, service.ErrNotConnected) {
+			return err
+		}
+	}
+	if err := box.Connect(ctx); err != nil {
+		return err
+	}
+	if err := box.WriteBatch(ctx, batch); !errors.Is(err, service.ErrNotConnected) {
+		return err
+	}
+	return errors.New("no acknowledgement came from Kafka")
+}
+
+// box returns the output to Kafka, and whether it is a new one.
+func (l *letters) box() (box service.BatchOutput, fresh bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false, service.ErrEndOfInput
+	}
+	if l.kafka == nil {
+		fresh = true
+		l.kafka, err = kafka.Letterbox(l.conf.strategy.BootstrapServers, l.conf.strategy.TopicName, l.mgr, l.conf.letters...)
+	}
+	return l.kafka, fresh, err
+}
+
+// longestText is how much of a text a dead letter has.
+const longestText = 4 << 10
+
+// legalText makes a text legal as an MQTT 5 property.
+func legalText(text string) string {
+	if len(text) > longestText {
+		text = text[:longestText]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
+}
