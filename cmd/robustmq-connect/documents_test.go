@@ -22,6 +22,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
 // top is the root of the repository.
@@ -98,6 +99,11 @@ func TestSettingsOfDocumentsAreKnown(t *testing.T) {
 					ExitErrHandler: func(*ucli.Context, error) {},
 				}
 				require.NoError(t, app.Run([]string{cli.BinaryName, "serve", "--config", writeFile(t, t.TempDir(), "serve.yaml", file)}), path)
+				continue
+			}
+			if first, file, _ := strings.Cut(block, "\n"); first == "# store.yaml" {
+				_, err := kafka.ClientOptions([]string{"localhost:9092"}, file)
+				require.NoError(t, err, path)
 				continue
 			}
 			for line := range strings.Lines(block) {
@@ -195,7 +201,7 @@ func commandLines(block string) []string {
 func assertInvocation(t *testing.T, words []string, line string) {
 	t.Helper()
 	env := service.GlobalEnvironment()
-	own := []*ucli.Command{serveCommand(env), control.Command(documentLinter(env)), control.ConnectorsCommand(), demo.Command(), completionCommand(), healthCommand(), tokenCommand()}
+	own := []*ucli.Command{serveCommand(env), control.Command(documentLinter(env)), control.ConnectorsCommand(), demo.Command(), completionCommand(), healthCommand(), tokenCommand(), storeCommand()}
 	upstream := []string{"lint", "run", "streams", "test", "echo", "create", "list"}
 	call := parseInvocation(words)
 	assert.False(t, call.bare, line)

@@ -104,6 +104,7 @@ func run(ctx context.Context, args []string) int {
 		service.CLIOptAddCommand(tokenCommand()),
 		service.CLIOptAddCommand(control.Command(documentLinter(env))),
 		service.CLIOptAddCommand(control.ConnectorsCommand()),
+		service.CLIOptAddCommand(storeCommand()),
 		service.CLIOptAddCommand(completionCommand()),
 		service.CLIOptAddCommand(withoutStudio()),
 	})

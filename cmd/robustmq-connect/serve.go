@@ -22,7 +22,6 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 	"github.com/robustmq/robustmq-connect/plugins/connector/console"
-	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/connector/supervisor"
 )
 
@@ -54,9 +53,9 @@ func serveFlags() []ucli.Flag {
 	text := func(name, value, usage string) ucli.Flag {
 		return &ucli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{serveVariable(name)}}
 	}
-	return []ucli.Flag{
+	return append([]ucli.Flag{
 		&ucli.StringFlag{Name: "config", Usage: "read flags that are not given from this YAML `FILE`"},
-		text("store", "", "keep the connectors in this `DIR`, which no other service may use"),
+		text("store", "", "keep the connectors in this `DIR`, which no other service may use, or in Kafka: kafka://HOST:PORT,HOST:PORT/PREFIX"),
 		text("listen", defaultListen, "serve the admin API at `HOST:PORT`, or at unix:PATH"),
 		text("socket-mode", "", "the mode of the file of --listen unix:PATH in octal `DIGITS`, 0660 unless set"),
 		text("socket-role", "", "what a process at that socket may do without a token: `ROLE` is read, operate or admin; root and the service's user may do everything"),
@@ -104,7 +103,8 @@ func serveFlags() []ucli.Flag {
 		text("traces-ratio", "1", "trace this part of the messages, a `NUMBER` from 0 to 1, and those whose publishers trace them"),
 		text("log-level", "info", "log messages of this `LEVEL` and above: debug, info, warn or error"),
 		text("log-format", "text", "log as `text or json`"),
-	}
+		text("state-dir", "", "with a store in Kafka, keep in this `DIR` how the process ended, to find a connector that ends it"),
+	}, storeFlags(text)...)
 }
 
 func serveVariable(flag string) string {
@@ -145,7 +145,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		return err
 	}
 	if c.String("store") == "" {
-		return errors.New("store: give the directory of the connectors by --store DIR")
+		return errors.New("store: give the directory of the connectors by --store DIR, or --store kafka://HOST:PORT/PREFIX")
 	}
 	// The address is checked before anything else happens.
 	listen := admin.Options{
@@ -169,17 +169,17 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		return err
 	}
 	defer closeTraces(traces, log)
-	definitions, err := store.Open(c.String("store"))
+	definitions, notes, err := openServiceStore(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = definitions.Close() }() // the process ends with it
-	trace, err := supervisor.LastCrash(definitions.Notes())
+	trace, err := supervisor.LastCrash(notes)
 	if err != nil {
 		log.Warn("The next start may not know how this one ended", "error", err)
 	}
 	connectors, err := supervisor.New(supervisor.Options{
-		Environment: env, Store: definitions, Notes: definitions.Notes(), MQTT: settings, ReadMQTT: readMQTTAgain(c),
+		Environment: env, Store: definitions, Notes: notes, MQTT: settings, ReadMQTT: readMQTTAgain(c),
 		RobustMQDashboard: c.Bool("robustmq-dashboard-metrics"),
 		ClientIDPrefix:    c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
@@ -213,6 +213,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	lost := untilLost(ctx, definitions, log, cancel)
 	// Also where there is nothing to read: a reload must not end the service.
 	defer onHangup(ctx, func() {
 		listen.Audit.Reopen()
@@ -225,7 +226,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	}()
 	<-ctx.Done()
 	log.Info("Stopping: what is in flight is finished first", "drain_timeout", c.Duration("drain-timeout").String())
-	return errors.Join(connectors.Close(), <-served)
+	return errors.Join(lost(), connectors.Close(), <-served)
 }
 
 // targetList splits a list of targets. Empty items, such as after a final comma, are

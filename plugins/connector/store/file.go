@@ -32,7 +32,8 @@ type handOverJSON struct {
 	Endpoints []string        `json:"endpoints"`
 }
 
-func encode(d Definition) ([]byte, error) {
+// Encode writes a definition as the file of a directory has it, secrets included.
+func Encode(d Definition) ([]byte, error) {
 	data := d.Connector.JSON()
 	if len(d.HandOver) == 0 && d.Revision == 0 && len(d.Connector.Labels) == 0 {
 		return data, nil
@@ -49,7 +50,8 @@ func encode(d Definition) ([]byte, error) {
 	return fmt.Appendf(bytes.TrimRight(data[:end:end], "\n"), ",\n  %q: %s\n}\n", choresField, chores), nil
 }
 
-func decode(data []byte) (Definition, error) {
+// Decode reads what Encode has written.
+func Decode(data []byte) (Definition, error) {
 	var d Definition
 	var labels map[string]string
 	var fields map[string]json.RawMessage
@@ -104,9 +106,9 @@ func decodeSession(data []byte) (Session, error) {
 	return s, nil
 }
 
-// guess finds what it can in a definition that cannot be read, so that the connector is
+// Guess finds what it can in a definition that cannot be read, so that the connector is
 // listed by its name and no other takes its MQTT client id.
-func guess(data []byte) (name, clientID string) {
+func Guess(data []byte) (name, clientID string) {
 	var d struct {
 		Name   string          `json:"connector_name"`
 		Config json.RawMessage `json:"config"`

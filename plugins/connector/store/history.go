@@ -1,47 +1,19 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 )
 
-// What is kept of a connector: the current definition and those before it.
-const (
-	MaxRevisions = 20
-	// maxHistory limits the file of former definitions.
-	maxHistory = 256 << 10
-
-	anyRevision = math.MaxInt
-)
-
-// historyJSON is the file of a connector's former definitions, oldest first. The
-// current definition is only in its own file, so that a crash cannot leave the two
-// inconsistent. The history is written first; entries for the current or later
-// revisions were never confirmed.
-type historyJSON struct {
-	Revisions []revisionJSON `json:"revisions"`
-}
-
-type revisionJSON struct {
-	Revision   int             `json:"revision"`
-	Time       time.Time       `json:"time"`
-	Actor      string          `json:"actor,omitempty"`
-	Definition json.RawMessage `json:"definition"` // secrets as ***
-	// Labels are no part of a definition's file. An entry of a program that had none lacks
-	// them, as opposed to one of a connector without labels.
-	Labels map[string]string `json:"labels"`
-}
+// The file of a connector's former definitions does not have the current one, which is
+// only in its own file, so that a crash cannot leave the two inconsistent. The history is
+// written first; entries for the current or later revisions were never confirmed.
 
 // Create writes the first definition of a connector, and returns it with its revision.
 // Two connectors that use a name one after the other have no revision in common, so
@@ -77,15 +49,7 @@ func (s *Dir) Revise(before *Definition, d Definition) (revised Definition, asid
 			return fail(err)
 		}
 	}
-	c := connector.Redact(before.Connector)
-	at, _ := time.Parse(time.RFC3339Nano, c.UpdateTime) // zero where an earlier program wrote none
-	c.Status, c.BrokerID, c.CreateTime, c.UpdateTime = "", "", "", ""
-	labels := c.Labels
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	past = append(past, revisionJSON{before.Revision, at, before.Actor, c.JSON(), labels})
-	data, err := encodeHistory(past)
+	data, err := past.With(*before).Encode()
 	if err == nil {
 		err = write(s.historyFile(name), data)
 	}
@@ -102,63 +66,36 @@ func (s *Dir) History(d Definition) ([]connector.Revision, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of connector %q: %w", d.Connector.Name, err)
 	}
-	all := make([]connector.Revision, 0, len(past))
-	for _, p := range slices.Backward(past) {
-		r := connector.Revision{Number: p.Revision, Time: p.Time, Actor: p.Actor}
-		if r.Connector, r.Unreadable = connector.Parse(p.Definition); p.Labels != nil {
-			r.Connector.Labels = p.Labels
-		}
-		all = append(all, r)
-	}
-	return all, nil
+	return past.Revisions(), nil
 }
 
-// past returns the revisions before one, oldest first.
-func (s *Dir) past(name string, before int) ([]revisionJSON, error) {
+// past returns the revisions before one.
+func (s *Dir) past(name string, before int) (Past, error) {
 	data, err := os.ReadFile(s.historyFile(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return Past{}, nil
 	}
-	var h historyJSON
+	var p Past
 	if err == nil {
-		err = json.Unmarshal(data, &h)
+		p, err = ReadPast(data)
 	}
 	if err != nil {
-		return nil, err
+		return Past{}, err
 	}
-	return slices.DeleteFunc(h.Revisions, func(r revisionJSON) bool { return r.Revision >= before }), nil
-}
-
-// encodeHistory writes the latest revisions, one per line.
-func encodeHistory(past []revisionJSON) ([]byte, error) {
-	const begin, end = "{\"revisions\": [\n", "\n]}\n"
-	var lines [][]byte
-	size := len(begin) + len(end)
-	for _, r := range slices.Backward(past) {
-		line, err := json.Marshal(r)
-		if err != nil {
-			return nil, err
-		}
-		if size += len(line) + len(",\n"); size > maxHistory || len(lines) == MaxRevisions-1 {
-			break
-		}
-		lines = append(lines, line)
-	}
-	slices.Reverse(lines)
-	return append(append([]byte(begin), bytes.Join(lines, []byte(",\n"))...), end...), nil
+	return p.Before(before), nil
 }
 
 // unknownRevision returns a revision for a definition without one, which earlier
 // programs write: greater than any that the connector can have had.
 func (s *Dir) unknownRevision(name string) int {
 	past, err := s.past(name, anyRevision)
-	if err != nil || len(past) == 0 {
+	if err != nil || past.Last() == 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.gone + 1
 	}
 	// The one after the last was that of the unreadable definition.
-	return past[len(past)-1].Revision + 2
+	return past.Last() + 2
 }
 
 // retire records the revision of a removed connector: one that is created later has a

@@ -101,8 +101,8 @@ func TestAHistoryIsBounded(t *testing.T) {
 	}
 	past, err := s.past("c", anyRevision)
 	require.NoError(t, err)
-	assert.Greater(t, len(past), 8)
-	assert.Equal(t, d.Revision-1, past[len(past)-1].Revision, "the oldest are dropped")
+	assert.Greater(t, len(past.Revisions()), 8)
+	assert.Equal(t, d.Revision-1, past.Last(), "the oldest are dropped")
 }
 
 // A crash between the writes of the two files leaves a history with a change that was

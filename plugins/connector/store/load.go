@@ -28,7 +28,7 @@ func (s *Dir) Load() (Contents, error) {
 	})
 	for _, dir := range []string{releasedDir, oldRemovedDir} {
 		err = errors.Join(err, s.each(dir, &all.Ignored, func(file string, data []byte) error {
-			d, err := decode(data)
+			d, err := Decode(data)
 			if err == nil {
 				all.Released = append(all.Released, Released{d, dir == oldRemovedDir, file})
 			}
@@ -79,7 +79,7 @@ func (s *Dir) loadConnectors(all *Contents) error {
 		}
 		// A file with another name, for example a copy, is reported by its own name.
 		data, _ := os.ReadFile(u.File) // that it cannot be read is known
-		if u.Name, u.ClientID = guess(data); fileName(u.Name) != base {
+		if u.Name, u.ClientID = Guess(data); fileName(u.Name) != base {
 			u.Name = strings.TrimSuffix(base, suffix)
 		}
 		for taken[u.Name] {
@@ -94,7 +94,7 @@ func (s *Dir) loadConnectors(all *Contents) error {
 }
 
 func (s *Dir) definition(file string, data []byte) (Definition, error) {
-	d, err := decode(data)
+	d, err := Decode(data)
 	if err == nil && fileName(d.Connector.Name) != filepath.Base(file) {
 		err = fmt.Errorf("it holds connector %q, which belongs in %s", d.Connector.Name, fileName(d.Connector.Name))
 	}

@@ -76,6 +76,11 @@ type Store interface {
 	// Discard removes the connector of such a definition, and returns where that is kept.
 	Discard(u Unreadable) (string, error)
 
+	// Whole returns all that the store holds, and Fill makes it hold that and nothing else.
+	// What could not be read is not part of it. They move a store to another place.
+	Whole() (Whole, error)
+	Fill(w Whole) error
+
 	// Upgrade sets the version of the store to this one. A newer store keeps its own.
 	Upgrade() error
 	// Probe reports whether the store takes changes.

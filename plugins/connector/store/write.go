@@ -25,7 +25,7 @@ func (s *Dir) Upgrade() error {
 // Put writes a definition in place of the current one of that name, if any, with the
 // same revision. It returns when the write outlives a crash.
 func (s *Dir) Put(d Definition) error {
-	data, err := encode(d)
+	data, err := Encode(d)
 	if err == nil {
 		err = write(filepath.Join(s.dir, connectorsDir, fileName(d.Connector.Name)), data)
 	}
@@ -60,7 +60,7 @@ func (s *Dir) Release(d Definition) (Released, error) {
 // changed.
 func (s *Dir) Mark(d Definition) (Released, error) {
 	r := Released{Definition: d, ID: filepath.Join(s.dir, releasedDir, stamped(fileName(d.Connector.Name)))}
-	data, err := encode(d)
+	data, err := Encode(d)
 	if err == nil {
 		err = write(r.ID, data)
 	}

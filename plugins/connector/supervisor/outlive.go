@@ -59,6 +59,9 @@ func (s *Supervisor) Warnings() []string {
 	if warning := s.mqtt.warning(); warning != "" {
 		all = append(all, warning)
 	}
+	if warning := s.storeWarning(); warning != "" {
+		all = append(all, warning)
+	}
 	return all
 }
 

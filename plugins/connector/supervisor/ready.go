@@ -48,7 +48,7 @@ func (h *storeHealth) check() error {
 	select {
 	case <-answered:
 	case <-timeout.C:
-		return fmt.Errorf("writing to the store: no answer of its disk since %s", since.Format(time.DateTime))
+		return fmt.Errorf("writing to the store: no answer since %s", since.Format(time.DateTime))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,4 +79,16 @@ func (s *Supervisor) ConnectorsReady() error {
 		return nil
 	}
 	return errors.New("not ready: " + strings.Join(waits, ", "))
+}
+
+// storeWarning says that what is listed may be old.
+func (s *Supervisor) storeWarning() string {
+	if s.store.Changed() == nil {
+		return "" // it answers each call itself
+	}
+	all, err := s.store.Load()
+	if err != nil || all.Stale == nil {
+		return ""
+	}
+	return fmt.Sprintf("the store does not answer; what is known of it is of %s: %v", all.At.Format(time.DateTime), all.Stale)
 }

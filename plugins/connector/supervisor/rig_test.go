@@ -44,6 +44,7 @@ type rig struct {
 	kafka  *embedded.Kafka
 	logs   *logtext.Text
 	opts   Options
+	wrap   func(store.Store) store.Store // nil for the store as it is
 }
 
 func newRig(t testing.TB, change ...func(*Options)) *rig {
@@ -84,6 +85,9 @@ func (r *rig) start() {
 	opened, err := store.Open(r.dir)
 	require.NoError(r.t, err)
 	r.opts.Store, r.opts.Notes = opened, opened.Notes()
+	if r.wrap != nil {
+		r.opts.Store = r.wrap(opened)
+	}
 	r.Supervisor, err = New(r.opts)
 	require.NoError(r.t, err)
 	s := r.Supervisor

@@ -234,7 +234,7 @@ func (s *Supervisor) Start() error {
 	s.background(s.watch)
 	s.background(s.watchCredentials)
 	s.background(func() { s.sessions.Sweep(s.halted) })
-	if s.opts.Share != nil {
+	if s.opts.Share != nil || s.store.Changed() != nil {
 		s.background(s.follow)
 	}
 	return nil
@@ -317,7 +317,7 @@ func (s *Supervisor) Close() error {
 		s.logJournal(s.journal.Stop())
 	}
 	err := s.files.Close()
-	if left := s.Warnings(); len(left) > 0 {
+	if left := s.outliving(); len(left) > 0 {
 		err = errors.Join(err, errors.New("stopping the connectors: "+strings.Join(left, ", ")))
 	}
 	return err

@@ -15,11 +15,11 @@ func (s *Supervisor) tellUnread(all store.Contents) {
 			"store_version", all.Version, "known_version", store.Version)
 	}
 	for _, u := range all.Unreadable {
-		s.log.Error("Cannot read the definition of a connector: it does not run. Its file stays where it is: correct it and resume the connector, or update or delete it",
+		s.log.Error("Cannot read the definition of a connector: it does not run. It stays as it is: correct it and resume the connector, or update or delete it",
 			"connector", u.Name, "file", u.File, "error", u.Why)
 	}
 	for _, u := range all.Ignored {
-		s.log.Error("Cannot read a file of the store: it is ignored and stays where it is", "file", u.File, "error", u.Why)
+		s.log.Error("Cannot read an entry of the store: it is ignored and stays as it is", "file", u.File, "error", u.Why)
 	}
 	if n := len(all.Unreadable); n > 0 {
 		s.log.Error("Connectors do not run because their definitions cannot be read", "failed", n, "of", n+len(all.Definitions))
@@ -27,7 +27,10 @@ func (s *Supervisor) tellUnread(all store.Contents) {
 }
 
 func unreadFailure(u store.Unreadable) *failure {
-	return &failure{since: time.Now(), why: fmt.Sprintf("its definition cannot be read: %v (%s); correct the file and resume the connector, or update or delete it", u.Why, u.File)}
+	if errors.Is(u.Why, store.ErrNewer) {
+		return &failure{since: time.Now(), why: fmt.Sprintf("its definition needs a newer version of this program, and stays as it is: %v (%s)", u.Why, u.File)}
+	}
+	return &failure{since: time.Now(), why: fmt.Sprintf("its definition cannot be read: %v (%s); correct it and resume the connector, or update or delete it", u.Why, u.File)}
 }
 
 // reread retries a definition that could not be read.

@@ -1,0 +1,157 @@
+package supervisor
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+)
+
+// doubtful is a store that answers no change any more, as one whose Kafka got the change
+// and is away then.
+type doubtful struct {
+	store.Store
+	files sync.Mutex // a directory is not read while it is written
+
+	mu      sync.Mutex
+	mute    bool
+	stale   error
+	changed chan struct{}
+}
+
+func (d *doubtful) result(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil && d.mute {
+		return &store.UnknownError{Why: errors.New("Kafka does not answer in time")}
+	}
+	return err
+}
+
+// set makes it mute or not, and tells what has changed meanwhile.
+func (d *doubtful) set(mute bool, stale error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mute, d.stale = mute, stale
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+func (d *doubtful) Changed() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
+}
+
+func (d *doubtful) Load() (store.Contents, error) {
+	d.files.Lock()
+	all, err := d.Store.Load()
+	d.files.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all.Stale = d.stale
+	return all, err
+}
+
+func (d *doubtful) Create(def store.Definition) (store.Definition, error) {
+	d.files.Lock()
+	defer d.files.Unlock()
+	def, err := d.Store.Create(def)
+	return def, d.result(err)
+}
+
+func (d *doubtful) Revise(before *store.Definition, def store.Definition) (store.Definition, string, error) {
+	d.files.Lock()
+	defer d.files.Unlock()
+	def, aside, err := d.Store.Revise(before, def)
+	return def, aside, d.result(err)
+}
+
+func (d *doubtful) Put(def store.Definition) error {
+	d.files.Lock()
+	defer d.files.Unlock()
+	return d.result(d.Store.Put(def))
+}
+
+func (d *doubtful) PutSession(one store.Session) error {
+	d.files.Lock()
+	defer d.files.Unlock()
+	return d.Store.PutSession(one)
+}
+
+func (d *doubtful) Release(def store.Definition) (store.Released, error) {
+	d.files.Lock()
+	defer d.files.Unlock()
+	r, err := d.Store.Release(def)
+	return r, d.result(err)
+}
+
+func doubtfulRig(t *testing.T) (*rig, *doubtful) {
+	t.Helper()
+	r := newRig(t)
+	r.stopService()
+	var d *doubtful
+	r.wrap = func(s store.Store) store.Store {
+		d = &doubtful{Store: s, changed: make(chan struct{})}
+		return d
+	}
+	r.start()
+	return r, d
+}
+
+func TestAChangeThatTakesEffectLaterIsTakenOver(t *testing.T) {
+	r, d := doubtfulRig(t)
+	r.create(r.conn("updated", "in/#", "out1", ""))
+	r.create(r.conn("deleted", "in/#", "out2", ""))
+	r.create(r.conn("paused", "in/#", "out3", ""))
+	r.create(r.conn("as it was", "in/#", "out4", ""))
+	for _, name := range []string{"updated", "deleted", "paused", "as it was"} {
+		r.ready(name)
+	}
+
+	d.set(true, nil)
+	_, err := r.Create(t.Context(), r.conn("created", "in/#", "out5", ""), connector.CreateOptions{})
+	require.ErrorContains(t, err, "the result is unknown: Kafka does not answer in time: the change may still take effect; read the connector again before you repeat it")
+	_, err = r.Update(t.Context(), r.conn("updated", "in/#", "out6", ""), connector.UpdateOptions{})
+	require.True(t, store.Unknown(err), "%v", err)
+	_, err = r.Delete(t.Context(), "deleted")
+	require.True(t, store.Unknown(err), "%v", err)
+	require.Error(t, r.Pause(t.Context(), "paused"))
+	assert.Nil(t, r.find("created"))
+	assert.NotNil(t, r.find("deleted"))
+
+	d.set(false, nil)
+	r.ready("created")
+	r.until("updated", func(s connector.Status) bool { return s.Revision == 2 })
+	r.ready("updated")
+	r.until("paused", func(s connector.Status) bool { return s.State == connector.Paused })
+	require.Eventually(t, func() bool { return r.find("deleted") == nil }, patience, 10*time.Millisecond)
+	r.ready("as it was")
+	r.publish("in/a", "after")
+	for _, topic := range []string{"out4", "out5", "out6"} {
+		assert.Len(t, r.records(topic, 1), 1)
+	}
+
+	// From here on all is as usual.
+	result, err := r.Update(t.Context(), r.conn("updated", "in/#", "out7", ""), connector.UpdateOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, 3, result.Revision)
+	r.create(r.conn("deleted", "in/#", "out8", ""))
+	r.ready("deleted")
+}
+
+func TestAStoreThatDoesNotAnswerIsAWarningWithTheAge(t *testing.T) {
+	r, d := doubtfulRig(t)
+	assert.Empty(t, r.Warnings())
+	d.set(false, errors.New("Kafka does not answer in time"))
+	require.Len(t, r.Warnings(), 1)
+	assert.Contains(t, r.Warnings()[0], "the store does not answer; what is known of it is of 20")
+	d.set(false, nil)
+	assert.Empty(t, r.Warnings())
+}
