@@ -3,6 +3,7 @@ package diskbuffer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -59,6 +60,9 @@ func (i *input) end(err error) {
 	}
 }
 
+// maxRecord is the largest message, with its metadata, in bytes. MQTT's largest is 256 MiB.
+const maxRecord = 1 << 30
+
 // encodeBatch makes records of messages.
 func encodeBatch(b *disklog.Batch, batch service.MessageBatch) (err error) {
 	b.Reset()
@@ -72,8 +76,12 @@ func encodeBatch(b *disklog.Batch, batch service.MessageBatch) (err error) {
 		}
 		b.Add(received, func(to []byte) []byte {
 			var failed error
+			before := len(to)
 			if to, failed = encode(to, msg); failed != nil {
 				err = failed
+			}
+			if size := len(to) - before; size > maxRecord {
+				err = fmt.Errorf("a message has %d bytes; the buffer holds at most %d", size, maxRecord)
 			}
 			return to
 		})

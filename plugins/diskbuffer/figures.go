@@ -51,14 +51,18 @@ func number(b bool) int64 {
 	return 0
 }
 
-// fullWarning is how long the buffer may be full before a warning is logged.
-const fullWarning = 10 * time.Second
+const (
+	// fullWarning is how long the buffer may be full before a warning is logged.
+	fullWarning = 10 * time.Second
+	// dropWarning is the time between two warnings of dropped messages.
+	dropWarning = time.Minute
+)
 
 // watch updates the metrics, and warns of a buffer that stays full.
 func (i *input) watch(ctx context.Context) {
 	beat := time.NewTicker(time.Second)
 	defer beat.Stop()
-	warned, dropped := false, uint64(0)
+	warned, dropped, told := false, uint64(0), time.Time{}
 	for ended := false; ; {
 		stats := i.buffer.Stats()
 		i.figures.set(stats, i.age(stats), stats.Failure != nil || i.unreadable.Load())
@@ -66,10 +70,11 @@ func (i *input) watch(ctx context.Context) {
 		if full && !warned {
 			i.log.Warnf("The disk buffer in %s is full with %d messages, so the input is not read until the output takes them; raise max_bytes, or see why the output is slow", i.conf.path, stats.Messages)
 		}
-		if stats.Dropped > dropped {
+		if stats.Dropped > dropped && (ended || time.Since(told) > dropWarning) {
 			i.log.Warnf("The disk buffer in %s has dropped %d messages, %d since it was opened", i.conf.path, stats.Dropped-dropped, stats.Dropped)
+			dropped, told = stats.Dropped, time.Now()
 		}
-		warned, dropped = full, stats.Dropped
+		warned = full
 		if ended {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -222,6 +223,9 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 	}
 }
 
+// closeWait is how long Close waits for the inner input.
+const closeWait = 10 * time.Second
+
 // Close stops the inner input and leaves on disk what the pipeline has not finished.
 func (i *input) Close(ctx context.Context) error {
 	i.mu.Lock()
@@ -243,6 +247,9 @@ func (i *input) Close(ctx context.Context) error {
 	i.running.Wait()
 	buffer.Stop()
 	i.writing.Wait()
+	// The inner input has every answer, unless a panic has ended what gives them.
+	ctx, cancel := context.WithTimeout(ctx, closeWait)
+	defer cancel()
 	err := i.inner.Close(ctx)
 	return errors.Join(err, buffer.Close())
 }

@@ -148,6 +148,43 @@ func TestASegmentWithoutItsBeginningIsSetAside(t *testing.T) {
 	assert.Equal(t, []string{"d"}, readAll(t, l))
 }
 
+// The age of the oldest record is asked for at any time.
+func TestWhatOldestPassesIsFinishedToo(t *testing.T) {
+	t.Parallel()
+	d := newDisk(first)
+	l := openOn(t, d, Options{})
+	appendTo(t, l, "a")
+	d.names[firstSegment].now[headSize+2*frameSize] ^= 1
+	_, ok := l.Oldest()
+	assert.False(t, ok)
+	assert.Empty(t, readAll(t, l))
+	assert.Equal(t, Stats{Bytes: l.Stats().Bytes, Corrupt: 1}, l.Stats(), "nothing waits")
+	appendTo(t, l, "b")
+	_, ok = l.Oldest()
+	assert.True(t, ok)
+	chunk, err := l.Read(1, 1)
+	require.NoError(t, err)
+	again, err := l.Again(chunk)
+	require.NoError(t, err)
+	assert.Equal(t, chunk.Records, again)
+}
+
+func TestManyOldRecordsAreDroppedInSteps(t *testing.T) {
+	t.Parallel()
+	l := openOn(t, newDisk(first), Options{MaxAge: time.Hour})
+	appendTo(t, l, "a", "b", "c")
+	var b Batch
+	b.Add(time.Now().UnixMilli(), func(to []byte) []byte { return append(to, 'd') })
+	require.NoError(t, l.Append(context.Background(), &b, func(error) {}))
+	l.commit()
+	chunk, err := l.Read(2, 100)
+	require.NoError(t, err)
+	assert.Empty(t, chunk.Records)
+	assert.Equal(t, uint64(3), chunk.Next)
+	assert.Equal(t, []string{"d"}, readAll(t, l))
+	assert.Equal(t, uint64(3), l.Stats().Dropped)
+}
+
 // Whoever publishes chooses the payload, also one that looks like a part of the file.
 func TestAPayloadDoesNotPassForARecordWhereTheFileIsDamaged(t *testing.T) {
 	t.Parallel()

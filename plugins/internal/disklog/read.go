@@ -52,14 +52,15 @@ func (l *Log) Read(maxRecords, maxBytes int) (Chunk, error) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	c := &l.reader
-	chunk := Chunk{From: c.next, place: place{c.segment, c.offset}}
+	// Oldest may have passed what is damaged.
+	chunk := Chunk{From: l.handed.Load(), place: place{c.segment, c.offset}}
 	oldest := int64(0)
 	if l.opts.MaxAge > 0 {
 		oldest = l.now().Add(-l.opts.MaxAge).UnixMilli()
 	}
-	expired := uint64(0)
+	expired := 0
 	var err error
-	for size := 0; len(chunk.Records) < maxRecords && size < maxBytes; {
+	for size := 0; len(chunk.Records)+expired < maxRecords && size < maxBytes; {
 		var r Record
 		var ok bool
 		if r, ok, err = c.record(); !ok || err != nil {
@@ -80,7 +81,7 @@ func (l *Log) Read(maxRecords, maxBytes int) (Chunk, error) {
 	l.handed.Store(c.next)
 	if expired > 0 {
 		l.mu.Lock()
-		l.dropped += expired
+		l.dropped += uint64(expired)
 		l.mu.Unlock()
 	}
 	if len(chunk.Records) > 0 {
