@@ -144,10 +144,10 @@ func (l *Log) cut(s *segment, file File) error {
 	}
 	for at < len(b) {
 		f, ok := parseFrame(b[at:], s.key)
-		if !ok || f.kind == kindRecord && f.seq != next {
+		if !ok || f.seq > next {
 			break
 		}
-		if f.kind == kindRecord {
+		if f.kind == kindRecord && f.seq == next {
 			next++
 		}
 		at += f.size
