@@ -60,15 +60,15 @@ func forbidOtherMembers(part any) {
 // schema is the place of a part of the document, "" where there is none.
 func (d *described) schema(steps ...string) string {
 	escaped := strings.NewReplacer("~", "~0", "/", "~1", "%", "%25", " ", "%20", "{", "%7B", "}", "%7D")
-	part, place := d.document, "api.json#"
+	part, place := d.document, []string{"api.json#"}
 	for _, step := range steps {
 		object, _ := part.(map[string]any)
 		if part = object[step]; part == nil {
 			return ""
 		}
-		place += "/" + escaped.Replace(step)
+		place = append(place, escaped.Replace(step))
 	}
-	return place
+	return strings.Join(place, "/")
 }
 
 // call sends a request and holds its answer to the document. path is that of the
