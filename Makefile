@@ -95,13 +95,16 @@ vulnerabilities: $(GOVULNCHECK)
 		echo "$$out"; exit $$code; \
 	fi
 
-.PHONY: bench bench-quick bench-codec
+.PHONY: bench bench-quick bench-codec bench-publish
 bench: ## Measure against upstream's components and against the floor, with Apache Kafka
 	tests/servers/with.sh go run ./tests/bench $(ARGS)
 
 bench-quick: ## The same with fewer messages and rounds
 	tests/servers/with.sh go run ./tests/bench -quick -out bin/bench.md $(ARGS)
 	cat bin/bench.md
+
+bench-publish: ## Measure the output mqtt against upstream's, without a broker
+	go run ./tests/bench/publish $(ARGS)
 
 bench-codec: ## Measure the envelope codec against encoding/json
 	go test -run '^$$' -bench . -benchmem ./plugins/envelope $(ARGS)
