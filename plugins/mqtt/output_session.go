@@ -119,6 +119,9 @@ func (p *publishing) readLoop() {
 	for {
 		if !p.in.buffered() {
 			p.pump() // once for all acknowledgements that came together
+			if inFlight, _ := p.out.progress(); inFlight > 0 {
+				acknowledgeNow(p.conn) // the broker may keep further answers back until then
+			}
 		}
 		if err := p.packet(); err != nil {
 			p.endForViolation(err)

@@ -30,6 +30,16 @@ func limitSilence(conn net.Conn, d time.Duration) {
 	})
 }
 
+// acknowledgeNow makes the kernel acknowledge at once what has been read. Otherwise it
+// waits for up to 40 ms for something to be written. A broker that does not set
+// TCP_NODELAY, such as mosquitto, keeps its next answers back for as long.
+func acknowledgeNow(conn net.Conn) {
+	onSocket(conn, func(fd int) {
+		// It fails on what is not TCP, which has no such acknowledgements.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+	})
+}
+
 // directWrite returns a function that writes at once as much as the socket accepts, or
 // nil if the connection is not a plain socket (TLS and WebSocket transform the data).
 // It writes nothing to a failed connection.

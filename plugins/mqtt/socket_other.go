@@ -16,3 +16,6 @@ func limitSilence(net.Conn, time.Duration) {}
 
 // directWrite works on Linux only.
 func directWrite(net.Conn) func(buf []byte) int { return nil }
+
+// acknowledgeNow works on Linux only.
+func acknowledgeNow(net.Conn) {}
