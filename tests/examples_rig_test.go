@@ -146,6 +146,8 @@ func (r *exampleRig) redirectNode(n *yaml.Node) (components int) {
 			switch name := n.Content[i].Value; {
 			case name == "robustmq_kafka" && has(conf, "topic_id"), name == "mqtt", name == "robustmq_mqtt":
 				set(conf, "urls", []string{r.mqttURL})
+			case name == "failure_strategy" && has(conf, "bootstrap_servers"):
+				set(conf, "bootstrap_servers", r.kafkaAddr)
 			case name == "robustmq_kafka", name == "robustmq_kafka_source":
 				set(conf, "bootstrap_servers", r.kafkaAddr)
 			case name == "kafka_franz":

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,14 +22,27 @@ const (
 	MaxConfig = 4096
 )
 
+// The types of connectors.
+const (
+	// TypeKafka moves messages from MQTT to Kafka. It is RobustMQ's.
+	TypeKafka = "kafka"
+	// TypeKafkaSource moves records from Kafka to MQTT. RobustMQ does not have it.
+	TypeKafkaSource = "kafka_source"
+)
+
+// Types are the types of connectors.
+var Types = []string{TypeKafka, TypeKafkaSource}
+
 // Connector is RobustMQ's complete connector definition. Parse checks every field, so a
 // Connector from Parse can be rendered.
 type Connector struct {
 	Name        string
+	Type        string // one of Types; "" is TypeKafka
 	ClusterName string
 	Tenant      string
 	// TopicID is the MQTT topic filter to read from: topic_id in the documentation,
-	// topic_name in the admin API.
+	// topic_name in the admin API. Of a source it is the MQTT topic to publish to, which
+	// may have interpolations.
 	TopicID string
 	// Config is the config as it was given, including secrets, as a JSON object. If it
 	// was given as a string, this is the object in that string.
@@ -108,10 +122,15 @@ func Parse(data []byte) (Connector, error) {
 		CreateTime:  r.textOrNumber("create_time"),
 		UpdateTime:  r.textOrNumber("update_time"),
 	}
-	if kind := r.text("connector_type", 1, 0); r.err == nil && !strings.EqualFold(kind, "kafka") {
-		r.fail("connector_type", "%q is not supported: it must be kafka", kind)
+	c.Type = strings.ToLower(r.text("connector_type", 1, 0))
+	if r.err == nil && !slices.Contains(Types, c.Type) {
+		r.fail("connector_type", "%q is not supported: it must be %s", c.Type, strings.Join(Types, " or "))
 	}
-	c.TopicID = r.topicFilter()
+	if c.IsSource() {
+		c.TopicID = r.publishTopic()
+	} else {
+		c.TopicID = r.topicFilter()
+	}
 	config := r.raw("config")
 	strategy := r.raw("failure_strategy")
 	c.Labels = r.labels("labels")
@@ -184,6 +203,9 @@ func (c *Connector) readConfig() error {
 		return fmt.Errorf("config: %w", err)
 	}
 
+	if c.IsSource() {
+		return c.readSource(reader{path: "config", fields: fields})
+	}
 	path, wrapped := "config", false
 	if len(fields) == 1 {
 		for name, inner := range fields {

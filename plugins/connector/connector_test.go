@@ -41,7 +41,7 @@ func TestParseReadsTheDocumentedConnector(t *testing.T) {
 	require.NoError(t, err)
 	key := "sensor_data"
 	assert.Equal(t, Connector{
-		Name: "kafka_connector_01", ClusterName: "default", TopicID: "sensor/data",
+		Name: "kafka_connector_01", Type: TypeKafka, ClusterName: "default", TopicID: "sensor/data",
 		Config: json.RawMessage(`{"bootstrap_servers": "localhost:9092", "topic": "mqtt_messages", "key": "sensor_data"}`),
 		Kafka:  Kafka{BootstrapServers: "localhost:9092", Topic: "mqtt_messages", Key: &key},
 		Status: "Idle", CreateTime: "1640995200", UpdateTime: "1640995200",

@@ -1,12 +1,15 @@
 package connector
 
-import "encoding/json"
+import (
+	"cmp"
+	"encoding/json"
+)
 
 // JSON returns c's complete definition, including secrets, in the form that Parse
 // reads. It is indented for people.
 func (c Connector) JSON() []byte {
 	d := definitionJSON{
-		Name: c.Name, Type: "kafka", ClusterName: c.ClusterName, Tenant: c.Tenant, TopicName: c.TopicID,
+		Name: c.Name, Type: cmp.Or(c.Type, TypeKafka), ClusterName: c.ClusterName, Tenant: c.Tenant, TopicName: c.TopicID,
 		Config: c.Config, Status: c.Status, BrokerID: c.BrokerID,
 		CreateTime: c.CreateTime, UpdateTime: c.UpdateTime,
 	}

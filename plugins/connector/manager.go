@@ -33,9 +33,9 @@ func (e *InvalidError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.
 // Status is a connector as list shows it. Config never holds a secret in clear.
 type Status struct {
 	Name            string
-	Type            string // kafka
+	Type            string // one of Types
 	Tenant          string
-	TopicID         string          // the MQTT topic filter
+	TopicID         string          // the MQTT topic filter, or the topic that a source publishes to
 	Config          json.RawMessage // the Kafka settings as given, secrets as ***
 	FailureStrategy *FailureStrategy
 	Labels          map[string]string // nil without any
@@ -56,19 +56,29 @@ type Status struct {
 
 // Figures are what a connector has done since the service started.
 type Figures struct {
-	LastSend       time.Time // zero before the first
-	Sent           int64     // records that Kafka acknowledged
-	Failed         int64     // records that Kafka refused
-	Retried        int64
-	Discarded      int64
-	DeadLettered   int64
-	InFlight       int64         // messages received from the MQTT broker and not acknowledged to it
-	OldestUnacked  time.Duration // age of the oldest of them, 0 without any
+	LastSend      time.Time // zero before the first
+	Sent          int64     // records that Kafka acknowledged, or messages that the MQTT broker of a source did
+	Failed        int64     // records that Kafka refused
+	Retried       int64
+	Discarded     int64
+	DeadLettered  int64
+	InFlight      int64         // messages received from the MQTT broker and not acknowledged to it
+	OldestUnacked time.Duration // age of the oldest of them, 0 without any
+	// Lag are the records that the consumer group of a source has not committed, by
+	// partition; nil for other connectors and until it was read.
+	Lag            []Lag
 	LastError      string
 	LastErrorSince time.Time
 	// LastMessage is the payload of the newest message that a tail has shown, in base64
 	// where it is no text; nil unless somebody tails.
 	LastMessage *string
+}
+
+// Lag is how far a consumer group is behind in one partition.
+type Lag struct {
+	Topic     string
+	Partition int
+	Records   int64
 }
 
 // Probe is the answer of Check for one end of a connector.

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"strconv"
@@ -12,10 +11,13 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
-// Pipeline renders c as a robustmq_kafka pipeline in YAML, with only the settings in
+// Pipeline renders c as a pipeline of our templates in YAML, with only the settings in
 // the definition. notes says, in one sentence each, what the pipeline does not take
 // over and what a setting costs.
 func Pipeline(c Connector) (document []byte, notes []string) {
+	if c.IsSource() {
+		return sourcePipeline(c), nil
+	}
 	k := c.Kafka
 	out := output{wrapped: k.Wrapped}
 	out.text("bootstrap_servers", &k.BootstrapServers)
@@ -56,14 +58,7 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	root := mapping("input", input)
 	root.Content = append(root.Content, text("output"), sink)
 
-	var b bytes.Buffer
-	b.WriteString("# RobustMQ connector " + commentText(c.Name) + "\n")
-	e := yaml.NewEncoder(&b)
-	e.SetIndent(2)
-	// Encoding these nodes into memory cannot fail.
-	_ = e.Encode(root)
-	_ = e.Close()
-	return b.Bytes(), notes
+	return render(c.Name, root), notes
 }
 
 // addStrategy adds the fields that the strategy uses, as in the output template.

@@ -45,6 +45,13 @@ func (p *processor) ProcessBatch(_ context.Context, batch service.MessageBatch) 
 // Close implements service.BatchProcessor.
 func (*processor) Close(context.Context) error { return nil }
 
+// DecodeMessage opens the record in a message, as the processor does with operator:
+// decode and a format, one of Formats. The error names the field and the reason.
+func DecodeMessage(msg *service.Message, format string) error {
+	p := processor{config: config{format: format, verifyCRC: true}}
+	return p.decodeMessage(0, msg, executor{})
+}
+
 func (p *processor) decode(batch service.MessageBatch) {
 	topic := field(batch, fieldTopic, p.encoder.topic)
 	for i, msg := range batch {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/latency"
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 // RegisterInput adds the input kafka_ordered to the environment.
@@ -40,6 +41,7 @@ type input struct {
 	warnings *warnings
 	parts    *assignments
 	latency  *latency.Histogram // nil where nobody asks
+	tail     *tail.Feed         // nil if nobody can look
 	metrics  inputMetrics
 	silence  time.Duration // between two checks whether Kafka answers
 	patience time.Duration // how long Connect and a check wait for its answer
@@ -63,6 +65,7 @@ type failing struct {
 const failingFor = 10 * time.Second
 
 type inputMetrics struct {
+	acked    *service.MetricCounter
 	inFlight *service.MetricGauge
 	oldest   *service.MetricGauge
 	lag      *service.MetricGauge
@@ -70,8 +73,9 @@ type inputMetrics struct {
 
 func newInput(conf *inputConfig, mgr *service.Resources) *input {
 	return &input{
-		conf: conf, log: mgr.Logger(), warnings: newWarnings(mgr.Logger()), parts: newAssignments(), latency: latency.Of(mgr),
+		conf: conf, log: mgr.Logger(), warnings: newWarnings(mgr.Logger()), parts: newAssignments(), latency: latency.Of(mgr), tail: tail.Of(mgr),
 		metrics: inputMetrics{
+			acked:    mgr.Metrics().NewCounter("kafka_input_records_acknowledged"),
 			inFlight: mgr.Metrics().NewGauge("kafka_input_in_flight"),
 			oldest:   mgr.Metrics().NewGauge("kafka_input_oldest_unacked_seconds"),
 			lag:      mgr.Metrics().NewGauge("kafka_lag", "topic", "partition"),

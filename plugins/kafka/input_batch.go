@@ -9,6 +9,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
+	"github.com/robustmq/robustmq-connect/plugins/internal/excerpt"
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 // The metadata of a message, with the names of the stock input.
@@ -28,10 +30,21 @@ func (i *input) batch(h *handed) (service.MessageBatch, service.AckFunc) {
 	batch := make(service.MessageBatch, len(h.slots))
 	for k := range h.slots {
 		batch[k] = h.slots[k].message()
+		if format := i.conf.format; format != "" {
+			if err := envelope.DecodeMessage(batch[k], format); err != nil {
+				batch[k].SetError(err)
+			}
+		}
 	}
 	return batch, func(_ context.Context, err error) error {
 		failed := h.failed(err)
 		i.measure(h, failed)
+		if n := len(h.slots) - len(failed); n > 0 {
+			i.metrics.acked.Incr(int64(n))
+		}
+		if len(failed) == 0 && i.tail.Watched() {
+			i.tail.Offer(len(h.slots), func(k int) tail.Message { return h.slots[k].shown() })
+		}
 		i.parts.answer(h, failed)
 		return nil
 	}
@@ -52,6 +65,16 @@ func (s *slot) message() *service.Message {
 	msg.MetaSetMut(metaTimestampUnix, r.Timestamp.Unix())
 	msg.MetaSetMut(metaTombstone, r.Value == nil)
 	return msg
+}
+
+// shown is a delivered record as a tail shows it. What a processor made of it is not
+// known here.
+func (s *slot) shown() tail.Message {
+	r := s.record
+	return tail.Message{
+		KafkaTopic: excerpt.Line(r.Topic), Partition: r.Partition, Offset: r.Offset, Key: excerpt.Of(r.Key), Value: excerpt.Of(r.Value),
+		Received: s.received, Latency: max(0, time.Since(s.received)), Outcome: outcomeSent,
+	}
 }
 
 // failed returns the slots that come again after the engine's answer. A message that

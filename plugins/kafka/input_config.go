@@ -13,6 +13,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/constraint"
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/plugins/internal/fields"
 )
 
@@ -33,6 +34,7 @@ const (
 	fieldMaxPendingBytes  = "max_pending_bytes"
 	fieldFetchMaxWait     = "fetch_max_wait"
 	fieldIsolation        = "transaction_isolation_level"
+	fieldFormat           = "format"
 )
 
 // The words of the fields.
@@ -106,8 +108,8 @@ func groupFields() []*service.ConfigField {
 			Description("Makes the member static: Kafka gives it its partitions back if it returns within `session_timeout`. It must be unique in the group. The member then does not leave the group at a stop.").
 			Default("").Advanced(),
 		service.NewDurationField(fieldSessionTimeout).
-			Description("After how long without a sign of life Kafka gives the partitions of a member to others.").
-			Default("1m").Advanced(),
+			Description("After how long without a sign of life Kafka gives the partitions of a member to others. After a crash, their records wait for so long.").
+			Default("15s").Advanced(),
 		service.NewDurationField(fieldRebalanceTimeout).
 			Description("How long members may take to give up partitions in a rebalance. For three quarters of it, the input waits for what is in flight.").
 			Default("45s").Advanced(),
@@ -125,6 +127,7 @@ func groupFields() []*service.ConfigField {
 
 func readFields() []*service.ConfigField {
 	return []*service.ConfigField{
+		envelope.FormatField("The record is opened as `robustmq_envelope` does with `operator: decode`; a message that does not open carries an error. Default: a record is handed over as it is."),
 		service.NewStringField(fieldRackID).
 			Description("The rack of this client. Kafka then lets it read from the nearest replica.").
 			Default("").Advanced(),
@@ -153,6 +156,7 @@ func readFields() []*service.ConfigField {
 type inputConfig struct {
 	clientConfig
 
+	format                     string // "" to hand records over as they are
 	topics, patterns, excluded []string
 	group, instanceID, rack    string
 	start                      kgo.Offset
@@ -173,6 +177,7 @@ func parseInput(conf *service.ParsedConfig, opts ...Option) (*inputConfig, error
 		return fields.Read(p, conf.FieldStringList, name)
 	}
 	c := &inputConfig{
+		format:     p.Word(envelope.Formats, fieldFormat),
 		topics:     addresses(list(fieldTopics)...),
 		patterns:   list(fieldPatterns),
 		excluded:   list(fieldExcluded),

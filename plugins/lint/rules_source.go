@@ -9,6 +9,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
+	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
@@ -71,6 +72,7 @@ func checkMQTTTemplate(f fields) {
 	f.mqttConnection("username")
 	f.durationRules(false, "connect_timeout")
 	f.publishTopic()
+	f.failureStrategyBy(mqtt.ParseStrategy)
 	f.textRule("retain", func(text string) string {
 		if strings.Contains(text, "${!") {
 			return ""
@@ -141,7 +143,7 @@ func (f fields) heartbeatFits() {
 		return time.ParseDuration(otherwise)
 	}
 	beat, err := read("heartbeat_interval", "3s")
-	session, err2 := read("session_timeout", "1m")
+	session, err2 := read("session_timeout", "15s")
 	if err == nil && err2 == nil && 3*beat > session {
 		f.report("heartbeat_interval", fmt.Sprintf("%s is more than a third of session_timeout, %s", beat, session))
 	}

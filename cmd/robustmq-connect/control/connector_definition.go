@@ -34,6 +34,12 @@ func (d definition) setText(field, value string) {
 	d[field] = text
 }
 
+func (d definition) isSource() bool {
+	var kind string
+	_ = json.Unmarshal(d["connector_type"], &kind) // the server refuses a wrong one
+	return strings.EqualFold(kind, connector.TypeKafkaSource)
+}
+
 // given reports a field that is present and not null.
 func (d definition) given(field string) bool {
 	return len(d[field]) > 0 && string(d[field]) != "null"
@@ -66,9 +72,9 @@ func (d definition) normalize() {
 func definitionFlags(file string) []ucli.Flag {
 	return []ucli.Flag{
 		&ucli.StringFlag{Name: "connector-name", Aliases: []string{"n"}, Usage: "the connector's `NAME`, 1 to 128 characters"},
-		&ucli.StringFlag{Name: "connector-type", Aliases: []string{"t"}, Value: "kafka", Usage: "the `TYPE`: kafka is the one that exists"},
+		&ucli.StringFlag{Name: "connector-type", Aliases: []string{"t"}, Value: "kafka", Usage: "the `TYPE`: kafka moves messages from MQTT to Kafka, kafka_source moves records from Kafka to MQTT"},
 		&ucli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the Kafka settings as `JSON`, bootstrap_servers and topic at least"},
-		&ucli.StringFlag{Name: "topic-name", Aliases: []string{"topic-id", "p"}, Usage: "the MQTT topic `FILTER` to read from, wildcards included"},
+		&ucli.StringFlag{Name: "topic-name", Aliases: []string{"topic-id", "p"}, Usage: "the MQTT topic `FILTER` to read from, wildcards included; of a kafka_source the topic to publish to"},
 		tenantFlag(),
 		&ucli.StringFlag{Name: "labels", Usage: "the connector's `LABELS`, site=north,stage=test for example; an update without them keeps those that it has"},
 		&ucli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: file},
@@ -145,6 +151,9 @@ func (d definition) require() error {
 		{"config", "config", `the Kafka settings, {"bootstrap_servers": "kafka1:9092", "topic": "sensors"} for example`},
 		{"topic_name", "topic-id", "the MQTT topic filter to read from, sensors/+/data for example"},
 	} {
+		if field.name == "topic_name" && d.isSource() {
+			continue // it has a default
+		}
 		if !d.given(field.name) && (field.name != "topic_name" || !d.given("topic_id")) {
 			return fmt.Errorf("--%s is missing: %s; or give the complete connector by --file connector.json", field.flag, field.want)
 		}

@@ -16,7 +16,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 	d := Detail{
 		LastMsg: f.LastMessage, LastSendTime: unix(f.LastSend), SendSuccessTotal: f.Sent, SendFailTotal: f.Failed,
 		RetryTotal: f.Retried, DiscardedTotal: f.Discarded, DeadLetteredTotal: f.DeadLettered,
-		InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
+		Lag: lagOf(f.Lag), InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
 		LastError: withoutUserInfo(f.LastError), LastErrorTime: unix(f.LastErrorSince),
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
 		Config: withoutUserInfo(givenConfig(s.Config)), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
@@ -24,6 +24,13 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 	}
 	return d, strategyNotes(s.FailureStrategy), nil
+}
+
+func lagOf(all []connector.Lag) (lags []Lag) {
+	for _, l := range all {
+		lags = append(lags, Lag(l))
+	}
+	return lags
 }
 
 // strategyNotes tells users what their strategy drops, in case they do not know:

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,7 +70,7 @@ func describe(c connector.Connector) *Definition {
 	config, _ := json.Marshal(withoutUserInfo(givenConfig(c.Config)))
 	strategy, _ := json.Marshal(strategyOf(c.FailureStrategy))
 	return &Definition{
-		ConnectorName: c.Name, ConnectorType: "kafka", Config: config, FailureStrategy: strategy,
+		ConnectorName: c.Name, ConnectorType: cmp.Or(c.Type, connector.TypeKafka), Config: config, FailureStrategy: strategy,
 		Tenant: connector.DefaultTenant, TopicName: c.TopicID, Labels: c.Labels,
 	}
 }

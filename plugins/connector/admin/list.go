@@ -164,7 +164,7 @@ func brokerID(s connector.Status) string {
 func row(s connector.Status) Row {
 	return Row{
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
-		Config: withoutUserInfo(listedConfig(s.Config)), TopicName: s.TopicID,
+		Config: withoutUserInfo(listedConfig(s)), TopicName: s.TopicID,
 		Status: s.Word(), BrokerID: brokerID(s),
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 		FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
@@ -181,10 +181,15 @@ func row(s connector.Status) Row {
 // not given, and our default applies. So a connector created from a row runs like the
 // original. As a consequence, a user's own acks "1" looks like a filled-in one; detail
 // has the original config, so exact copies start there.
-func listedConfig(config json.RawMessage) string {
-	given, err := kafkaSettings(config)
+//
+// A source, which RobustMQ does not have, is listed as it was given.
+func listedConfig(s connector.Status) string {
+	if s.Type == connector.TypeKafkaSource {
+		return givenConfig(s.Config)
+	}
+	given, err := kafkaSettings(s.Config)
 	if err != nil {
-		return string(config) // not ours: nothing that a manager hands out
+		return string(s.Config) // not ours: nothing that a manager hands out
 	}
 	given = maps.Clone(given)
 	var b bytes.Buffer

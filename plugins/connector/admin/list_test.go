@@ -111,7 +111,7 @@ func TestAListedConfigIsWrappedAndFilled(t *testing.T) {
 			`,"password":"***","qos":2,"sasl":[{"mechanism":"PLAIN"}],"urls":["tcp://b:1883"]}}`,
 		`"nothing"`: `"nothing"`,
 	} {
-		assert.Equal(t, want, listedConfig(json.RawMessage(given)))
+		assert.Equal(t, want, listedConfig(connector.Status{Config: json.RawMessage(given)}))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -66,11 +67,18 @@ func readDefinition(body []byte, options map[string]*bool) (connector.Connector,
 		}
 		described = without(described, name)
 	}
+	var kind string
+	_ = json.Unmarshal(given["connector_type"], &kind) // Parse says what is wrong with it
+	kind = strings.ToLower(kind)
 	filter := "topic_name"
 	if given[filter] == nil && given["topic_id"] != nil {
 		filter = "topic_id"
 	}
-	if err := lacking(body, given, "connector_name", "connector_type", "config", "failure_strategy", "tenant", filter); err != nil {
+	needed := []string{"connector_name", "connector_type", "config", "failure_strategy", "tenant", filter}
+	if kind == connector.TypeKafkaSource {
+		needed = needed[:len(needed)-1] // its topic has a default
+	}
+	if err := lacking(body, given, needed...); err != nil {
 		return connector.Connector{}, err
 	}
 
@@ -84,17 +92,24 @@ func readDefinition(body []byte, options map[string]*bool) (connector.Connector,
 		{"tenant", "Tenant", 256},
 		{filter, "Topic name", connector.MaxFilter},
 	} {
-		if n, ok := length(given[limit.field]); ok && (n < 1 || n > limit.most) {
+		n, ok := length(given[limit.field])
+		if ok && n == 0 && limit.field == filter && kind == connector.TypeKafkaSource {
+			continue
+		}
+		if ok && (n < 1 || n > limit.most) {
 			return connector.Connector{}, invalid(fmt.Sprintf("%s length must be between 1-%d", limit.called, limit.most))
 		}
 	}
-	var kind string
-	if json.Unmarshal(given["connector_type"], &kind) == nil && !strings.EqualFold(kind, "kafka") {
-		return connector.Connector{}, invalid("Connector type must be kafka")
+	if kind != "" && !slices.Contains(connector.Types, kind) {
+		return connector.Connector{}, invalid("Connector type must be kafka") // RobustMQ's words
 	}
 
 	c, err := connector.Parse(described)
-	if err != nil {
+	switch {
+	case err == nil:
+	case kind == connector.TypeKafkaSource: // RobustMQ has no words for it
+		return connector.Connector{}, refused(err, nil)
+	default:
 		return connector.Connector{}, refused(err, given["config"])
 	}
 	return c, knownTenant(c.Tenant)

@@ -171,6 +171,7 @@ type Detail struct {
 	DeadLetteredTotal int64  `json:"dead_lettered_total"`
 	InFlight          int64  `json:"in_flight"`         // received over MQTT, not acknowledged there
 	OldestUnackedMS   int64  `json:"oldest_unacked_ms"` // age of the oldest of them
+	Lag               []Lag  `json:"lag,omitempty"`     // of the consumer group of a kafka_source
 	LastError         string `json:"last_error"`        // "" without one
 	LastErrorTime     int64  `json:"last_error_time"`   // Unix seconds since when, 0 without one
 
@@ -188,6 +189,13 @@ type Detail struct {
 	Reason          string            `json:"reason"`    // "" when all is well
 	CreateTime      string            `json:"create_time"`
 	UpdateTime      string            `json:"update_time"`
+}
+
+// Lag is how many records of one partition the consumer group has not committed.
+type Lag struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Records   int64  `json:"records"`
 }
 
 // Strategy is a failure strategy; block if none was given. Fields that it does not use

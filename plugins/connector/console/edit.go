@@ -105,9 +105,20 @@ func (c *Console) edit(v *visit) {
 			return
 		}
 	}
+	body.Form = isFormType(text)
 	body.showDefinition(text)
 	c.offer(v, body)
 	v.showPage(c, http.StatusOK, "edit", body.title(), body)
+}
+
+// isFormType reports whether the form has the fields of a definition. Those of other
+// types are edited as YAML.
+func isFormType(definition json.RawMessage) bool {
+	var given struct {
+		Type string `json:"connector_type"`
+	}
+	_ = json.Unmarshal(definition, &given) // the API says what is wrong with it
+	return !strings.EqualFold(given.Type, connector.TypeKafkaSource)
 }
 
 func (b *editBody) title() string {
@@ -182,6 +193,8 @@ func (c *Console) save(v *visit) {
 		c.judge(v, b, definition) // what else is wrong
 	case err != nil:
 		b.Errors = append(b.Errors, err.Error())
+	case do == "form" && !isFormType(definition):
+		b.Errors = append(b.Errors, "the form is for connectors of type kafka; edit this one as YAML")
 	case do == "yaml" || do == "form":
 		b.Form = do == "form"
 		b.showDefinition(definition)

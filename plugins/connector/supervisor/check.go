@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,7 +52,13 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 	}
 	c = s.effective(c)
 	id, _ := json.Marshal(s.opts.ClientIDPrefix + "_check_" + rand.Text()) // a string
-	c.MQTT = c.MQTT.With(connector.Settings{{Name: "client_id", Value: id}, {Name: "clean_session", Value: json.RawMessage("true")}})
+	c.MQTT = c.MQTT.With(connector.Settings{{Name: "client_id", Value: id}})
+	probes := []connector.Probe{{End: "mqtt"}, {End: "kafka"}}
+	if c.IsSource() {
+		slices.Reverse(probes)
+	} else {
+		c.MQTT = c.MQTT.With(connector.Settings{{Name: "clean_session", Value: json.RawMessage("true")}})
+	}
 
 	document, _ := connector.Pipeline(c)
 	var pipeline struct{ Input, Output map[string]any }
@@ -60,7 +67,6 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	probes := []connector.Probe{{End: "mqtt"}, {End: "kafka"}}
 	hide := hiding(c.MQTT, c.Kafka.More)
 	var both sync.WaitGroup
 	for i, add := range []func(*service.ResourceBuilder) error{

@@ -24,6 +24,7 @@ type connections struct {
 	started chan struct{}
 	answer  http.HandlerFunc // of /ready; set before started is closed
 	events  *atomic.Int64    // of the connections
+	source  bool             // the input is that of Kafka
 
 	mu        sync.Mutex
 	seen      int64     // the events at the last look
@@ -35,8 +36,8 @@ type connections struct {
 // changes a state shortly before or after it counts the event.
 const settled = time.Second
 
-func newConnections(events *atomic.Int64) *connections {
-	return &connections{started: make(chan struct{}), events: events}
+func newConnections(source bool, events *atomic.Int64) *connections {
+	return &connections{started: make(chan struct{}), source: source, events: events}
 }
 
 // HandleFunc receives an endpoint. The engine registers /ready last, once.
@@ -100,15 +101,15 @@ func (c *connections) ask() []end {
 	}
 	ends := make([]end, len(told.Statuses))
 	for i, status := range told.Statuses {
-		ends[i] = end{needOf(status.Path), status.Connected, status.Error}
+		ends[i] = end{c.needOf(status.Path), status.Connected, status.Error}
 	}
 	return ends
 }
 
 // needOf returns the system that a component of a pipeline connects to. Its path is
 // input, output, or starts with one of them.
-func needOf(path string) connector.Need {
-	if layer, _, _ := strings.Cut(path, "."); layer == "input" {
+func (c *connections) needOf(path string) connector.Need {
+	if layer, _, _ := strings.Cut(path, "."); (layer == "input") != c.source {
 		return connector.NeedBroker
 	}
 	return connector.NeedKafka

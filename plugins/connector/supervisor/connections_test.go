@@ -15,7 +15,7 @@ import (
 func TestConnectionsKeepAnAnswerOnlyWhileNothingHappens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var events atomic.Int64
-		c := newConnections(&events)
+		c := newConnections(false, &events)
 		require.Empty(t, c.ends(), "not started")
 
 		asked, state := 0, `{"statuses":[{"path":"input","connected":true},{"path":"output","connected":true}]}`
@@ -23,7 +23,7 @@ func TestConnectionsKeepAnAnswerOnlyWhileNothingHappens(t *testing.T) {
 			asked++
 			_, _ = w.Write([]byte(state))
 		})
-		connected := []end{{needOf("input"), true, ""}, {needOf("output"), true, ""}}
+		connected := []end{{c.needOf("input"), true, ""}, {c.needOf("output"), true, ""}}
 		for range 3 {
 			require.Equal(t, connected, c.ends())
 		}

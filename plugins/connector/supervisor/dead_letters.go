@@ -63,6 +63,9 @@ func (s *Supervisor) lettersOf(name string) (letters *kafka.Letters, hide func(f
 	if err := checkExpressions(c); err != nil {
 		return nil, nil, err
 	}
+	if c.IsSource() {
+		return nil, nil, errors.New("it is a kafka_source, whose dead letters are MQTT messages: subscribe to their topic, or read their Kafka topic if the strategy has bootstrap_servers")
+	}
 	document, _ := connector.Pipeline(s.effective(c))
 	var pipeline struct{ Output map[string]any }
 	if err := yaml.Unmarshal(document, &pipeline); err != nil {

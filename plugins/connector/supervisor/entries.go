@@ -43,6 +43,7 @@ type entry struct {
 func (s *Supervisor) newEntryLocked(d store.Definition) *entry {
 	s.ids++
 	e := &entry{id: s.ids, figures: newFigures(), lastError: &lastError{}, tail: s.tails.NewFeed(), definition: d}
+	e.figures.setSource(d.Connector.IsSource())
 	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
 	s.entries[d.Connector.Name], s.byID[e.id], s.byName = e, e, nil
 	s.lines.Open(d.Connector.Name)

@@ -1,9 +1,11 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +42,19 @@ const (
 	// The engine counts each event of a connection in a counter that begins so.
 	metricInputConnection  = "input_connection_"
 	metricOutputConnection = "output_connection_"
+
+	// Those of a source.
+	metricDelivered        = "kafka_input_records_acknowledged"
+	metricKafkaInFlight    = "kafka_input_in_flight"
+	metricKafkaOldest      = "kafka_input_oldest_unacked_seconds"
+	metricLag              = "kafka_lag"
+	metricPublishFailed    = "mqtt_output_messages_failed"
+	metricPublishRetried   = "mqtt_output_messages_retried"
+	metricPublishDiscarded = "mqtt_output_messages_discarded"
+	metricPublishDead      = "mqtt_output_messages_dead_lettered"
+	metricPublishBlocked   = "mqtt_output_blocked"
+	metricWriteFailed      = "output_connection_failed"
+	metricWriteLost        = "output_connection_lost"
 )
 
 // figures counts what a connector does, across all its streams.
@@ -51,8 +66,9 @@ type figures struct {
 	connections atomic.Int64
 
 	mu     sync.Mutex
+	source bool // of a connector that reads from Kafka
 	series map[string]*series
-	oldest []*series       // those of metricOldestUnacked
+	oldest []*series       // those of metricOldestUnacked and metricKafkaOldest
 	topics map[string]bool // that have a label
 }
 
@@ -104,6 +120,14 @@ func (s *series) Timing(nanoseconds int64) {
 	s.histogram.observe(float64(nanoseconds) / 1e6)
 }
 
+// label returns the value of a label, "" without it.
+func (s *series) label(key string) string {
+	if at := slices.Index(s.keys, key); at >= 0 && at < len(s.values) {
+		return s.values[at]
+	}
+	return ""
+}
+
 func (s *series) float() float64 { return math.Float64frombits(s.bits.Load()) }
 
 // The label topic comes from messages. A component has a limited number of them, but
@@ -149,11 +173,11 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 			s.histogram = new(histogram)
 		}
 		switch name {
-		case metricSent:
+		case metricSent, metricDelivered:
 			s.touch = []*atomic.Int64{&f.lastSend, &f.lastProgress}
-		case metricRetried, metricDiscarded, metricDeadLettered:
+		case metricRetried, metricDiscarded, metricDeadLettered, metricPublishRetried, metricPublishDiscarded, metricPublishDead:
 			s.touch = []*atomic.Int64{&f.lastProgress}
-		case metricOldestUnacked:
+		case metricOldestUnacked, metricKafkaOldest:
 			f.oldest = append(f.oldest, s)
 		}
 		if strings.HasPrefix(name, metricInputConnection) || strings.HasPrefix(name, metricOutputConnection) {
@@ -185,13 +209,40 @@ func (f *figures) sum(names ...string) (n int64) {
 	return n
 }
 
+func (f *figures) setSource(source bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.source = source
+}
+
 // stopped resets the values that are valid only for a running stream.
 func (f *figures) stopped() {
-	for _, s := range f.all() {
-		if s.kind == gaugeKind {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, s := range f.series {
+		switch {
+		case s.name == metricLag:
+			delete(f.series, id) // 0 would mean that all is delivered
+		case s.kind == gaugeKind:
 			s.Set(0)
 		}
 	}
+}
+
+// lag returns how far the group of a source is behind, by topic and partition.
+func (f *figures) lag() (all []connector.Lag) {
+	for _, s := range f.all() {
+		if s.name != metricLag {
+			continue
+		}
+		if partition, err := strconv.Atoi(s.label("partition")); err == nil {
+			all = append(all, connector.Lag{Topic: s.label(topicKey), Partition: partition, Records: int64(s.float())})
+		}
+	}
+	slices.SortFunc(all, func(a, b connector.Lag) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return all
 }
 
 func (f *figures) report() connector.Figures { return f.sample().Figures }

@@ -147,7 +147,7 @@ func (s *Supervisor) Detail(name string) (connector.Status, connector.Figures, e
 		return connector.Status{}, connector.Figures{}, fmt.Errorf("looking up %q: %w", name, connector.ErrNotFound)
 	}
 	status, report := s.status(e), e.figures.report()
-	report.LastMessage = e.lastMessage()
+	report.LastMessage, report.Lag = e.lastMessage(), e.figures.lag()
 	report.LastError, report.LastErrorSince = e.lastError.get()
 	return status, report, nil
 }

@@ -31,6 +31,9 @@ func (s *Supervisor) Preview(ctx context.Context, c connector.Connector, m conne
 	if err != nil {
 		return connector.Preview{}, nil, err
 	}
+	if c.IsSource() {
+		return connector.Preview{}, nil, &connector.InvalidError{Field: "connector_type", Why: "a kafka_source has no preview, which shows the Kafka record of an MQTT message; tail shows its records while it runs"}
+	}
 	if !mqtt.Matches(c.TopicID, m.Topic) {
 		return connector.Preview{}, nil, &connector.InvalidError{
 			Field: "message.topic", Why: fmt.Sprintf("%q does not match the topic filter %q: the connector does not get this message", m.Topic, c.TopicID),

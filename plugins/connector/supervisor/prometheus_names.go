@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,7 +78,7 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 		{"records_retried_total", "Retries that the failure strategy asked for.", report.Retried},
 		{"records_discarded_total", "Records that the failure strategy discarded.", report.Discarded},
 		{"records_dead_lettered_total", "Records that were written to the dead letter topic.", report.DeadLettered},
-		{"broker_connection_failures_total", "Connections to the MQTT broker that failed or were lost.", report.readFailures},
+		{"broker_connection_failures_total", "Connections to the MQTT broker that failed or were lost.", report.brokerFailures},
 	} {
 		write(prometheus.CounterValue, m.name, m.help, float64(m.value))
 	}
@@ -98,6 +99,10 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 		{"last_send_timestamp_seconds", "When Kafka acknowledged a record last, as Unix time; 0 before the first.", lastSend},
 	} {
 		write(prometheus.GaugeValue, m.name, m.help, m.value)
+	}
+	for _, lag := range e.figures.lag() {
+		write(prometheus.GaugeValue, "kafka_lag_records", "Records of a partition that the consumer group of a kafka_source has not committed.", float64(lag.Records),
+			"topic", lag.Topic, "partition", strconv.Itoa(lag.Partition))
 	}
 	for _, state := range states {
 		write(prometheus.GaugeValue, "state", "1 for the state in which the connector is, 0 for the others.", oneIf(status.State == state), "state", string(state))

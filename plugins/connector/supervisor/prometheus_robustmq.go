@@ -36,7 +36,7 @@ func (r *robustMQMetrics) collect(out chan<- prometheus.Metric, status connector
 	counter("mqtt_connector_retry_total", "Retries of records that Kafka refused.", float64(report.Retried), "strategy", strategy)
 	counter("mqtt_connector_messages_discarded_total", "Records that the failure strategy dropped.", float64(report.Discarded), "strategy", strategy)
 	counter("mqtt_connector_dlq_messages_total", "Records written to the dead letter topic.", float64(report.DeadLettered), "result", "success")
-	counter("mqtt_connector_source_read_failure_total", "Connections to the MQTT broker that failed or were lost.", float64(report.readFailures))
+	counter("mqtt_connector_source_read_failure_total", "Connections to the MQTT broker that failed or were lost.", float64(report.brokerFailures))
 	write("mqtt_connector_up", "Whether the connector is Running: both its ends are connected, and messages get through.", prometheus.GaugeValue, oneIf(status.State == connector.Running))
 	for _, state := range states {
 		write("mqtt_connector_state", "1 for the state in which the connector is, 0 for the others.", prometheus.GaugeValue, oneIf(status.State == state), "state", string(state))

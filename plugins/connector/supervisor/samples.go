@@ -25,8 +25,8 @@ func (s *Supervisor) Samples() []connector.Sample {
 // measured is what the metrics of the streams tell.
 type measured struct {
 	connector.Sample
-	readFailures int64 // connections to the MQTT broker that failed or were lost
-	blocked      bool  // the output holds messages
+	brokerFailures int64 // connections to the MQTT broker that failed or were lost
+	blocked        bool  // the output holds messages
 }
 
 func (f *figures) sample() connector.Sample { return f.measure().Sample }
@@ -40,23 +40,29 @@ func (f *figures) measure() measured {
 		switch s.name {
 		case metricReceived:
 			one.Received += n
-		case metricSent:
+		case metricSent, metricDelivered:
 			one.Sent += n
-		case metricFailed:
+		case metricFailed, metricPublishFailed:
 			one.Failed += n
-		case metricRetried:
+		case metricRetried, metricPublishRetried:
 			one.Retried += n
-		case metricDiscarded:
+		case metricDiscarded, metricPublishDiscarded:
 			one.Discarded += n
-		case metricDeadLettered:
+		case metricDeadLettered, metricPublishDead:
 			one.DeadLettered += n
 		case metricReadFailed, metricReadLost:
-			one.readFailures += n
-		case metricInFlight:
+			if !f.source {
+				one.brokerFailures += n
+			}
+		case metricWriteFailed, metricWriteLost:
+			if f.source {
+				one.brokerFailures += n
+			}
+		case metricInFlight, metricKafkaInFlight:
 			one.InFlight += int64(s.float())
-		case metricOldestUnacked:
+		case metricOldestUnacked, metricKafkaOldest:
 			one.OldestUnacked += time.Duration(s.float() * float64(time.Second))
-		case metricBlocked:
+		case metricBlocked, metricPublishBlocked:
 			one.blocked = one.blocked || s.float() > 0
 		}
 	}

@@ -39,7 +39,7 @@ func sandbox(env *service.Environment, files *secretFiles, expressions *bloblang
 		env.UseFS(service.NewFS(files))
 		// After UseFS, which lets mappings import files.
 		env.UseBloblangEnvironment(expressions)
-		if err := register(env, options...); err != nil {
+		if err := errors.Join(register(env, options...), kafka.RegisterInput(env, options...)); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -76,18 +76,25 @@ func urlsOf(settings connector.Settings) (all [][]*url.URL) {
 	return all
 }
 
+// expressionField is a field of a definition that may have expressions.
+type expressionField struct{ name, text string }
+
+func expressionsOf(c connector.Connector) []expressionField {
+	if c.IsSource() {
+		return []expressionField{{"topic_name", c.TopicID}}
+	}
+	all := []expressionField{{"config.topic", c.Kafka.Topic}}
+	if c.Kafka.Key != nil {
+		all = append([]expressionField{{"config.key", *c.Kafka.Key}}, all...)
+	}
+	return all
+}
+
 // checkExpressions checks the fields that may have expressions. It must run before
 // anything parses them, because Bloblang evaluates constants while it parses.
 func checkExpressions(c connector.Connector) error {
-	fields := []struct {
-		name string
-		text *string
-	}{{"config.key", c.Kafka.Key}, {"config.topic", &c.Kafka.Topic}}
-	for _, f := range fields {
-		if f.text == nil {
-			continue
-		}
-		if err := expression.Check(*f.text); err != nil {
+	for _, f := range expressionsOf(c) {
+		if err := expression.Check(f.text); err != nil {
 			return &connector.InvalidError{Field: f.name, Why: err.Error()}
 		}
 	}

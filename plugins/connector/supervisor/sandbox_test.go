@@ -203,7 +203,7 @@ func TestFindingsAreErrorsOfTheDefinitionsFields(t *testing.T) {
 		{"output", "", "config"},
 		{"", "", "config"},
 	} {
-		err := invalid(lint.Finding{Path: strings.Fields(test.path), Field: test.field, What: "urls: is wrong"})
+		err := invalid(lint.Finding{Path: strings.Fields(test.path), Field: test.field, What: "urls: is wrong"}, false)
 		require.Equal(t, &connector.InvalidError{Field: test.want, Why: "urls: is wrong"}, err)
 	}
 }

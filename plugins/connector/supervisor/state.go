@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ func (s *Supervisor) standing(e *entry) connector.Status {
 	c, revision, r, failed := e.definition.Connector, e.definition.Revision, e.run, e.failed
 	s.mu.Unlock()
 	status := connector.Status{
-		Name: c.Name, Type: "kafka", Tenant: connector.DefaultTenant, TopicID: c.TopicID,
+		Name: c.Name, Type: cmp.Or(c.Type, connector.TypeKafka), Tenant: connector.DefaultTenant, TopicID: c.TopicID,
 		FailureStrategy: c.FailureStrategy, Labels: c.Labels,
 		CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
 		Revision: revision,

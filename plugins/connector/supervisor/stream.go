@@ -91,7 +91,7 @@ func (s *Supervisor) newBuilder() *service.StreamBuilder {
 func (s *Supervisor) build(b *service.StreamBuilder, e *entry, c connector.Connector, document []byte) (*stream, error) {
 	log := s.logger(e, s.effective(c))
 	b.SetLogger(log)
-	st := &stream{connections: newConnections(&e.figures.connections), ended: make(chan struct{}), renewal: make(chan struct{}, 1), guard: crash.New(func(err *crash.Error) {
+	st := &stream{connections: newConnections(c.IsSource(), &e.figures.connections), ended: make(chan struct{}), renewal: make(chan struct{}, 1), guard: crash.New(func(err *crash.Error) {
 		log.Error("A panic ends the connector, and no other: report it with this stack", "error", err, "stack", string(err.Stack))
 	})}
 	b.SetHTTPMux(st.connections)

@@ -157,7 +157,7 @@ func New(opts Options) (*Supervisor, error) {
 	})
 	if err := errors.Join(
 		mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)),
-		mqtt.RegisterOutput(s.env, mqtt.DialBy(dial), mqtt.LettersBy(kafkaOptions...)),
+		mqtt.RegisterOutput(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions), mqtt.LettersBy(kafkaOptions...)),
 		opts.Traces.Register(s.env),
 	); err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 	if c.Labels == nil {
 		c.Labels = before.Connector.Labels
 	}
+	if before.Connector.IsSource() != c.IsSource() && before.Connector.Kafka.BootstrapServers != "" { // one that cannot be read has none
+		return connector.Result{}, &connector.InvalidError{Field: "connector_type", Why: "a connector keeps its type: delete it and create another one"}
+	}
 	side, notes, err := s.validate(c)
 	if err != nil {
 		return connector.Result{}, err
@@ -139,6 +142,7 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	s.sessions.Settle(c.Name, sides...)
 	s.mu.Lock()
 	e.definition, e.side, e.unread, e.failed = d, side, nil, nil
+	e.figures.setSource(d.Connector.IsSource()) // one that could not be read may be any
 	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
 	s.mu.Unlock()
 	if left != nil {

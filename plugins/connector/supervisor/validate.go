@@ -34,6 +34,9 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 		c.MQTT = c.MQTT.Without("client_id")
 	}
 	c.MQTT = base.With(c.MQTT)
+	if c.IsSource() {
+		c.MQTT = c.MQTT.Without("clean_session") // it has no subscription to keep
+	}
 	return c
 }
 
@@ -67,7 +70,7 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 	hide := hiding(c.MQTT, c.Kafka.More)
 	acksToldAbove := slices.ContainsFunc(notes, func(note string) bool { return strings.HasPrefix(note, "acks ") })
 	for _, finding := range s.linter.YAML(string(document), false) {
-		err := invalid(finding)
+		err := invalid(finding, c.IsSource())
 		err.Why = hide.Replace(err.Why)
 		switch {
 		case !finding.Warning:
@@ -76,13 +79,10 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 			notes = append(notes, err.Error())
 		}
 	}
-	for field, text := range map[string]*string{"config.key": c.Kafka.Key, "config.topic": &c.Kafka.Topic} {
-		if text == nil {
-			continue
-		}
+	for _, f := range expressionsOf(c) {
 		// Lint parses mappings, and this field becomes one.
-		if err := s.mappings.CheckInterpolatedString(*text); err != nil {
-			return session.Side{}, nil, &connector.InvalidError{Field: field, Why: lint.OneLine(err.Error())}
+		if err := s.mappings.CheckInterpolatedString(f.text); err != nil {
+			return session.Side{}, nil, &connector.InvalidError{Field: f.name, Why: lint.OneLine(err.Error())}
 		}
 	}
 	if _, err := tlsOf(c.Kafka.More.Get("tls"), s.files); err != nil {
@@ -94,9 +94,10 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 
 // invalid turns a lint finding in a connector's pipeline into an error about the
 // definition's field.
-func invalid(f lint.Finding) *connector.InvalidError {
+func invalid(f lint.Finding, source bool) *connector.InvalidError {
 	name, _, _ := strings.Cut(f.Field, ".")
 	input := len(f.Path) > 0 && f.Path[0] == "input"
+	mqtt := input != source
 	field := "config." + f.Field
 	switch {
 	case name == "" || name == "label":
@@ -105,7 +106,9 @@ func invalid(f lint.Finding) *connector.InvalidError {
 		field = "topic_name"
 	case name == "failure_strategy":
 		field = f.Field
-	case input && name == "tls":
+	case source && mqtt && name == "topic":
+		field = "topic_name"
+	case mqtt && name == "tls":
 		field = "config.mqtt_" + f.Field
 	}
 	return &connector.InvalidError{Field: field, Why: f.What}
