@@ -165,6 +165,11 @@ func TestASecretThatIsANumberIsRefusedAtARunWithoutBeingShown(t *testing.T) {
 		assert.Contains(t, r.Stderr, "expected string value, got number; put it in quotes")
 		assert.NotContains(t, r.Stdout+r.Stderr, "345678")
 	}
+	path := program.WriteFile(t, strings.TrimPrefix(head, "http: { enabled: false }\n")+"robustmq_kafka:\n    bootstrap_servers: 127.0.0.1:1\n    topic: t\n    sasl: [ { mechanism: PLAIN, username: u, password: 345678 } ]\n")
+	r := call(t, "", "streams", "--no-api", path) // upstream's streams have no lint of ours
+	assert.Equal(t, 1, r.Code)
+	assert.Contains(t, r.Stderr, "expected string value, got number; put it in quotes")
+	assert.NotContains(t, r.Stdout+r.Stderr, "345678")
 }
 
 // lint's findings about a file are not reported if something else prevents the start.

@@ -274,6 +274,7 @@ func oneLine(text string) string {
 // printError writes an error as one line.
 func printError(w io.Writer, err error) {
 	if text := strings.TrimSpace(err.Error()); text != "" {
+		text = textExpected.ReplaceAllString(text, "$1; put it in quotes")
 		// Upstream does not insert its own name in one place.
 		text = strings.ReplaceAll(text, "{{.ProductName}}", productName)
 		fmt.Fprintln(w, cli.BinaryName+": "+oneLine(text))

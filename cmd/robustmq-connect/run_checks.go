@@ -153,9 +153,6 @@ var textExpected = regexp.MustCompile(`(expected string value, got \w+)( from [^
 // file too, it prints lint's finding, which names the line.
 func printRunError(w io.Writer, env *service.Environment, call invocation, err error) {
 	wrongType := textExpected.MatchString(err.Error())
-	if wrongType {
-		err = errors.New(textExpected.ReplaceAllString(err.Error(), "$1; put it in quotes"))
-	}
 	standIns, lintErr := lint.StandIns(env)
 	if lintErr != nil || call.config == "" {
 		printError(w, err)
