@@ -104,7 +104,7 @@ func serveFlags() []ucli.Flag {
 		text("log-level", "info", "log messages of this `LEVEL` and above: debug, info, warn or error"),
 		text("log-format", "text", "log as `text or json`"),
 		text("state-dir", "", "with a store in Kafka, keep in this `DIR` how the process ended, to find a connector that ends it"),
-	}, storeFlags(text)...)
+	}, append(storeFlags(text), workerFlags(text)...)...)
 }
 
 func serveVariable(flag string) string {
@@ -169,7 +169,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		return err
 	}
 	defer closeTraces(traces, log)
-	definitions, notes, err := openServiceStore(ctx, c, log)
+	definitions, notes, worker, err := openServiceStore(ctx, c, log)
 	if err != nil {
 		return err
 	}
@@ -178,8 +178,12 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	if err != nil {
 		log.Warn("The next start may not know how this one ended", "error", err)
 	}
+	var share supervisor.Share
+	if worker != nil { // a nil pointer in an interface is not nil
+		share, listen.Workers = worker, worker
+	}
 	connectors, err := supervisor.New(supervisor.Options{
-		Environment: env, Store: definitions, Notes: notes, MQTT: settings, ReadMQTT: readMQTTAgain(c),
+		Environment: env, Store: definitions, Notes: notes, Share: share, MQTT: settings, ReadMQTT: readMQTTAgain(c),
 		RobustMQDashboard: c.Bool("robustmq-dashboard-metrics"),
 		ClientIDPrefix:    c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
 		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
@@ -224,9 +228,14 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		defer cancel()
 		served <- api.Serve(ctx)
 	}()
+	joined := worker.Join(ctx, connectors)
+	if joined != nil {
+		cancel()
+	}
 	<-ctx.Done()
 	log.Info("Stopping: what is in flight is finished first", "drain_timeout", c.Duration("drain-timeout").String())
-	return errors.Join(lost(), connectors.Close(), <-served)
+	// A worker drains as a member of the group, so that nobody takes over before.
+	return errors.Join(joined, lost(), connectors.Close(), worker.Leave(), <-served)
 }
 
 // targetList splits a list of targets. Empty items, such as after a final comma, are

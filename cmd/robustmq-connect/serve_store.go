@@ -9,6 +9,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector/cluster"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store/kafkastore"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
@@ -22,39 +23,50 @@ func storeFlags(text func(name, value, usage string) ucli.Flag) []ucli.Flag {
 	}
 }
 
-// openServiceStore opens the store of --store for this process alone.
-func openServiceStore(ctx context.Context, c *ucli.Context, log *slog.Logger) (store.Store, store.Notes, error) {
+// openServiceStore opens the store of --store. It is for this process alone, unless this
+// process is one of several workers.
+func openServiceStore(ctx context.Context, c *ucli.Context, log *slog.Logger) (store.Store, store.Notes, *cluster.Service, error) {
+	if err := checkWorkerFlags(c); err != nil {
+		return nil, store.Notes{}, nil, err
+	}
 	address := c.String("store")
 	if !kafkastore.Is(address) {
 		for _, flag := range []string{"store-config", "store-key-file", "state-dir"} {
 			if c.String(flag) != "" {
-				return nil, store.Notes{}, fmt.Errorf("%s: it is for a store in Kafka, and --store %s is a directory: remove it", flag, address)
+				return nil, store.Notes{}, nil, fmt.Errorf("%s: it is for a store in Kafka, and --store %s is a directory: remove it", flag, address)
 			}
 		}
 		dir, err := store.Open(address)
 		if err != nil {
-			return nil, store.Notes{}, err
+			return nil, store.Notes{}, nil, err
 		}
-		return dir, dir.Notes(), nil
+		return dir, dir.Notes(), nil, nil
 	}
 	opts, err := kafkaStoreOptions(c, address, log)
 	if err != nil {
-		return nil, store.Notes{}, err
+		return nil, store.Notes{}, nil, err
+	}
+	worker, err := newWorker(c, log, opts)
+	if err != nil {
+		return nil, store.Notes{}, nil, err
 	}
 	var notes store.Notes
 	if dir := c.String("state-dir"); dir == "" {
 		log.Warn("Without --state-dir, a connector that ends the process whenever it runs is not found and quarantined")
 	} else if notes, err = store.OpenNotes(dir); err != nil {
-		return nil, store.Notes{}, err
+		return nil, store.Notes{}, nil, err
 	}
 	s, err := kafkastore.Open(ctx, opts)
 	if err != nil {
-		return nil, store.Notes{}, err
+		return nil, store.Notes{}, nil, err
+	}
+	if worker != nil {
+		return worker.Store(s), notes, worker, nil
 	}
 	if err := s.Claim(ctx); err != nil {
-		return nil, store.Notes{}, errors.Join(err, s.Close())
+		return nil, store.Notes{}, nil, errors.Join(err, s.Close())
 	}
-	return s, notes, nil
+	return s, notes, nil, nil
 }
 
 func kafkaStoreOptions(c *ucli.Context, address string, log *slog.Logger) (kafkastore.Options, error) {

@@ -11,6 +11,7 @@ const (
 	Waiting State = "Waiting" // it continues by itself once what it waits for is there
 	Failed  State = "Failed"  // it does not continue until somebody acts
 	Paused  State = "Paused"
+	Unknown State = "Unknown" // the worker that runs it does not answer
 )
 
 // Need is what a connector waits for.
@@ -46,7 +47,7 @@ func (s Status) Word() string {
 	switch {
 	case s.State == Paused:
 		return WordStop
-	case s.State == Failed, s.State == Waiting && (len(s.Waits) == 0 || s.Waits[0].For == NeedStart):
+	case s.State == Failed, s.State == Unknown, s.State == Waiting && (len(s.Waits) == 0 || s.Waits[0].For == NeedStart):
 		return WordIdle
 	}
 	return WordRunning

@@ -22,6 +22,8 @@ type guard struct {
 
 	socket     bool // it is a Unix socket, whose peers are known by their uid
 	socketRole role // what they may do without a token
+
+	workers Workers // nil without any
 }
 
 // loopbackHosts are the names of a loopback listener.
@@ -74,6 +76,9 @@ func (g *guard) identify(r *http.Request) (caller, *failure) {
 			return who, nil
 		}
 		return caller{}, unauthorized("the token of this session is not accepted any more: log in again")
+	}
+	if who, is, f := g.forwardedCaller(r); is {
+		return who, f
 	}
 	switch {
 	case g.socket && (g.tokens == nil || r.Header.Get("Authorization") == ""):

@@ -38,6 +38,9 @@ type Options struct {
 	Build   Build        // GET /version
 	Logger  *slog.Logger // nil logs nothing
 
+	// Workers are those that share the connectors, nil without any.
+	Workers Workers
+
 	// LongTimeout ends a request that changes or checks a connector. Default: 2
 	// minutes. A delete needs the time that draining may take.
 	LongTimeout time.Duration

@@ -14,6 +14,8 @@ type reply struct {
 	data    any
 	notes   []string
 	written bool // by the handler itself
+	// forwarded: another worker has answered.
+	forwarded bool
 	// revision is that of the connector, which goes out as an ETag; 0 is none.
 	revision int
 }
@@ -33,6 +35,8 @@ type route struct {
 	ifMatch  bool // it takes a revision in If-Match
 	payloads bool // its answer shows messages, which a caller must be allowed to see
 	dry      bool // a POST that changes nothing: only refused calls are in the audit log
+
+	by answerer // which of several workers answers it
 
 	// long: it changes or checks a connector. It may take as long as draining, and
 	// continues when the client disconnects.
@@ -62,7 +66,7 @@ var (
 func (s *Server) routes() []route {
 	return []route{
 		{
-			method: http.MethodGet, path: PathList, role: reader, summary: "List connectors, a page at a time",
+			method: http.MethodGet, path: PathList, by: currentWorker, role: reader, summary: "List connectors, a page at a time",
 			query: []parameter{
 				{"tenant", false, "only connectors of this tenant"},
 				{"connector_name", false, "only the connector of this name"},
@@ -75,35 +79,35 @@ func (s *Server) routes() []route {
 			data: List{}, handle: s.list,
 		},
 		{
-			method: http.MethodGet, path: PathDetail, role: reader, summary: "Show a connector and its figures",
+			method: http.MethodGet, path: PathDetail, by: ownerWorker, role: reader, summary: "Show a connector and its figures",
 			query: []parameter{tenantParameter, nameParameter}, data: Detail{}, handle: s.detail,
 		},
 		{
-			method: http.MethodPost, path: PathCreate, role: operator, summary: "Create a connector",
+			method: http.MethodPost, path: PathCreate, by: writerWorker, role: operator, summary: "Create a connector",
 			body: Creation{}, data: Success, long: true, handle: s.create,
 		},
 		{
-			method: http.MethodPost, path: PathUpdate, role: operator, summary: "Replace a connector's definition",
+			method: http.MethodPost, path: PathUpdate, by: writerWorker, role: operator, summary: "Replace a connector's definition",
 			body: Change{}, data: Success, ifMatch: true, long: true, handle: s.update,
 		},
 		{
-			method: http.MethodPost, path: PathDelete, role: operator, summary: "Drain and remove a connector",
+			method: http.MethodPost, path: PathDelete, by: ownerWorker, role: operator, summary: "Drain and remove a connector",
 			body: Chosen{}, data: Success, selects: true, ifMatch: true, long: true, handle: s.delete,
 		},
 		{
-			method: http.MethodPost, path: PathPause, role: operator, summary: "Drain a connector and stop it until it is resumed",
+			method: http.MethodPost, path: PathPause, by: ownerWorker, role: operator, summary: "Drain a connector and stop it until it is resumed",
 			body: Chosen{}, data: Success, selects: true, long: true, handle: s.naming(connector.Manager.Pause),
 		},
 		{
-			method: http.MethodPost, path: PathResume, role: operator, summary: "Let a paused or failed connector run again",
+			method: http.MethodPost, path: PathResume, by: ownerWorker, role: operator, summary: "Let a paused or failed connector run again",
 			body: Chosen{}, data: Success, selects: true, long: true, handle: s.naming(connector.Manager.Resume),
 		},
 		{
-			method: http.MethodPost, path: PathRestart, role: operator, summary: "Drain a connector and start it again, also one that has failed",
+			method: http.MethodPost, path: PathRestart, by: ownerWorker, role: operator, summary: "Drain a connector and start it again, also one that has failed",
 			body: Chosen{}, data: Success, selects: true, long: true, handle: s.naming(connector.Manager.Restart),
 		},
 		{
-			method: http.MethodGet, path: PathLogs, role: reader, payloads: true, summary: "Show the last lines that a connector logged",
+			method: http.MethodGet, path: PathLogs, by: ownerWorker, role: reader, payloads: true, summary: "Show the last lines that a connector logged",
 			query: []parameter{
 				tenantParameter, nameParameter,
 				{"since", false, "only lines later than this time (RFC 3339) or than this duration ago (10m)"},
@@ -113,7 +117,7 @@ func (s *Server) routes() []route {
 			data: Logs{}, handle: s.logs,
 		},
 		{
-			method: http.MethodPost, path: PathLogLevel, role: operator, summary: "Set from which level on a connector logs, until the service ends",
+			method: http.MethodPost, path: PathLogLevel, by: ownerWorker, role: operator, summary: "Set from which level on a connector logs, until the service ends",
 			body: Level{}, data: Success, handle: s.logLevel,
 		},
 		{
@@ -121,7 +125,7 @@ func (s *Server) routes() []route {
 			body: Definition{}, data: []Probe{}, long: true, handle: s.check,
 		},
 		{
-			method: http.MethodPost, path: PathPlan, role: operator, dry: true, summary: "Say what create or update would change, and change nothing",
+			method: http.MethodPost, path: PathPlan, by: currentWorker, role: operator, dry: true, summary: "Say what create or update would change, and change nothing",
 			body: Definition{}, data: Plan{}, handle: s.plan,
 		},
 		{
@@ -129,15 +133,15 @@ func (s *Server) routes() []route {
 			body: PreviewRequest{}, data: Preview{}, handle: s.preview,
 		},
 		{
-			method: http.MethodGet, path: PathHistory, role: reader, summary: "Show the definitions that a connector has and had",
+			method: http.MethodGet, path: PathHistory, by: currentWorker, role: reader, summary: "Show the definitions that a connector has and had",
 			query: []parameter{tenantParameter, nameParameter}, data: []Revision{}, handle: s.history,
 		},
 		{
-			method: http.MethodPost, path: PathRollback, role: operator, summary: "Update a connector to a definition that it had",
+			method: http.MethodPost, path: PathRollback, by: writerWorker, role: operator, summary: "Update a connector to a definition that it had",
 			body: Rollback{}, data: Success, ifMatch: true, long: true, handle: s.rollback,
 		},
 		{
-			method: http.MethodGet, path: PathTail, role: reader, payloads: true,
+			method: http.MethodGet, path: PathTail, by: ownerWorker, role: reader, payloads: true,
 			summary: "Show the messages of a connector as they get through, as server-sent events",
 			query:   []parameter{tenantParameter, nameParameter, {"last", false, "how many of the messages seen before it begins with, 10 unless set, 50 at most"}},
 			serve:   s.tail, media: "text/event-stream",
@@ -147,7 +151,7 @@ func (s *Server) routes() []route {
 			body: Definition{}, data: []Finding{}, handle: s.validate,
 		},
 		{
-			method: http.MethodGet, path: PathDeadLetters, role: reader, payloads: true, summary: "List the dead letters of a connector, a page at a time",
+			method: http.MethodGet, path: PathDeadLetters, by: ownerWorker, role: reader, payloads: true, summary: "List the dead letters of a connector, a page at a time",
 			query: []parameter{
 				tenantParameter, nameParameter,
 				{"limit", false, "letters of a page, 20 unless set, 100 at most"},
@@ -157,7 +161,7 @@ func (s *Server) routes() []route {
 			data: DeadLetters{}, handle: s.deadLetters,
 		},
 		{
-			method: http.MethodPost, path: PathReplay, role: operator, payloads: true, summary: "Write dead letters to the topics that they were meant for, each once at most",
+			method: http.MethodPost, path: PathReplay, by: ownerWorker, role: operator, payloads: true, summary: "Write dead letters to the topics that they were meant for, each once at most",
 			body: ReplayRequest{}, data: ReplayResult{}, long: true, handle: s.replay,
 		},
 		{
@@ -173,7 +177,7 @@ func (s *Server) routes() []route {
 			data: "ready", handle: s.connectorsReady,
 		},
 		{
-			method: http.MethodGet, path: PathReadyNames, role: reader, summary: "Tell whether a connector runs, else 503",
+			method: http.MethodGet, path: PathReadyNames, by: ownerWorker, role: reader, summary: "Tell whether a connector runs, else 503",
 			query: []parameter{{"connector_name", false, "the connector's name, where it is not in the path"}}, data: "ready", handle: s.nameReady,
 		},
 		{
@@ -218,9 +222,10 @@ func noRoute(r *http.Request) *failure {
 	return &failure{status: http.StatusNotFound, text: "there is no " + r.URL.Path}
 }
 
-func (s *Server) list(_ context.Context, r *http.Request, _ []byte) (reply, error) {
-	page, err := list(r.URL.RawQuery, s.manager.List())
-	return reply{data: page}, err
+func (s *Server) list(ctx context.Context, r *http.Request, _ []byte) (reply, error) {
+	all, notes := s.statuses(ctx)
+	page, err := list(r.URL.RawQuery, all)
+	return reply{data: page, notes: notes}, err
 }
 
 func (s *Server) detail(ctx context.Context, r *http.Request, _ []byte) (reply, error) {

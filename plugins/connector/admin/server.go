@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/cluster"
 )
 
 // No connection stays open without use: these limit a request and its answer, except
@@ -83,6 +85,7 @@ func New(manager connector.Manager, options Options) (*Server, error) {
 		manager: manager, options: options, log: log, tls: tlsOf(certificate), certificate: certificate,
 		guard: guard{
 			tokens: tokens, origin: http.NewCrossOriginProtection(), socket: options.socketPath() != "", socketRole: socketRole,
+			workers: options.Workers,
 		},
 		onStop:  func(f func()) func() bool { return context.AfterFunc(life, f) },
 		stop:    stop,
@@ -222,6 +225,10 @@ func (s *Server) Handler() http.Handler {
 			return
 		}
 		defer s.inFlight.end()
+		if s.options.Workers != nil && strings.HasPrefix(r.URL.Path, cluster.PathPrefix) {
+			s.options.Workers.ServeHTTP(w, r)
+			return
+		}
 		if s.hasPage(r.URL.Path) {
 			s.servePage(w, r)
 			return
@@ -251,6 +258,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.record(w, r, x, &f)
 		writeFailure(w, &f)
 		return
+	}
+	if answer.forwarded {
+		return // the other worker has recorded it
 	}
 	setRevision(w, answer.revision)
 	s.record(w, r, x, nil)
@@ -295,7 +305,18 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *request) (rep
 		x.refused = true
 		return reply{}, f
 	}
-	return s.call(x.route, w, r, x.body)
+	to, stale, err := s.elsewhere(r, x)
+	if err != nil {
+		return reply{}, err
+	}
+	if to != "" {
+		return reply{forwarded: true}, s.forward(w, r, x, to)
+	}
+	answer, err := s.call(x.route, w, r, x.body)
+	if stale != nil && !answer.written {
+		answer.notes = append(answer.notes, "this may be old: "+stale.Error())
+	}
+	return answer, err
 }
 
 // call runs a handler. A panic fails only that request: the connectors continue.

@@ -32,9 +32,9 @@ func (s *Server) delete(ctx context.Context, r *http.Request, body []byte) (repl
 
 // naming serves a route whose body is Chosen.
 func (s *Server) naming(do verb) func(context.Context, *http.Request, []byte) (reply, error) {
-	return func(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
+	return func(ctx context.Context, r *http.Request, body []byte) (reply, error) {
 		if raw, selects := selectorIn(body); selects {
-			return s.selecting(ctx, do, raw, body)
+			return s.selecting(ctx, r.URL.Path, do, raw, body)
 		}
 		name, err := name(body)
 		if err != nil {
@@ -64,7 +64,7 @@ func selectorIn(body []byte) (raw json.RawMessage, given bool) {
 
 // selecting does something to every connector with the labels of a selector. It answers
 // code 0 when it could try, whatever became of each.
-func (s *Server) selecting(ctx context.Context, do verb, raw json.RawMessage, body []byte) (reply, error) {
+func (s *Server) selecting(ctx context.Context, path string, do verb, raw json.RawMessage, body []byte) (reply, error) {
 	given, err := fields(body)
 	if err != nil {
 		return reply{}, err
@@ -106,7 +106,7 @@ func (s *Server) selecting(ctx context.Context, do verb, raw json.RawMessage, bo
 		places <- struct{}{}
 		working.Go(func() {
 			defer func() { <-places }()
-			s.doOne(ctx, do, &all[i])
+			s.doOne(ctx, path, do, &all[i])
 		})
 	}
 	working.Wait()
@@ -114,12 +114,15 @@ func (s *Server) selecting(ctx context.Context, do verb, raw json.RawMessage, bo
 }
 
 // doOne sets what becomes of one connector. One that panics fails alone.
-func (s *Server) doOne(ctx context.Context, do verb, one *Selected) {
+func (s *Server) doOne(ctx context.Context, path string, do verb, one *Selected) {
 	note, err := "", ctx.Err()
 	if err == nil {
 		func() {
 			defer s.catch(&err, nil, "connector", one.ConnectorName)
-			note, err = do(s.manager, ctx, one.ConnectorName)
+			var done bool
+			if note, done, err = s.atOwner(ctx, path, one.ConnectorName); !done {
+				note, err = do(s.manager, ctx, one.ConnectorName)
+			}
 		}()
 	}
 	if err != nil {

@@ -49,6 +49,13 @@ func (d *directory) expire() {
 	d.at = time.Time{}
 }
 
+// known counts the members of the last answer.
+func (d *directory) known() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.workers)
+}
+
 // refreshed returns the members, after the coordinator was asked if the last answer is
 // old. The error means that there is no answer at all.
 func (d *directory) refreshed(ctx context.Context) ([]described, error) {
@@ -158,11 +165,4 @@ func (m *Member) OwnerOf(ctx context.Context, partition int32) (owner Worker, ok
 		}
 	}
 	return Worker{}, false, nil
-}
-
-// Generation identifies the assignment that this worker knows. Workers that agree on it
-// agree on who owns what.
-func (m *Member) Generation() int32 {
-	_, generation := m.client.GroupMetadata()
-	return generation
 }

@@ -61,6 +61,21 @@ func (s *Supervisor) collectService(out chan<- prometheus.Metric) {
 	for _, c := range s.certificates() {
 		c.send(out, "")
 	}
+	if s.opts.Share == nil {
+		return
+	}
+	m := s.opts.Share.Membership()
+	gauge("workers", "Workers that share the connectors, as this one knows.", float64(m.Workers))
+	gauge("worker_partitions", "Partitions of the assignment topic that this worker owns.", float64(m.Partitions))
+	gauge("worker_writes_store", "Whether this worker writes the store for all workers: one of them does.", oneIf(m.Writer))
+	gauge("worker_confirmed", "Whether the coordinator of the workers answers this one.", oneIf(m.Confirmed))
+	sample{serviceMetric + "worker_rebalances_total", "Rebalances that changed what this worker owns.", prometheus.CounterValue, float64(m.Rebalances)}.send(out)
+	last := 0.0
+	if !m.LastRebalance.IsZero() {
+		last = float64(m.LastRebalance.UnixNano()) / 1e9
+	}
+	gauge("worker_last_rebalance_timestamp_seconds", "When the last of them ended, as Unix time; 0 before the first.", last)
+	gauge("worker_last_rebalance_duration_seconds", "How long it took, draining included; 0 if it took nothing from this worker.", m.Took.Seconds())
 }
 
 // collectConnector writes the metrics of one connector.

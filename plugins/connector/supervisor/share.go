@@ -19,6 +19,8 @@ type Share interface {
 	// Confirm returns nil if it still does at the time of the call. A connection to a
 	// broker needs that.
 	Confirm(ctx context.Context, name string) error
+	// Membership is for the metrics.
+	Membership() connector.Membership
 }
 
 // syncTimeout is how long the store may take to answer before a worker goes on with what
@@ -105,6 +107,7 @@ func (s *Supervisor) stopForOthers(e *entry) {
 // takes, until the service ends.
 func (s *Supervisor) follow() {
 	for {
+		s.apply()
 		changed := s.contents.changed()
 		select {
 		case <-s.halted.Done():
@@ -117,7 +120,6 @@ func (s *Supervisor) follow() {
 			}
 			cancel()
 		}
-		s.apply()
 	}
 }
 
@@ -315,4 +317,14 @@ func (s *Supervisor) undisturbed(e *entry, d store.Definition) bool {
 		return e.unread == nil
 	}
 	return endpoints(d) == 0 && s.labelsAlone(e, was, d.Connector, connector.UpdateOptions{})
+}
+
+// Mine returns the connectors that this worker runs, without their figures.
+func (s *Supervisor) Mine() []connector.Status {
+	entries := s.mine()
+	all := make([]connector.Status, len(entries))
+	for i, e := range entries {
+		all[i] = s.status(e)
+	}
+	return all
 }

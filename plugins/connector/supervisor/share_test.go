@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,6 +124,10 @@ func (s *shareOf) Runs(name string) bool {
 	return s.owner[name] == s.worker
 }
 
+func (s *shareOf) Membership() connector.Membership {
+	return connector.Membership{Workers: 2, Partitions: 7, Confirmed: true, Rebalances: 3, LastRebalance: time.Unix(1e9, 0), Took: 1500 * time.Millisecond}
+}
+
 func (s *shareOf) Confirm(context.Context, string) error {
 	if s.fenced.Load() {
 		return errors.New("the coordinator says no")
@@ -197,6 +203,27 @@ func TestAConnectorRunsOnTheWorkerThatOwnsIt(t *testing.T) {
 	require.NoError(t, w1.Refresh(t.Context()))
 	_, _, err = w1.Detail("c")
 	require.ErrorIs(t, err, connector.ErrNotFound)
+}
+
+func TestTheMetricsTellTheShareOfAWorker(t *testing.T) {
+	owners, workers := newWorkers(t, "w1", "w2")
+	owners.give("mine", "w1")
+	owners.give("theirs", "w2")
+	for _, name := range []string{"mine", "theirs"} {
+		workers[0].create(workers[0].conn(name, name+"/#", "out", ""))
+	}
+	workers[0].ready("mine")
+	w := httptest.NewRecorder()
+	workers[0].Metrics().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, line := range []string{
+		"robustmq_connect_workers 2", "robustmq_connect_worker_partitions 7", "robustmq_connect_worker_writes_store 0",
+		"robustmq_connect_worker_confirmed 1", "robustmq_connect_worker_rebalances_total 3",
+		"robustmq_connect_worker_last_rebalance_timestamp_seconds 1e+09", "robustmq_connect_worker_last_rebalance_duration_seconds 1.5",
+		`robustmq_connect_connector_up{connector="mine"} 1`,
+	} {
+		assert.Contains(t, w.Body.String(), line+"\n")
+	}
+	assert.NotContains(t, w.Body.String(), `"theirs"`, "its worker exports it")
 }
 
 func TestLabelsDoNotDisturbAConnectorOfAnotherWorker(t *testing.T) {

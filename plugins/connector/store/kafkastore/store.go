@@ -189,7 +189,11 @@ func (s *Store) Load() (store.Contents, error) { return s.view.contents(), nil }
 func (s *Store) Changed() <-chan struct{} { return s.view.changes() }
 
 // Lost implements store.Store.
-func (s *Store) Lost() <-chan struct{} { return s.lost }
+func (s *Store) Lost() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
 
 // Upgrade implements store.Store. Each value has its own format.
 func (s *Store) Upgrade() error { return nil }

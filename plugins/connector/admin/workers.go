@@ -1,0 +1,264 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/cluster"
+)
+
+// Workers are those of a service that share its connectors. Any worker takes any call:
+// one that it cannot answer goes to the worker that can, and no further.
+type Workers interface {
+	// ServeHTTP answers other workers, at paths that begin with cluster.PathPrefix.
+	http.Handler
+	// Writer returns the worker that writes the store, and OwnerOf the one that runs a
+	// connector.
+	Writer(ctx context.Context) (cluster.Place, error)
+	OwnerOf(ctx context.Context, name string) (cluster.Place, error)
+	// Runs reports whether this worker runs a connector.
+	Runs(name string) bool
+	// Statuses returns the states of what other workers run, by name, and the URLs of those
+	// that did not answer in time.
+	Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error)
+	// Refresh makes what was stored before the call visible here.
+	Refresh(ctx context.Context) error
+	// Token is what workers show each other, and Knows reports whether a text is that.
+	Token() string
+	Knows(token string) bool
+	// Transport connects to other workers.
+	Transport() http.RoundTripper
+}
+
+// answerer is the worker that answers a route.
+type answerer int
+
+const (
+	anyWorker     answerer = iota
+	currentWorker          // any, once it has read the store to its end
+	ownerWorker            // the one that runs the connector
+	writerWorker           // the one that writes the store
+)
+
+// forwardedHeader carries the caller of a request that another worker has forwarded.
+const forwardedHeader = "X-Robustmq-Connect-Caller"
+
+// refreshTimeout is how long a read waits for the store. After that, it answers what is
+// known, and says so.
+const refreshTimeout = 2 * time.Second
+
+// forwarded is the caller as a worker tells it another one.
+type forwarded struct {
+	Name     string `json:"name"`
+	Role     string `json:"role"`
+	Payloads bool   `json:"payloads"`
+}
+
+// isForwarded reports whether another worker sends a request.
+func (s *Server) isForwarded(r *http.Request) bool {
+	return s.options.Workers != nil && s.options.Workers.Knows(r.Header.Get(cluster.TokenHeader))
+}
+
+// forwardedCaller returns who sent a request to another worker. Only a worker may say
+// that.
+func (g *guard) forwardedCaller(r *http.Request) (who caller, is bool, f *failure) {
+	token := r.Header.Get(cluster.TokenHeader)
+	if token == "" {
+		return caller{}, false, nil
+	}
+	var told forwarded
+	text, err := base64.StdEncoding.DecodeString(r.Header.Get(forwardedHeader))
+	if err == nil {
+		err = json.Unmarshal(text, &told)
+	}
+	if g.workers == nil || !g.workers.Knows(token) || err != nil {
+		return caller{}, true, unauthorized("%s is for workers of one service, and its token is not the one of --cluster-token-file here", cluster.TokenHeader)
+	}
+	who = caller{name: told.Name, payloads: told.Payloads}
+	if told.Role != "" {
+		if who.role, err = parseRole(told.Role); err != nil {
+			return caller{}, true, unauthorized("the other worker knows a role that this one does not: update this worker")
+		}
+	}
+	return who, true, nil
+}
+
+// elsewhere returns the URL of the worker that answers a request, "" if this one does.
+// stale is why the answer may be old.
+func (s *Server) elsewhere(r *http.Request, x *request) (to string, stale, err error) {
+	w := s.options.Workers
+	if w == nil || x.route.by == anyWorker {
+		return "", nil, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), refreshTimeout)
+	defer cancel()
+	name, selector := subjectOf(r, x.body)
+	if x.route.by == currentWorker || selector != "" {
+		return "", w.Refresh(ctx), nil
+	}
+	var at cluster.Place
+	if x.route.by == writerWorker {
+		at, err = w.Writer(r.Context())
+	} else {
+		if name == "" {
+			return "", nil, nil // the handler says that it is missing
+		}
+		at, err = w.OwnerOf(r.Context(), name)
+	}
+	switch {
+	case err == nil && at.Here:
+		return "", w.Refresh(ctx), nil
+	case err == nil && !s.isForwarded(r):
+		return at.URL, nil, nil
+	case err == nil:
+		err = errors.New("connectors move between workers at the moment: try again soon")
+	}
+	if r.Method == http.MethodGet || errors.Is(err, cluster.ErrNoOwner) && s.missing(name) {
+		return "", errors.Join(err, w.Refresh(ctx)), nil
+	}
+	return "", nil, &failure{status: http.StatusServiceUnavailable, text: "nothing was changed: " + err.Error()}
+}
+
+func (s *Server) missing(name string) bool {
+	_, _, err := s.manager.Detail(name)
+	return errors.Is(err, connector.ErrNotFound)
+}
+
+// forward lets another worker answer a request.
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, x *request, to string) error {
+	target, err := url.Parse(to)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	control := http.NewResponseController(w)
+	switch {
+	case x.route.long:
+		var end context.CancelFunc
+		ctx, end = s.longContext(w, r)
+		defer end()
+	case x.route.serve != nil:
+		_ = control.SetWriteDeadline(time.Time{}) // a stream; the response writer of a test has none
+		defer s.onDrain(cancel)()
+	}
+	out := r.WithContext(ctx)
+	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(x.body)), int64(len(x.body))
+	var failed error
+	proxy := httputil.ReverseProxy{
+		Transport: s.options.Workers.Transport(), FlushInterval: -1,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(target)
+			s.sign(p.Out, x.who)
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
+	}
+	proxy.ServeHTTP(w, out)
+	if failed != nil && r.Context().Err() == nil {
+		return unreached(to, x.route, failed)
+	}
+	return nil
+}
+
+// sign makes a request one of this worker for a caller.
+func (s *Server) sign(out *http.Request, who caller) {
+	told := forwarded{Name: who.name, Payloads: who.payloads}
+	if who.role >= reader {
+		told.Role = who.role.String()
+	}
+	text, _ := json.Marshal(told) // texts
+	for _, theirs := range []string{"Authorization", "Cookie", "Origin", "Sec-Fetch-Site"} {
+		out.Header.Del(theirs)
+	}
+	out.Header.Set(cluster.TokenHeader, s.options.Workers.Token())
+	out.Header.Set(forwardedHeader, base64.StdEncoding.EncodeToString(text))
+}
+
+// unreached says what is known about a request that another worker did not answer.
+func unreached(to string, route route, err error) *failure {
+	var dialing *net.OpError
+	switch {
+	case route.method == http.MethodGet:
+		return &failure{status: http.StatusBadGateway, text: fmt.Sprintf("the worker %s does not answer: %v: try again soon", to, err)}
+	case errors.As(err, &dialing) && dialing.Op == "dial":
+		return &failure{status: http.StatusBadGateway, text: fmt.Sprintf("nothing was changed: the worker %s cannot be reached: %v: try again soon", to, err)}
+	}
+	return &failure{status: http.StatusBadGateway, text: fmt.Sprintf("the result is unknown: the worker %s has not answered: %v: read the connector before you repeat it", to, err)}
+}
+
+// statuses returns all connectors, those of other workers as these know them.
+func (s *Server) statuses(ctx context.Context) (all []connector.Status, notes []string) {
+	all = s.manager.List()
+	w := s.options.Workers
+	if w == nil {
+		return all, nil
+	}
+	theirs, silent, err := w.Statuses(ctx)
+	if err != nil {
+		notes = []string{"the states of connectors on other workers are unknown: " + err.Error()}
+	}
+	if len(silent) > 0 {
+		notes = append(notes, "these workers do not answer, and the states of their connectors are unknown: "+strings.Join(silent, ", "))
+	}
+	for i, one := range all {
+		if one.State == connector.Paused || one.State == connector.Failed || w.Runs(one.Name) {
+			continue
+		}
+		known, ok := theirs[one.Name]
+		if ok && known.Revision == one.Revision {
+			all[i] = known
+			continue
+		}
+		all[i].State, all[i].Waits = connector.Unknown, nil
+		all[i].Reason = "another worker runs it, or none at the moment, and its state is not known here"
+	}
+	return all, notes
+}
+
+// atOwner does something to one connector of a selector at the worker that runs it. done
+// is false if that is this worker.
+func (s *Server) atOwner(ctx context.Context, path, name string) (note string, done bool, err error) {
+	w := s.options.Workers
+	if w == nil {
+		return "", false, nil
+	}
+	at, err := w.OwnerOf(ctx, name)
+	if err != nil || at.Here {
+		return "", err != nil, err
+	}
+	body, err := json.Marshal(Name{Tenant: connector.DefaultTenant, ConnectorName: name})
+	if err != nil {
+		return "", true, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return "", true, err
+	}
+	s.sign(req, callerOf(ctx))
+	client := http.Client{Transport: w.Transport()}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", true, unreached(at.URL, s.paths[path], err)
+	}
+	defer func() { _ = resp.Body.Close() }() // read only
+	var told Answer[json.RawMessage]
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&told); err != nil {
+		return "", true, fmt.Errorf("reading the answer of the worker %s: %w", at.URL, err)
+	}
+	if told.Error != nil {
+		return "", true, &failure{status: http.StatusOK, text: *told.Error}
+	}
+	return strings.Join(told.Notes, "; "), true, nil
+}

@@ -1,0 +1,223 @@
+package admin
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/cluster"
+)
+
+const workersToken = "0123456789abcdef0123456789abcdef"
+
+// twoWorkers are the neighbours of this worker: one other, at url.
+type twoWorkers struct {
+	url      string
+	theirs   map[string]bool // connectors that the other one runs
+	nobody   bool            // while connectors move
+	writes   bool            // this worker does
+	statuses map[string]connector.Status
+	stale    error
+}
+
+func (w *twoWorkers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if !w.Knows(r.Header.Get(cluster.TokenHeader)) {
+		rw.WriteHeader(http.StatusUnauthorized)
+	}
+}
+
+func (w *twoWorkers) Writer(context.Context) (cluster.Place, error) {
+	if w.nobody {
+		return cluster.Place{}, cluster.ErrNoWriter
+	}
+	return cluster.Place{URL: w.url, Here: w.writes}, nil
+}
+
+func (w *twoWorkers) OwnerOf(_ context.Context, name string) (cluster.Place, error) {
+	if w.nobody {
+		return cluster.Place{}, cluster.ErrNoOwner
+	}
+	return cluster.Place{URL: w.url, Here: !w.theirs[name]}, nil
+}
+
+func (w *twoWorkers) Runs(name string) bool { return !w.theirs[name] }
+
+func (w *twoWorkers) Statuses(context.Context) (map[string]connector.Status, []string, error) {
+	if w.statuses == nil {
+		return nil, []string{w.url}, nil
+	}
+	return w.statuses, nil, nil
+}
+
+func (w *twoWorkers) Refresh(context.Context) error { return w.stale }
+func (w *twoWorkers) Token() string                 { return workersToken }
+func (w *twoWorkers) Knows(token string) bool       { return token == workersToken }
+func (w *twoWorkers) Transport() http.RoundTripper  { return http.DefaultTransport }
+
+// neighbour is another worker that records what it is asked.
+func neighbour(t *testing.T, answer string) (w *twoWorkers, last func() (*http.Request, string, forwarded)) {
+	t.Helper()
+	var got *http.Request
+	var body string
+	var who forwarded
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		told, _ := base64.StdEncoding.DecodeString(r.Header.Get(forwardedHeader))
+		_ = json.Unmarshal(told, &who)
+		got, body = r, string(text)
+		rw.Header().Set("Etag", `"7"`)
+		_, _ = io.WriteString(rw, answer)
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	})
+	return &twoWorkers{url: server.URL, theirs: map[string]bool{"theirs": true}, writes: true}, func() (*http.Request, string, forwarded) { return got, body, who }
+}
+
+func TestACallGoesToTheWorkerThatCanAnswerIt(t *testing.T) {
+	workers, last := neighbour(t, `{"code":0,"data":"success","error":null}`)
+	holders := newHolders(t)
+	s := newServer(t, newMemory(), Options{TokensFile: holders.file, Workers: workers})
+	w := ask(s.Handler(), http.MethodPost, PathPause, nameOf("theirs"), holders.as("operate"), func(r *http.Request) { r.Header.Set("If-Match", `"3"`) })
+	assert.Equal(t, `{"code":0,"data":"success","error":null}`, w.Body.String())
+	assert.Equal(t, `"7"`, w.Header().Get("Etag"))
+	r, body, who := last()
+	assert.Equal(t, PathPause, r.URL.Path)
+	assert.JSONEq(t, nameOf("theirs"), body)
+	assert.Equal(t, `"3"`, r.Header.Get("If-Match"))
+	assert.Equal(t, workersToken, r.Header.Get(cluster.TokenHeader))
+	assert.Empty(t, r.Header.Get("Authorization"), "a caller's token stays here")
+	assert.Equal(t, forwarded{Name: "operate", Role: "operate"}, who)
+
+	// Who may not do that here may not do it there.
+	w = ask(s.Handler(), http.MethodPost, PathPause, nameOf("theirs"), holders.as("read"))
+	assert.Equal(t, http.StatusForbidden, w.Code)
+	// What this worker runs, it answers.
+	w = ask(s.Handler(), http.MethodPost, PathPause, nameOf("mine"), holders.as("operate"))
+	assert.Contains(t, w.Body.String(), "does not exist")
+}
+
+func TestOnlyAWorkerSaysWhoCalls(t *testing.T) {
+	holders := newHolders(t)
+	s := newServer(t, newMemory(), Options{TokensFile: holders.file, Workers: &twoWorkers{}})
+	alone := newServer(t, newMemory(), Options{TokensFile: holders.file})
+	claim := base64.StdEncoding.EncodeToString([]byte(`{"name":"root","role":"admin","payloads":true}`))
+	for name, tc := range map[string]struct {
+		server        *Server
+		token, caller string
+		code          int
+	}{
+		"a worker":             {s, workersToken, claim, http.StatusOK},
+		"a guess":              {s, "0123456789abcdef0123456789abcdeX", claim, http.StatusUnauthorized},
+		"no token":             {s, "", claim, http.StatusUnauthorized},
+		"no other workers":     {alone, workersToken, claim, http.StatusUnauthorized},
+		"no caller":            {s, workersToken, "", http.StatusUnauthorized},
+		"no base64":            {s, workersToken, "%", http.StatusUnauthorized},
+		"no JSON":              {s, workersToken, "AAAA", http.StatusUnauthorized},
+		"a role of the future": {s, workersToken, base64.StdEncoding.EncodeToString([]byte(`{"name":"x","role":"emperor"}`)), http.StatusUnauthorized},
+		"no role":              {s, workersToken, base64.StdEncoding.EncodeToString([]byte(`{"name":"x"}`)), http.StatusForbidden},
+	} {
+		w := ask(tc.server.Handler(), http.MethodGet, PathList, "", func(r *http.Request) {
+			r.Header.Set(cluster.TokenHeader, tc.token)
+			r.Header.Set(forwardedHeader, tc.caller)
+		})
+		assert.Equal(t, tc.code, w.Code, "%s: %s", name, w.Body)
+	}
+	assert.Equal(t, http.StatusUnauthorized, ask(s.Handler(), http.MethodGet, cluster.PathPrefix+"statuses", "").Code)
+}
+
+func TestACallGoesOneHop(t *testing.T) {
+	workers, last := neighbour(t, "")
+	s := newServer(t, newMemory(), Options{Workers: workers})
+	from := func(r *http.Request) {
+		r.Header.Set(cluster.TokenHeader, workersToken)
+		r.Header.Set(forwardedHeader, base64.StdEncoding.EncodeToString([]byte(`{"name":"x","role":"admin"}`)))
+	}
+	w := ask(s.Handler(), http.MethodPost, PathPause, nameOf("theirs"), from)
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+	assert.Contains(t, w.Body.String(), "nothing was changed: connectors move between workers at the moment: try again soon")
+	r, _, _ := last()
+	assert.Nil(t, r)
+}
+
+func TestWithoutAnOwnerNothingIsChanged(t *testing.T) {
+	manager := newMemory()
+	s := newServer(t, manager, Options{Workers: &twoWorkers{nobody: true}})
+	alone := newServer(t, manager, Options{})
+	body := definitionOf("a", plainConfig)
+	w := ask(s.Handler(), http.MethodPost, PathCreate, body)
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+	assert.Contains(t, w.Body.String(), "nothing was changed: no worker writes the store at the moment: try again soon")
+	assert.Equal(t, http.StatusOK, ask(alone.Handler(), http.MethodPost, PathCreate, body).Code)
+	w = ask(s.Handler(), http.MethodPost, PathDelete, nameOf("a"))
+	assert.Contains(t, w.Body.String(), "nothing was changed: no worker runs the connector at the moment")
+	// What does not exist needs no owner.
+	w = ask(s.Handler(), http.MethodPost, PathDelete, nameOf("b"))
+	assert.Contains(t, w.Body.String(), "Connector b does not exist.")
+	// A read tells what is known.
+	manager.mu.Lock()
+	one := manager.all["a"]
+	one.State = connector.Running
+	manager.all["a"] = one
+	manager.mu.Unlock()
+	w = ask(s.Handler(), http.MethodGet, PathDetail+"?tenant=default&connector_name=a", "")
+	assert.Contains(t, w.Body.String(), "this may be old: no worker runs the connector at the moment")
+}
+
+func TestAWorkerThatDoesNotAnswerIsNamed(t *testing.T) {
+	workers := &twoWorkers{url: "http://127.0.0.1:1", theirs: map[string]bool{"theirs": true}}
+	s := newServer(t, newMemory(), Options{Workers: workers})
+	w := ask(s.Handler(), http.MethodPost, PathPause, nameOf("theirs"))
+	assert.Equal(t, http.StatusBadGateway, w.Code)
+	assert.Contains(t, w.Body.String(), "nothing was changed: the worker http://127.0.0.1:1 cannot be reached")
+	w = ask(s.Handler(), http.MethodGet, PathDetail+"?tenant=default&connector_name=theirs", "")
+	assert.Contains(t, w.Body.String(), "the worker http://127.0.0.1:1 does not answer")
+
+	broken := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer broken.Close()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	workers.url = broken.URL
+	w = ask(s.Handler(), http.MethodPost, PathPause, nameOf("theirs"))
+	assert.Contains(t, w.Body.String(), "the result is unknown: the worker "+broken.URL+" has not answered")
+}
+
+func TestAListHasTheStatesOfOtherWorkers(t *testing.T) {
+	manager := newMemory()
+	workers := &twoWorkers{url: "http://w2", theirs: map[string]bool{"theirs": true}, writes: true}
+	s := newServer(t, manager, Options{Workers: workers})
+	for _, name := range []string{"mine", "theirs"} {
+		body := definitionOf(name, plainConfig)
+		require.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathCreate, body).Code)
+	}
+	rows := func() (List, []string) {
+		var a Answer[List]
+		require.NoError(t, json.Unmarshal(ask(s.Handler(), http.MethodGet, PathList+"?sort_field=connector_name&sort_by=asc", "").Body.Bytes(), &a))
+		return a.Data, a.Notes
+	}
+	list, notes := rows()
+	require.Len(t, list.Data, 2)
+	assert.NotEqual(t, "Unknown", list.Data[0].State)
+	assert.Equal(t, "Unknown", list.Data[1].State)
+	assert.Contains(t, notes, "these workers do not answer, and the states of their connectors are unknown: http://w2")
+
+	one, _, err := manager.Detail("theirs")
+	require.NoError(t, err)
+	one.State, one.Reason = connector.Failed, "it is broken there"
+	workers.statuses = map[string]connector.Status{"theirs": one}
+	list, notes = rows()
+	assert.Equal(t, "Failed", list.Data[1].State)
+	assert.Empty(t, notes)
+	workers.stale = errors.New("Kafka does not answer")
+	_, notes = rows()
+	assert.Equal(t, []string{"this may be old: Kafka does not answer"}, notes)
+}
