@@ -34,13 +34,15 @@ func (d *doubtful) result(err error) error {
 	return err
 }
 
-// set makes it mute or not, and tells what has changed meanwhile.
+// set makes it mute, or tells what has changed meanwhile.
 func (d *doubtful) set(mute bool, stale error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mute, d.stale = mute, stale
-	close(d.changed)
-	d.changed = make(chan struct{})
+	if !mute {
+		close(d.changed)
+		d.changed = make(chan struct{})
+	}
 }
 
 func (d *doubtful) Changed() <-chan struct{} {
