@@ -194,6 +194,12 @@ func (p *Process) Stop() (code int, took time.Duration) {
 	return p.cmd.ProcessState.ExitCode(), time.Since(start)
 }
 
+// Signal sends a signal to the process.
+func (p *Process) Signal(signal os.Signal) {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(signal))
+}
+
 // Ended reports whether the process has ended.
 func (p *Process) Ended() bool {
 	select {
