@@ -54,7 +54,8 @@ func (o *output) pause(ctx context.Context, wait time.Duration) {
 }
 
 func (o *output) connect(ctx context.Context) error {
-	p, d, closed := o.state()
+	p, d, closed := o.use()
+	defer o.unuse()
 	switch {
 	case closed:
 		return errClosed
@@ -94,7 +95,7 @@ func (o *output) setProducer(p *producer) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
-		o.producer = p
+		o.producer, o.rest.resting, o.rest.used = p, false, false
 	}
 	return !o.closed
 }

@@ -67,7 +67,8 @@ type output struct {
 	holding  *delivery // the batch that the engine will hand over again
 	silent   int       // the number of batches without an acknowledgement for too long
 	spare    []*buffers
-	idle     *time.Timer
+	idle     *time.Timer // calls whenIdle
+	rest     clientRest
 	closed   bool
 	running  sync.WaitGroup
 }
@@ -85,7 +86,8 @@ func newOutput(conf *config, mgr *service.Resources) *output {
 		patience: min(maxPatience, conf.requestOverhead),
 		pace:     newPace(),
 	}
-	o.idle = time.AfterFunc(spareFor, o.dropBuffers)
+	o.rest = clientRest{unused: restUnused, after: restUsed}
+	o.idle = time.AfterFunc(spareFor, o.whenIdle)
 	return o
 }
 
@@ -120,13 +122,6 @@ func (o *output) recycle(b *buffers) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.spare = append(o.spare, b)
-	o.idle.Reset(spareFor)
-}
-
-func (o *output) dropBuffers() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.spare = nil
 }
 
 // begin starts the delivery, unless the output is closed.
@@ -137,7 +132,12 @@ func (o *output) begin(p *producer, d *delivery) bool {
 		return false
 	}
 	o.running.Add(1)
-	d.start(p, o.running.Done)
+	o.rest.users++
+	o.rest.used = true
+	d.start(p, func() {
+		o.unuse()
+		o.running.Done()
+	})
 	return true
 }
 
@@ -148,7 +148,8 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 	if len(batch) == 0 {
 		return nil
 	}
-	p, d, closed := o.state()
+	p, d, closed := o.use()
+	defer o.unuse()
 	if p == nil || closed {
 		return service.ErrNotConnected
 	}
