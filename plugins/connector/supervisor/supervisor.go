@@ -233,6 +233,7 @@ func (s *Supervisor) Start() error {
 	s.begin()
 	s.background(s.watch)
 	s.background(s.watchCredentials)
+	s.background(s.giveBackMemory)
 	s.background(func() { s.sessions.Sweep(s.halted) })
 	if s.opts.Share != nil || s.store.Changed() != nil {
 		s.background(s.follow)
