@@ -1,7 +1,6 @@
 package session
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -61,7 +60,7 @@ func TestHeldFindsWhoHasASessionAndWhoUsesAClientID(t *testing.T) {
 			for other, sides := range all {
 				used = used || other != beside && slices.ContainsFunc(sides, func(s Side) bool { return s.ClientID == asked.ClientID })
 			}
-			require.Equal(t, used, h.usedBeside(beside, asked.ClientID), fmt.Sprintf("%v beside %q", all, beside))
+			require.Equal(t, used, h.usedBeside(beside, asked.ClientID), "%v beside %q", all, beside)
 		}
 	}
 	for _, name := range names {
