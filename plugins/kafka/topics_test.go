@@ -143,7 +143,8 @@ func TestLimitsAreReadAgainWhenOld(t *testing.T) {
 		s := startSilenced(t, "failure_strategy: block, metadata_max_age: 1m")
 		asked := s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Observe: true, Count: -1})
 		time.Sleep(10*time.Minute + 30*time.Second)
-		require.Equal(t, 11, asked.Hits(), "at the connection, and once a minute")
+		// The one at the connection may come before they are counted.
+		require.Contains(t, []int{10, 11}, asked.Hits(), "at the connection, and once a minute")
 		s.stop(t)
 		s.cluster.Close()
 	})
