@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -93,7 +94,7 @@ func flood(ln net.Listener, window int) {
 			return
 		}
 		n, err := in.r.Read(acks[len(acks):cap(acks)])
-		if err != nil && err != io.EOF || n == 0 {
+		if err != nil && !errors.Is(err, io.EOF) || n == 0 {
 			return
 		}
 		acks = acks[:len(acks)+n]

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -110,7 +111,7 @@ func TestOutputKeepsTheOrderOfManyBatches(t *testing.T) {
 	all := s.Messages()
 	require.Len(t, all, 10_000)
 	for i, m := range all {
-		require.Equal(t, fmt.Sprint(i), m.Payload)
+		require.Equal(t, strconv.Itoa(i), m.Payload)
 	}
 }
 
