@@ -59,8 +59,10 @@ func (s *Store) changeWithin(timeout time.Duration, build func() ([]record, erro
 			return err
 		}
 		err := s.tryLocked(ctx, s.process, build)
-		if err != nil && isFenced(err) && attempt < 3 {
-			// Either the store is lost, or another process has tried to get it in vain.
+		if err != nil && (isFenced(err) || errors.Is(err, kerr.OutOfOrderSequenceNumber)) && attempt < 3 {
+			// Either the store is lost, or another process has tried to get it in vain, or
+			// Kafka has forgotten the producer. Nothing was committed, and the next attempt
+			// makes another producer.
 			continue
 		}
 		return err

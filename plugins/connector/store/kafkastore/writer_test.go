@@ -222,6 +222,21 @@ func TestAChangeThatExpectsAnotherRevisionIsRefused(t *testing.T) {
 	require.ErrorContains(t, s.Put(definition(t, "none", "t")), "the store does not have it any more")
 }
 
+// Kafka forgets a producer, for example when the leader of the topic loses its newest
+// records. Nothing was committed, and a new producer repeats the change.
+func TestAChangeOfAForgottenProducerIsRepeated(t *testing.T) {
+	t.Parallel()
+	for _, forgotten := range []*kerr.Error{kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID} {
+		r := newRig(t)
+		s := r.open(t)
+		r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: forgotten, Count: 1})
+		d, err := s.Create(definition(t, "c", "t"))
+		require.NoError(t, err)
+		assert.Equal(t, 1, d.Revision)
+		require.Len(t, isSynced(t, s).Definitions, 1)
+	}
+}
+
 func TestARefusalSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
