@@ -185,6 +185,9 @@ func (m *member) commitAcked(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	m.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
+		if answer == nil { // there is none with some errors
+			answer = new(kmsg.OffsetCommitResponse)
+		}
 		for _, topic := range answer.Topics {
 			for _, p := range topic.Partitions {
 				refused := kerr.ErrorForCode(p.ErrorCode)
