@@ -10,7 +10,6 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +33,9 @@ func publishThroughFaults(t *testing.T, s *ownServers, version string, qos int) 
 	subscriber := mqttClient(t, s.direct, "subscriber-"+topic)
 	token := subscriber.Subscribe(topic, 1, func(_ paho.Client, m paho.Message) {
 		n, err := strconv.Atoi(string(m.Payload()))
-		assert.NoError(t, err)
+		if err != nil {
+			t.Error(err)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		got = append(got, n)
