@@ -59,16 +59,6 @@ func (c *contents) read() (store.Contents, error) {
 	return one.all, nil
 }
 
-// changed is closed when what load returned last is old.
-func (c *contents) changed() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last == nil {
-		return c.store.Changed()
-	}
-	return c.until
-}
-
 // queue reports whether nobody else is about to do something about a name.
 func (c *contents) queue(name string) bool {
 	c.mu.Lock()

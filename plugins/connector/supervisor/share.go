@@ -107,8 +107,10 @@ func (s *Supervisor) stopForOthers(e *entry) {
 // takes, until the service ends.
 func (s *Supervisor) follow() {
 	for {
+		// Taken before: others read the store too, and a change that they have seen first
+		// would otherwise wait for the next one.
+		changed := s.store.Changed()
 		s.apply()
-		changed := s.contents.changed()
 		select {
 		case <-s.halted.Done():
 			return

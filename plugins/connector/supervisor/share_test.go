@@ -29,12 +29,18 @@ type sharedStore struct {
 	files sync.Mutex
 	mu    sync.Mutex
 	told  chan struct{}
+	// loaded is called once, after what Load returns was read.
+	loaded atomic.Pointer[func()]
 }
 
 func (s *sharedStore) Load() (store.Contents, error) {
 	s.files.Lock()
-	defer s.files.Unlock()
-	return s.Dir.Load()
+	all, err := s.Dir.Load()
+	s.files.Unlock()
+	if then := s.loaded.Swap(nil); then != nil {
+		(*then)()
+	}
+	return all, err
 }
 
 func (s *sharedStore) Changed() <-chan struct{} {
@@ -357,4 +363,23 @@ func TestAWorkerGoesOnWhenItsNeighbourChangesManyConnectors(t *testing.T) {
 		workers[i%3].publish(fmt.Sprintf("u%d/x", i), strconv.Itoa(i))
 	}
 	workers[0].records("out", n/2)
+}
+
+// A change that comes while the one before it is applied was read then, and its
+// connector waited for the change after it.
+func TestAChangeThatComesWhileAnotherIsAppliedIsAppliedToo(t *testing.T) {
+	_, workers := newWorkers(t, "w1")
+	w1 := workers[0]
+	shared, ok := w1.store.(*sharedStore)
+	require.True(t, ok)
+	write := func(name string) {
+		_, err := shared.Create(store.Definition{Connector: w1.conn(name, "t/#", "out", "")})
+		assert.NoError(t, err)
+	}
+	next := func() { write("second") }
+	shared.loaded.Store(&next)
+	write("first")
+	for _, name := range []string{"first", "second"} {
+		require.Eventually(t, func() bool { return w1.find(name) != nil }, patience, time.Millisecond, name)
+	}
 }
