@@ -209,7 +209,7 @@ func TestApplySetsAndKeepsSecrets(t *testing.T) {
 	g.write("c.yaml", described("${NO_SUCH_SECRET}"))
 	r = g.apply()
 	assert.Equal(t, 1, r.Code)
-	assert.Contains(t, r.Stderr, "config.password: ${NO_SUCH_SECRET}: neither --secrets-dir "+g.secrets+" has a file nor the environment a variable of that name\n")
+	assert.Contains(t, r.Stderr, "config.password: ${NO_SUCH_SECRET}: it is neither a file in --secrets-dir "+g.secrets+" nor an environment variable\n")
 	assert.NotContains(t, r.Stderr, "from a file")
 }
 
