@@ -212,7 +212,9 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	// So many kills are taken for a fault of a connector: they start one group after the
+	// other.
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	next, again := int64(0), 0
 	for next < published.Load() {
