@@ -52,7 +52,7 @@ func (s *Store) lead(ctx context.Context, expected string) error {
 		one, err := small(writerKey, smallJSON{Process: s.process, Host: s.host})
 		return []record{one}, err
 	})
-	if err != nil && isFenced(err) {
+	if err != nil && isRepeatable(err) {
 		err = &raceError{err}
 	}
 	if err != nil {
@@ -65,8 +65,8 @@ func (s *Store) lead(ctx context.Context, expected string) error {
 	return nil
 }
 
-// raceError means that two processes have become the writer at once. It is tried again:
-// then one of them is the writer.
+// raceError means that two processes have become the writer at once, or that Kafka has
+// aborted the attempt. It is tried again: then one of them is the writer.
 type raceError struct{ error }
 
 // resign says that this process does not write any more.

@@ -59,10 +59,7 @@ func (s *Store) changeWithin(timeout time.Duration, build func() ([]record, erro
 			return err
 		}
 		err := s.tryLocked(ctx, s.process, build)
-		if err != nil && (isFenced(err) || errors.Is(err, kerr.OutOfOrderSequenceNumber)) && attempt < 3 {
-			// Either the store is lost, or another process has tried to get it in vain, or
-			// Kafka has forgotten the producer. Nothing was committed, and the next attempt
-			// makes another producer.
+		if err != nil && isRepeatable(err) && attempt < 3 {
 			continue
 		}
 		return err
@@ -146,8 +143,12 @@ func (s *Store) transact(ctx context.Context, records []record) error {
 	s.view.await(last)
 	err := within(ctx, producer, func() error { return producer.EndTransaction(ctx, kgo.TryCommit) })
 	if err == nil {
-		if err = s.readTo(ctx, last+1); err == nil {
+		err = s.readTo(ctx, last+1)
+		switch {
+		case err == nil && s.view.landed():
 			return nil
+		case err == nil:
+			return refused("committing a change to the store", errAborted)
 		}
 	}
 	if ke := (*kerr.Error)(nil); errors.As(err, &ke) && isFenced(err) {
@@ -193,6 +194,17 @@ func within(ctx context.Context, client *kgo.Client, f func() error) error {
 func (s *Store) drop(producer *kgo.Client) {
 	s.producer = nil
 	producer.Close()
+}
+
+// errAborted is a transaction of which the client says that it is committed, and whose
+// records readers do not get.
+var errAborted = errors.New("Kafka has aborted the transaction")
+
+// isRepeatable reports whether nothing was committed and another producer may succeed:
+// either the store is lost, which that one finds out, or another process has tried to
+// get it in vain, or Kafka has forgotten the producer or aborted its transaction.
+func isRepeatable(err error) bool {
+	return isFenced(err) || errors.Is(err, kerr.OutOfOrderSequenceNumber) || errors.Is(err, errAborted)
 }
 
 // isFenced reports whether Kafka refuses a producer because of a later one.
