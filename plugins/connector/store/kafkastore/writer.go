@@ -141,7 +141,12 @@ func (s *Store) transact(ctx context.Context, records []record) error {
 	}
 	last := batch[len(batch)-1].Offset
 	s.view.await(last)
-	err := within(ctx, producer, func() error { return producer.EndTransaction(ctx, kgo.TryCommit) })
+	err := within(ctx, producer, func() error {
+		if err := producer.Flush(ctx); err != nil { // EndTransaction requires it
+			return err
+		}
+		return producer.EndTransaction(ctx, kgo.TryCommit)
+	})
 	if err == nil {
 		err = s.readTo(ctx, last+1)
 		switch {
