@@ -11,10 +11,12 @@ import (
 type contents struct {
 	store store.Store
 
-	mu     sync.Mutex
-	last   *indexed
-	until  <-chan struct{} // closed when last is old
-	queued map[string]bool // names about which something is to be done
+	mu    sync.Mutex
+	last  *indexed
+	until <-chan struct{} // closed when last is old
+	// queued are names about which something is to be done; each channel is closed when
+	// that shows.
+	queued map[string]chan struct{}
 }
 
 // indexed are the contents of a store by name.
@@ -59,18 +61,20 @@ func (c *contents) read() (store.Contents, error) {
 	return one.all, nil
 }
 
-// queue reports whether nobody else is about to do something about a name.
-func (c *contents) queue(name string) bool {
+// queue returns the channel of a name, and whether nobody else is about to do something
+// about it. Whoever is has not read the store for it yet.
+func (c *contents) queue(name string) (shown chan struct{}, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.queued[name] {
-		return false
+	if shown, queued := c.queued[name]; queued {
+		return shown, false
 	}
 	if c.queued == nil {
-		c.queued = map[string]bool{}
+		c.queued = map[string]chan struct{}{}
 	}
-	c.queued[name] = true
-	return true
+	shown = make(chan struct{})
+	c.queued[name] = shown
+	return shown, true
 }
 
 func (c *contents) unqueue(name string) {

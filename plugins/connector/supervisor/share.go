@@ -27,6 +27,10 @@ type Share interface {
 // it knows.
 const syncTimeout = 10 * time.Second
 
+// showTimeout is how long Refresh waits for an operation that is under way, which may
+// drain a connector.
+const showTimeout = 5 * time.Second
+
 // runs reports whether this worker runs a connector.
 func (s *Supervisor) runs(name string) bool { return s.opts.Share == nil || s.opts.Share.Runs(name) }
 
@@ -129,7 +133,14 @@ func (s *Supervisor) follow() {
 // not known.
 func (s *Supervisor) Refresh(ctx context.Context) error {
 	err := s.store.Sync(ctx)
-	s.apply().Wait()
+	bounded, cancel := context.WithTimeout(ctx, showTimeout)
+	defer cancel()
+	for _, shown := range s.apply() {
+		select {
+		case <-shown:
+		case <-bounded.Done():
+		}
+	}
 	return err
 }
 
@@ -145,44 +156,43 @@ func (s *Supervisor) catchUp(ctx context.Context) error {
 }
 
 // apply compares the connectors with the store, and begins to change what differs. The
-// result waits until entries show what is stored, but for no stream.
-func (s *Supervisor) apply() *sync.WaitGroup {
-	var shown sync.WaitGroup
-	all, err := s.contents.load()
+// channels are closed when entries show what is stored, which waits for no stream.
+func (s *Supervisor) apply() (all []<-chan struct{}) {
+	stored, err := s.contents.load()
 	if err != nil {
 		s.log.Error("Cannot read the store: connectors go on as they are", "error", err)
-		return &shown
+		return nil
 	}
 	s.sessions.Follow(s.contents.read)
 	names := map[string]bool{}
-	for name := range all.definitions {
+	for name := range stored.definitions {
 		names[name] = true
 	}
-	for name := range all.unreadable {
+	for name := range stored.unreadable {
 		names[name] = true
 	}
 	for _, e := range s.list() {
 		names[s.nameOf(e)] = true
 	}
 	for name := range names {
-		if !s.differs(all, name) {
+		if !s.differs(stored, name) {
 			continue
 		}
-		shown.Add(1)
-		once := sync.OnceFunc(shown.Done)
-		if !s.contents.queue(name) {
-			once() // somebody is about to do it
-			continue
+		shown, fresh := s.contents.queue(name)
+		all = append(all, shown)
+		if !fresh {
+			continue // somebody is about to do it
 		}
+		show := sync.OnceFunc(func() { close(shown) })
 		started := s.backgroundIfOpen(func() {
-			defer once()
-			s.applyOne(name, once)
+			defer show()
+			s.applyOne(name, show)
 		})
 		if !started {
-			once()
+			show()
 		}
 	}
-	return &shown
+	return all
 }
 
 // backgroundIfOpen runs f in a goroutine that Close waits for, unless Close was called.

@@ -203,7 +203,7 @@ func (s *Store) drop(producer *kgo.Client) {
 
 // errAborted is a transaction of which the client says that it is committed, and whose
 // records readers do not get.
-var errAborted = errors.New("Kafka has aborted the transaction")
+var errAborted = errors.New("the transaction was aborted")
 
 // isRepeatable reports whether nothing was committed and another producer may succeed:
 // either the store is lost, which that one finds out, or another process has tried to
