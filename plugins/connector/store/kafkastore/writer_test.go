@@ -55,9 +55,9 @@ func TestAWriterThatWasReplacedIsFenced(t *testing.T) {
 	after, _, err := next.Revise(&before, definition(t, "c", "of the next"))
 	require.NoError(t, err)
 
-	for range 2 {
+	for range 2 { // it may have read the new revision, or not
 		_, _, err = zombie.Revise(&before, definition(t, "c", "of the zombie"))
-		require.ErrorContains(t, err, "another service uses it")
+		require.Error(t, err)
 		assert.False(t, store.Unknown(err))
 	}
 	require.Error(t, zombie.Put(before))
@@ -67,6 +67,8 @@ func TestAWriterThatWasReplacedIsFenced(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("it must learn that the store is lost")
 	}
+	_, _, err = zombie.Revise(&before, definition(t, "c", "of the zombie"))
+	require.ErrorContains(t, err, "another service uses it")
 	all := isSynced(t, next)
 	require.Len(t, all.Definitions, 1)
 	assert.Equal(t, after.Revision, all.Definitions[0].Revision)
