@@ -72,6 +72,9 @@ race: ## Run the tests of the components under the race detector
 .PHONY: check lint format vet tidy vulnerabilities
 check: lint format vet tidy vulnerabilities ## Lint, check formatting, go vet, go mod tidy, known vulnerabilities
 
+# A cache of this checkout alone: one that is shared with other checkouts reports what
+# they contain, with paths of files that may be gone.
+lint: export GOLANGCI_LINT_CACHE := $(CURDIR)/bin/cache/golangci-lint
 lint: $(GOLANGCI)
 	$(GOLANGCI) run ./...
 

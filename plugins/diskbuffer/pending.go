@@ -21,7 +21,7 @@ type pending struct {
 	attempts int             // how often it was handed over
 	retries  pace.Pace       // between attempts
 	size     int64           // of what the pipeline has
-	first    time.Time       // when its first record was received
+	first    time.Time       // when its first record was received; set before it is added
 	done     bool            // the pipeline has finished it
 }
 
@@ -138,9 +138,11 @@ func (i *input) read() (*pending, error) {
 			return nil, nil
 		}
 		p := &pending{chunk: chunk, retries: pace.Pace{First: time.Millisecond, Limit: time.Second}}
-		i.pendings.add(p)
 		if len(chunk.Records) > 0 {
 			p.first = time.UnixMilli(chunk.Records[0].Time)
+		}
+		i.pendings.add(p)
+		if len(chunk.Records) > 0 {
 			return p, nil
 		}
 		i.finish(p) // all of it was damaged or too old
