@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/components"
 	"github.com/robustmq/robustmq-connect/tests/records"
 )
 
@@ -79,7 +80,7 @@ output:
 // run runs a pipeline until stop is called, which lets it drain for a moment.
 func (r *exampleRig) run(document string) (stop func()) {
 	r.t.Helper()
-	env, err := exampleEnvironment()
+	env, err := components.Environment()
 	require.NoError(r.t, err)
 	builder := env.NewStreamBuilder()
 	builder.SetSchema(exampleSchema(env))

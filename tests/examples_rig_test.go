@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,14 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
-	_ "github.com/redpanda-data/connect/v4/public/components/io"
-	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
-	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
-	_ "github.com/redpanda-data/connect/v4/public/components/pure"
-
-	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
+	"github.com/robustmq/robustmq-connect/tests/components"
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
@@ -32,15 +26,6 @@ const (
 	examplesFolder = "../config"
 	exampleTimeout = 20 * time.Second
 )
-
-// exampleEnvironment has the components that the examples use.
-var exampleEnvironment = sync.OnceValues(func() (*service.Environment, error) {
-	env := service.GlobalEnvironment()
-	if err := plugins.Register(env); err != nil {
-		return nil, err
-	}
-	return env, nil
-})
 
 // exampleSchema has the program's defaults: one thread, which keeps the order.
 // SetThreads before SetYAML would not work, because SetYAML sets another number.
@@ -61,7 +46,7 @@ func readExample(t *testing.T, name string) string {
 // where the example is used.
 func lintExample(t *testing.T, document string) {
 	t.Helper()
-	env, err := exampleEnvironment()
+	env, err := components.Environment()
 	require.NoError(t, err)
 	standIns, err := lint.StandIns(env)
 	require.NoError(t, err)
@@ -102,7 +87,7 @@ func newExampleRig(t *testing.T, topics ...string) *exampleRig {
 // start runs a pipeline against the rig until the test ends, and returns its log.
 func (r *exampleRig) start(document string) *logtext.Text {
 	r.t.Helper()
-	env, err := exampleEnvironment()
+	env, err := components.Environment()
 	require.NoError(r.t, err)
 	logs := &logtext.Text{}
 	builder := env.NewStreamBuilder()

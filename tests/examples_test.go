@@ -19,6 +19,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/tests/components"
 	"github.com/robustmq/robustmq-connect/tests/records"
 )
 
@@ -295,7 +296,7 @@ func TestExamplesPassTheirOwnTests(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, cases, 5)
 
-	env, err := exampleEnvironment()
+	env, err := components.Environment()
 	require.NoError(t, err)
 	out, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
 	require.NoError(t, err)

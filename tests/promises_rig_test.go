@@ -17,6 +17,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/plugins/lint"
+	"github.com/robustmq/robustmq-connect/tests/components"
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
@@ -95,7 +96,7 @@ func (r *promiseRig) lint(pipeline string) []lint.Finding {
 }
 
 var promiseLinter = sync.OnceValues(func() (*lint.Linter, error) {
-	env, err := exampleEnvironment()
+	env, err := components.Environment()
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ var promiseLinter = sync.OnceValues(func() (*lint.Linter, error) {
 // flight.
 func (r *promiseRig) start(pipeline string) (stop func()) {
 	r.t.Helper()
-	env, err := exampleEnvironment()
+	env, err := components.Environment()
 	require.NoError(r.t, err)
 	builder := env.NewStreamBuilder()
 	builder.SetSchema(exampleSchema(env))

@@ -218,15 +218,21 @@ func TestStockKafkaOutputsLintAndRunUnchanged(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		before := written()
-		builder := service.GlobalEnvironment().NewStreamBuilder()
-		require.NoError(t, builder.SetLoggerYAML("level: off"))
-		require.NoError(t, builder.AddInputYAML(`generate: { count: 3, interval: "", mapping: 'root = "hello"' }`))
-		require.NoError(t, builder.AddOutputYAML(part(t, text, "output")))
-		stream, err := builder.Build()
-		require.NoError(t, err)
-		require.NoError(t, stream.Run(ctx))
+		writeThree(ctx, t, text)
 		require.Equal(t, before+3, written())
 	})
+}
+
+// writeThree writes three messages to the output of a configuration.
+func writeThree(ctx context.Context, t *testing.T, text string) {
+	t.Helper()
+	builder := service.GlobalEnvironment().NewStreamBuilder()
+	require.NoError(t, builder.SetLoggerYAML("level: off"))
+	require.NoError(t, builder.AddInputYAML(`generate: { count: 3, interval: "", mapping: 'root = "hello"' }`))
+	require.NoError(t, builder.AddOutputYAML(part(t, text, "output")))
+	stream, err := builder.Build()
+	require.NoError(t, err)
+	require.NoError(t, stream.Run(ctx))
 }
 
 func TestStockMQTTOutputsLintAndRunUnchanged(t *testing.T) {
@@ -236,13 +242,7 @@ func TestStockMQTTOutputsLintAndRunUnchanged(t *testing.T) {
 	eachStockCase(t, "output", "mqtt", "testdata/stock_mqtt_output.txt", nil, func(t *testing.T, text string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		builder := service.GlobalEnvironment().NewStreamBuilder()
-		require.NoError(t, builder.SetLoggerYAML("level: off"))
-		require.NoError(t, builder.AddInputYAML(`generate: { count: 3, interval: "", mapping: 'root = "hello"' }`))
-		require.NoError(t, builder.AddOutputYAML(part(t, text, "output")))
-		stream, err := builder.Build()
-		require.NoError(t, err)
-		require.NoError(t, stream.Run(ctx))
+		writeThree(ctx, t, text)
 		for range 3 {
 			select {
 			case payload := <-got:

@@ -225,18 +225,13 @@ func (d *decoder) decode(body []byte) (*service.Message, error) {
 	return msg, nil
 }
 
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.b, d.failed = nil, true
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
+func (d *decoder) uvarint() uint64 { return readNumber(d, binary.Uvarint) }
 
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
+func (d *decoder) varint() int64 { return readNumber(d, binary.Varint) }
+
+// readNumber reads a number with read, or returns 0 if there is none.
+func readNumber[N int64 | uint64](d *decoder, read func([]byte) (N, int)) N {
+	v, n := read(d.b)
 	if n <= 0 {
 		d.b, d.failed = nil, true
 		return 0

@@ -25,11 +25,7 @@ type reader struct {
 }
 
 func tryInput(brokers []string, lines ...string) (*inputConfig, error) {
-	text := fmt.Sprintf("seed_brokers: [%q]\nconsumer_group: g\n", strings.Join(brokers, ","))
-	if !strings.Contains(strings.Join(lines, "\n"), "topics") {
-		text += "topics: [t]\n"
-	}
-	conf, err := InputSpec().ParseYAML(text+strings.Join(lines, "\n"), nil)
+	conf, err := parseLines(InputSpec(), brokers, append([]string{"consumer_group: g"}, lines...), "topics", "topics: [t]")
 	if err != nil {
 		return nil, err
 	}

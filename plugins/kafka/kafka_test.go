@@ -40,15 +40,20 @@ func parsed(t testing.TB, brokers []string, lines ...string) *config {
 }
 
 func tryParse(brokers []string, lines ...string) (*config, error) {
-	text := fmt.Sprintf("seed_brokers: [%q]\n", strings.Join(brokers, ","))
-	if !strings.Contains(strings.Join(lines, "\n"), "topic:") {
-		text += "topic: t\n"
-	}
-	conf, err := Spec().ParseYAML(text+strings.Join(lines, "\n"), nil)
+	conf, err := parseLines(Spec(), brokers, lines, "topic:", "topic: t")
 	if err != nil {
 		return nil, err
 	}
 	return parseConfig(conf)
+}
+
+// parseLines parses the configuration of a component with the brokers and these lines,
+// and with the line topic unless they contain has.
+func parseLines(spec *service.ConfigSpec, brokers, lines []string, has, topic string) (*service.ParsedConfig, error) {
+	if !strings.Contains(strings.Join(lines, "\n"), has) {
+		lines = append([]string{topic}, lines...)
+	}
+	return spec.ParseYAML(fmt.Sprintf("seed_brokers: [%q]\n", strings.Join(brokers, ","))+strings.Join(lines, "\n"), nil)
 }
 
 // started returns a connected output with short timeouts.

@@ -188,10 +188,7 @@ func sessionFields() []*service.ConfigField {
 			Description("Whether each connection starts a new session. With `false` the broker keeps the subscriptions, and the messages of QoS 1 and 2, while this client is away.").
 			Default(true).Advanced(),
 		protocolVersionField(" It may then deliver again what was received already, so set `3.1.1` for such a broker"),
-		service.NewStringField(fieldSessionExpiry).
-			Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`. Ignored with MQTT 3.1.1, where the broker's own settings decide.").
-			Example("24h").Example(expiryNever).
-			Optional().Advanced(),
+		sessionExpiryField(""),
 		service.NewIntField(fieldReceiveMaximum).
 			Description("The number of messages of QoS 1 and 2, from 1 to 65535, that the broker may send before it gets an acknowledgement. A lower number limits the memory and what is delivered again after a crash; a higher one lets batches grow. Ignored with MQTT 3.1.1, where the broker's own settings decide.").
 			Default(65535).Advanced(),
@@ -214,6 +211,15 @@ func protocolVersionField(then string) *service.ConfigField {
 		Default(versionAuto).Advanced().
 		// The built-in rule for options reads the dots of 3.1.1 as a path.
 		LintRule(versionRule)
+}
+
+// sessionExpiryField is the field of input and output; close says what becomes of the
+// session when the component is closed.
+func sessionExpiryField(close string) *service.ConfigField {
+	return service.NewStringField(fieldSessionExpiry).
+		Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`." + close + " Ignored with MQTT 3.1.1, where the broker's own settings decide.").
+		Example("24h").Example(expiryNever).
+		Optional().Advanced()
 }
 
 func connectPropertiesField() *service.ConfigField {

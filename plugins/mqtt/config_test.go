@@ -26,16 +26,16 @@ type field struct {
 	About    string  `json:"description"`
 }
 
-// specOf walks the specification, because a look-up by name on a clone returns the
-// original.
-func specOf(t *testing.T, env *service.Environment) []field {
+// fieldsOf returns the fields of the component mqtt, which walk finds: a look-up by name
+// on a clone returns the original.
+func fieldsOf(t *testing.T, walk func(func(string, *service.ConfigView))) []field {
 	t.Helper()
 	var spec struct {
 		Config struct {
 			Children []field `json:"children"`
 		} `json:"config"`
 	}
-	env.WalkInputs(func(name string, view *service.ConfigView) {
+	walk(func(name string, view *service.ConfigView) {
 		if name != "mqtt" {
 			return
 		}
@@ -49,9 +49,9 @@ func specOf(t *testing.T, env *service.Environment) []field {
 
 func TestSpecHasEveryStockField(t *testing.T) {
 	env := service.GlobalEnvironment().Clone()
-	stock := specOf(t, env)
+	stock := fieldsOf(t, env.WalkInputs)
 	require.NoError(t, Register(env))
-	ours := specOf(t, env)
+	ours := fieldsOf(t, env.WalkInputs)
 	require.Greater(t, len(ours), len(stock))
 	require.GreaterOrEqual(t, compareFields(t, "", stock, ours), 20)
 }

@@ -106,10 +106,7 @@ func publishingFields() []*service.ConfigField {
 			Description("Whether each connection starts a new session. With `false` the broker keeps the session while the connection is interrupted, so that a message of QoS 2 arrives once.").
 			Default(true).Advanced(),
 		protocolVersionField(""),
-		service.NewStringField(fieldSessionExpiry).
-			Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`. The output ends the session when it is closed. Ignored with MQTT 3.1.1, where the broker's own settings decide.").
-			Example("24h").Example(expiryNever).
-			Optional().Advanced(),
+		sessionExpiryField(" The output ends the session when it is closed."),
 		service.NewIntField(fieldMaxInFlightPublishes).
 			Description("The number of messages of QoS 1 and 2, from 1 to 65535, in flight with MQTT 3.1.1. With MQTT 5 the broker says how many it takes (its Receive Maximum).").
 			Default(100).Advanced(),

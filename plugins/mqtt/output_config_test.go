@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -13,31 +12,13 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 )
 
-func outputFields(t *testing.T, env *service.Environment) []field {
-	t.Helper()
-	var spec struct {
-		Config struct {
-			Children []field `json:"children"`
-		} `json:"config"`
-	}
-	env.WalkOutputs(func(name string, view *service.ConfigView) {
-		if name == "mqtt" {
-			raw, err := view.FormatJSON()
-			require.NoError(t, err)
-			require.NoError(t, json.Unmarshal(raw, &spec))
-		}
-	})
-	require.NotEmpty(t, spec.Config.Children)
-	return spec.Config.Children
-}
-
 // The number of batches in flight is the only default that differs: with more than one,
 // a batch may overtake another.
 func TestOutputSpecHasEveryStockField(t *testing.T) {
 	env := service.GlobalEnvironment().Clone()
-	stock := outputFields(t, env)
+	stock := fieldsOf(t, env.WalkOutputs)
 	require.NoError(t, RegisterOutput(env))
-	ours := outputFields(t, env)
+	ours := fieldsOf(t, env.WalkOutputs)
 	for i := range stock {
 		if stock[i].Name == fieldMaxInFlight {
 			require.EqualValues(t, 64, stock[i].Default)

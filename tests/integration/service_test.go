@@ -184,14 +184,8 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 		acting.Wait()
 
 		service = startService(t, store)
-		answer, err := service.call("GET", admin.PathList+"?limit=100", nil)
-		require.NoError(t, err)
-		var listed admin.List
-		require.NoError(t, json.Unmarshal(answer.Data, &listed))
-		found := map[string]string{}
-		for _, row := range listed.Data {
-			found[row.ConnectorName] = row.TopicName
-		}
+		rows := service.rows(t)
+		found := filtersOf(rows)
 		assert.Equal(t, "service/kill/#", found["traffic"])
 		for _, o := range owners {
 			if o.maybe == nil {
@@ -200,7 +194,7 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 			assert.Contains(t, o.maybe, found[o.name], o.name)
 			o.confirmed, o.maybe = found[o.name], nil
 		}
-		for _, row := range listed.Data {
+		for _, row := range rows {
 			require.NotEqual(t, "Failed", row.State, row.Reason) // its file could not be read
 		}
 	}

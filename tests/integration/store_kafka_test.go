@@ -67,14 +67,18 @@ func (p serving) mustCall(t *testing.T, path string, body any) {
 	require.Equal(t, admin.CodeOK, answer.Code, "%s: %v", path, answer.Error)
 }
 
-func (p serving) filters(t *testing.T) map[string]string {
+func (p serving) rows(t *testing.T) []admin.Row {
 	t.Helper()
 	answer, err := p.call("GET", admin.PathList+"?limit=100", nil)
 	require.NoError(t, err)
 	var listed admin.List
 	require.NoError(t, json.Unmarshal(answer.Data, &listed))
+	return listed.Data
+}
+
+func filtersOf(rows []admin.Row) map[string]string {
 	found := map[string]string{}
-	for _, row := range listed.Data {
+	for _, row := range rows {
 		found[row.ConnectorName] = row.TopicName
 	}
 	return found
@@ -99,13 +103,13 @@ func TestAStoreInKafkaKeepsEveryConfirmedChange(t *testing.T) {
 		delete(want, "store-kafka-0")
 		service.Kill()
 		service = startOnKafka(t, address, flags...)
-		assert.Equal(t, want, service.filters(t))
+		assert.Equal(t, want, filtersOf(service.rows(t)))
 	}
 	topic := strings.TrimPrefix(address, "kafka://"+brokers+"/") + "-definitions"
 	require.Eventually(t, func() bool { return hasHoles(t, topic) }, 3*time.Minute, 5*time.Second, "Kafka has compacted nothing")
 	service.Kill()
 	service = startOnKafka(t, address, flags...)
-	assert.Equal(t, want, service.filters(t))
+	assert.Equal(t, want, filtersOf(service.rows(t)))
 	code, _ := service.Stop()
 	assert.Zero(t, code)
 }
@@ -142,6 +146,6 @@ func TestAServiceThatHungLosesItsStoreInKafka(t *testing.T) {
 	hung.Signal(syscall.SIGCONT)
 	require.Eventually(t, hung.Ended, time.Minute, 50*time.Millisecond, "%s", hung.Output())
 	assert.Contains(t, hung.Output(), "another service has it now, so this one stops its connectors and ends")
-	assert.Equal(t, map[string]string{"store-hung": "store/hung/2"}, next.filters(t))
+	assert.Equal(t, map[string]string{"store-hung": "store/hung/2"}, filtersOf(next.rows(t)))
 	next.mustCall(t, admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: "store-hung"})
 }

@@ -20,33 +20,20 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	// The components of a distribution.
-	_ "github.com/redpanda-data/connect/v4/public/components/io"
-	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
-	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
-	_ "github.com/redpanda-data/connect/v4/public/components/pure"
-	_ "github.com/redpanda-data/connect/v4/public/components/pure/extended"
-
-	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 	"github.com/robustmq/robustmq-connect/plugins/connector/cluster"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store/kafkastore"
 	"github.com/robustmq/robustmq-connect/plugins/connector/supervisor"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/components"
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 const patience = 90 * time.Second
-
-var environment = sync.OnceValues(func() (*service.Environment, error) {
-	env := service.GlobalEnvironment()
-	return env, plugins.Register(env)
-})
 
 type rig struct {
 	t      *testing.T
@@ -103,7 +90,7 @@ func (r *rig) worker() *worker {
 		Group:  "test", Topic: address.Assignment(), Advertise: w.url, SessionTimeout: 6 * time.Second, DrainTimeout: 5 * time.Second, Logger: log,
 	}, token, &http.Transport{})
 	require.NoError(t, err)
-	env, err := environment()
+	env, err := components.Environment()
 	require.NoError(t, err)
 	urls, err := json.Marshal([]string{r.broker.URL()})
 	require.NoError(t, err)

@@ -5,35 +5,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	// The components of a distribution.
-	_ "github.com/redpanda-data/connect/v4/public/components/io"
-	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
-	_ "github.com/redpanda-data/connect/v4/public/components/mqtt"
-	_ "github.com/redpanda-data/connect/v4/public/components/pure"
-	_ "github.com/redpanda-data/connect/v4/public/components/pure/extended"
-
-	"github.com/robustmq/robustmq-connect/plugins"
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/components"
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 const patience = 20 * time.Second
-
-var environment = sync.OnceValues(func() (*service.Environment, error) {
-	env := service.GlobalEnvironment()
-	return env, plugins.Register(env)
-})
 
 // rig is a service without its API, between servers in this process.
 type rig struct {
@@ -57,7 +43,7 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	r.kafka, err = embedded.StartKafka("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { r.kafka.Close() })
-	env, err := environment()
+	env, err := components.Environment()
 	require.NoError(t, err)
 	r.opts = Options{
 		Environment: env, DrainTimeout: 2 * time.Second,

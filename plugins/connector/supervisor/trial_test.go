@@ -26,6 +26,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
+	"github.com/robustmq/robustmq-connect/tests/components"
 )
 
 // The test program runs itself as a service, which a connector ends.
@@ -75,7 +76,7 @@ func trialService(t *testing.T, dir string) {
 	require.NoError(t, err)
 	trace, err := LastCrash(opened.Notes())
 	require.NoError(t, err)
-	env, err := environment()
+	env, err := components.Environment()
 	require.NoError(t, err)
 	s, err := New(Options{
 		Environment: env, Store: opened, Notes: opened.Notes(), Trial: 200 * time.Millisecond, LastCrash: trace, DrainTimeout: time.Millisecond,

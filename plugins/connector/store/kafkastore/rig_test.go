@@ -1,12 +1,10 @@
 package kafkastore
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store/storetest"
+	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
 func TestMain(m *testing.M) {
@@ -39,7 +38,7 @@ func TestATopicIsAStore(t *testing.T) {
 type rig struct {
 	cluster *kfake.Cluster
 	opts    Options
-	logs    *logs
+	logs    *logtext.Text
 	now     *Store
 	full    *kfake.FaultHandle
 }
@@ -49,7 +48,7 @@ func newRig(t *testing.T, opts ...kfake.Opt) *rig {
 	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	r := &rig{cluster: cluster, logs: &logs{}}
+	r := &rig{cluster: cluster, logs: &logtext.Text{}}
 	address, err := ParseAddress(Scheme + strings.Join(cluster.ListenAddrs(), ",") + "/a")
 	require.NoError(t, err)
 	r.opts = Options{
@@ -127,20 +126,17 @@ func (r *rig) Fill(t *testing.T, full bool) {
 	r.full.Remove()
 }
 
-// logs keeps what was logged.
-type logs struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+// opened returns a store of a new Kafka, which this process writes.
+func opened(t *testing.T) (*rig, *Store) {
+	t.Helper()
+	r := newRig(t)
+	return r, r.open(t)
 }
 
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+// created stores a connector.
+func created(t *testing.T, s *Store, name string) store.Definition {
+	t.Helper()
+	d, err := s.Create(definition(t, name, "t"))
+	require.NoError(t, err)
+	return d
 }

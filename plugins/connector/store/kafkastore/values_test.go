@@ -45,11 +45,9 @@ func (r *rig) lastValue(t *testing.T, key string) []byte {
 
 func TestSecretsAreEncrypted(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
-	d, err := s.Create(definition(t, "c", "t"))
-	require.NoError(t, err)
-	_, _, err = s.Revise(&d, definition(t, "c", "t2"))
+	r, s := opened(t)
+	d := created(t, s, "c")
+	_, _, err := s.Revise(&d, definition(t, "c", "t2"))
 	require.NoError(t, err)
 	value := string(r.lastValue(t, "default/c"))
 	assert.NotContains(t, value, "secret")
@@ -117,8 +115,7 @@ func TestASealedDefinitionBelongsToItsConnector(t *testing.T) {
 
 func TestANewerValueIsNeverRewritten(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
+	r, s := opened(t)
 	newer := `{"format":2,"revision":7,"connector":{"connector_name":"c","config":{"client_id":"given"}},"of_a_later_version":true}`
 	r.write(t, "default/c", newer)
 	r.write(t, "/of_a_later_version", `{"format":2}`)
@@ -150,10 +147,8 @@ func TestANewerValueIsNeverRewritten(t *testing.T) {
 // Anybody with a right to write may write anything.
 func TestAStrangersRecordsHarmNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
-	_, err := s.Create(definition(t, "good", "t"))
-	require.NoError(t, err)
+	r, s := opened(t)
+	created(t, s, "good")
 	whole := string(r.lastValue(t, "default/good"))
 	values := []string{
 		"null", "[]", "7", `"text"`, "{", "{}", `{"format":1}x`, `{"format":0}`, `{"format":-1}`, `{"format":1e99}`, `{"format":"1"}`,
@@ -171,7 +166,7 @@ func TestAStrangersRecordsHarmNothing(t *testing.T) {
 	all := isSynced(t, s)
 	require.Len(t, all.Definitions, 1)
 	assert.GreaterOrEqual(t, len(all.Unreadable), len(values)-2)
-	_, err = s.Create(definition(t, "more", "t"))
+	_, err := s.Create(definition(t, "more", "t"))
 	require.NoError(t, err)
 	all = isSynced(t, r.open(t))
 	assert.Len(t, all.Definitions, 2)
@@ -179,13 +174,12 @@ func TestAStrangersRecordsHarmNothing(t *testing.T) {
 
 func TestCompactionKeepsEverything(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
-	d, err := s.Create(definition(t, "c", "t"))
-	require.NoError(t, err)
+	r, s := opened(t)
+	d := created(t, s, "c")
 	for range 30 {
-		d, _, err = s.Revise(&d, definition(t, "c", "t"))
+		next, _, err := s.Revise(&d, definition(t, "c", "t"))
 		require.NoError(t, err)
+		d = next
 	}
 	left, err := s.Release(d)
 	require.NoError(t, err)

@@ -153,8 +153,7 @@ func TestOfTwoThatStartAtOnceOneGetsTheStore(t *testing.T) {
 // Kafka has committed, and its answer is lost.
 func TestACommitWithoutAnAnswerIsFollowedUp(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
+	r, s := opened(t)
 	committed := make(chan struct{}, 10)
 	r.cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 		r.cluster.DropControl()
@@ -182,13 +181,12 @@ func TestACommitThatNobodyAnswersIsUnknown(t *testing.T) {
 	r := newRig(t)
 	r.opts.timing.change = 4 * time.Second
 	s := r.open(t)
-	before, err := s.Create(definition(t, "c", "t"))
-	require.NoError(t, err)
+	before := created(t, s, "c")
 	faults := r.cluster.Fault(
 		kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.NotCoordinator, Count: -1},
 		kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.NotCoordinator, Count: -1},
 	)
-	_, _, err = s.Revise(&before, definition(t, "c", "t2"))
+	_, _, err := s.Revise(&before, definition(t, "c", "t2"))
 	require.Error(t, err)
 	assert.True(t, store.Unknown(err), "%v", err)
 	assert.Contains(t, err.Error(), "the change may still take effect; read the connector again before you repeat it")
@@ -211,11 +209,9 @@ func TestACommitThatNobodyAnswersIsUnknown(t *testing.T) {
 
 func TestAChangeThatExpectsAnotherRevisionIsRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
-	d, err := s.Create(definition(t, "c", "t"))
-	require.NoError(t, err)
-	_, _, err = s.Revise(&d, definition(t, "c", "t2"))
+	_, s := opened(t)
+	d := created(t, s, "c")
+	_, _, err := s.Revise(&d, definition(t, "c", "t2"))
 	require.NoError(t, err)
 	_, _, err = s.Revise(&d, definition(t, "c", "t3"))
 	require.ErrorContains(t, err, `storing connector "c": it is at revision 2 in the store, and not at 1: read it again and repeat the change`)
@@ -241,8 +237,7 @@ func TestAChangeOfAForgottenProducerIsRepeated(t *testing.T) {
 
 func TestARefusalSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
+	r, s := opened(t)
 	for _, c := range []struct {
 		key  kmsg.Key
 		err  *kerr.Error
@@ -261,22 +256,19 @@ func TestARefusalSaysWhatToDo(t *testing.T) {
 		require.Error(t, s.Probe())
 		fault.Remove()
 	}
-	_, err := s.Create(definition(t, "c", "t"))
-	require.NoError(t, err)
+	created(t, s, "c")
 	require.NoError(t, s.Probe())
 }
 
 func TestAValueIsBounded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.open(t)
-	d, err := s.Create(definition(t, "c", "t"))
-	require.NoError(t, err)
+	_, s := opened(t)
+	d := created(t, s, "c")
 	for i := range 3000 {
 		from := definition(t, "c", strings.Repeat("t", 200)+strconv.Itoa(i))
 		d.HandOver = append(d.HandOver, store.HandOver{From: from.Connector, Endpoints: []string{"h:1"}})
 	}
-	err = s.Put(d)
+	err := s.Put(d)
 	require.ErrorContains(t, err, "1000000 are allowed")
 	assert.Empty(t, isSynced(t, s).Definitions[0].HandOver)
 }
@@ -287,11 +279,10 @@ func TestWithoutKafkaTheViewSaysHowOldItIs(t *testing.T) {
 	r := newRig(t)
 	r.opts.timing.change = 4 * time.Second
 	s := r.open(t)
-	_, err := s.Create(definition(t, "c", "t"))
-	require.NoError(t, err)
+	created(t, s, "c")
 	r.cluster.Close()
 	began := time.Now()
-	_, err = s.Create(definition(t, "d", "t"))
+	_, err := s.Create(definition(t, "d", "t"))
 	require.Error(t, err)
 	assert.False(t, store.Unknown(err), "%v", err)
 	assert.Less(t, time.Since(began), 20*time.Second)
