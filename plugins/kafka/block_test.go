@@ -1,15 +1,19 @@
 package kafka
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
@@ -157,6 +161,56 @@ func TestBlockWritesOnceInOrderUnderRandomErrors(t *testing.T) {
 			}
 			require.Positive(t, met, "some batches were held")
 			requireOnceInOrder(t, c, n)
+		})
+	}
+}
+
+// Without a strategy a record may be refused, and its input repeats it behind others. A
+// broker that does not let the client in has refused no record.
+func TestBrokerThatEndsNewConnectionsHoldsTheBatchWithoutAStrategy(t *testing.T) {
+	refusedLogin := func(req kmsg.Request) (kmsg.Response, error, bool) {
+		resp := req.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return resp, nil, true
+	}
+	closed := func(kmsg.Request) (kmsg.Response, error, bool) {
+		return nil, errors.New("closed"), true
+	}
+	for _, test := range []struct {
+		name   string
+		key    kmsg.Key
+		answer func(kmsg.Request) (kmsg.Response, error, bool)
+		reason string
+	}{
+		{"closed before the first answer", kmsg.ApiVersions, closed, "the broker closed the connection: check whether it knows this user"},
+		{"login refused", kmsg.SASLAuthenticate, refusedLogin, "SASL_AUTHENTICATION_FAILED: SASL Authentication failed.: correct sasl"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, g := gated(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
+			o := started(t, c.ListenAddrs(), "sasl: [ { mechanism: PLAIN, username: u, password: p } ]",
+				"idempotent_write: false") // or the client gives up only what it is sure not to have sent
+			require.NoError(t, o.WriteBatch(t.Context(), messages(0, 10)))
+			var welcome atomic.Bool
+			c.ControlKey(int16(test.key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				if welcome.Load() {
+					return nil, nil, false
+				}
+				return test.answer(req)
+			})
+			g.Cut()
+			g.Restore()
+			batch := messages(10, 10)
+			require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
+			_, held, _ := o.state()
+			require.Eventually(t, held.ended, 20*time.Second, time.Millisecond, "the client gives the records up")
+			require.Contains(t, reason(t, o), test.reason)
+			welcome.Store(true)
+			for o.Connect(t.Context()) != nil {
+			}
+			require.NoError(t, o.WriteBatch(t.Context(), rewrapped(batch)))
+			login := kgo.SASL(plain.Auth{User: "u", Pass: "p"}.AsMechanism())
+			require.Equal(t, numbers(0, 20), values(t, c, "t", login))
 		})
 	}
 }

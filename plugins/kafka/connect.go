@@ -198,8 +198,11 @@ func (p *producer) explainSilence(ctx context.Context, topics []string) error {
 func (o *output) explainFault(p *producer, d *delivery) error {
 	f := d.fault
 	d.count(*f)
-	if errors.As(f.err, new(*deadLetterError)) {
+	switch {
+	case errors.As(f.err, new(*deadLetterError)):
 		return f.err
+	case notConnected(f.err):
+		return o.conf.unreachable(f.err)
 	}
 	r := &d.records[f.index]
 	return explainer{o.conf}.refusal(f.err, r, f.index, len(d.records), p.topics.limit(r.Topic))

@@ -201,6 +201,9 @@ func (d *delivery) handleFailures(p *producer, size int, failures []failure) {
 				d.holdAt(append(open, indexes(failures[k:])...), *fault)
 				return
 			}
+		case p.conf.oneAtATime() && notConnected(f.err):
+			d.holdAt(append(open, indexes(failures[k:])...), f)
+			return
 		default:
 			if d.errs == nil {
 				d.errs = make([]error, len(d.records))
@@ -273,9 +276,10 @@ func (d *delivery) applyStrategy(p *producer, f failure) *failure {
 	return nil
 }
 
-// count counts a refused record, the first time that it is refused.
+// count counts a refused record, the first time that it is refused. Without a strategy
+// nothing holds the batch but a Kafka that is not reached, which refuses no record.
 func (d *delivery) count(f failure) {
-	if d.counted != f.index+1 {
+	if d.handler != nil && d.counted != f.index+1 {
 		d.counted = f.index + 1
 		d.handler.metrics.fail(d.records[f.index].Topic, f.err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // recordError is an error of a record that was never sent to Kafka.
@@ -96,6 +97,13 @@ func remembered(err error) bool {
 // isAuthentication reports whether retrying soon is pointless and may lock an account.
 func isAuthentication(err error) bool {
 	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism)
+}
+
+// notConnected reports whether the client gave up a record because no broker let it in,
+// so that Kafka has not seen the record. A broker that is starting or stopping may do
+// so. The client retries every other failure to connect by itself.
+func notConnected(err error) bool {
+	return isAuthentication(err) || errors.As(err, new(*kgo.ErrFirstReadEOF))
 }
 
 // code returns the error's short name, for a metric label.

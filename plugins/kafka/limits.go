@@ -33,8 +33,7 @@ func (l limits) context() (context.Context, context.CancelFunc) {
 // transient error.
 func (l limits) reached(err error) bool {
 	switch {
-	case l == limits{}, classify(err) != classCluster, isAuthentication(err),
-		errors.Is(err, kgo.ErrClientClosed), errors.As(err, new(*kgo.ErrFirstReadEOF)):
+	case l == limits{}, classify(err) != classCluster, notConnected(err), errors.Is(err, kgo.ErrClientClosed):
 		return false
 	case errors.As(err, new(*kerr.Error)):
 		return kerr.IsRetriable(err)

@@ -37,6 +37,7 @@ var failedOnce = []uint64{
 	36, 6831, 9743, // a CONNACK that told of a new session did not arrive: deaf, or copies dropped
 	301754775401562129,          // QoS 2 that was rejected at another broker than its own was waited for
 	480, 2746, 3383, 3726, 5725, // QoS 2 that came again was acknowledged on the connection before
+	16866394019507860187, // without a strategy, a record was refused for a Kafka that ended its new connection
 }
 
 // patience is how long a seed may take in real time before it counts as hung.
