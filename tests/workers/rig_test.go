@@ -30,6 +30,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/supervisor"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 	"github.com/robustmq/robustmq-connect/tests/components"
+	"github.com/robustmq/robustmq-connect/tests/link"
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
@@ -59,7 +60,7 @@ type worker struct {
 	*rig
 	url     string
 	logs    *logtext.Text
-	link    *link
+	link    *link.Link
 	store   *kafkastore.Store
 	service *cluster.Service
 	sup     *supervisor.Supervisor
@@ -73,11 +74,11 @@ const token = "0123456789abcdef0123456789abcdef"
 func (r *rig) worker() *worker {
 	t := r.t
 	t.Helper()
-	w := &worker{rig: r, logs: &logtext.Text{}, link: &link{conns: map[net.Conn]bool{}}, served: make(chan error, 1)}
+	w := &worker{rig: r, logs: &logtext.Text{}, link: link.New(), served: make(chan error, 1)}
 	log := slog.New(slog.NewTextHandler(w.logs, nil))
 	address, err := kafkastore.ParseAddress(kafkastore.Scheme + r.kafka.Addr() + "/test")
 	require.NoError(t, err)
-	w.store, err = kafkastore.Open(t.Context(), kafkastore.Options{Address: address, Client: []kgo.Opt{kgo.Dialer(w.link.dial)}, Logger: log})
+	w.store, err = kafkastore.Open(t.Context(), kafkastore.Options{Address: address, Client: []kgo.Opt{kgo.Dialer(w.link.Dial)}, Logger: log})
 	require.NoError(t, err)
 	// The port must be known before the worker advertises it.
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,7 +87,7 @@ func (r *rig) worker() *worker {
 	require.NoError(t, ln.Close())
 	w.url = "http://" + listen
 	w.service, err = cluster.NewService(cluster.Options{
-		Client: []kgo.Opt{kgo.SeedBrokers(r.kafka.Addr()), kgo.Dialer(w.link.dial)},
+		Client: []kgo.Opt{kgo.SeedBrokers(r.kafka.Addr()), kgo.Dialer(w.link.Dial)},
 		Group:  "test", Topic: address.Assignment(), Advertise: w.url, SessionTimeout: 6 * time.Second, DrainTimeout: 5 * time.Second, Logger: log,
 	}, token, &http.Transport{})
 	require.NoError(t, err)
@@ -114,45 +115,13 @@ func (r *rig) worker() *worker {
 // stop ends a worker as SIGTERM does.
 func (w *worker) stop() {
 	w.once.Do(func() {
-		w.link.cut(false)
+		w.link.Restore()
 		_ = w.sup.Close()
 		_ = w.service.Leave()
 		w.end()
 		<-w.served
 		_ = w.store.Close()
 	})
-}
-
-// link is the network between one worker and Kafka.
-type link struct {
-	mu    sync.Mutex
-	away  bool
-	conns map[net.Conn]bool
-}
-
-func (l *link) dial(ctx context.Context, network, host string) (net.Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.away {
-		return nil, errors.New("the network is away")
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, host)
-	if err == nil {
-		l.conns[conn] = true
-	}
-	return conn, err
-}
-
-func (l *link) cut(away bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.away = away
-	if away {
-		for conn := range l.conns {
-			_ = conn.Close()
-		}
-		clear(l.conns)
-	}
 }
 
 // call sends a request, and returns the data of an answer without an error.

@@ -101,7 +101,7 @@ func TestNothingIsLostWhenWorkersComeAndGo(t *testing.T) {
 	settled(first, third)
 
 	// One that Kafka does not hear of: the others take over, and it comes back.
-	third.link.cut(true)
+	third.link.Cut()
 	require.Eventually(t, func() bool { return len(first.sup.Mine()) == n }, patience, 100*time.Millisecond)
 	for _, name := range names {
 		require.Eventually(t, func() bool {
@@ -110,7 +110,7 @@ func TestNothingIsLostWhenWorkersComeAndGo(t *testing.T) {
 			return err == nil && json.Unmarshal(data, &d) == nil && d.State == "Running"
 		}, patience, 100*time.Millisecond)
 	}
-	third.link.cut(false)
+	third.link.Restore()
 	settled(first, third)
 
 	// The writer leaves, and changes are possible again.

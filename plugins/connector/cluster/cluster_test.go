@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
+
+	"github.com/robustmq/robustmq-connect/tests/link"
 )
 
 func TestMain(m *testing.M) {
@@ -41,7 +41,7 @@ func startKafka(t *testing.T) string {
 // worker is a member that records what it is told.
 type worker struct {
 	*Member
-	link *link
+	link *link.Link
 
 	mu       sync.Mutex
 	runs     map[int32]bool // what it would run
@@ -53,10 +53,10 @@ type worker struct {
 
 func join(t *testing.T, kafka, name string) *worker {
 	t.Helper()
-	w := &worker{link: &link{conns: map[net.Conn]bool{}}, runs: map[int32]bool{}}
+	w := &worker{link: link.New(), runs: map[int32]bool{}}
 	var err error
 	w.Member, err = Join(t.Context(), Options{
-		Client: []kgo.Opt{kgo.SeedBrokers(kafka), kgo.Dialer(w.link.dial), kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond })},
+		Client: []kgo.Opt{kgo.SeedBrokers(kafka), kgo.Dialer(w.link.Dial), kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond })},
 		Group:  "workers", Topic: topic, Advertise: "http://" + name + ":58080", SessionTimeout: session,
 		Taken: func(all []int32) {
 			w.mu.Lock()
@@ -92,7 +92,7 @@ func join(t *testing.T, kafka, name string) *worker {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		w.link.cut(false)
+		w.link.Restore()
 		_ = w.Leave()
 	})
 	return w
@@ -143,38 +143,6 @@ func shared(t *testing.T, all ...*worker) {
 		slices.Sort(union)
 		return len(union) == Partitions && len(slices.Compact(union)) == Partitions
 	}, patience, 50*time.Millisecond, "%v", &shares)
-}
-
-// link is the network between one worker and Kafka.
-type link struct {
-	mu    sync.Mutex
-	away  bool
-	conns map[net.Conn]bool
-}
-
-func (l *link) dial(ctx context.Context, network, host string) (net.Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.away {
-		return nil, errors.New("the network is away")
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, host)
-	if err == nil {
-		l.conns[conn] = true
-	}
-	return conn, err
-}
-
-func (l *link) cut(away bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.away = away
-	if away {
-		for conn := range l.conns {
-			_ = conn.Close()
-		}
-		clear(l.conns)
-	}
 }
 
 // The coordinator cannot be asked for minimal moves, so they are counted.
@@ -249,14 +217,14 @@ func TestAWorkerThatTheCoordinatorHasForgottenStops(t *testing.T) {
 	a, b := join(t, kafka, "a"), join(t, kafka, "b")
 	shared(t, a, b)
 	ran := b.running()
-	b.link.cut(true)
+	b.link.Cut()
 	require.Error(t, b.Confirm(t.Context(), ran[0]), "it must not connect while nobody confirms that it may")
 	require.Eventually(t, func() bool { return len(a.running()) == Partitions }, patience, 50*time.Millisecond)
 	assert.Equal(t, ran, b.running(), "its connections go on: the broker decides")
 	err := b.Confirm(t.Context(), ran[0])
 	require.Error(t, err)
 
-	b.link.cut(false)
+	b.link.Restore()
 	shared(t, a, b)
 	for _, p := range b.running() {
 		require.NoError(t, b.Confirm(t.Context(), p))
@@ -272,11 +240,11 @@ func TestAWorkerAloneGoesOnWhenTheCoordinatorComesBack(t *testing.T) {
 	a := join(t, kafka, "a")
 	shared(t, a)
 	moved, _, _ := a.counts()
-	a.link.cut(true)
+	a.link.Cut()
 	require.Eventually(t, func() bool { return a.Standing().Unconfirmed }, patience, 50*time.Millisecond)
 	assert.Len(t, a.running(), Partitions)
 	require.ErrorContains(t, a.Confirm(t.Context(), 0), "has not confirmed")
-	a.link.cut(false)
+	a.link.Restore()
 	require.Eventually(t, func() bool { return len(a.Standing().Partitions) == Partitions }, patience, 50*time.Millisecond)
 	require.NoError(t, a.Confirm(t.Context(), 0))
 	again, lost, _ := a.counts()
@@ -311,7 +279,7 @@ func TestWorkersFindEachOtherThroughTheGroup(t *testing.T) {
 	}
 
 	// Without Kafka, what was known last is used.
-	a.link.cut(true)
+	a.link.Cut()
 	a.directory.expire()
 	last, err := a.Workers(t.Context())
 	require.NoError(t, err)
