@@ -72,6 +72,7 @@ func sourcePipeline(c Connector) []byte {
 	out := mapping("topic", text(c.TopicID))
 	addSettings(out, c.MQTT)
 	addStrategy(out, c.FailureStrategy)
+	addLetterAccess(out, c)
 
 	input := mapping("label", text(Label(c.Name)+"_kafka"))
 	input.Content = append(input.Content, text("robustmq_kafka_source"), in)
@@ -81,6 +82,23 @@ func sourcePipeline(c Connector) []byte {
 	root := mapping("input", input)
 	root.Content = append(root.Content, text("output"), output)
 	return render(c.Name, root)
+}
+
+// addLetterAccess lets the Kafka of dead letters be reached as that of the records is, as
+// in a connector of type kafka.
+func addLetterAccess(out *yaml.Node, c Connector) {
+	if c.FailureStrategy == nil || c.FailureStrategy.BootstrapServers == "" {
+		return
+	}
+	access := &yaml.Node{Kind: yaml.MappingNode}
+	for _, s := range c.Kafka.More {
+		if s.Name == "tls" || s.Name == "sasl" {
+			addSettings(access, Settings{s})
+		}
+	}
+	if len(access.Content) > 0 {
+		out.Content = append(out.Content, text("dead_letter_kafka"), access)
+	}
 }
 
 // render writes a pipeline as YAML.

@@ -64,6 +64,30 @@ output:
 `, string(document))
 }
 
+// As in a connector of type kafka, the Kafka of dead letters is reached as that of the
+// records is.
+func TestDeadLettersOfASourceHaveItsLogin(t *testing.T) {
+	letters := func(config, servers string) string {
+		c, err := Parse([]byte(`{"connector_name":"back","connector_type":"kafka_source","tenant":"default","config":` + config +
+			`,"failure_strategy":{"strategy":"dead_message_queue","topic_name":"dead"` + servers + `}}`))
+		require.NoError(t, err)
+		document, _ := Pipeline(c)
+		return string(document)
+	}
+	const secured = `{"bootstrap_servers":"k:1","topic":"in","tls":{"enabled":true},"sasl":[{"mechanism":"PLAIN","username":"u","password":"p"}]}`
+	assert.Contains(t, letters(secured, `,"bootstrap_servers":"d:1"`), `      bootstrap_servers: d:1
+    dead_letter_kafka:
+      tls:
+        enabled: true
+      sasl:
+        - mechanism: PLAIN
+          username: u
+          password: p
+`)
+	assert.NotContains(t, letters(secured, ""), "dead_letter_kafka", "they are MQTT messages")
+	assert.NotContains(t, letters(`{"bootstrap_servers":"k:1","topic":"in"}`, `,"bootstrap_servers":"d:1"`), "dead_letter_kafka")
+}
+
 func TestSourceSecretsAreHiddenAndKept(t *testing.T) {
 	stored, err := Parse([]byte(aSource("", `{"bootstrap_servers":"k:1","topic":"in","username":"u","password":"mqtt-secret","sasl":[{"mechanism":"PLAIN","username":"u","password":"kafka-secret"}]}`)))
 	require.NoError(t, err)

@@ -66,14 +66,7 @@ func parseClient(conf *service.ParsedConfig, where string, options options) (cli
 	if err := p.Err(); err != nil {
 		return c, err
 	}
-	tlsConf, enabled, err := conf.FieldTLSToggled(fieldTLS)
-	if err != nil {
-		return c, fmt.Errorf("field %s: %w", fieldTLS, err)
-	}
-	if enabled {
-		c.tls = tlsConf
-	}
-	if c.sasl, err = parseSASL(conf, options); err != nil {
+	if err := c.readAccess(conf, options); err != nil {
 		return c, err
 	}
 	if conf.Contains(fieldTCP) {
@@ -86,6 +79,19 @@ func parseClient(conf *service.ParsedConfig, where string, options options) (cli
 		}
 	}
 	return c, nil
+}
+
+// readAccess reads the fields tls and sasl.
+func (c *clientConfig) readAccess(conf *service.ParsedConfig, options options) error {
+	tlsConf, enabled, err := conf.FieldTLSToggled(fieldTLS)
+	if err != nil {
+		return fmt.Errorf("field %s: %w", fieldTLS, err)
+	}
+	if enabled {
+		c.tls = tlsConf
+	}
+	c.sasl, err = parseSASL(conf, options)
+	return err
 }
 
 // mechanisms returns the names of the SASL mechanisms in their order.

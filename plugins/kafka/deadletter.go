@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -140,14 +139,9 @@ const (
 	letterStage     = "stage"
 	letterClass     = "exception.class.name"
 	letterReason    = "exception.message"
-
-	stageProduce = "KAFKA_PRODUCE" // Kafka has refused the record
 )
 
-// record adds the headers of Kafka Connect's dead letter queues to the record, in the
-// format of its DeadLetterQueueReporter. In Kafka Connect, topic, partition and offset
-// are those of the record that the connector read. Here they are those of the record
-// that could not be written, with -1 for numbers that it never got.
+// record returns the record with the headers of Kafka Connect's dead letter queues.
 func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 	letter := kgo.Record{
 		Topic:     l.topic,
@@ -160,20 +154,12 @@ func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 	if errors.Is(refusal, kerr.InvalidTimestamp) {
 		letter.Timestamp = time.Time{}
 	}
-	class := exceptionClass(refusal)
-	for _, header := range [][2]string{
-		{letterTopic, record.Topic},
-		{letterPartition, strconv.Itoa(int(record.Partition))},
-		{"offset", "-1"},
-		{letterSource, l.source},
-		{"task.id", "0"},
-		{letterStage, stage(refusal)},
-		{letterComponent, "kafka_franz"},
-		{letterClass, class},
-		{letterReason, refusal.Error()},
-		{"exception.stacktrace", class + ": " + refusal.Error()},
-	} {
-		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: letterPrefix + header[0], Value: []byte(header[1])})
+	about := LetterAbout{
+		Topic: record.Topic, Partition: record.Partition, Source: l.source, Stage: stage(refusal),
+		Component: "kafka_franz", Class: exceptionClass(refusal), Reason: refusal.Error(),
+	}
+	for _, header := range about.Headers() {
+		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: header[0], Value: []byte(header[1])})
 	}
 	return letter
 }
@@ -182,9 +168,9 @@ func (l *deadLetters) record(record *kgo.Record, refusal error) kgo.Record {
 func stage(refusal error) string {
 	switch {
 	case errors.As(refusal, new(*messageError)):
-		return "TRANSFORMATION"
+		return StageProcessor
 	case errors.As(refusal, new(*recordError)):
-		return "VALUE_CONVERTER"
+		return StageConvert
 	default:
 		return stageProduce
 	}
@@ -210,7 +196,7 @@ func exceptionClass(refusal error) string {
 		}
 	}
 	if errors.As(refusal, new(*recordError)) {
-		return "org.apache.kafka.connect.errors.DataException"
+		return ClassData
 	}
 	return "org.apache.kafka.common.errors.RetriableException"
 }

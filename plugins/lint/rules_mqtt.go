@@ -41,11 +41,23 @@ func (f fields) oversizedPayload() {
 
 func checkMQTTOutput(f fields) {
 	f.mqttConnection("user")
-	f.durationRules(true, "connect_timeout", "write_timeout", "ack_timeout")
+	f.durationRules(true, "connect_timeout")
 	f.rangeRule("max_in_flight", 1, math.MaxInt32)
+	f.publishing()
+	if n, ok := f.number("max_in_flight"); ok && n > 1 && f.isSet("failure_strategy") {
+		f.report("max_in_flight", "must be 1 with failure_strategy: a batch that is held must hold every later one")
+	}
+}
+
+// publishing checks the fields that the output mqtt and its template share.
+func (f fields) publishing() {
+	f.publishTopic()
+	f.durationRules(true, "write_timeout", "ack_timeout")
 	f.rangeRule("max_in_flight_publishes", 1, math.MaxUint16)
 	f.rangeRule("topic_alias_maximum", 0, math.MaxUint16)
-	f.scalarRule("session_expiry", checkSessionExpiry)
+	if f.isSet("session_expiry") {
+		f.scalarRule("session_expiry", checkSessionExpiry)
+	}
 	f.scalarRule("qos_interpolated", func(qos string) string {
 		if strings.Contains(qos, "${!") || slices.Contains([]string{"", "0", "1", "2"}, qos) {
 			return ""
@@ -53,10 +65,30 @@ func checkMQTTOutput(f fields) {
 		return fmt.Sprintf("%q is no QoS; must be 0, 1 or 2", qos)
 	})
 	f.failureStrategyBy(mqtt.ParseStrategy)
-	if n, ok := f.number("max_in_flight"); ok && n > 1 && f.isSet("failure_strategy") {
-		f.report("max_in_flight", "must be 1 with failure_strategy: a batch that is held must hold every later one")
+	f.deadLetterKafka()
+}
+
+// deadLetterKafka checks how the Kafka of dead letters is reached.
+func (f fields) deadLetterKafka() {
+	const name = "dead_letter_kafka"
+	access, ok := f.inner(name, f.conf[name])
+	if !ok {
+		return
 	}
-	f.publishTopic()
+	access.tls()
+	access.sasl(mechanisms)
+	for _, given := range slices.Sorted(maps.Keys(access.conf)) {
+		if given != "tls" && given != "sasl" {
+			access.report(given, "is unknown; must be one of tls, sasl")
+		}
+	}
+	strategy, isObject := f.conf["failure_strategy"].(map[string]any)
+	if isUnset(f.conf["failure_strategy"]) || isObject && strategy["bootstrap_servers"] != nil {
+		return
+	}
+	if tls, _ := access.inner("tls", access.conf["tls"]); tls.boolean("enabled") || len(access.list("sasl")) > 0 {
+		f.report(name, mqtt.NeedsLetterServers)
+	}
 }
 
 // topicQoS checks the QoS of single filters, each of which must be in topics.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/robustmq/robustmq-connect/plugins/envelope"
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
-	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 	"github.com/robustmq/robustmq-connect/plugins/robustmq"
 )
 
@@ -71,8 +70,8 @@ func (f fields) sourceTopics() (topics []string, judged bool) {
 func checkMQTTTemplate(f fields) {
 	f.mqttConnection("username")
 	f.durationRules(false, "connect_timeout")
-	f.publishTopic()
-	f.failureStrategyBy(mqtt.ParseStrategy)
+	f.publishing()
+	f.wordRule("protocol_version", "auto", "5", "3.1.1")
 	f.textRule("retain", func(text string) string {
 		if strings.Contains(text, "${!") {
 			return ""

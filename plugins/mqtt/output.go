@@ -169,7 +169,11 @@ func (o *output) Close(context.Context) error {
 // ConnectionTest connects to a broker and disconnects.
 func (o *output) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	opener := newOpener(&o.conf.connection, o.log, "the output mqtt")
-	if err := opener.probe(ctx, func(*line) user { return idle{} }); err != nil {
+	err := opener.probe(ctx, func(*line) user { return idle{} })
+	if err == nil && o.conf.letterbox != nil {
+		err = o.conf.letterbox.Test(ctx, o.log)
+	}
+	if err != nil {
 		return service.ConnectionTestFailed(err).AsList()
 	}
 	return service.ConnectionTestSucceeded().AsList()

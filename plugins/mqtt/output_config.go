@@ -26,6 +26,7 @@ const (
 	fieldAckTimeout           = "ack_timeout"
 	fieldBatching             = "batching"
 	fieldFailureStrategy      = "failure_strategy"
+	fieldDeadLetterKafka      = "dead_letter_kafka"
 )
 
 // OutputSpec describes the output mqtt and its fields.
@@ -102,6 +103,9 @@ func publishingFields() []*service.ConfigField {
 			Default(1),
 		service.NewBatchPolicyField(fieldBatching),
 		strategyField(),
+		service.NewObjectField(fieldDeadLetterKafka, kafka.LetterboxFields()...).
+			Description("How to connect to the Kafka of the dead letters. It needs `bootstrap_servers` in `failure_strategy`. Default: without TLS and without a login.").
+			Advanced(),
 		service.NewBoolField(fieldCleanSession).
 			Description("Whether each connection starts a new session. With `false` the broker keeps the session while the connection is interrupted, so that a message of QoS 2 arrives once.").
 			Default(true).Advanced(),
@@ -120,6 +124,9 @@ func publishingFields() []*service.ConfigField {
 	}
 }
 
+// NeedsLetterServers is what lint and the constructor say about dead_letter_kafka alone.
+const NeedsLetterServers = "needs bootstrap_servers in failure_strategy, with the strategy dead_message_queue; add them, or remove it"
+
 // outputConfig is the parsed configuration of the output.
 type outputConfig struct {
 	connection
@@ -131,6 +138,7 @@ type outputConfig struct {
 	window       int           // with MQTT 3.1.1
 	aliases      int           // to use
 	strategy     kafka.Strategy
+	letterbox    *kafka.Letterbox // of dead letters to Kafka, else nil
 }
 
 func parseOutput(conf *service.ParsedConfig, opts ...Option) (*outputConfig, error) {
@@ -144,9 +152,12 @@ func parseOutput(conf *service.ParsedConfig, opts ...Option) (*outputConfig, err
 		aliases:      p.Integer(0, math.MaxUint16, fieldTopicAliases),
 	}
 	p.messages(&c.messages)
-	p.strategy(c)
 	for _, option := range opts {
 		option(&c.connection)
+	}
+	p.strategy(c)
+	if c.letterbox == nil && kafka.AccessGiven(p.Conf.Namespace(fieldDeadLetterKafka)) {
+		p.Fail(errors.New(NeedsLetterServers), fieldDeadLetterKafka)
 	}
 	return c, p.Err()
 }
@@ -196,6 +207,10 @@ func (p parser) strategy(c *outputConfig) {
 	c.strategy = s
 	for _, problem := range problems {
 		p.Fail(errors.New(problem.What), problem.Field)
+	}
+	if len(problems) == 0 && s.BootstrapServers != nil {
+		c.letterbox, err = kafka.ParseLetterbox(s.BootstrapServers, s.TopicName, p.Conf.Namespace(fieldDeadLetterKafka), c.letters...)
+		p.Fail(err, fieldDeadLetterKafka)
 	}
 	if own := c.messages.topic; own.isConstant && s.TopicName == own.constant && s.BootstrapServers == nil {
 		p.Fail(fmt.Errorf("%q is the topic that the output writes to; name another", s.TopicName), fieldFailureStrategy, "topic_name")

@@ -72,10 +72,13 @@ func TestOutputConfigErrors(t *testing.T) {
 		"topic: '${! content('":      "field topic",
 		"protocol_version: 4":        "field protocol_version: value 4 is unknown; must be one of auto, 5, 3.1.1",
 		"failure_strategy: drop":     `field failure_strategy: value "drop" is unknown; must be one of block, discard, discard_after_retry, dead_message_queue`,
-		"failure_strategy: { strategy: dead_message_queue, topic_name: a }":                                  `field failure_strategy.topic_name: "a" is the topic that the output writes to; name another`,
-		"failure_strategy: block\nmax_in_flight: 2":                                                          "field max_in_flight: must be 1 with failure_strategy",
-		"failure_strategy: { strategy: dead_message_queue, topic_name: 'a/+' }":                              `field failure_strategy.topic_name: the topic "a/+" has a wildcard`,
-		"failure_strategy: { strategy: dead_message_queue, topic_name: 'a/b', bootstrap_servers: 'k:9092' }": "field failure_strategy.topic_name",
+		"failure_strategy: { strategy: dead_message_queue, topic_name: a }":                                                                       `field failure_strategy.topic_name: "a" is the topic that the output writes to; name another`,
+		"failure_strategy: block\nmax_in_flight: 2":                                                                                               "field max_in_flight: must be 1 with failure_strategy",
+		"failure_strategy: { strategy: dead_message_queue, topic_name: 'a/+' }":                                                                   `field failure_strategy.topic_name: the topic "a/+" has a wildcard`,
+		"failure_strategy: { strategy: dead_message_queue, topic_name: 'a/b', bootstrap_servers: 'k:9092' }":                                      "field failure_strategy.topic_name",
+		"dead_letter_kafka: { tls: { enabled: true } }":                                                                                           "field dead_letter_kafka: needs bootstrap_servers in failure_strategy",
+		"failure_strategy: block\ndead_letter_kafka: { sasl: [ { mechanism: PLAIN } ] }":                                                          "field dead_letter_kafka: needs bootstrap_servers in failure_strategy",
+		"failure_strategy: { strategy: dead_message_queue, bootstrap_servers: 'k:9092' }\ndead_letter_kafka: { sasl: [ { mechanism: DIGEST } ] }": `field dead_letter_kafka: field sasl[0]: mechanism: value "DIGEST" is unknown`,
 	} {
 		base := "urls: ['tcp://a:1']\n"
 		if !strings.HasPrefix(yaml, "topic:") {

@@ -36,26 +36,36 @@ func (l *letters) close() {
 	}
 }
 
+// about returns what the headers of a dead letter tell.
+func (l *letters) about(m *outgoing, msg *service.Message, refusal, reason error) kafka.LetterAbout {
+	a := kafka.LetterAbout{
+		Topic: legalText(m.topic), Partition: -1, Source: legalText(l.source), Component: "mqtt", Reason: legalText(reason.Error()),
+		Stage: kafka.StageConvert, Class: kafka.ClassData,
+	}
+	switch {
+	case errors.As(refusal, new(*reasonError)):
+		a.Stage, a.Class = kafka.StagePut, kafka.ClassConnect
+	case msg.GetError() != nil:
+		a.Stage = kafka.StageProcessor
+	}
+	return a
+}
+
 // letter writes the dead letter of a message and returns when it is acknowledged.
-func (o *output) letter(ctx context.Context, p *publishing, d *transfer, i int, reason error) error {
-	l, m := o.refused.letters, &d.messages[i]
-	payload, err := d.batch[i].AsBytes()
+func (o *output) letter(ctx context.Context, p *publishing, d *transfer, i int, refusal, reason error) error {
+	l, m, msg := o.refused.letters, &d.messages[i], d.batch[i]
+	headers := l.about(m, msg, refusal, reason).Headers()
+	if l.conf.letterbox != nil {
+		return l.toKafka(ctx, msg, headers)
+	}
+	payload, err := msg.AsBytes()
 	if err != nil {
 		return err
 	}
-	about := [][2]string{
-		{kafka.LetterTopic, legalText(m.topic)},
-		{kafka.LetterSource, legalText(l.source)},
-		{kafka.LetterComponent, "mqtt"},
-		{kafka.LetterReason, legalText(reason.Error())},
-	}
-	if l.conf.strategy.BootstrapServers != nil {
-		return l.toKafka(ctx, payload, about)
-	}
 	letter := outgoing{topic: l.conf.strategy.TopicName, payload: payload, qos: max(m.qos, 1), properties: m.properties}
-	for _, header := range about {
+	for _, header := range headers {
 		// The text is legal and short.
-		letter.properties, _ = appendUserProperty(letter.properties[:len(letter.properties):len(letter.properties)], kafka.LetterKey(header[0]), header[1])
+		letter.properties, _ = appendUserProperty(letter.properties[:len(letter.properties):len(letter.properties)], header[0], header[1])
 	}
 	return o.publishLetter(ctx, p, letter)
 }
@@ -72,15 +82,16 @@ func (o *output) publishLetter(ctx context.Context, p *publishing, letter outgoi
 	return o.out.refusals(d)[0]
 }
 
-// toKafka writes a dead letter to Kafka.
-func (l *letters) toKafka(ctx context.Context, payload []byte, about [][2]string) error {
+// toKafka writes the dead letter of a message to Kafka.
+func (l *letters) toKafka(ctx context.Context, msg *service.Message, headers [][2]string) error {
 	box, fresh, err := l.box()
 	if err != nil {
 		return err
 	}
-	msg := service.NewMessage(payload)
-	for _, header := range about {
-		msg.MetaSetMut(kafka.LetterKey(header[0]), header[1])
+	msg = msg.Copy()
+	msg.SetError(nil) // the letter says it
+	for _, header := range headers {
+		msg.MetaSetMut(header[0], header[1])
 	}
 	batch := service.MessageBatch{msg}
 	if !fresh {
@@ -106,9 +117,9 @@ func (l *letters) box() (box service.BatchOutput, fresh bool, err error) {
 	}
 	if l.kafka == nil {
 		fresh = true
-		l.kafka, err = kafka.Letterbox(l.conf.strategy.BootstrapServers, l.conf.strategy.TopicName, l.mgr, l.conf.letters...)
+		l.kafka = l.conf.letterbox.Open(l.mgr)
 	}
-	return l.kafka, fresh, err
+	return l.kafka, fresh, nil
 }
 
 // longestText is how much of a text a dead letter has.

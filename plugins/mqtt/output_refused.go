@@ -196,7 +196,7 @@ func (o *output) giveUp(ctx context.Context, p *publishing, d *transfer, refused
 			r.log.Add("Discarded a message: " + reason.Error())
 			continue
 		}
-		if err := o.letter(ctx, p, d, i, reason); err != nil {
+		if err := o.letter(ctx, p, d, i, refused[i], reason); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

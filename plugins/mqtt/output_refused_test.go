@@ -185,8 +185,11 @@ func TestOutputWritesDeadLetters(t *testing.T) {
 		about[u.Key] = u.Value
 	}
 	require.Equal(t, map[string]string{
-		"__connect.errors.topic": "a", "__connect.errors.connector.name": "mqtt", "__connect.errors.class.name": "mqtt",
-		"__connect.errors.exception.message": `publishing message 2 of 3 to the topic "a": topic name invalid (0x90)`,
+		"__connect.errors.topic": "a", "__connect.errors.partition": "-1", "__connect.errors.offset": "-1",
+		"__connect.errors.connector.name": "mqtt", "__connect.errors.task.id": "0", "__connect.errors.stage": "TASK_PUT", "__connect.errors.class.name": "mqtt",
+		"__connect.errors.exception.class.name": "org.apache.kafka.connect.errors.ConnectException",
+		"__connect.errors.exception.message":    `publishing message 2 of 3 to the topic "a": topic name invalid (0x90)`,
+		"__connect.errors.exception.stacktrace": `org.apache.kafka.connect.errors.ConnectException: publishing message 2 of 3 to the topic "a": topic name invalid (0x90)`,
 	}, about)
 	p.write(acks(typePuback, letter.id))
 	letter = p.publish(true)

@@ -106,6 +106,8 @@ func invalid(f lint.Finding, source bool) *connector.InvalidError {
 		field = "topic_name"
 	case name == "failure_strategy":
 		field = f.Field
+	case name == "dead_letter_kafka":
+		field = "config." + strings.TrimPrefix(f.Field, name+".")
 	case source && mqtt && name == "topic":
 		field = "topic_name"
 	case mqtt && name == "tls":
