@@ -30,9 +30,9 @@ type clientRest struct {
 	after   time.Duration // restUsed at first
 }
 
-// use returns what state does, with a client where one was put to rest. It stays open
-// until the caller calls unuse.
-func (o *output) use() (p *producer, holding *delivery, closed bool) {
+// acquireProducer returns what state does. It makes a client if the last one was closed.
+// The client then stays open until the caller calls releaseProducer.
+func (o *output) acquireProducer() (p *producer, holding *delivery, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.rest.users++
@@ -47,7 +47,7 @@ func (o *output) use() (p *producer, holding *delivery, closed bool) {
 	return o.producer, o.holding, o.closed
 }
 
-func (o *output) unuse() {
+func (o *output) releaseProducer() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.rest.users--
@@ -60,15 +60,15 @@ func (o *output) unuse() {
 // whenIdle drops what the output does not need while nothing is written.
 func (o *output) whenIdle() {
 	defer o.conf.guard.Catch("the output kafka_franz, closing an idle client")
-	if p := o.putToRest(); p != nil {
+	if p := o.closableProducer(); p != nil {
 		defer o.running.Done()
 		p.close()
 	}
 }
 
-// putToRest returns the client to close, if it is time. The caller then calls
+// closableProducer returns the client to close, if it is time. The caller then calls
 // running.Done.
-func (o *output) putToRest() *producer {
+func (o *output) closableProducer() *producer {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := &o.rest
@@ -90,14 +90,14 @@ func (o *output) putToRest() *producer {
 	if r.used {
 		r.after = min(2*r.after, restMost)
 	}
-	r.known = p.topics.all()
+	r.known = p.topics.snapshot()
 	r.resting, o.producer = true, nil
 	o.running.Add(1)
 	return p
 }
 
-// all returns a copy of what is known.
-func (t *topics) all() map[string]*topic {
+// snapshot returns a copy of what is known.
+func (t *topics) snapshot() map[string]*topic {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return maps.Clone(t.known)

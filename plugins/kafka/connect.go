@@ -54,8 +54,8 @@ func (o *output) pause(ctx context.Context, wait time.Duration) {
 }
 
 func (o *output) connect(ctx context.Context) error {
-	p, d, closed := o.use()
-	defer o.unuse()
+	p, d, closed := o.acquireProducer()
+	defer o.releaseProducer()
 	switch {
 	case closed:
 		return errClosed
@@ -105,7 +105,7 @@ func (o *output) setProducer(p *producer) bool {
 func (o *output) resumeHeld(ctx context.Context, p *producer, d *delivery) error {
 	if d.ended() && d.fault != nil {
 		fault := o.explainFault(p, d)
-		if !o.pace.told(fault) {
+		if !o.pace.wasReported(fault) {
 			return fault
 		}
 		var err error

@@ -115,7 +115,7 @@ func (r *letterReader) read(ctx context.Context, limit int) ([]Letter, error) {
 	letters := []Letter{}
 	began := time.Now()
 	for len(letters) < limit {
-		if r.due() {
+		if r.needsRead() {
 			if r.scanned >= listRecords || time.Since(began) > listTime {
 				return letters, nil
 			}
@@ -137,8 +137,8 @@ func (r *letterReader) read(ctx context.Context, limit int) ([]Letter, error) {
 	return letters, nil
 }
 
-// due says whether there is a partition of which the next letter is not known.
-func (r *letterReader) due() bool {
+// needsRead says whether there is a partition of which the next letter is not known.
+func (r *letterReader) needsRead() bool {
 	return slices.ContainsFunc(r.rests, func(p *rest) bool { return len(p.read) == 0 && p.left.from < p.left.to })
 }
 

@@ -219,7 +219,7 @@ func (i *input) probe(ctx context.Context) error {
 // is neither.
 func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	for {
-		changed := i.parts.look()
+		changed := i.parts.changes()
 		m, failure, closed := i.state()
 		switch {
 		case closed:
@@ -231,7 +231,7 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 		if h := i.parts.rejected(); h != nil {
 			wait := h.pause()
 			if wait == 0 {
-				if i.parts.retake(h) {
+				if i.parts.takeRejected(h) {
 					batch, ack := i.batch(h)
 					return batch, ack, nil
 				}
@@ -241,13 +241,13 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 			defer timer.Stop()
 			due = timer.C
 		}
-		if h := i.parts.take(i.conf.maxBatchMessages, i.conf.maxBatchBytes); h != nil {
+		if h := i.parts.nextBatch(i.conf.maxBatchMessages, i.conf.maxBatchBytes); h != nil {
 			batch, ack := i.batch(h)
 			return batch, ack, nil
 		}
 		select {
 		case <-due:
-			if h := i.parts.rejected(); h != nil && i.parts.retake(h) {
+			if h := i.parts.rejected(); h != nil && i.parts.takeRejected(h) {
 				batch, ack := i.batch(h)
 				return batch, ack, nil
 			}

@@ -74,8 +74,8 @@ func (p *assignments) wakeLocked() {
 	p.changed = make(chan struct{})
 }
 
-// look returns a channel that the next change closes.
-func (p *assignments) look() <-chan struct{} {
+// changes returns a channel that the next change closes.
+func (p *assignments) changes() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.changed
@@ -114,9 +114,9 @@ func (p *assignments) add(name partitionName, records []*kgo.Record, end int64) 
 	p.wakeLocked()
 }
 
-// take returns the next records, nil if there are none: of every partition that has
+// nextBatch returns the next records, nil if there are none: of every partition that has
 // nothing out, in turn, up to the limits. It returns at least one record.
-func (p *assignments) take(maxMessages, maxBytes int) *handed {
+func (p *assignments) nextBatch(maxMessages, maxBytes int) *handed {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var h handed
@@ -183,9 +183,9 @@ func (p *assignments) rejected() *handed {
 	return p.again[0]
 }
 
-// retake takes the batch that rejected has returned. It reports false if the batch is
+// takeRejected takes the batch that rejected has returned. It reports false if the batch is
 // not there any more: the group has taken its partitions away.
-func (p *assignments) retake(h *handed) bool {
+func (p *assignments) takeRejected(h *handed) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.again) == 0 || p.again[0] != h {

@@ -38,9 +38,9 @@ type repeat struct {
 	many int // not logged since
 }
 
-// due reports whether to log the reason now, and how often it was not logged since the
+// mustLog reports whether to log the reason now, and how often it was not logged since the
 // last time.
-func (r *repeats) due(reason string, now time.Time) (tell bool, untold int) {
+func (r *repeats) mustLog(reason string, now time.Time) (tell bool, untold int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known, ok := r.reasons[reason]
@@ -110,7 +110,7 @@ func newWarnings(logger *service.Logger) *warnings {
 
 // warn logs the text, unless the reason was logged recently. It reports whether it did.
 func (w *warnings) warn(reason, text string) bool {
-	tell, untold := w.repeats.due(reason, time.Now())
+	tell, untold := w.repeats.mustLog(reason, time.Now())
 	if tell {
 		w.logger.Warn(text + others(untold))
 	}
@@ -140,7 +140,7 @@ func (w *warnings) Log(level kgo.LogLevel, text string, keyvals ...any) {
 			fmt.Fprintf(&reason, "\x00%s", fields[i])
 		}
 	}
-	tell, untold := w.repeats.due(reason.String(), time.Now())
+	tell, untold := w.repeats.mustLog(reason.String(), time.Now())
 	if !tell {
 		return
 	}

@@ -135,7 +135,7 @@ func (o *output) begin(p *producer, d *delivery) bool {
 	o.rest.users++
 	o.rest.used = true
 	d.start(p, func() {
-		o.unuse()
+		o.releaseProducer()
 		o.running.Done()
 	})
 	return true
@@ -148,8 +148,8 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 	if len(batch) == 0 {
 		return nil
 	}
-	p, d, closed := o.use()
-	defer o.unuse()
+	p, d, closed := o.acquireProducer()
+	defer o.releaseProducer()
 	if p == nil || closed {
 		return service.ErrNotConnected
 	}

@@ -35,7 +35,7 @@ func (p *producer) renew(rooms *batchRooms) {
 	now := time.Now().UnixNano()
 	start := false
 	for i := range rooms.list {
-		if topic := rooms.list[i].topic; topic != nil && p.topics.note(topic, now) {
+		if topic := rooms.list[i].topic; topic != nil && p.topics.markStale(topic, now) {
 			start = true
 		}
 	}

@@ -21,14 +21,14 @@ func (p *pace) reset() {
 	p.reasons.forget()
 }
 
-// told reports whether this reason was returned already.
-func (p *pace) told(err error) bool { return p.reasons.knows(err.Error()) }
+// wasReported reports whether this reason was returned already.
+func (p *pace) wasReported(err error) bool { return p.reasons.knows(err.Error()) }
 
 // next returns how long to wait after err, and whether to return err first, which makes
 // the engine log it.
 func (p *pace) next(err error, now time.Time) (wait time.Duration, tell bool) {
-	known := p.told(err)
-	tell, _ = p.reasons.due(err.Error(), now)
+	known := p.wasReported(err)
+	tell, _ = p.reasons.mustLog(err.Error(), now)
 	if tell && !known {
 		p.wait = p.shortest
 	} else {

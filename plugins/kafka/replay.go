@@ -166,7 +166,7 @@ func (r *replaying) part(ctx context.Context, conf *config, p part) error {
 			return false
 		}
 		delete(p.wanted, letter.Offset)
-		failed = r.take(ctx, letter, p.wanted != nil)
+		failed = r.decide(ctx, letter, p.wanted != nil)
 		return failed == nil
 	})
 	if err = cmp.Or(failed, err); err != nil {
@@ -190,8 +190,8 @@ func (r *replaying) refuse(id LetterID, reason string) {
 	}
 }
 
-// take decides about a letter, and keeps it for the next transaction.
-func (r *replaying) take(ctx context.Context, letter *kgo.Record, chosen bool) error {
+// decide skips or refuses a letter, or else keeps it for the next transaction.
+func (r *replaying) decide(ctx context.Context, letter *kgo.Record, chosen bool) error {
 	id := LetterID{letter.Partition, letter.Offset}
 	if !r.letters.isOurs(letter) {
 		if chosen {
@@ -238,7 +238,7 @@ func (r *replaying) writable(ctx context.Context, topic string) error {
 	return err
 }
 
-// flush writes what take has kept, in one transaction. Where Kafka refuses one letter,
+// flush writes what decide has kept, in one transaction. Where Kafka refuses one letter,
 // each gets a transaction of its own, in their order.
 func (r *replaying) flush(ctx context.Context) error {
 	batch := r.batch

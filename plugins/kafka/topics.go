@@ -98,9 +98,9 @@ func (t *topics) forget(name string) {
 	}
 }
 
-// note adds the topic to the list of those to read, if that is due. It reports whether
+// markStale adds the topic to the list of those to read, if that is due. It reports whether
 // the caller has to start reading.
-func (t *topics) note(topic *topic, now int64) (start bool) {
+func (t *topics) markStale(topic *topic, now int64) (start bool) {
 	due := topic.due.Load()
 	if now < due || !topic.due.CompareAndSwap(due, now+int64(t.age)) {
 		return false

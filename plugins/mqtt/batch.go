@@ -51,7 +51,7 @@ func (o *pendingBatch) answer(_ context.Context, err error) error {
 		o.in.handed.Add(-o.size.Swap(0)) // once
 		o.in.conf.share.Released()
 	}()
-	o.in.monitor.note(err)
+	o.in.monitor.countRejections(err)
 	if err == nil {
 		o.ack(o.messages)
 		o.release()

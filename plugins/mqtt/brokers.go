@@ -46,7 +46,7 @@ func (c *brokers) broker(u *url.URL) *broker {
 
 // connect tries the brokers in turn and returns the first working session.
 func (c *brokers) connect(ctx context.Context) (s *session, err error) {
-	err = c.each(ctx, func(ctx context.Context, u *url.URL) error {
+	err = c.tryEach(ctx, func(ctx context.Context, u *url.URL) error {
 		s, err = c.session(ctx, u)
 		return err
 	})
@@ -55,7 +55,7 @@ func (c *brokers) connect(ctx context.Context) (s *session, err error) {
 
 // session connects to one broker and subscribes if needed.
 func (c *brokers) session(ctx context.Context, u *url.URL) (*session, error) {
-	l, err := c.enter(ctx, u, c.conf.cleanSession)
+	l, err := c.openGated(ctx, u, c.conf.cleanSession)
 	if err != nil {
 		return nil, err
 	}

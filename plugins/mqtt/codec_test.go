@@ -280,17 +280,17 @@ func TestTopicAliasesAreBoundedByTheBytesOfTheirNames(t *testing.T) {
 	}
 	fit := maxAliasBytes / 60_005
 	for i := range fit {
-		_, err := topics.of(name(i))
+		_, err := topics.topicOf(name(i))
 		require.NoError(t, err)
 	}
 	// A new name for an alias frees the bytes of the old one.
 	for range 3 * fit {
-		_, err := topics.of(name(0))
+		_, err := topics.topicOf(name(0))
 		require.NoError(t, err)
 	}
-	known, err := topics.of(&rawPublish{alias: 1})
+	known, err := topics.topicOf(&rawPublish{alias: 1})
 	require.NoError(t, err)
 	require.Len(t, known.name, 60_005)
-	_, err = topics.of(name(fit))
+	_, err = topics.topicOf(name(fit))
 	require.Equal(t, &packetError{reasonQuota, "topic aliases for more than 16777216 bytes of topic names: lower topic_alias_maximum"}, err)
 }

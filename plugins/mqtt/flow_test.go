@@ -158,7 +158,7 @@ func TestInputStallWarning(t *testing.T) {
 	_, p, in, l := connected(t, "stall_warning: 50ms")
 	p.write(publish("a/slow", 1, 1, "x"), publish("a/b", 1, 2, "y"))
 	_, acks := readN(t, in, 2)
-	in.monitor.note(errors.New("kafka is unavailable"))
+	in.monitor.countRejections(errors.New("kafka is unavailable"))
 	require.Eventually(t, func() bool { return len(l.Lines("kafka is unavailable")) == 1 }, patience, time.Millisecond)
 	require.Len(t, l.Lines("a/slow"), 1)
 	time.Sleep(100 * time.Millisecond) // a second line would come by now

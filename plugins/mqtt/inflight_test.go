@@ -102,8 +102,8 @@ func TestMailboxKeepsTheRestWhenClosed(t *testing.T) {
 	m.close()
 	_, open := m.take(10, 100)
 	require.False(t, open)
-	require.Len(t, m.rest(), 2)
-	require.Empty(t, m.rest())
+	require.Len(t, m.takeRemaining(), 2)
+	require.Empty(t, m.takeRemaining())
 }
 
 func TestTopicsStayBounded(t *testing.T) {

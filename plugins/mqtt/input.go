@@ -113,7 +113,7 @@ func (i *input) wakeLocked() {
 func (i *input) Connect(ctx context.Context) error {
 	i.begin()
 	for {
-		up, closed, changed, failure := i.look()
+		up, closed, changed, failure := i.connectState()
 		switch {
 		case closed:
 			return service.ErrEndOfInput
@@ -130,8 +130,8 @@ func (i *input) Connect(ctx context.Context) error {
 	}
 }
 
-// look returns the state for Connect. It removes the failure, which is reported once.
-func (i *input) look() (up, closed bool, changed chan signal, failure error) {
+// connectState returns the state for Connect. It removes the failure, which is reported once.
+func (i *input) connectState() (up, closed bool, changed chan signal, failure error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	// A session that is closing is about to be replaced.
@@ -197,8 +197,8 @@ func (i *input) rejected(ctx context.Context, s *session) (replay, error) {
 			pause.Stop()
 			return replay{}, ctx.Err()
 		}
-		i.replays.drop()
-		if r = r.over(s); len(r.messages) > 0 {
+		i.replays.removeFirst()
+		if r = r.notRedelivered(s); len(r.messages) > 0 {
 			return r, nil
 		}
 	}

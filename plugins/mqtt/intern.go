@@ -79,8 +79,8 @@ func quoted(text []byte) string {
 	return fmt.Sprintf("%+q… (%d bytes)", text[:most], len(text))
 }
 
-// of returns the topic of a PUBLISH. It sets or looks up the alias.
-func (t *topics) of(p *rawPublish) (*topic, error) {
+// topicOf returns the topic of a PUBLISH. It sets or looks up the alias.
+func (t *topics) topicOf(p *rawPublish) (*topic, error) {
 	if p.alias > t.maxAlias {
 		return nil, &packetError{reasonAliasInvalid, fmt.Sprintf("a PUBLISH with the topic alias %d where the maximum is %d", p.alias, t.maxAlias)}
 	}

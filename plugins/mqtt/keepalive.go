@@ -34,7 +34,7 @@ func (l *line) writeLoop(look <-chan time.Time, check func() error) {
 		buf, ending := l.writer.swap(spare)
 		if len(buf) > 0 {
 			n, err := l.write(buf, ending)
-			l.writer.rest(n)
+			l.writer.recordWritten(n)
 			if err != nil {
 				l.fail(connectionError("writing", err))
 				return

@@ -84,8 +84,8 @@ func (m *mailbox) makeRoomLocked(n int) {
 }
 
 // take removes messages from the front, as many as the two limits allow, and at least
-// one if there is one. open is false when the connection is closed; use rest for the
-// remaining messages then.
+// one if there is one. open is false when the connection is closed; use
+// takeRemaining for the other messages then.
 func (m *mailbox) take(messages, bytes int) (taken []message, open bool) {
 	m.mu.Lock()
 	if m.closed {
@@ -142,8 +142,8 @@ func (m *mailbox) close() {
 	notify(m.room)
 }
 
-// rest returns the messages that were never taken, once the mailbox is closed.
-func (m *mailbox) rest() []message {
+// takeRemaining returns the messages that were never taken, once the mailbox is closed.
+func (m *mailbox) takeRemaining() []message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	rest := m.items[m.head:]

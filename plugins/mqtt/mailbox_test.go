@@ -36,5 +36,5 @@ func TestMailboxThatIsNeverEmptyDoesNotGrow(t *testing.T) {
 	for _, free := range m.items[len(m.items):cap(m.items)] {
 		require.Zero(t, free.size, "what was taken is kept in memory")
 	}
-	require.Len(t, m.rest(), waiting)
+	require.Len(t, m.takeRemaining(), waiting)
 }

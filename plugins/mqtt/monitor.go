@@ -56,7 +56,7 @@ func (m *monitor) stop() {
 
 func (m *monitor) beat() {
 	defer m.guard.Catch("the input mqtt, watching its messages")
-	count, topic, age := m.look()
+	count, topic, age := m.oldestWaiting()
 	if count > 0 || m.shown {
 		m.inFlight.Set(int64(count))
 		m.oldest.SetFloat64(age.Seconds())
@@ -69,7 +69,7 @@ func (m *monitor) beat() {
 	m.warned = stalled
 }
 
-func (m *monitor) look() (count int, topic string, age time.Duration) {
+func (m *monitor) oldestWaiting() (count int, topic string, age time.Duration) {
 	s := m.current()
 	if s == nil {
 		return 0, "", 0
@@ -91,7 +91,7 @@ func (m *monitor) cause() string {
 	return fmt.Sprintf("the pipeline has rejected messages %d times in a row, the last time with: %s; correct that, or catch such messages with the processors and outputs of the pipeline", m.rejected, m.last)
 }
 
-func (m *monitor) note(err error) {
+func (m *monitor) countRejections(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil {

@@ -62,9 +62,9 @@ func (o *opener) warn(format string, args ...any) {
 	}
 }
 
-// each calls join for each URL until it returns no error. A call may last as long as
+// tryEach calls join for each URL until it returns no error. A call may last as long as
 // connect_timeout.
-func (o *opener) each(ctx context.Context, join func(context.Context, *url.URL) error) error {
+func (o *opener) tryEach(ctx context.Context, join func(context.Context, *url.URL) error) error {
 	var all []error
 	for _, u := range o.conf.urls {
 		err := o.timed(ctx, u, join)
@@ -98,8 +98,8 @@ func (e *allFailed) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// enter is open behind the gate.
-func (o *opener) enter(ctx context.Context, u *url.URL, clean bool) (*line, error) {
+// openGated is open behind the gate.
+func (o *opener) openGated(ctx context.Context, u *url.URL, clean bool) (*line, error) {
 	if err := o.conf.gate.Enter(ctx, u, o.conf.clientID, clean); err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func answeredByRefusal(err error) bool {
 
 // probe connects to a broker and disconnects again.
 func (o *opener) probe(ctx context.Context, ready func(*line) user) error {
-	return o.each(ctx, func(ctx context.Context, u *url.URL) error {
+	return o.tryEach(ctx, func(ctx context.Context, u *url.URL) error {
 		l, err := o.open(ctx, u, o.conf.cleanSession)
 		if err != nil {
 			return err

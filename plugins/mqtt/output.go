@@ -65,8 +65,8 @@ func (o *output) current() (p *publishing, closed bool) {
 	return o.publishing, o.closed
 }
 
-// adopt makes a connection the current one, unless the output is closed.
-func (o *output) adopt(p *publishing) bool {
+// useConnection makes a connection the current one, unless the output is closed.
+func (o *output) useConnection(p *publishing) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
@@ -75,8 +75,8 @@ func (o *output) adopt(p *publishing) bool {
 	return !o.closed
 }
 
-// forget removes a connection that has ended, and reports whether it was the current one.
-func (o *output) forget(p *publishing) bool {
+// removeConnection removes a connection that has ended, and reports whether it was the current one.
+func (o *output) removeConnection(p *publishing) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	was := o.publishing == p

@@ -40,7 +40,7 @@ func newJoiner(c *outputConfig, out *outbox, log logger) *joiner {
 
 // join connects to the first broker that accepts the connection.
 func (j *joiner) join(ctx context.Context) (p *publishing, err error) {
-	err = j.each(ctx, func(ctx context.Context, u *url.URL) error {
+	err = j.tryEach(ctx, func(ctx context.Context, u *url.URL) error {
 		p, err = j.joinAt(ctx, u)
 		return err
 	})
@@ -52,7 +52,7 @@ func (j *joiner) join(ctx context.Context) (p *publishing, err error) {
 // know, and the broker would take new ones for those.
 func (j *joiner) joinAt(ctx context.Context, u *url.URL) (*publishing, error) {
 	fresh := j.conf.cleanSession || j.at != u.String()
-	l, err := j.enter(ctx, u, fresh)
+	l, err := j.openGated(ctx, u, fresh)
 	if err == nil && fresh && !j.conf.cleanSession && !l.v5 {
 		// With MQTT 3.1.1 a session that is begun clean ends with its connection.
 		j.leave(l)
@@ -104,7 +104,7 @@ func (j *joiner) notice(p *publishing, fresh bool) {
 // once if it is new and then from time to time: the engine logs each.
 func (o *output) Connect(ctx context.Context) error {
 	j := o.joiner
-	if err := o.settle(ctx); err != nil {
+	if err := o.awaitRetry(ctx); err != nil {
 		return err
 	}
 	for {
@@ -125,7 +125,7 @@ func (o *output) Connect(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if j.failed.due(err.Error()) {
+		if j.failed.mustReport(err.Error()) {
 			return service.NewErrBackOff(err, wait)
 		}
 		if err := pace.Sleep(ctx, wait); err != nil {
@@ -144,7 +144,7 @@ func (o *output) join(ctx context.Context) (wait time.Duration, err error) {
 		}
 		return j.retries.Next(), err
 	}
-	if !o.adopt(p) {
+	if !o.useConnection(p) {
 		p.leave()
 		return 0, nil
 	}
@@ -156,14 +156,14 @@ func (o *output) join(ctx context.Context) (wait time.Duration, err error) {
 	return 0, nil
 }
 
-// settle deals with the reason for which Connect is called: a connection that was lost,
+// awaitRetry deals with the reason for which Connect is called: a connection that was lost,
 // or a batch that is held. It returns the reason if it is to be reported, and otherwise
 // waits until it is time for another attempt.
-func (o *output) settle(ctx context.Context) error {
+func (o *output) awaitRetry(ctx context.Context) error {
 	j := o.joiner
 	if held := o.heldBy(); held != nil {
 		wait := o.holds.Next()
-		if j.failed.due(held.Error()) {
+		if j.failed.mustReport(held.Error()) {
 			return service.NewErrBackOff(held, wait)
 		}
 		return pace.Sleep(ctx, wait)
@@ -174,7 +174,7 @@ func (o *output) settle(ctx context.Context) error {
 	}
 	lost := p.reason()
 	p.close()
-	if !o.forget(p) {
+	if !o.removeConnection(p) {
 		return nil
 	}
 	err := fmt.Errorf("connecting to %s: %w%s", p.address, lost, o.inFlight())
@@ -187,7 +187,7 @@ func (o *output) settle(ctx context.Context) error {
 	if isPermanent(lost) || errors.Is(lost, errDelivers) || errors.As(lost, new(*packetError)) {
 		wait = j.permanentWait
 	}
-	if j.failed.due(err.Error()) {
+	if j.failed.mustReport(err.Error()) {
 		return service.NewErrBackOff(err, wait)
 	}
 	return pace.Sleep(ctx, wait)

@@ -48,14 +48,14 @@ func (e *messageError) Unwrap() error { return e.err }
 func (b *messageBuilder) build(batch service.MessageBatch) []outgoing {
 	all := make([]outgoing, len(batch))
 	for i, msg := range batch {
-		if err := b.one(&all[i], msg); err != nil {
+		if err := b.buildMessage(&all[i], msg); err != nil {
 			all[i].err = &messageError{err}
 		}
 	}
 	return all
 }
 
-func (b *messageBuilder) one(m *outgoing, msg *service.Message) (err error) {
+func (b *messageBuilder) buildMessage(m *outgoing, msg *service.Message) (err error) {
 	if m.payload, err = msg.AsBytes(); err != nil {
 		return fmt.Errorf("reading the payload: %w", err)
 	}

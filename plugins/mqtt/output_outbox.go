@@ -64,8 +64,8 @@ func (o *outbox) retry(d *transfer) (n int) {
 	return n
 }
 
-// pardon counts a refused message as done.
-func (o *outbox) pardon(d *transfer, i int) {
+// countAsDone counts a refused message as done.
+func (o *outbox) countAsDone(d *transfer, i int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	d.messages[i].err = nil

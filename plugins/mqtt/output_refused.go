@@ -96,7 +96,7 @@ func (o *output) finish(ctx context.Context, p *publishing, d *transfer) error {
 	if d.held {
 		d.held = false
 		if r.strategy.Name == kafka.StrategyBlock {
-			o.again(p, d)
+			o.publishAgain(p, d)
 		}
 	}
 	for {
@@ -122,16 +122,16 @@ func (o *output) finish(ctx context.Context, p *publishing, d *transfer) error {
 				return err
 			}
 			d.tries++
-			r.retried.Incr(int64(o.again(p, d)))
+			r.retried.Incr(int64(o.publishAgain(p, d)))
 		default:
 			return o.giveUp(ctx, p, d, refused)
 		}
 	}
 }
 
-// again publishes the refused messages again that the broker may take, and returns how
+// publishAgain publishes the refused messages again that the broker may take, and returns how
 // many.
-func (o *output) again(p *publishing, d *transfer) (n int) {
+func (o *output) publishAgain(p *publishing, d *transfer) (n int) {
 	n = o.out.retry(d)
 	p.pump()
 	return n
@@ -207,7 +207,7 @@ func (o *output) giveUp(ctx context.Context, p *publishing, d *transfer, refused
 			o.hold(fmt.Errorf("%w; writing it to the dead letter topic %q: %w", reason, r.strategy.TopicName, err))
 			return service.ErrNotConnected
 		}
-		o.out.pardon(d, i) // so that it is not written twice
+		o.out.countAsDone(d, i) // so that it is not written twice
 		r.deadLettered.Incr(1)
 		r.log.Add(fmt.Sprintf("Wrote a message to the dead letter topic %q: %s", r.strategy.TopicName, reason))
 	}

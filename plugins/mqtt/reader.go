@@ -111,7 +111,7 @@ func (s *session) publish(flags byte, body []byte, length int, shared bool) erro
 	if err != nil {
 		return err
 	}
-	name, err := s.reader.topics.of(&raw)
+	name, err := s.reader.topics.topicOf(&raw)
 	if err != nil || s.closing.Load() {
 		return err
 	}

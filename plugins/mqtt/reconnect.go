@@ -57,8 +57,8 @@ type reported struct {
 	at   time.Time
 }
 
-// due reports whether the text has to be reported.
-func (r *reported) due(text string) bool {
+// mustReport reports whether the text has to be reported.
+func (r *reported) mustReport(text string) bool {
 	if text == r.text && time.Since(r.at) < repeatAfter {
 		return false
 	}
@@ -92,7 +92,7 @@ func (i *input) keep() {
 		if s == nil {
 			return
 		}
-		i.adopt(s)
+		i.useSession(s)
 		select {
 		case <-s.over:
 		case <-ctx.Done():
@@ -101,7 +101,7 @@ func (i *input) keep() {
 			s.close()
 			return
 		}
-		wait := i.drop(s)
+		wait := i.sessionEnded(s)
 		s.close()
 		i.collect(s)
 		if pace.Sleep(ctx, wait) != nil {
@@ -132,7 +132,7 @@ func (i *input) establish(ctx context.Context) *session {
 			wait = k.refusals.Next()
 			err = fmt.Errorf("%w%s", err, i.advice(err))
 		}
-		if k.failed.due(err.Error()) {
+		if k.failed.mustReport(err.Error()) {
 			i.fail(err, wait)
 		}
 		if pace.Sleep(ctx, wait) != nil {
@@ -152,9 +152,9 @@ func (i *input) fail(err error, wait time.Duration) {
 	})
 }
 
-// adopt makes a connection the current one. If the broker kept the session of an
+// useSession makes a connection the current one. If the broker kept the session of an
 // earlier one, it redelivers what that one had not acknowledged.
-func (i *input) adopt(s *session) {
+func (i *input) useSession(s *session) {
 	k := &i.keeper
 	if k.failed.text != "" {
 		i.log.Infof("Connected to %s", s.address)
@@ -167,9 +167,9 @@ func (i *input) adopt(s *session) {
 	})
 }
 
-// drop records that a connection has ended, and returns how long to wait before the
+// sessionEnded records that a connection has ended, and returns how long to wait before the
 // next one.
-func (i *input) drop(s *session) (wait time.Duration) {
+func (i *input) sessionEnded(s *session) (wait time.Duration) {
 	k := &i.keeper
 	reason := s.reason()
 	lasted := time.Since(s.began) > stableAfter
@@ -185,7 +185,7 @@ func (i *input) drop(s *session) (wait time.Duration) {
 	case !lasted:
 		wait = k.rejoins.Next()
 	}
-	if text := reason.Error(); k.lost.due(text) || lasted {
+	if text := reason.Error(); k.lost.mustReport(text) || lasted {
 		i.log.Errorf("Lost the connection to %s: %s. Connecting again", s.address, text)
 	}
 	i.change(func() { i.up, i.failure = false, failure })

@@ -48,20 +48,20 @@ func (r *replays) first() (one replay, ok bool) {
 	return r.list[0], true
 }
 
-func (r *replays) drop() {
+func (r *replays) removeFirst() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.list[0] = replay{}
 	r.list = r.list[1:]
 }
 
-// over returns which rejected messages still have to be handed over when another
+// notRedelivered returns which rejected messages still have to be handed over when another
 // connection has replaced theirs. If the broker kept the session, it redelivers those
 // of QoS 1 and of QoS 2, but those of QoS 2 are known already.
 //
 // Messages of another session stay with theirs: the input may return to that broker,
 // which then expects the acknowledgement of those of QoS 2.
-func (r replay) over(current *session) replay {
+func (r replay) notRedelivered(current *session) replay {
 	if r.session == nil || r.session == current {
 		return r
 	}

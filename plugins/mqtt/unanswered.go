@@ -21,16 +21,16 @@ func newUnanswered(s *session) *unanswered {
 
 // check returns an error if the answer is overdue.
 func (u *unanswered) check() error {
-	if u.over() {
+	if u.isOverdue() {
 		return errUnanswered
 	}
 	return nil
 }
 
-// over reports whether the answer is overdue by connect_timeout while nothing is left
+// isOverdue reports whether the answer is overdue by connect_timeout while nothing is left
 // to acknowledge: some brokers grant no filter before their messages are acknowledged,
 // which may take as long as Kafka is unavailable.
-func (u *unanswered) over() bool {
+func (u *unanswered) isOverdue() bool {
 	select {
 	case <-u.s.subscribed:
 		u.Stop()

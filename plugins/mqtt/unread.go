@@ -12,7 +12,7 @@ type unread struct {
 // collect keeps the unread messages of a connection until the next connection shows
 // whether the broker redelivers them.
 func (i *input) collect(s *session) {
-	rest := s.mailbox.rest()
+	rest := s.mailbox.takeRemaining()
 	if len(rest) == 0 {
 		return
 	}

@@ -89,9 +89,9 @@ func (w *writer) swap(spare []byte) (buf []byte, ending bool) {
 	return buf, w.ending
 }
 
-// rest records that the writing goroutine has written n bytes of what it took, all of
+// recordWritten records that the writing goroutine has written n bytes of what it took, all of
 // it unless the connection has failed.
-func (w *writer) rest(n int) {
+func (w *writer) recordWritten(n int) {
 	w.sent.Store(w.clock())
 	w.mu.Lock()
 	w.busy = false

@@ -188,8 +188,8 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 	return s
 }
 
-// all returns every series.
-func (f *figures) all() []*series {
+// allSeries returns every series.
+func (f *figures) allSeries() []*series {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	all := make([]*series, 0, len(f.series))
@@ -201,7 +201,7 @@ func (f *figures) all() []*series {
 
 // sum adds up the counters of a name over their labels.
 func (f *figures) sum(names ...string) (n int64) {
-	for _, s := range f.all() {
+	for _, s := range f.allSeries() {
 		if slices.Contains(names, s.name) {
 			n += s.count.Load()
 		}
@@ -231,7 +231,7 @@ func (f *figures) stopped() {
 
 // lag returns how far the group of a source is behind, by topic and partition.
 func (f *figures) lag() (all []connector.Lag) {
-	for _, s := range f.all() {
+	for _, s := range f.allSeries() {
 		if s.name != metricLag {
 			continue
 		}

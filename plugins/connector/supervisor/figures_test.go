@@ -19,7 +19,7 @@ func TestTopicsOfMessagesMakeABoundedNumberOfSeries(t *testing.T) {
 		}
 	}
 	f.get(metricInFlight, gaugeKind, []string{"label"}, []string{"l"}).Set(1)
-	assert.Len(t, f.all(), 2*(maxTopics+1)+1)
+	assert.Len(t, f.allSeries(), 2*(maxTopics+1)+1)
 	assert.Equal(t, int64(3000), f.sum(metricSent), "what has no series of its own is counted all the same")
 	others := f.get(metricSent, counterKind, keys, []string{"l", "p", "one more"})
 	assert.Equal(t, []string{"l", "p", otherTopic}, others.values)

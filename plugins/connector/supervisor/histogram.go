@@ -42,7 +42,7 @@ type timing struct {
 
 // timer adds up the timers of a name.
 func (f *figures) timer(name string) (t timing) {
-	for _, s := range f.all() {
+	for _, s := range f.allSeries() {
 		if s.name == name && s.kind == timerKind {
 			t.add(s)
 		}
@@ -68,8 +68,8 @@ func (t *timing) merge(other timing) {
 	}
 }
 
-// within is how many times are within each bound, which is divided by the unit.
-func (t *timing) within(bounds []float64, unit float64) map[float64]uint64 {
+// cumulative is how many times are within each bound, which is divided by the unit.
+func (t *timing) cumulative(bounds []float64, unit float64) map[float64]uint64 {
 	within := make(map[float64]uint64, len(bounds))
 	for _, bound := range bounds {
 		at, _ := slices.BinarySearch(allBounds, bound)

@@ -21,8 +21,8 @@ func TestATimeIsWithinEachBoundThatIsNotBelowIt(t *testing.T) {
 	assert.Equal(t, time.Duration((1+1.5+2.5+3+4+10000+524288+1e9)*1e6), got.sum)
 	assert.Equal(t, map[float64]uint64{
 		0.001: 2, 0.0025: 4, 0.005: 6, 0.01: 6, 0.025: 6, 0.05: 6, 0.1: 6, 0.25: 6, 0.5: 6, 1: 6, 2.5: 6, 5: 6, 10: 7,
-	}, got.within(ourBounds, 1000))
-	theirs := got.within(robustMQBounds, 1)
+	}, got.cumulative(ourBounds, 1000))
+	theirs := got.cumulative(robustMQBounds, 1)
 	require.Len(t, theirs, 20)
 	for bound, want := range map[float64]uint64{1: 2, 2: 3, 4: 6, 8: 6, 8192: 6, 16384: 7, 262144: 7, 524288: 8} {
 		assert.Equal(t, want, theirs[bound], bound)

@@ -18,7 +18,7 @@ type lastError struct {
 	since time.Time
 }
 
-func (l *lastError) note(text string) {
+func (l *lastError) set(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if text != l.text {
@@ -52,7 +52,7 @@ func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 		return true
 	})
 	if r.Level >= slog.LevelError {
-		h.errors.note(text)
+		h.errors.set(text)
 	}
 	return h.Handler.Handle(ctx, clean)
 }

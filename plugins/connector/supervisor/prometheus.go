@@ -38,7 +38,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.supervisor.collectService(out)
 	theirs := robustMQMetrics{dashboard: c.supervisor.opts.RobustMQDashboard}
 	standing := make(map[connector.State]float64, len(states))
-	for _, e := range c.supervisor.mine() {
+	for _, e := range c.supervisor.ownEntries() {
 		c.supervisor.protect(e, func() {
 			status := c.supervisor.status(e)
 			collectEngine(out, status, e.figures)
@@ -55,7 +55,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 }
 
 func collectEngine(out chan<- prometheus.Metric, status connector.Status, f *figures) {
-	for _, s := range f.all() {
+	for _, s := range f.allSeries() {
 		labels := append([]string{"connector"}, s.keys...)
 		values := append([]string{status.Name}, s.values...)
 		desc := prometheus.NewDesc(s.name, "A metric of the engine, see its documentation.", labels, nil)

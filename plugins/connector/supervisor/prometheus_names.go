@@ -138,7 +138,7 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 	out <- orInvalid(desc, m, err)
 
 	desc = prometheus.NewDesc(connectorMetric+"send_duration_seconds", "Time that Kafka takes to acknowledge a batch.", labels, nil)
-	m, err = prometheus.NewConstHistogram(desc, sends.count, sends.sum.Seconds(), sends.within(ourBounds, 1000), status.Name)
+	m, err = prometheus.NewConstHistogram(desc, sends.count, sends.sum.Seconds(), sends.cumulative(ourBounds, 1000), status.Name)
 	out <- orInvalid(desc, m, err)
 
 	for _, c := range s.certificatesOf(e) {

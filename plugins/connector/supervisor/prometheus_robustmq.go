@@ -66,6 +66,6 @@ func (r *robustMQMetrics) collectAll(out chan<- prometheus.Metric) {
 func sendDuration(out chan<- prometheus.Metric, name string, t timing, bounds []float64, labels ...string) {
 	names, values := pairs(labels)
 	desc := prometheus.NewDesc(name, "How long Kafka takes to acknowledge a batch, in milliseconds.", names, nil)
-	m, err := prometheus.NewConstHistogram(desc, t.count, float64(t.sum)/float64(time.Millisecond), t.within(bounds, 1), values...)
+	m, err := prometheus.NewConstHistogram(desc, t.count, float64(t.sum)/float64(time.Millisecond), t.cumulative(bounds, 1), values...)
 	out <- orInvalid(desc, m, err)
 }

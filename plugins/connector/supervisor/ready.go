@@ -69,7 +69,7 @@ func (s *Supervisor) StoreReady() error { return s.health.check() }
 // ConnectorsReady implements connector.Manager.
 func (s *Supervisor) ConnectorsReady() error {
 	waits := s.outliving()
-	for _, e := range s.mine() {
+	for _, e := range s.ownEntries() {
 		status := s.standing(e)
 		if status.State == connector.Waiting || status.State == connector.Failed {
 			waits = append(waits, fmt.Sprintf("%q: %s", status.Name, status.Reason))

@@ -79,7 +79,7 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 		}
 		err = errors.New(r.entry.hide.Load().Replace(err.Error()))
 		r.wait(need, err)
-		r.entry.lastError.note(err.Error())
+		r.entry.lastError.set(err.Error())
 		r.supervisor.log.Error("Cannot run the connector: it is retried", "connector", d.Connector.Name, "error", err)
 		_ = pace.Sleep(ctx, waits.after(time.Since(began))) // the loop checks the context
 	}

@@ -135,9 +135,9 @@ func (f *secretFiles) Close() error {
 	return f.root.Close()
 }
 
-// within returns the name of a file in the directory, given with or without its path. A
+// nameInside returns the name of a file in the directory, given with or without its path. A
 // name outside gets the same error whether or not the file exists.
-func (f *secretFiles) within(op, name string) (string, error) {
+func (f *secretFiles) nameInside(op, name string) (string, error) {
 	if f.root == nil {
 		return "", &fs.PathError{Op: op, Path: name, Err: errNoSecretsDir}
 	}
@@ -156,7 +156,7 @@ func (f *secretFiles) within(op, name string) (string, error) {
 }
 
 func (f *secretFiles) Open(name string) (fs.File, error) {
-	inside, err := f.within("open", name)
+	inside, err := f.nameInside("open", name)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (f *secretFiles) OpenFile(name string, flag int, _ fs.FileMode) (fs.File, e
 }
 
 func (f *secretFiles) Stat(name string) (fs.FileInfo, error) {
-	inside, err := f.within("stat", name)
+	inside, err := f.nameInside("stat", name)
 	if err != nil {
 		return nil, err
 	}

@@ -34,16 +34,16 @@ const showTimeout = 5 * time.Second
 // runs reports whether this worker runs a connector.
 func (s *Supervisor) runs(name string) bool { return s.opts.Share == nil || s.opts.Share.Runs(name) }
 
-// confirm is asked before each connection of a connector to a broker.
-func (s *Supervisor) confirm(ctx context.Context, name string) error {
+// confirmOwner is asked before each connection of a connector to a broker.
+func (s *Supervisor) confirmOwner(ctx context.Context, name string) error {
 	if s.opts.Share == nil {
 		return nil
 	}
 	return s.opts.Share.Confirm(ctx, name)
 }
 
-// mine returns the connectors that this worker runs or still drains, by name.
-func (s *Supervisor) mine() (all []*entry) {
+// ownEntries returns the connectors that this worker runs or still drains, by name.
+func (s *Supervisor) ownEntries() (all []*entry) {
 	for _, e := range s.list() {
 		s.mu.Lock()
 		running := e.run != nil
@@ -175,7 +175,7 @@ func (s *Supervisor) apply() (all []<-chan struct{}) {
 		names[s.nameOf(e)] = true
 	}
 	for name := range names {
-		if !s.differs(stored, name) {
+		if !s.needsApply(stored, name) {
 			continue
 		}
 		shown, fresh := s.contents.queue(name)
@@ -206,8 +206,8 @@ func (s *Supervisor) backgroundIfOpen(f func()) bool {
 	return true
 }
 
-// differs reports whether there is something to do about a connector.
-func (s *Supervisor) differs(all *indexed, name string) bool {
+// needsApply reports whether there is something to do about a connector.
+func (s *Supervisor) needsApply(all *indexed, name string) bool {
 	d, there := all.definitions[name]
 	u, bad := all.unreadable[name]
 	s.mu.Lock()
@@ -217,7 +217,7 @@ func (s *Supervisor) differs(all *indexed, name string) bool {
 	case e == nil:
 		return there || bad
 	case there:
-		if e.unread != nil || !same(e.definition, d) {
+		if e.unread != nil || !isSameDefinition(e.definition, d) {
 			return true
 		}
 		return e.run == nil && e.failed == nil && !paused(d) && s.runs(name) && !s.journal.Searching()
@@ -237,7 +237,7 @@ func (s *Supervisor) applyOne(name string, shown func()) {
 	}
 	defer unlock()
 	all, err := s.contents.load() // it may have changed meanwhile
-	if err != nil || !s.differs(all, name) {
+	if err != nil || !s.needsApply(all, name) {
 		return
 	}
 	d, there := all.definitions[name]
@@ -298,13 +298,13 @@ func (s *Supervisor) applyUnreadable(e *entry, name string, u store.Unreadable) 
 		e = s.newEntryLocked(store.Definition{Connector: connector.Connector{Name: name, Config: []byte("{}")}})
 	}
 	e.unread, e.failed = &u, unreadFailure(u)
-	e.lastError.note(e.failed.why)
+	e.lastError.set(e.failed.why)
 	return e
 }
 
-// same reports whether two stored definitions of one connector are one. A new revision
+// isSameDefinition reports whether two stored definitions of one connector are one. A new revision
 // has a new number, and what keeps the number is paused, resumed or handed over.
-func same(a, b store.Definition) bool {
+func isSameDefinition(a, b store.Definition) bool {
 	return a.Revision == b.Revision && a.Connector.Status == b.Connector.Status && endpoints(a) == endpoints(b)
 }
 
@@ -333,7 +333,7 @@ func (s *Supervisor) undisturbed(e *entry, d store.Definition) bool {
 
 // Mine returns the connectors that this worker runs, without their figures.
 func (s *Supervisor) Mine() []connector.Status {
-	entries := s.mine()
+	entries := s.ownEntries()
 	all := make([]connector.Status, len(entries))
 	for i, e := range entries {
 		all[i] = s.status(e)

@@ -56,7 +56,7 @@ func (s *Supervisor) standing(e *entry) connector.Status {
 		status.State = connector.Waiting
 		status.Waits = []connector.Wait{s.whyNotStarted(c.Name)}
 	default:
-		if status.Waits = r.look(); len(status.Waits) == 0 {
+		if status.Waits = r.currentWaits(); len(status.Waits) == 0 {
 			status.State = connector.Running
 		} else {
 			status.State = connector.Waiting
@@ -94,7 +94,7 @@ func reasonOf(waits []connector.Wait) string {
 // fail records that the run does not continue until somebody acts.
 func (r *run) fail(err error) {
 	why := r.entry.hide.Load().Replace(err.Error())
-	r.entry.lastError.note(why)
+	r.entry.lastError.set(why)
 	r.supervisor.mu.Lock()
 	defer r.supervisor.mu.Unlock()
 	r.entry.failed = &failure{since: time.Now(), why: why + "; the log has its stack; resume or update starts it again"}
@@ -104,10 +104,10 @@ func (r *run) fail(err error) {
 func (r *run) wait(what connector.Need, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.noteLocked(what, r.entry.hide.Load().Replace(err.Error()))
+	r.setWaitLocked(what, r.entry.hide.Load().Replace(err.Error()))
 }
 
-func (r *run) noteLocked(what connector.Need, why string) {
+func (r *run) setWaitLocked(what connector.Need, why string) {
 	since := time.Now()
 	if before, ok := r.waits[what]; ok {
 		since = before.Since
@@ -115,22 +115,22 @@ func (r *run) noteLocked(what connector.Need, why string) {
 	r.waits[what] = connector.Wait{For: what, Since: since, Why: why}
 }
 
-// look notes what a connector waits for, so that a reason has a time.
-func (s *Supervisor) look(e *entry) {
+// updateWaits notes what a connector waits for, so that a reason has a time.
+func (s *Supervisor) updateWaits(e *entry) {
 	s.mu.Lock()
 	r, failed := e.run, e.failed
 	s.mu.Unlock()
 	if r != nil && failed == nil {
-		r.look()
+		r.currentWaits()
 	}
 }
 
-// look asks the stream for its ends, and returns what the run waits for.
-func (r *run) look() []connector.Wait {
+// currentWaits asks the stream for its ends, and returns what the run waits for.
+func (r *run) currentWaits() []connector.Wait {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stream != nil {
-		r.lookLocked(r.stream.ends())
+		r.updateWaitsLocked(r.stream.ends())
 	}
 	if len(r.waits) == 0 {
 		return nil
@@ -144,9 +144,9 @@ func (r *run) look() []connector.Wait {
 	return waits
 }
 
-func (r *run) lookLocked(ends []end) {
+func (r *run) updateWaitsLocked(ends []end) {
 	if len(ends) == 0 {
-		r.noteLocked(connector.NeedStart, "its ends are being connected")
+		r.setWaitLocked(connector.NeedStart, "its ends are being connected")
 		return
 	}
 	delete(r.waits, connector.NeedStart)
@@ -168,9 +168,9 @@ func (r *run) lookLocked(ends []end) {
 		if why == "" {
 			why = "connecting"
 		} else {
-			r.entry.lastError.note(what + ": " + why)
+			r.entry.lastError.set(what + ": " + why)
 		}
-		r.noteLocked(need, why)
+		r.setWaitLocked(need, why)
 	}
 	stuck, f := time.Duration(0), r.entry.figures
 	if connected {

@@ -153,7 +153,7 @@ func New(opts Options) (*Supervisor, error) {
 		ClientIDOf: func(name string) string {
 			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
 		},
-		Runs: s.runs, Confirm: s.confirm,
+		Runs: s.runs, Confirm: s.confirmOwner,
 	})
 	if err := errors.Join(
 		mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)),
@@ -221,7 +221,7 @@ func (s *Supervisor) Start() error {
 	for _, u := range all.Unreadable {
 		e := s.newEntryLocked(store.Definition{Connector: connector.Connector{Name: u.Name, Config: json.RawMessage("{}")}})
 		e.unread, e.failed = &u, unreadFailure(u)
-		e.lastError.note(e.failed.why)
+		e.lastError.set(e.failed.why)
 	}
 	for _, d := range all.Definitions {
 		e := s.newEntryLocked(d)
@@ -253,7 +253,7 @@ func (s *Supervisor) logger(e *entry, c connector.Connector) *slog.Logger {
 func (s *Supervisor) watch() {
 	s.eachBeat(time.Second, func() {
 		for _, e := range s.list() {
-			s.protect(e, func() { s.look(e) })
+			s.protect(e, func() { s.updateWaits(e) })
 		}
 	})
 }

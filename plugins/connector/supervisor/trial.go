@@ -82,7 +82,7 @@ func (s *Supervisor) begin() {
 		return
 	}
 	s.startWhere(func(string) bool { return true }, 0)
-	s.background(s.settle)
+	s.background(s.recordSurvival)
 }
 
 func (s *Supervisor) mayRun(e *entry) bool {
@@ -118,11 +118,11 @@ func (s *Supervisor) search() {
 		s.logJournal(s.journal.Survived())
 	}
 	s.startWhere(func(string) bool { return true }, 0)
-	s.settle()
+	s.recordSurvival()
 }
 
-// settle records after a while that this run works.
-func (s *Supervisor) settle() {
+// recordSurvival records after a while that this run works.
+func (s *Supervisor) recordSurvival() {
 	if s.sleep(probation.SettleAfter) {
 		s.logJournal(s.journal.Settle())
 	}

@@ -34,12 +34,12 @@ func (d *Log) Add(text string) {
 	d.text = text
 	if d.timer == nil {
 		d.flushLocked()
-		d.timer = time.AfterFunc(d.every, d.due)
+		d.timer = time.AfterFunc(d.every, d.endPeriod)
 	}
 }
 
-// due logs what has accumulated, or lets the next event be logged at once.
-func (d *Log) due() {
+// endPeriod logs what has accumulated, or lets the next event be logged at once.
+func (d *Log) endPeriod() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.many == 0 {
@@ -47,7 +47,7 @@ func (d *Log) due() {
 		return
 	}
 	d.flushLocked()
-	d.timer = time.AfterFunc(d.every, d.due)
+	d.timer = time.AfterFunc(d.every, d.endPeriod)
 }
 
 // Close logs what is left.

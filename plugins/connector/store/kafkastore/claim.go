@@ -28,7 +28,7 @@ func (s *Store) Claim(ctx context.Context) error {
 
 func (s *Store) claim(ctx context.Context) error {
 	err := s.untilReached(ctx, func(ctx context.Context) error {
-		return s.say(ctx, claimKey, smallJSON{Process: s.process, Host: s.host})
+		return s.writePlain(ctx, claimKey, smallJSON{Process: s.process, Host: s.host})
 	})
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (s *Store) resign() {
 	}
 	<-s.turn
 	if s.producer != nil {
-		s.drop(s.producer)
+		s.closeProducer(s.producer)
 	}
 	s.turn <- struct{}{}
 }
@@ -108,7 +108,7 @@ func (s *Store) awaitAnswer(ctx context.Context) error {
 		select {
 		case <-moved:
 		case <-again.C:
-			if err := s.say(ctx, claimKey, smallJSON{Process: s.process, Host: s.host}); err != nil {
+			if err := s.writePlain(ctx, claimKey, smallJSON{Process: s.process, Host: s.host}); err != nil {
 				return err
 			}
 		case <-timeout.C:
@@ -155,8 +155,8 @@ func (s *Store) isLost() bool {
 	return s.lostWhy != nil
 }
 
-// say writes a record without a transaction, and returns when it was read back.
-func (s *Store) say(ctx context.Context, key string, value smallJSON) error {
+// writePlain writes a record without a transaction, and returns when it was read back.
+func (s *Store) writePlain(ctx context.Context, key string, value smallJSON) error {
 	r := s.plain(key, value)
 	if err := s.client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		return s.explain("writing to the store", err)

@@ -29,7 +29,7 @@ func (s *Store) read() {
 		}
 		fetches.EachRecord(s.view.apply)
 		for _, failed := range fetches.Errors() {
-			s.view.doubt(s.explain("reading the definitions", failed.Err))
+			s.view.markBehind(s.explain("reading the definitions", failed.Err))
 			_ = pace.Sleep(s.life, time.Second) // the loop ends with the store
 		}
 		s.answerClaim()
@@ -61,10 +61,10 @@ func (s *Store) Sync(ctx context.Context) error {
 	began := time.Now()
 	err := s.sync(ctx)
 	if err != nil {
-		s.view.doubt(err)
+		s.view.markBehind(err)
 		return err
 	}
-	s.view.confirm(began)
+	s.view.markComplete(began)
 	return nil
 }
 

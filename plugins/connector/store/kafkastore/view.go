@@ -247,8 +247,8 @@ func (v *view) seen() (next int64, moved <-chan struct{}) {
 	return v.next, v.moved
 }
 
-// confirm says that at a time the topic held no more than the view does.
-func (v *view) confirm(at time.Time) {
+// markComplete says that at a time the topic held no more than the view does.
+func (v *view) markComplete(at time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if at.After(v.at) {
@@ -257,8 +257,8 @@ func (v *view) confirm(at time.Time) {
 	v.stale = nil
 }
 
-// doubt says why the view may be behind.
-func (v *view) doubt(why error) {
+// markBehind says why the view may be behind.
+func (v *view) markBehind(why error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.stale = why

@@ -126,7 +126,7 @@ func (s *Store) transact(ctx context.Context, records []record) error {
 	producer := s.producer
 	refused := func(doing string, err error) error {
 		// What was not committed never takes effect: the next producer ends it.
-		s.drop(producer)
+		s.closeProducer(producer)
 		return s.explain(doing, err)
 	}
 	if err := producer.BeginTransaction(); err != nil {
@@ -136,12 +136,12 @@ func (s *Store) transact(ctx context.Context, records []record) error {
 	for i, r := range records {
 		batch[i] = &kgo.Record{Topic: s.address.Definitions(), Partition: 0, Key: []byte(r.key), Value: r.value}
 	}
-	if err := within(ctx, producer, func() error { return producer.ProduceSync(ctx, batch...).FirstErr() }); err != nil {
+	if err := callWithin(ctx, producer, func() error { return producer.ProduceSync(ctx, batch...).FirstErr() }); err != nil {
 		return refused("writing to the store", err)
 	}
 	last := batch[len(batch)-1].Offset
 	s.view.await(last)
-	err := within(ctx, producer, func() error {
+	err := callWithin(ctx, producer, func() error {
 		if err := producer.Flush(ctx); err != nil { // EndTransaction requires it
 			return err
 		}
@@ -160,13 +160,13 @@ func (s *Store) transact(ctx context.Context, records []record) error {
 		return refused("committing a change to the store", err)
 	}
 	// Kafka may have got the commit or not.
-	s.drop(producer)
-	return s.follow(s.explain("committing a change to the store", err))
+	s.closeProducer(producer)
+	return s.findOutcome(s.explain("committing a change to the store", err))
 }
 
-// follow finds out whether the last transaction was committed: it initialises another
+// findOutcome finds out whether the last transaction was committed: it initialises another
 // producer, which ends what is open, and reads to the end.
-func (s *Store) follow(why error) error {
+func (s *Store) findOutcome(why error) error {
 	ctx, cancel := context.WithTimeout(s.life, s.timing.followup)
 	defer cancel()
 	if err := s.initialise(ctx, s.process); err != nil && !s.view.landed() {
@@ -178,8 +178,8 @@ func (s *Store) follow(why error) error {
 	return why
 }
 
-// within calls f and closes the client when the context ends, which ends f.
-func within(ctx context.Context, client *kgo.Client, f func() error) error {
+// callWithin calls f and closes the client when the context ends, which ends f.
+func callWithin(ctx context.Context, client *kgo.Client, f func() error) error {
 	result := make(chan error, 1)
 	go func() { result <- f() }()
 	select {
@@ -195,8 +195,8 @@ func within(ctx context.Context, client *kgo.Client, f func() error) error {
 	return err
 }
 
-// drop ends a producer that has failed.
-func (s *Store) drop(producer *kgo.Client) {
+// closeProducer ends a producer that has failed.
+func (s *Store) closeProducer(producer *kgo.Client) {
 	s.producer = nil
 	producer.Close()
 }
