@@ -30,8 +30,8 @@ type Workers interface {
 	OwnerOf(ctx context.Context, name string) (cluster.Place, error)
 	// Runs reports whether this worker runs a connector.
 	Runs(name string) bool
-	// Statuses returns the states of what other workers run, by name, and the URLs of those
-	// that did not answer in time.
+	// Statuses returns the states of what workers run, by name, and the URLs of those that
+	// did not answer in time. It returns what it has also with an error.
 	Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error)
 	// Refresh makes what was stored before the call visible here.
 	Refresh(ctx context.Context) error

@@ -57,7 +57,8 @@ func (d *directory) known() int {
 }
 
 // refreshed returns the members, after the coordinator was asked if the last answer is
-// old. The error means that there is no answer at all.
+// old. While the coordinator does not answer, it returns the last answer at once. The
+// error means that there is no answer at all.
 func (d *directory) refreshed(ctx context.Context) ([]described, error) {
 	d.mu.Lock()
 	if time.Since(d.at) < directoryAge {
@@ -68,11 +69,18 @@ func (d *directory) refreshed(ctx context.Context) ([]described, error) {
 		d.asking = make(chan struct{})
 		go d.ask(d.asking)
 	}
-	answered := d.asking
+	answered, known := d.asking, d.workers
+	if known != nil && d.err != nil {
+		d.mu.Unlock()
+		return known, nil
+	}
 	d.mu.Unlock()
 	select {
 	case <-answered:
 	case <-ctx.Done():
+		if known != nil {
+			return known, nil
+		}
 		return nil, context.Cause(ctx)
 	}
 	d.mu.Lock()

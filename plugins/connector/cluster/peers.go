@@ -144,8 +144,9 @@ func (s *Service) call(ctx context.Context, method, url string, body []byte, lim
 	return json.Unmarshal(data, into)
 }
 
-// Statuses returns the states of connectors that other workers run, by name, and which
-// workers did not answer in time.
+// Statuses returns the states of connectors that workers run, by name, and which workers
+// did not answer in time. This worker may run some that it does not own, because the
+// coordinator is away.
 func (s *Service) Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error) {
 	m := s.joined()
 	if m == nil {
@@ -153,11 +154,14 @@ func (s *Service) Statuses(ctx context.Context) (all map[string]connector.Status
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
+	all = map[string]connector.Status{}
+	for _, one := range s.mine() {
+		all[one.Name] = one
+	}
 	workers, err := m.Workers(ctx)
 	if err != nil {
-		return nil, nil, err
+		return all, nil, err
 	}
-	all = map[string]connector.Status{}
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	for _, w := range workers {
@@ -190,19 +194,23 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method + " " + r.URL.Path {
 	case http.MethodGet + " " + pathStatuses:
-		s.mu.Lock()
-		runner := s.runner
-		s.mu.Unlock()
-		mine := []connector.Status{}
-		if runner != nil {
-			mine = runner.Mine()
-		}
-		answer(w, mine)
+		answer(w, s.mine())
 	case http.MethodPost + " " + pathChange:
 		s.serveChange(w, r)
 	default:
 		http.Error(w, "there is no "+r.Method+" "+r.URL.Path, http.StatusNotFound)
 	}
+}
+
+// mine returns the connectors that this worker runs.
+func (s *Service) mine() []connector.Status {
+	s.mu.Lock()
+	runner := s.runner
+	s.mu.Unlock()
+	if runner == nil {
+		return []connector.Status{}
+	}
+	return runner.Mine()
 }
 
 func (s *Service) serveChange(w http.ResponseWriter, r *http.Request) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
@@ -50,6 +51,7 @@ type Service struct {
 	token  [sha256.Size]byte
 	secret string
 	client *http.Client
+	behind atomic.Bool // the store did not answer the last Refresh
 
 	mu      sync.Mutex
 	member  *Member // nil before Join
@@ -274,8 +276,19 @@ func (s *Service) Refresh(ctx context.Context) error {
 	if runner == nil {
 		return errNotJoined
 	}
-	return runner.Refresh(ctx)
+	if s.behind.Load() {
+		bounded, cancel := context.WithTimeout(ctx, behindTimeout)
+		defer cancel()
+		ctx = bounded
+	}
+	err := runner.Refresh(ctx)
+	s.behind.Store(err != nil)
+	return err
 }
+
+// behindTimeout is how long the store may take to answer when it did not the last time.
+// The store itself asks Kafka with more patience, and reads on as soon as it can.
+const behindTimeout = 300 * time.Millisecond
 
 // Membership implements the supervisor's Share.
 func (s *Service) Membership() connector.Membership {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
 // TakenError means that another connector has one of the sessions.
@@ -24,33 +26,52 @@ func (e *TakenError) Error() string {
 // The error is a *TakenError, or says that the store cannot be written. Messages that a
 // deleted connector left in such a session are removed before it is joined.
 func (o *Owner) Hold(name string, side Side) error {
+	before, err := o.take(name, side)
+	if err != nil {
+		return err
+	}
+	for _, id := range side.IDs() {
+		err := o.record(func() (store.Session, bool, error) {
+			rec, known := o.records[id]
+			own := uses(before, id.ClientID) || slices.Contains(o.unread[name], id.ClientID)
+			left := known && !rec.Stale && !own && o.markedLocked(id) && !o.sharedLocked(name, id.ClientID)
+			rec.Stale = true
+			return rec, left, nil
+		})
+		if err != nil {
+			o.Restore(name, before...)
+			return err
+		}
+	}
+	return nil
+}
+
+// take gives the sessions of a side to a connector, unless another one may have them. It
+// returns those that the connector had.
+func (o *Owner) take(name string, side Side) (before []Side, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, other := range o.held.overlapping(side) {
 		if other != name {
-			return &TakenError{ClientID: side.ClientID, Other: other}
+			return nil, &TakenError{ClientID: side.ClientID, Other: other}
 		}
 	}
 	for other, ids := range o.unread {
 		if other != name && slices.Contains(ids, side.ClientID) {
-			return &TakenError{ClientID: side.ClientID, Other: other, Unread: true}
+			return nil, &TakenError{ClientID: side.ClientID, Other: other, Unread: true}
 		}
 	}
 	if err := o.beingRemovedLocked(name, side); err != nil {
-		return err
+		return nil, err
 	}
-	for _, id := range side.IDs() {
-		rec, known := o.records[id]
-		if !known || rec.Stale || !o.markedLocked(id) || o.usedLocked(id.ClientID) {
-			continue
-		}
-		rec.Stale = true
-		if err := o.putLocked(rec); err != nil {
-			return err
-		}
-	}
-	o.held.set(name, append(o.held.sides[name], side)...)
-	return nil
+	before = o.held.sides[name]
+	o.held.set(name, append(slices.Clone(before), side)...)
+	return before, nil
+}
+
+// uses reports whether sides have a client id.
+func uses(sides []Side, clientID string) bool {
+	return slices.ContainsFunc(sides, func(s Side) bool { return s.ClientID == clientID })
 }
 
 // Restore undoes Hold for a change that could not be made: the connector has the former

@@ -61,6 +61,11 @@ type Owner struct {
 	confirm    func(ctx context.Context, name string) error
 	wake       chan struct{} // one slot: there is something to remove
 
+	// recording is held while the book is changed, which may take as long as Kafka does.
+	// mu is taken after it, never before: reads need only mu, so they do not wait for the
+	// book.
+	recording sync.Mutex
+
 	mu       sync.Mutex
 	records  map[ID]store.Session
 	held     held
@@ -244,25 +249,25 @@ func (o *Owner) Joined(u *url.URL, clientID string, kept bool) error {
 }
 
 func (o *Owner) joined(id ID, kept bool) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	name, side, ok := o.held.holder(id)
-	if !ok {
-		return fmt.Errorf("no connector has the session %q", id.ClientID)
-	}
-	was := o.records[id]
-	is := store.Session{
-		Endpoint: id.Endpoint, ClientID: id.ClientID, Connector: name,
-		Made: was.Made || !kept, Stale: was.Stale, Filters: was.Filters,
-	}
-	if !slices.Contains(is.Filters, side.Filter) {
-		is.Filters = append(slices.Clone(is.Filters), side.Filter)
-	}
-	if is.Made == was.Made && is.Connector == was.Connector && slices.Equal(is.Filters, was.Filters) {
-		delete(o.trouble, id.ClientID)
-		return nil
-	}
-	return o.putLocked(is)
+	return o.record(func() (is store.Session, changed bool, err error) {
+		name, side, ok := o.held.holder(id)
+		if !ok {
+			return is, false, fmt.Errorf("no connector has the session %q", id.ClientID)
+		}
+		was := o.records[id]
+		is = store.Session{
+			Endpoint: id.Endpoint, ClientID: id.ClientID, Connector: name,
+			Made: was.Made || !kept, Stale: was.Stale, Filters: was.Filters,
+		}
+		if !slices.Contains(is.Filters, side.Filter) {
+			is.Filters = append(slices.Clone(is.Filters), side.Filter)
+		}
+		if is.Made == was.Made && is.Connector == was.Connector && slices.Equal(is.Filters, was.Filters) {
+			delete(o.trouble, id.ClientID)
+			return is, false, nil
+		}
+		return is, true, nil
+	})
 }
 
 // Trouble returns why the store could not be written when a session was joined, or nil.
@@ -273,13 +278,30 @@ func (o *Owner) Trouble(clientID string) error {
 }
 
 func (o *Owner) put(rec store.Session) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.putLocked(rec)
+	return o.record(func() (store.Session, bool, error) { return rec, true, nil })
 }
 
-func (o *Owner) putLocked(rec store.Session) error {
-	if err := o.book.PutSession(rec); err != nil {
+// record writes what changeLocked returns, unless that is no change. It may call
+// changeLocked twice: a session that is known needs no turn at the book.
+func (o *Owner) record(changeLocked func() (rec store.Session, changed bool, err error)) error {
+	judge := func() (store.Session, bool, error) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return changeLocked()
+	}
+	if _, changed, err := judge(); err != nil || !changed {
+		return err
+	}
+	o.recording.Lock()
+	defer o.recording.Unlock()
+	rec, changed, err := judge() // another record may have been written meanwhile
+	if err != nil || !changed {
+		return err
+	}
+	err = o.book.PutSession(rec)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
 		o.trouble[rec.ClientID] = err
 		return err
 	}
@@ -289,18 +311,31 @@ func (o *Owner) putLocked(rec store.Session) error {
 }
 
 func (o *Owner) drop(id ID) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if _, known := o.records[id]; !known {
+	if !o.knows(id) {
 		return nil
 	}
-	if err := o.book.DropSession(id.Endpoint, id.ClientID); err != nil {
+	o.recording.Lock()
+	defer o.recording.Unlock()
+	if !o.knows(id) { // any more
+		return nil
+	}
+	err := o.book.DropSession(id.Endpoint, id.ClientID)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
 		o.trouble[id.ClientID] = err
 		return err
 	}
 	delete(o.records, id)
 	delete(o.trouble, id.ClientID)
 	return nil
+}
+
+func (o *Owner) knows(id ID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, known := o.records[id]
+	return known
 }
 
 // Records returns the sessions that connectors have joined.
