@@ -178,9 +178,11 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	if err != nil {
 		log.Warn("The next start may not know how this one ended", "error", err)
 	}
+	samples := (*supervisor.Supervisor).Samples
 	var share supervisor.Share
 	if worker != nil { // a nil pointer in an interface is not nil
 		share, listen.Workers = worker, worker
+		samples = func(s *supervisor.Supervisor) []connector.Sample { return worker.Samples(s.Samples()) }
 	}
 	connectors, err := supervisor.New(supervisor.Options{
 		Environment: env, Store: definitions, Notes: notes, Share: share, MQTT: settings, ReadMQTT: readMQTTAgain(c),
@@ -209,7 +211,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	defer watched.Wait()
 	defer stopWatching()
 	if !c.Bool("no-console") {
-		pages := console.New(console.Options{API: api, Samples: connectors.Samples, Version: buildVersion(), Logger: log})
+		pages := console.New(console.Options{API: api, Samples: func() []connector.Sample { return samples(connectors) }, Version: buildVersion(), Logger: log})
 		api.Mount(pages)
 		watched.Go(func() { pages.Run(watching) })
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store/kafkastore"
 	"github.com/robustmq/robustmq-connect/plugins/connector/supervisor"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/components"
+	"github.com/robustmq/robustmq-connect/tests/link"
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
@@ -26,11 +28,11 @@ import (
 // seconds to not answer. No list waited less.
 func TestAListDoesNotWaitForKafka(t *testing.T) {
 	r := newRig(t)
-	network, logs := &link{conns: map[net.Conn]bool{}}, &logtext.Text{}
+	network, logs := link.New(), &logtext.Text{}
 	log := slog.New(slog.NewTextHandler(logs, nil))
 	address, err := kafkastore.ParseAddress(kafkastore.Scheme + r.kafka.Addr() + "/test")
 	require.NoError(t, err)
-	kept, err := kafkastore.Open(t.Context(), kafkastore.Options{Address: address, Client: []kgo.Opt{kgo.Dialer(network.dial)}, Logger: log})
+	kept, err := kafkastore.Open(t.Context(), kafkastore.Options{Address: address, Client: []kgo.Opt{kgo.Dialer(network.Dial)}, Logger: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = kept.Close() })
 	require.NoError(t, kept.Lead(t.Context()))
@@ -39,7 +41,7 @@ func TestAListDoesNotWaitForKafka(t *testing.T) {
 	require.NoError(t, err)
 	later := ln.Addr().String() // of a broker that is not there yet
 	require.NoError(t, ln.Close())
-	env, err := environment()
+	env, err := components.Environment()
 	require.NoError(t, err)
 	urls, err := json.Marshal([]string{"tcp://" + later})
 	require.NoError(t, err)
@@ -56,7 +58,7 @@ func TestAListDoesNotWaitForKafka(t *testing.T) {
 	_, err = sup.Create(t.Context(), c, connector.CreateOptions{})
 	require.NoError(t, err)
 
-	network.cut(true)
+	network.Cut()
 	broker, err := embedded.StartBroker(later)
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
@@ -77,7 +79,7 @@ func TestAListDoesNotWaitForKafka(t *testing.T) {
 	require.Eventually(t, waitsFor(connector.NeedStore), patience, 50*time.Millisecond, "%s", logs)
 	assert.Less(t, longest, 3*time.Second)
 	t.Logf("the longest list took %s", longest)
-	network.cut(false)
+	network.Restore()
 	require.Eventually(t, func() bool { return list().State == connector.Running }, patience, 100*time.Millisecond, "%s", logs)
 }
 
@@ -87,7 +89,7 @@ func TestAListOfAWorkerDoesNotWaitForKafka(t *testing.T) {
 	w := r.worker()
 	w.done(admin.PathCreate, w.definition("c", "a/#", "out"))
 	agree(t, "Running", []string{"c"}, w)
-	w.link.cut(true)
+	w.link.Cut()
 	list := func() (took time.Duration, notes string) {
 		began := time.Now()
 		resp, err := http.Get(w.url + admin.PathList)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -307,8 +308,15 @@ func (s *Server) ready(_ context.Context, r *http.Request, _ []byte) (reply, err
 }
 
 // connectorsReady reports whether all connectors that should run do.
-func (s *Server) connectorsReady(_ context.Context, r *http.Request, _ []byte) (reply, error) {
-	return reply{data: "ready"}, s.unreadyFor(r, s.manager.ConnectorsReady())
+func (s *Server) connectorsReady(ctx context.Context, r *http.Request, _ []byte) (reply, error) {
+	err, elsewhere := s.manager.ConnectorsReady(), s.elsewhereReady(ctx)
+	switch {
+	case err == nil:
+		err = elsewhere
+	case elsewhere != nil:
+		err = fmt.Errorf("%w; %w", err, elsewhere)
+	}
+	return reply{data: "ready"}, s.unreadyFor(r, err)
 }
 
 // unreadyFor hides names and reasons from callers without a token.

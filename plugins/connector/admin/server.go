@@ -34,6 +34,7 @@ type Server struct {
 	log      *slog.Logger
 	tls      *tls.Config
 	guard    guard
+	others   others
 	paths    map[string]route
 	inFlight inFlight
 	listener net.Listener

@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
@@ -35,9 +36,15 @@ type Workers interface {
 	Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error)
 	// Refresh makes what was stored before the call visible here.
 	Refresh(ctx context.Context) error
-	// Token is what workers show each other, and Knows reports whether a text is that.
-	Token() string
+	// Confirm returns nil if this worker runs a connector by an answer that the coordinator
+	// of the workers gave after the call.
+	Confirm(ctx context.Context, name string) error
+	// Sign makes a request one of this worker. Knows reports whether a text is the token
+	// of the workers, and Behind whether a request comes from a worker that knows of a
+	// later rebalance than this one.
+	Sign(header http.Header)
 	Knows(token string) bool
+	Behind(header http.Header) bool
 	// Transport connects to other workers.
 	Transport() http.RoundTripper
 }
@@ -119,16 +126,43 @@ func (s *Server) elsewhere(r *http.Request, x *request) (to string, stale, err e
 	}
 	switch {
 	case err == nil && at.Here:
-		return "", w.Refresh(ctx), nil
+		if err = s.confirmed(r, x.route, name); err == nil {
+			return "", w.Refresh(ctx), nil
+		}
 	case err == nil && !s.isForwarded(r):
 		return at.URL, nil, nil
 	case err == nil:
-		err = errors.New("connectors move between workers at the moment: try again soon")
+		err = errMoving
 	}
 	if r.Method == http.MethodGet || errors.Is(err, cluster.ErrNoOwner) && s.missing(name) {
 		return "", errors.Join(err, w.Refresh(ctx)), nil
 	}
 	return "", nil, &failure{status: http.StatusServiceUnavailable, text: "nothing was changed: " + err.Error()}
+}
+
+// errMoving means that two workers do not agree on who runs what.
+var errMoving = errors.New("connectors move between workers at the moment: try again soon")
+
+// confirmed returns nil if this worker may answer a request, as the one that it believes
+// to be. It may have been stopped for a while, and another one may be that worker: who
+// has forwarded the request may know, or the coordinator, which is asked before a change.
+func (s *Server) confirmed(r *http.Request, route route, name string) error {
+	w := s.options.Workers
+	if s.isForwarded(r) && w.Behind(r.Header) {
+		return errMoving
+	}
+	if route.by != ownerWorker || route.method == http.MethodGet {
+		return nil // Kafka refuses what a former writer writes
+	}
+	return s.confirmedOwner(r.Context(), name)
+}
+
+func (s *Server) confirmedOwner(ctx context.Context, name string) error {
+	err := s.options.Workers.Confirm(ctx, name)
+	if errors.Is(err, cluster.ErrNotOwner) {
+		return errMoving
+	}
+	return err
 }
 
 func (s *Server) missing(name string) bool {
@@ -182,7 +216,7 @@ func (s *Server) sign(out *http.Request, who caller) {
 	for _, theirs := range []string{"Authorization", "Cookie", "Origin", "Sec-Fetch-Site"} {
 		out.Header.Del(theirs)
 	}
-	out.Header.Set(cluster.TokenHeader, s.options.Workers.Token())
+	s.options.Workers.Sign(out.Header)
 	out.Header.Set(forwardedHeader, base64.StdEncoding.EncodeToString(text))
 }
 
@@ -212,20 +246,50 @@ func (s *Server) statuses(ctx context.Context) (all []connector.Status, notes []
 	if len(silent) > 0 {
 		notes = append(notes, "these workers do not answer, and the states of their connectors are unknown: "+strings.Join(silent, ", "))
 	}
-	for i, one := range all {
-		if one.State == connector.Paused || one.State == connector.Failed || w.Runs(one.Name) {
-			continue
-		}
-		known, ok := theirs[one.Name]
-		if ok && known.Revision == one.Revision {
-			all[i] = known
-			continue
-		}
-		all[i].State, all[i].Waits = connector.Unknown, nil
-		all[i].Reason = "another worker runs it, or none at the moment, and its state is not known here"
-	}
+	cluster.Merge(all, theirs, w.Runs, func(one *connector.Status) *connector.Status { return one })
 	return all, notes
 }
+
+// elsewhereReady returns nil when every connector that should run on another worker does,
+// else an error that names them. Whoever may ask without a token does not make the
+// workers ask each other more often than once in othersFor.
+func (s *Server) elsewhereReady(ctx context.Context) error {
+	w := s.options.Workers
+	if w == nil {
+		return nil
+	}
+	s.others.mu.Lock()
+	defer s.others.mu.Unlock()
+	if time.Since(s.others.at) < othersFor {
+		return s.others.err
+	}
+	all, notes := s.statuses(context.WithoutCancel(ctx))
+	var waits []string
+	for _, one := range all {
+		if w.Runs(one.Name) {
+			continue // the manager tells about it
+		}
+		switch one.State {
+		case connector.Waiting, connector.Failed, connector.Unknown:
+			waits = append(waits, fmt.Sprintf("%q: %s", one.Name, one.Reason))
+		}
+	}
+	s.others.at, s.others.err = time.Now(), nil
+	if all := append(waits, notes...); len(all) > 0 {
+		s.others.err = errors.New("not ready on other workers: " + strings.Join(all, ", "))
+	}
+	return s.others.err
+}
+
+// others is what other workers have told last about their readiness.
+type others struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+// othersFor is how long that is used.
+const othersFor = time.Second
 
 // atOwner does something to one connector of a selector at the worker that runs it. done
 // is false if that is this worker.
@@ -235,6 +299,9 @@ func (s *Server) atOwner(ctx context.Context, path, name string) (note string, d
 		return "", false, nil
 	}
 	at, err := w.OwnerOf(ctx, name)
+	if err == nil && at.Here {
+		err = s.confirmedOwner(ctx, name)
+	}
 	if err != nil || at.Here {
 		return "", err != nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,6 +28,8 @@ type twoWorkers struct {
 	writes   bool            // this worker does
 	statuses map[string]connector.Status
 	stale    error
+	forgot   error // why the coordinator does not confirm what this worker runs
+	behind   bool  // the sender of a request knows of a later rebalance
 }
 
 func (w *twoWorkers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -59,9 +62,13 @@ func (w *twoWorkers) Statuses(context.Context) (map[string]connector.Status, []s
 }
 
 func (w *twoWorkers) Refresh(context.Context) error { return w.stale }
-func (w *twoWorkers) Token() string                 { return workersToken }
-func (w *twoWorkers) Knows(token string) bool       { return token == workersToken }
-func (w *twoWorkers) Transport() http.RoundTripper  { return http.DefaultTransport }
+func (w *twoWorkers) Confirm(context.Context, string) error {
+	return w.forgot
+}
+func (w *twoWorkers) Sign(h http.Header)           { h.Set(cluster.TokenHeader, workersToken) }
+func (w *twoWorkers) Behind(http.Header) bool      { return w.behind }
+func (w *twoWorkers) Knows(token string) bool      { return token == workersToken }
+func (w *twoWorkers) Transport() http.RoundTripper { return http.DefaultTransport }
 
 // neighbour is another worker that records what it is asked.
 func neighbour(t *testing.T, answer string) (w *twoWorkers, last func() (*http.Request, string, forwarded)) {
@@ -139,15 +146,65 @@ func TestOnlyAWorkerSaysWhoCalls(t *testing.T) {
 func TestACallGoesOneHop(t *testing.T) {
 	workers, last := neighbour(t, "")
 	s := newServer(t, newMemory(), Options{Workers: workers})
-	from := func(r *http.Request) {
-		r.Header.Set(cluster.TokenHeader, workersToken)
-		r.Header.Set(forwardedHeader, base64.StdEncoding.EncodeToString([]byte(`{"name":"x","role":"admin"}`)))
-	}
-	w := ask(s.Handler(), http.MethodPost, PathPause, nameOf("theirs"), from)
+	w := ask(s.Handler(), http.MethodPost, PathPause, nameOf("theirs"), fromAWorker)
 	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 	assert.Contains(t, w.Body.String(), "nothing was changed: connectors move between workers at the moment: try again soon")
 	r, _, _ := last()
 	assert.Nil(t, r)
+}
+
+// fromAWorker makes a request one that another worker has forwarded.
+func fromAWorker(r *http.Request) {
+	r.Header.Set(cluster.TokenHeader, workersToken)
+	r.Header.Set(forwardedHeader, base64.StdEncoding.EncodeToString([]byte(`{"name":"x","role":"admin"}`)))
+}
+
+// A worker that was stopped for a while and goes on believes to run connectors that another
+// one has. It restarted one, and said success; it deleted one, and removed the session that
+// the other worker was reading.
+func TestAWorkerThatWasForgottenChangesNothing(t *testing.T) {
+	manager := newMemory()
+	workers := &twoWorkers{writes: true}
+	s := newServer(t, manager, Options{Workers: workers})
+	body := definitionOf("mine", plainConfig)
+	require.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathCreate, body).Code)
+	const moving = "nothing was changed: connectors move between workers at the moment: try again soon"
+	changes := []string{PathPause, PathResume, PathRestart, PathDelete}
+
+	// The coordinator knows, also where the caller does not.
+	workers.forgot = cluster.ErrNotOwner
+	for _, path := range changes {
+		w := ask(s.Handler(), http.MethodPost, path, nameOf("mine"))
+		assert.Equal(t, http.StatusServiceUnavailable, w.Code, path)
+		assert.Contains(t, w.Body.String(), moving, path)
+	}
+	w := ask(s.Handler(), http.MethodPost, PathPause, `{"tenant":"default","selector":"!nothing"}`)
+	assert.Contains(t, w.Body.String(), "connectors move between workers at the moment")
+	workers.forgot = errors.New("asking the coordinator: it does not answer")
+	w = ask(s.Handler(), http.MethodPost, PathDelete, nameOf("mine"))
+	assert.Contains(t, w.Body.String(), "nothing was changed: asking the coordinator: it does not answer")
+	// A read says what is known.
+	manager.mu.Lock()
+	one := manager.all["mine"]
+	one.State = connector.Running
+	manager.all["mine"] = one
+	manager.mu.Unlock()
+	w = ask(s.Handler(), http.MethodGet, PathDetail+"?tenant=default&connector_name=mine", "")
+	assert.Equal(t, http.StatusOK, w.Code)
+
+	// The caller has seen a rebalance that this worker has not.
+	workers.forgot, workers.behind = nil, true
+	for _, path := range changes {
+		w = ask(s.Handler(), http.MethodPost, path, nameOf("mine"), fromAWorker)
+		assert.Contains(t, w.Body.String(), moving, path)
+	}
+	w = ask(s.Handler(), http.MethodPost, PathUpdate, body, fromAWorker)
+	assert.Contains(t, w.Body.String(), moving)
+	w = ask(s.Handler(), http.MethodGet, PathDetail+"?tenant=default&connector_name=mine", "", fromAWorker)
+	assert.Contains(t, w.Body.String(), "this may be old: connectors move between workers at the moment")
+	assert.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathPause, nameOf("mine")).Code, "nobody has forwarded it")
+	workers.behind = false
+	assert.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathDelete, nameOf("mine"), fromAWorker).Code)
 }
 
 func TestWithoutAnOwnerNothingIsChanged(t *testing.T) {
@@ -220,4 +277,43 @@ func TestAListHasTheStatesOfOtherWorkers(t *testing.T) {
 	workers.stale = errors.New("Kafka does not answer")
 	_, notes = rows()
 	assert.Equal(t, []string{"this may be old: Kafka does not answer"}, notes)
+}
+
+func TestReadinessIsThatOfTheConnectorsOfAllWorkers(t *testing.T) {
+	manager := newMemory()
+	workers := &twoWorkers{url: "http://w2", theirs: map[string]bool{"theirs": true}, writes: true}
+	holders := newHolders(t)
+	s := newServer(t, manager, Options{TokensFile: holders.file, Workers: workers})
+	for _, name := range []string{"mine", "theirs"} {
+		require.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathCreate, definitionOf(name, plainConfig), holders.as("operate")).Code)
+		manager.stand(name, connector.Running, "")
+	}
+	tells := func(code int, text string) {
+		t.Helper()
+		s.others.mu.Lock()
+		s.others.at = time.Time{} // it is asked again
+		s.others.mu.Unlock()
+		w := ask(s.Handler(), http.MethodGet, PathReadyConnectors, "", holders.as("read"))
+		assert.Equal(t, code, w.Code)
+		assert.Contains(t, w.Body.String(), text)
+	}
+	tells(http.StatusServiceUnavailable, `not ready on other workers: \"theirs\": another worker runs it, or none at the moment, and its state is not known here, these workers do not answer`)
+	one, _, err := manager.Detail("theirs")
+	require.NoError(t, err)
+	workers.statuses = map[string]connector.Status{"theirs": one}
+	tells(http.StatusOK, "ready")
+	one.State, one.Reason = connector.Failed, "it is broken there"
+	workers.statuses = map[string]connector.Status{"theirs": one}
+	// What they have told a moment ago is used, so that nobody makes workers ask each other.
+	s.others.mu.Lock()
+	s.others.at = time.Now().Add(time.Hour)
+	s.others.mu.Unlock()
+	w := ask(s.Handler(), http.MethodGet, PathReadyConnectors, "")
+	assert.Equal(t, http.StatusOK, w.Code)
+	tells(http.StatusServiceUnavailable, `\"theirs\": it is broken there`)
+	w = ask(s.Handler(), http.MethodGet, PathReadyConnectors, "")
+	assert.NotContains(t, w.Body.String(), "theirs", "who has no token learns no names")
+	one.State = connector.Paused
+	workers.statuses = map[string]connector.Status{"theirs": one}
+	tells(http.StatusOK, "ready")
 }

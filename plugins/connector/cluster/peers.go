@@ -9,10 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
-	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
@@ -22,18 +20,17 @@ const (
 	PathPrefix   = "/internal/workers/"
 	pathChange   = PathPrefix + "change"
 	pathStatuses = PathPrefix + "statuses"
+	pathSamples  = PathPrefix + "samples"
 	// TokenHeader carries the token.
 	TokenHeader = "X-Robustmq-Connect-Worker"
+	// generationHeader carries the number of the last rebalance that the sender knows.
+	generationHeader = "X-Robustmq-Connect-Generation"
 )
 
 const (
 	// changeTimeout is how long the writer may take for a change.
 	changeTimeout = 15 * time.Second
-	// statusTimeout is how long another worker may take to tell the states of its
-	// connectors.
-	statusTimeout = 2 * time.Second
 	maxChange     = 2 << 20
-	maxStatuses   = 64 << 20
 )
 
 // changed is the answer to a change.
@@ -127,7 +124,7 @@ func (s *Service) call(ctx context.Context, method, url string, body []byte, lim
 	if err != nil {
 		return err
 	}
-	req.Header.Set(TokenHeader, s.secret)
+	s.Sign(req.Header)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := s.client.Do(req)
 	if err != nil {
@@ -144,48 +141,6 @@ func (s *Service) call(ctx context.Context, method, url string, body []byte, lim
 	return json.Unmarshal(data, into)
 }
 
-// Statuses returns the states of connectors that workers run, by name, and which workers
-// did not answer in time. This worker may run some that it does not own, because the
-// coordinator is away.
-func (s *Service) Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error) {
-	m := s.joined()
-	if m == nil {
-		return nil, nil, errNotJoined
-	}
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	all = map[string]connector.Status{}
-	for _, one := range s.mine() {
-		all[one.Name] = one
-	}
-	workers, err := m.Workers(ctx)
-	if err != nil {
-		return all, nil, err
-	}
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	for _, w := range workers {
-		if w.Self {
-			continue
-		}
-		asking.Go(func() {
-			var theirs []connector.Status
-			err := s.call(ctx, http.MethodGet, w.URL+pathStatuses, nil, maxStatuses, &theirs)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				s.log.Warn("A worker does not tell the states of its connectors: they are unknown", "worker", w.URL, "error", err)
-				silent = append(silent, w.URL)
-			}
-			for _, one := range theirs {
-				all[one.Name] = one
-			}
-		})
-	}
-	asking.Wait()
-	return all, silent, nil
-}
-
 // ServeHTTP answers other workers. It is for paths that begin with PathPrefix.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.Knows(r.Header.Get(TokenHeader)) {
@@ -195,22 +150,13 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case http.MethodGet + " " + pathStatuses:
 		answer(w, s.mine())
+	case http.MethodGet + " " + pathSamples:
+		answer(w, s.mySamples())
 	case http.MethodPost + " " + pathChange:
 		s.serveChange(w, r)
 	default:
 		http.Error(w, "there is no "+r.Method+" "+r.URL.Path, http.StatusNotFound)
 	}
-}
-
-// mine returns the connectors that this worker runs.
-func (s *Service) mine() []connector.Status {
-	s.mu.Lock()
-	runner := s.runner
-	s.mu.Unlock()
-	if runner == nil {
-		return []connector.Status{}
-	}
-	return runner.Mine()
 }
 
 func (s *Service) serveChange(w http.ResponseWriter, r *http.Request) {
@@ -219,7 +165,7 @@ func (s *Service) serveChange(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "reading the change: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !s.writes() {
+	if !s.writes() || s.Behind(r.Header) {
 		answer(w, changed{Error: ErrNoWriter.Error()})
 		return
 	}

@@ -90,6 +90,32 @@ func TestTheWriterMakesTheChangesOfOtherWorkers(t *testing.T) {
 	assert.Equal(t, ErrNoWriter.Error(), send(change{Op: opPutSession, Session: &session}, nil).Error)
 }
 
+// A worker that was stopped for a while may believe to be the writer.
+func TestAWriterThatMissedARebalanceChangesNothing(t *testing.T) {
+	s := writingService(t)
+	r := httptest.NewRequest(http.MethodPost, pathChange, strings.NewReader(`{"op":"drop_session","session":{"endpoint":"h:1","client_id":"x"}}`))
+	s.Sign(r.Header)
+	assert.Equal(t, secret, r.Header.Get(TokenHeader))
+	assert.Empty(t, r.Header.Get(generationHeader), "a worker that is no member knows none")
+	r.Header.Set(generationHeader, "3")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	assert.Contains(t, w.Body.String(), ErrNoWriter.Error())
+}
+
+func TestTheGenerationOfACallIsComparedWithOurs(t *testing.T) {
+	header := func(text string) http.Header {
+		h := http.Header{}
+		h.Set(generationHeader, text)
+		return h
+	}
+	for text, is := range map[string]bool{"6": false, "7": false, "8": true, "": false, "-1": false, "x": false, "99999999999": false, "2147483647": true} {
+		assert.Equal(t, is, behind(header(text), 7, true), text)
+	}
+	assert.True(t, behind(header("1"), 0, false), "a worker that is no member owns nothing")
+	assert.False(t, behind(http.Header{}, 0, false), "a version that does not say")
+}
+
 func TestOnlyWorkersAreAnswered(t *testing.T) {
 	s := writingService(t)
 	for _, token := range []string{"", "x", secret + "x", strings.ToUpper(secret)} {

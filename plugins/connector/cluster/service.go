@@ -28,8 +28,10 @@ type Runner interface {
 	Abandon(gone func(name string) bool)
 	// Refresh makes what was stored before the call visible.
 	Refresh(ctx context.Context) error
-	// Mine returns the connectors that this worker runs.
+	// Mine returns the connectors that this worker runs, and MySamples the same with their
+	// figures.
 	Mine() []connector.Status
+	MySamples() []connector.Sample
 }
 
 // Writable is a store that one of several processes may write.
@@ -262,17 +264,12 @@ func (s *Service) Knows(token string) bool {
 	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
 }
 
-// Token is what the workers show each other.
-func (s *Service) Token() string { return s.secret }
-
 // Transport connects to other workers.
 func (s *Service) Transport() http.RoundTripper { return s.client.Transport }
 
 // Refresh makes what was stored before the call visible here.
 func (s *Service) Refresh(ctx context.Context) error {
-	s.mu.Lock()
-	runner := s.runner
-	s.mu.Unlock()
+	runner := s.running()
 	if runner == nil {
 		return errNotJoined
 	}

@@ -31,6 +31,7 @@ var states = []connector.State{connector.Running, connector.Waiting, connector.F
 type track struct {
 	points []point
 	last   connector.Sample
+	at     time.Time // of last
 	seen   bool
 }
 
@@ -82,7 +83,6 @@ func (h *history) addPoints(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.fitLocked(len(all))
-	took := now.Sub(h.taken).Seconds()
 	old := 0
 	for old < len(h.times) && now.Sub(h.times[old]) >= kept {
 		old++
@@ -97,11 +97,16 @@ func (h *history) addPoints(now time.Time) {
 		if t == nil {
 			t = &track{}
 			h.tracks[s.Name] = t
+		} else if s.State == connector.Unknown {
+			// What it has done is known when its worker answers again.
+			t.add(point{}, len(h.times))
+			t.seen = true
+			continue
 		} else {
-			t.add(between(t.last, s, took), len(h.times))
+			t.add(between(t.last, s, now.Sub(t.at).Seconds()), len(h.times))
 		}
 		s.Waits, s.Reason, s.LastError = nil, "", "" // not to be kept twice
-		t.last, t.seen = s, true
+		t.last, t.at, t.seen = s, now, true
 	}
 	for name, t := range h.tracks {
 		if !t.seen {

@@ -134,6 +134,31 @@ func TestOneListOfSamplesServesAllWhoLook(t *testing.T) {
 	assert.Equal(t, 2, asked)
 }
 
+// A connector of a worker that does not answer has done nothing meanwhile, and a thousand
+// messages at once when it answered again.
+func TestAConnectorThatIsUnknownHasNoPoint(t *testing.T) {
+	one := connector.Sample{Status: connector.Status{Name: "c", State: connector.Running}}
+	h := newHistory(func() []connector.Sample { return []connector.Sample{one} })
+	now := time.Unix(1e9, 0)
+	take := func(sent int64, state connector.State) {
+		one.Sent, one.State = sent, state
+		now = now.Add(leastStep)
+		h.forget()
+		h.addPoints(now)
+	}
+	take(1000, connector.Running)
+	take(1010, connector.Running)
+	take(0, connector.Unknown)
+	take(0, connector.Unknown)
+	take(1040, connector.Running)
+	times, points := h.recent("c")
+	require.Len(t, points, 4)
+	require.Len(t, times, 4)
+	for i, is := range []point{{out: 1, state: 1}, {}, {}, {out: 1, state: 1}} {
+		assert.Equal(t, is, points[i], i)
+	}
+}
+
 func TestStaysAreTheStatesOfTheLastHour(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	var times []time.Time

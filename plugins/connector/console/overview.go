@@ -50,6 +50,8 @@ func urgencyOf(s connector.Status, now time.Time) urgency {
 			return urgent
 		}
 		return resting
+	case connector.Unknown:
+		return unsettled
 	}
 	return well
 }
@@ -190,7 +192,10 @@ func (c *Console) list(q overviewQuery, now time.Time) overviewBody {
 	}
 	body.Totals.AllLink = q.link(func(q *overviewQuery) { q.State, q.Page = "", 1 })
 	body.Totals.UrgentLink = q.link(func(q *overviewQuery) { q.State, q.Page = urgent.String(), 1 })
-	for _, state := range states {
+	for _, state := range append(states[:len(states):len(states)], connector.Unknown) {
+		if state == connector.Unknown && counts[state] == 0 {
+			continue // it occurs only among several workers
+		}
 		body.Totals.States = append(body.Totals.States, stateTotal{
 			State: state, N: counts[state], On: q.State == string(state),
 			Link: q.link(func(q *overviewQuery) { q.State, q.Page = string(state), 1 }),

@@ -7,8 +7,12 @@ import (
 )
 
 // Samples are all connectors by name, for an overview.
-func (s *Supervisor) Samples() []connector.Sample {
-	entries := s.list()
+func (s *Supervisor) Samples() []connector.Sample { return s.samplesOf(s.list()) }
+
+// MySamples are those of the connectors that this worker runs.
+func (s *Supervisor) MySamples() []connector.Sample { return s.samplesOf(s.ownEntries()) }
+
+func (s *Supervisor) samplesOf(entries []*entry) []connector.Sample {
 	all := make([]connector.Sample, 0, len(entries))
 	for _, e := range entries {
 		s.protect(e, func() {
