@@ -206,8 +206,7 @@ func TestBrokerThatEndsNewConnectionsHoldsTheBatchWithoutAStrategy(t *testing.T)
 			require.Eventually(t, held.ended, 20*time.Second, time.Millisecond, "the client gives the records up")
 			require.Contains(t, reason(t, o), test.reason)
 			welcome.Store(true)
-			for o.Connect(t.Context()) != nil {
-			}
+			require.Eventually(t, func() bool { return o.Connect(t.Context()) == nil }, 20*time.Second, time.Millisecond)
 			require.NoError(t, o.WriteBatch(t.Context(), rewrapped(batch)))
 			login := kgo.SASL(plain.Auth{User: "u", Pass: "p"}.AsMechanism())
 			require.Equal(t, numbers(0, 20), values(t, c, "t", login))
