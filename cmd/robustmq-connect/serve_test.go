@@ -30,6 +30,7 @@ const servePatience = 20 * time.Second
 type serving struct {
 	t      *testing.T
 	url    string
+	client *http.Client
 	stop   context.CancelFunc
 	ended  chan error
 	stderr *logtext.Text
@@ -48,8 +49,8 @@ var servedAt = regexp.MustCompile(`msg=Serving address=(\S+)`)
 func startServe(t *testing.T, args ...string) *serving {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &serving{t: t, stop: cancel, ended: make(chan error, 1), stderr: &logtext.Text{}}
-	go func() { s.ended <- runServe(ctx, s.stderr, append(args, "--listen", "127.0.0.1:0")...) }()
+	s := &serving{t: t, client: http.DefaultClient, stop: cancel, ended: make(chan error, 1), stderr: &logtext.Text{}}
+	go func() { s.ended <- runServe(ctx, s.stderr, append([]string{"--listen", "127.0.0.1:0"}, args...)...) }()
 	t.Cleanup(cancel)
 	require.Eventually(t, func() bool {
 		m := servedAt.FindStringSubmatch(s.stderr.String())
@@ -76,7 +77,7 @@ func (s *serving) do(method, path, body string) string {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
 	require.NoError(s.t, err)
-	answer, err := http.DefaultClient.Do(req)
+	answer, err := s.client.Do(req)
 	require.NoError(s.t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -222,11 +221,10 @@ func (s *Server) sign(out *http.Request, who caller) {
 
 // unreached says what is known about a request that another worker did not answer.
 func unreached(to string, route route, err error) *failure {
-	var dialing *net.OpError
 	switch {
 	case route.method == http.MethodGet:
 		return &failure{status: http.StatusBadGateway, text: fmt.Sprintf("the worker %s does not answer: %v: try again soon", to, err)}
-	case errors.As(err, &dialing) && dialing.Op == "dial":
+	case cluster.NotSent(err):
 		return &failure{status: http.StatusBadGateway, text: fmt.Sprintf("nothing was changed: the worker %s cannot be reached: %v: try again soon", to, err)}
 	}
 	return &failure{status: http.StatusBadGateway, text: fmt.Sprintf("the result is unknown: the worker %s has not answered: %v: read the connector before you repeat it", to, err)}

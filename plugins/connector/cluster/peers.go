@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -104,9 +103,8 @@ func (s *Service) sendChange(ctx context.Context, c change) (string, error) {
 	var answer changed
 	if err := s.call(ctx, http.MethodPost, to.URL+pathChange, body, maxChange, &answer); err != nil {
 		err = fmt.Errorf("asking the worker %s, which writes the store: %w", to.URL, err)
-		var dialing *net.OpError
-		if errors.As(err, &dialing) && dialing.Op == "dial" {
-			return "", err // it was not sent
+		if NotSent(err) {
+			return "", err
 		}
 		return "", &store.UnknownError{Why: err}
 	}

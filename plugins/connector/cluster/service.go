@@ -68,9 +68,9 @@ type leading struct {
 	done   chan struct{}
 }
 
-// NewService prepares a worker. token is what the workers show each other, and transport
+// NewService prepares a worker. token is what the workers show each other, and connect
 // connects to them. Options.Taken, Released and Lost are its own.
-func NewService(opts Options, token string, transport http.RoundTripper) (*Service, error) {
+func NewService(opts Options, token string, connect http.RoundTripper) (*Service, error) {
 	if err := checkURL(opts.Advertise); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func NewService(opts Options, token string, transport http.RoundTripper) (*Servi
 	}
 	s := &Service{
 		opts: opts, log: opts.Logger, secret: token, token: sha256.Sum256([]byte(token)),
-		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: &http.Client{Transport: transport{connect}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
