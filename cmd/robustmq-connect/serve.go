@@ -19,6 +19,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/stores"
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 	"github.com/robustmq/robustmq-connect/plugins/connector/console"
@@ -104,7 +105,7 @@ func serveFlags() []ucli.Flag {
 		text("log-level", "info", "log messages of this `LEVEL` and above: debug, info, warn or error"),
 		text("log-format", "text", "log as `text or json`"),
 		text("state-dir", "", "with a store in Kafka, keep in this `DIR` how the process ended, to find a connector that ends it"),
-	}, append(storeFlags(text), workerFlags(text)...)...)
+	}, append(stores.Flags(text), workerFlags(text)...)...)
 }
 
 func serveVariable(flag string) string {

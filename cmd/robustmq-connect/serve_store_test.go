@@ -14,6 +14,8 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/embedded"
 )
 
@@ -119,4 +121,18 @@ func TestStoreCopyMovesConnectorsBothWays(t *testing.T) {
 	require.ErrorContains(t, err, "FROM and TO are the same store")
 	_, _, err = runStore(t, "copy", first)
 	require.ErrorContains(t, err, "name two stores, FROM and TO: 1 are given")
+}
+
+// Version 1 did not record sessions: connectors would look as if others had made theirs.
+func TestStoreCopyRefusesAStoreOfVersionOne(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(dir)
+	require.NoError(t, err)
+	c, err := connector.Parse([]byte(`{"connector_name":"c","connector_type":"kafka","topic_name":"a","config":{"bootstrap_servers":"h:1","topic":"t"}}`))
+	require.NoError(t, err)
+	_, err = s.Create(store.Definition{Connector: c})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	_, _, err = runStore(t, "copy", dir, filepath.Join(t.TempDir(), "to"))
+	require.ErrorContains(t, err, dir+" is of version 1, which does not know all sessions: start a service with it once, and stop that")
 }

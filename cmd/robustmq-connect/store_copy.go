@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/stores"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store/kafkastore"
 )
@@ -48,7 +48,7 @@ Both stores in Kafka are reached as --store-config says.`,
 		Flags: append([]ucli.Flag{
 			&ucli.BoolFlag{Name: "dry-run", Usage: "say what would be copied, and do not open the store TO"},
 			&ucli.BoolFlag{Name: "force", Usage: "replace everything that the store TO has"},
-		}, storeFlags(text)...),
+		}, stores.Flags(text)...),
 		Action: func(c *ucli.Context) error {
 			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -68,8 +68,7 @@ func storeCopy(ctx context.Context, c *ucli.Context) (err error) {
 	if sameStore(from, to) {
 		return errors.New("FROM and TO are the same store")
 	}
-	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	source, err := openToCopy(ctx, c, from, log)
+	source, err := stores.Open(ctx, c, from)
 	if err != nil {
 		return err
 	}
@@ -78,11 +77,11 @@ func storeCopy(ctx context.Context, c *ucli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, u := range append(all.Unreadable, all.Ignored...) {
-		fmt.Fprintf(c.App.ErrWriter, "%s cannot be read: %v\n", u.File, u.Why)
+	if err := stores.CheckReadable(c, all.Contents, from, "correct or delete them first"); err != nil {
+		return err
 	}
-	if n := len(all.Unreadable) + len(all.Ignored); n > 0 {
-		return fmt.Errorf("%s has %d entries that cannot be read, and a copy would lack them: correct or delete them first", from, n)
+	if all.Version < store.Version {
+		return fmt.Errorf("%s is of version %d, which does not know all sessions: start a service with it once, and stop that", from, all.Version)
 	}
 	if c.Bool("dry-run") {
 		for _, d := range all.Definitions {
@@ -91,19 +90,15 @@ func storeCopy(ctx context.Context, c *ucli.Context) (err error) {
 		tellCopied(c, "Would copy", all, from, to)
 		return nil
 	}
-	target, err := openToCopy(ctx, c, to, log)
+	target, err := stores.Open(ctx, c, to)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	there, err := target.Load()
-	if err != nil {
-		return err
-	}
-	had := len(there.Definitions) + len(there.Unreadable) + len(there.Released) + len(there.Sessions)
-	if had > 0 && !c.Bool("force") {
-		return fmt.Errorf("%s is not empty: it has %d connectors, %d that cannot be read, %d deleted ones and %d sessions; name another one, or give --force to replace all of it",
-			to, len(there.Definitions), len(there.Unreadable), len(there.Released), len(there.Sessions))
+	if !c.Bool("force") {
+		if err := stores.CheckEmpty(target, to, "name another one, or give --force to replace all of it"); err != nil {
+			return err
+		}
 	}
 	if err := target.Fill(all); err != nil {
 		return err
@@ -115,24 +110,6 @@ func storeCopy(ctx context.Context, c *ucli.Context) (err error) {
 func tellCopied(c *ucli.Context, done string, all store.Whole, from, to string) {
 	fmt.Fprintf(c.App.Writer, "%s %d connectors, %d deleted ones whose sessions remain and %d sessions from %s to %s\n",
 		done, len(all.Definitions), len(all.Released), len(all.Sessions), from, to)
-}
-
-func openToCopy(ctx context.Context, c *ucli.Context, address string, log *slog.Logger) (store.Store, error) {
-	if !kafkastore.Is(address) {
-		return store.Open(address)
-	}
-	opts, err := kafkaStoreOptions(c, address, log)
-	if err != nil {
-		return nil, err
-	}
-	s, err := kafkastore.Open(ctx, opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Claim(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
 }
 
 func sameStore(from, to string) bool {

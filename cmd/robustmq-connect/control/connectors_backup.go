@@ -2,18 +2,23 @@ package control
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"filippo.io/age"
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/cli"
+	"github.com/robustmq/robustmq-connect/cmd/robustmq-connect/stores"
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/connector/store/kafkastore"
 )
 
 // leastPassphrase is how long a passphrase must be: whoever has the file can try as many
@@ -24,22 +29,20 @@ func backupCommand() *ucli.Command {
 	return &ucli.Command{
 		Name:  "backup",
 		Usage: "Write the store of a service into one encrypted file",
-		Description: `Reads the directory itself, on the machine of the service and as a user who may read it. The
-service may run meanwhile. The file holds all connectors with their secrets, their history
-and what is known about their sessions, encrypted by age (https://age-encryption.org):
+		Description: `Reads the store itself: the directory, on the machine of the service and as a user who may
+read it, or the topic of Kafka. The service may run meanwhile. The file holds all connectors
+with their secrets, their history and what is known about their sessions, encrypted by age
+(https://age-encryption.org):
 
   robustmq-connect connectors backup --store /var/lib/robustmq-connect --out store.age --key-file key.txt
   robustmq-connect connectors backup --store ./connectors --out store.age --passphrase-file passphrase.txt
+  robustmq-connect connectors backup --store kafka://localhost:9092/robustmq_connect --store-key-file store-keys --out store.age --key-file key.txt
 
 A key file is what age-keygen writes. The public key, age1…, is enough for a backup.`,
 		Flags: append(sealFlags(),
-			&ucli.StringFlag{Name: "store", Usage: "the `DIR` of serve --store"},
 			&ucli.StringFlag{Name: "out", Usage: "write this `FILE`, which must not exist; - is standard output"}),
 		Action: func(c *ucli.Context) error {
-			if err := backup(c); err != nil {
-				return fmt.Errorf("backing up: %w", err)
-			}
-			return nil
+			return untilInterrupted(c, "backing up", backup)
 		},
 	}
 }
@@ -48,28 +51,43 @@ func restoreCommand() *ucli.Command {
 	return cli.OneWord(&ucli.Command{
 		Name:  "restore",
 		Usage: "Fill the store of a service that does not run from a backup",
-		Description: `The store must be new: a directory that does not exist or is empty. Either all connectors are
-restored or none. They run, or are paused, as they were; the service that had them must not
-run any more, since both have the same MQTT client ids:
+		Description: `The store must be new: a directory that does not exist or is empty, or a prefix of topics in
+Kafka that no store has. Either all connectors are restored or none. They run, or are paused,
+as they were; the service that had them must not run any more, since both have the same MQTT
+client ids:
 
   robustmq-connect connectors restore store.age --store /var/lib/robustmq-connect --key-file key.txt
-  robustmq-connect serve --store /var/lib/robustmq-connect --mqtt-url tcp://localhost:1883`,
-		Flags: append(sealFlags(), &ucli.StringFlag{Name: "store", Usage: "the `DIR` of serve --store"}),
+  robustmq-connect connectors restore store.age --store kafka://localhost:9092/restored --store-key-file store-keys --key-file key.txt
+  robustmq-connect serve --store /var/lib/robustmq-connect --mqtt-url tcp://localhost:1883
+
+A backup of either kind of store can be restored into the other.`,
+		Flags: sealFlags(),
 		Action: func(c *ucli.Context) error {
-			if err := restore(c); err != nil {
-				return fmt.Errorf("restoring: %w", err)
-			}
-			return nil
+			return untilInterrupted(c, "restoring", restore)
 		},
 	}, "FILE")
 }
 
+// untilInterrupted runs a command until it has ended or a signal asks it to end.
+func untilInterrupted(c *ucli.Context, what string, run func(context.Context, *ucli.Context) error) error {
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, c); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
 func sealFlags() []ucli.Flag {
-	return []ucli.Flag{
+	text := func(name, value, usage string) ucli.Flag {
+		return &ucli.StringFlag{Name: name, Value: value, Usage: usage}
+	}
+	return append([]ucli.Flag{
+		&ucli.StringFlag{Name: "store", Usage: "the `STORE` of serve --store, a directory or kafka://HOST:PORT,HOST:PORT/PREFIX"},
 		&ucli.StringFlag{Name: "key-file", Usage: "encrypt to the key in this `FILE`, and decrypt by it"},
 		&ucli.StringFlag{Name: "passphrase-file", Usage: "encrypt and decrypt by the passphrase in this `FILE`"},
 		&ucli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "print text, or json: `FORMAT` is text or json"},
-	}
+	}, stores.Flags(text)...)
 }
 
 // backedUp is what --output json prints.
@@ -80,8 +98,8 @@ type backedUp struct {
 	Unreadable int    `json:"unreadable"`
 }
 
-func backup(c *ucli.Context) error {
-	dir, inJSON, err := storeFlags(c)
+func backup(ctx context.Context, c *ucli.Context) error {
+	address, inJSON, err := storeFlags(c)
 	if err != nil {
 		return err
 	}
@@ -94,35 +112,39 @@ func backup(c *ucli.Context) error {
 	case "":
 		return errors.New("name the file to write by --out, store.age for example")
 	case "-":
-		_, err := writeBackup(c.App.Writer, dir, recipients)
+		_, err := writeBackup(ctx, c, c.App.Writer, address, recipients)
 		return err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, cli.PlainPathError(err))
 	}
-	connectors, err := writeBackup(file, dir, recipients)
+	connectors, err := writeBackup(ctx, c, file, address, recipients)
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return errors.Join(err, os.Remove(path)) // half of it is none
 	}
 	if inJSON {
-		return cli.PrintJSON(c.App.Writer, map[string]any{"store": dir, "file": path, "connectors": connectors})
+		return cli.PrintJSON(c.App.Writer, map[string]any{"store": address, "file": path, "connectors": connectors})
 	}
-	fmt.Fprintf(c.App.Writer, "Backed up %d connectors of %s into %s\n", connectors, dir, path)
+	fmt.Fprintf(c.App.Writer, "Backed up %d connectors of %s into %s\n", connectors, address, path)
 	return nil
 }
 
-func writeBackup(w io.Writer, dir string, recipients []age.Recipient) (connectors int, err error) {
+func writeBackup(ctx context.Context, c *ucli.Context, w io.Writer, address string, recipients []age.Recipient) (connectors int, err error) {
 	sealed, err := age.Encrypt(w, recipients...)
 	if err != nil {
 		return 0, err
 	}
-	connectors, err = store.Backup(dir, sealed)
+	if kafkastore.Is(address) {
+		connectors, err = backupKafka(ctx, c, address, sealed)
+	} else {
+		connectors, err = store.Backup(address, sealed)
+	}
 	return connectors, errors.Join(err, sealed.Close())
 }
 
-func restore(c *ucli.Context) error {
-	dir, inJSON, err := storeFlags(c)
+func restore(ctx context.Context, c *ucli.Context) error {
+	address, inJSON, err := storeFlags(c)
 	if err != nil {
 		return err
 	}
@@ -148,11 +170,16 @@ func restore(c *ucli.Context) error {
 		}
 		return fmt.Errorf("decrypting %s: %w", fileName(path), err)
 	}
-	all, err := store.Restore(dir, opened)
+	var all store.Contents
+	if kafkastore.Is(address) {
+		all, err = restoreKafka(ctx, c, address, opened)
+	} else {
+		all, err = store.Restore(address, opened)
+	}
 	if err != nil {
 		return err
 	}
-	result := backedUp{Store: dir, Connectors: len(all.Definitions) + len(all.Unreadable), Unreadable: len(all.Unreadable)}
+	result := backedUp{Store: address, Connectors: len(all.Definitions) + len(all.Unreadable), Unreadable: len(all.Unreadable)}
 	for _, d := range all.Definitions {
 		if d.Connector.Status == connector.WordStop {
 			result.Paused++
@@ -164,13 +191,19 @@ func restore(c *ucli.Context) error {
 	if inJSON {
 		return cli.PrintJSON(c.App.Writer, result)
 	}
-	fmt.Fprintf(c.App.Writer, "Restored %d connectors into %s, %d of them paused\n", result.Connectors, dir, result.Paused)
+	fmt.Fprintf(c.App.Writer, "Restored %d connectors into %s, %d of them paused\n", result.Connectors, address, result.Paused)
 	return nil
 }
 
-func storeFlags(c *ucli.Context) (dir string, inJSON bool, err error) {
-	if dir = c.String("store"); dir == "" {
-		return "", false, errors.New("name the directory of the service by --store")
+func storeFlags(c *ucli.Context) (address string, inJSON bool, err error) {
+	if address = c.String("store"); address == "" {
+		return "", false, errors.New("name the store of the service by --store")
+	}
+	if err := stores.CheckFlags(c, address); err != nil {
+		return "", false, err
+	}
+	if !kafkastore.Is(address) {
+		address = filepath.Clean(address)
 	}
 	switch output := c.String("output"); output {
 	case "", "text":
@@ -179,7 +212,7 @@ func storeFlags(c *ucli.Context) (dir string, inJSON bool, err error) {
 	default:
 		return "", false, fmt.Errorf("reading --output %q: want text or json", output)
 	}
-	return filepath.Clean(dir), inJSON, nil
+	return address, inJSON, nil
 }
 
 // recipients are those whom a backup is encrypted to.

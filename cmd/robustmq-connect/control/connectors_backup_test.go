@@ -107,7 +107,7 @@ func TestABackupSaysWhatItLacks(t *testing.T) {
 	none := writeFile(t, files, "none", "hush-hush is no key\n")
 	phrase := writeFile(t, files, "phrase", "correct horse battery\n")
 	for want, args := range map[string][]string{
-		"name the directory of the service by --store":                                                  {"--out", out, "--passphrase-file", phrase},
+		"name the store of the service by --store":                                                      {"--out", out, "--passphrase-file", phrase},
 		"name the file to write by --out, store.age for example":                                        {"--store", dir, "--passphrase-file", phrase},
 		"a backup holds passwords, and so it is encrypted: give either --key-file or --passphrase-file": {"--store", dir, "--out", out},
 		"give either --key-file or":                                                                     {"--store", dir, "--out", out, "--key-file", none, "--passphrase-file", short},

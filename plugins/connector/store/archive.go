@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -32,12 +30,6 @@ const (
 // a connector without its session would look as if others had made that.
 var archivedDirs = []string{sessionsDir, releasedDir, oldRemovedDir, connectorsDir, historyDir, setAsideDir}
 
-// restoredDirs are what Restore puts in place, in its order. A crash in between leaves
-// connectors whose sessions nobody has made, so that none is removed.
-var restoredDirs = []string{historyDir, connectorsDir, sessionsDir, releasedDir, oldRemovedDir, setAsideDir}
-
-const stagingDir = "restoring"
-
 type archiveJSON struct {
 	Format  string    `json:"format"`
 	Version int       `json:"version"`
@@ -45,182 +37,76 @@ type archiveJSON struct {
 	Time    time.Time `json:"time"`
 }
 
-// Backup writes an archive of the store in a directory, also while a service uses it,
-// and returns how many connectors it holds.
-func Backup(dir string, w io.Writer) (connectors int, err error) {
-	fail := func(err error) (int, error) { return 0, fmt.Errorf("backing up the store %s: %w", dir, err) }
-	if _, err := os.Stat(filepath.Join(dir, connectorsDir)); err != nil {
-		return fail(errors.New("it is no store: name the directory of serve --store"))
-	}
-	version, err := (&Dir{dir: dir}).version()
-	switch {
-	case err != nil:
-		return fail(err)
-	case version == 0:
-		version = 1
-	case version > Version:
-		return fail(fmt.Errorf("it is of version %d, and this program knows %d: use the newer program", version, Version))
-	}
-	compressed := gzip.NewWriter(w)
-	out := tar.NewWriter(compressed)
-	add := func(name string, data []byte) error {
-		if len(data) > maxArchived {
-			return fmt.Errorf("%s is over %d MiB long, which no file of a store is", name, maxArchived>>20)
-		}
-		if err := out.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(data)), Typeflag: tar.TypeReg}); err != nil {
-			return err
-		}
-		_, err := out.Write(data)
-		return err
-	}
+// archiveWriter writes an archive.
+type archiveWriter struct {
+	compressed *gzip.Writer
+	out        *tar.Writer
+}
+
+// newArchive begins an archive of a store of a version.
+func newArchive(w io.Writer, version int) (*archiveWriter, error) {
+	a := &archiveWriter{compressed: gzip.NewWriter(w)}
+	a.out = tar.NewWriter(a.compressed)
 	about, _ := json.Marshal(archiveJSON{archiveFormat, archiveVersion, version, time.Now().UTC()}) // texts and numbers
-	err = add(archiveFile, about)
-	for _, sub := range archivedDirs {
-		entries, missing := os.ReadDir(filepath.Join(dir, sub))
-		if errors.Is(missing, fs.ErrNotExist) {
-			continue // another version of the store has it
-		}
-		err = errors.Join(err, missing)
-		for _, entry := range entries {
-			if err != nil || entry.IsDir() || strings.HasSuffix(entry.Name(), tmpSuffix) {
-				continue
-			}
-			data, gone := os.ReadFile(filepath.Join(dir, sub, entry.Name()))
-			if errors.Is(gone, fs.ErrNotExist) {
-				continue // it was removed meanwhile
-			}
-			if err = errors.Join(gone); err == nil {
-				err = add(path.Join(sub, entry.Name()), data)
-			}
-			if sub == connectorsDir && strings.HasSuffix(entry.Name(), suffix) {
-				connectors++
-			}
-		}
-	}
-	for _, name := range []string{revisionFile, versionFile} {
-		data, missing := os.ReadFile(filepath.Join(dir, name))
-		if missing == nil && err == nil {
-			err = add(name, data)
-		}
-	}
-	if err = errors.Join(err, out.Close(), compressed.Close()); err != nil {
-		return fail(err)
-	}
-	return connectors, nil
+	return a, a.add(archiveFile, about)
 }
 
-// Restore fills a store that is empty with the connectors of an archive, and says what
-// it holds then. After an error or a crash it holds all connectors or none; a crash
-// between the last steps leaves out who made their sessions.
-func Restore(dir string, r io.Reader) (all Contents, err error) {
-	s, err := Open(dir)
-	if err != nil {
-		return Contents{}, err
+func (a *archiveWriter) add(name string, data []byte) error {
+	if len(data) > maxArchived {
+		return fmt.Errorf("%s is over %d MiB long, which no file of a store is", name, maxArchived>>20)
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	fail := func(err error) (Contents, error) {
-		return Contents{}, errors.Join(fmt.Errorf("restoring the store %s: %w", dir, err), os.RemoveAll(filepath.Join(s.dir, stagingDir)))
-	}
-	for _, sub := range restoredDirs {
-		entries, err := os.ReadDir(filepath.Join(s.dir, sub))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return fail(err)
-		case len(entries) > 0:
-			return fail(fmt.Errorf("it has files in %s already: give a new directory, or move that one away", sub))
-		}
-	}
-	if err := s.stage(r); err != nil {
-		return fail(err)
-	}
-	// The first version of the store has no such file.
-	if err := remove(filepath.Join(s.dir, versionFile)); err != nil {
-		return fail(err)
-	}
-	for _, name := range []string{revisionFile, versionFile} {
-		if err := os.Rename(filepath.Join(s.dir, stagingDir, name), filepath.Join(s.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fail(err)
-		}
-	}
-	for _, sub := range restoredDirs {
-		staged, place := filepath.Join(s.dir, stagingDir, sub), filepath.Join(s.dir, sub)
-		if _, err := os.Stat(staged); errors.Is(err, fs.ErrNotExist) {
-			continue // the archive has nothing for it
-		}
-		if err := remove(place); err != nil { // it is empty
-			return fail(err)
-		}
-		if err := os.Rename(staged, place); err != nil {
-			return fail(err)
-		}
-	}
-	if err := errors.Join(os.RemoveAll(filepath.Join(s.dir, stagingDir)), syncDir(s.dir)); err != nil {
-		return Contents{}, fmt.Errorf("restoring the store %s: %w", dir, err)
-	}
-	return s.Load()
-}
-
-// stage writes the files of an archive beside the store.
-func (s *Dir) stage(r io.Reader) error {
-	staging := filepath.Join(s.dir, stagingDir)
-	if err := os.RemoveAll(staging); err != nil { // of a crash
+	if err := a.out.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(data)), Typeflag: tar.TypeReg}); err != nil {
 		return err
 	}
+	_, err := a.out.Write(data)
+	return err
+}
+
+func (a *archiveWriter) close() error { return errors.Join(a.out.Close(), a.compressed.Close()) }
+
+// readArchive calls take for each file of an archive, and returns what it is. The error
+// says if a part is missing: take has then been called for the rest.
+func readArchive(r io.Reader, take func(name string, data []byte) error) (archiveJSON, error) {
 	compressed, err := gzip.NewReader(r)
 	if err != nil {
-		return noArchive(err)
+		return archiveJSON{}, noArchive(err)
 	}
 	in := tar.NewReader(compressed)
-	if err := readAbout(in); err != nil {
-		return err
-	}
-	dirs := map[string]bool{staging: true}
-	for {
-		header, err := in.Next()
-		if errors.Is(err, io.EOF) {
+	about, err := readAbout(in)
+	for err == nil {
+		var header *tar.Header
+		if header, err = in.Next(); errors.Is(err, io.EOF) {
+			err = nil
 			break
 		}
 		if err != nil {
-			return noArchive(err)
+			return about, noArchive(err)
 		}
 		if !isArchived(header) {
-			return noArchive(fmt.Errorf("it holds %q, which is no file of a store", header.Name))
+			return about, noArchive(fmt.Errorf("it holds %q, which is no file of a store", header.Name))
 		}
-		file := filepath.Join(staging, filepath.FromSlash(header.Name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			return err
+		var data []byte
+		if data, err = io.ReadAll(in); err != nil {
+			return about, noArchive(err)
 		}
-		dirs[filepath.Dir(file)] = true
-		data, err := io.ReadAll(in)
-		if err != nil {
-			return noArchive(err)
-		}
-		if err := writeSynced(file, data); err != nil {
-			return err
-		}
+		err = take(header.Name, data)
+	}
+	if err != nil {
+		return about, err
 	}
 	// What follows must be read as well: only then is it known that nothing is cut off.
 	if _, err := io.Copy(io.Discard, compressed); err != nil {
-		return noArchive(err)
+		return about, noArchive(err)
 	}
 	if _, err := io.Copy(io.Discard, r); err != nil {
-		return noArchive(err)
+		return about, noArchive(err)
 	}
-	if err := os.MkdirAll(staging, 0o700); err != nil {
-		return err
-	}
-	for dir := range dirs {
-		if err := syncDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return about, nil
 }
 
 func noArchive(err error) error { return fmt.Errorf("reading the archive: %w", err) }
 
-func readAbout(in *tar.Reader) error {
+func readAbout(in *tar.Reader) (archiveJSON, error) {
 	var about archiveJSON
 	header, err := in.Next()
 	if err == nil && header.Name == archiveFile {
@@ -228,13 +114,13 @@ func readAbout(in *tar.Reader) error {
 	}
 	switch {
 	case err != nil:
-		return noArchive(err)
+		return about, noArchive(err)
 	case about.Format != archiveFormat:
-		return noArchive(errors.New("it is no archive of a store"))
+		return about, noArchive(errors.New("it is no archive of a store"))
 	case about.Version > archiveVersion || about.Store > Version:
-		return noArchive(fmt.Errorf("it is of a newer program (archive %d, store %d): restore it with that one", about.Version, about.Store))
+		return about, noArchive(fmt.Errorf("it is of a newer program (archive %d, store %d): restore it with that one", about.Version, about.Store))
 	}
-	return nil
+	return about, nil
 }
 
 // isArchived tells a file that Backup writes from any other, which might lead out of

@@ -88,11 +88,15 @@ func (s *Dir) past(name string, before int) (Past, error) {
 // unknownRevision returns a revision for a definition without one, which earlier
 // programs write: greater than any that the connector can have had.
 func (s *Dir) unknownRevision(name string) int {
-	past, err := s.past(name, anyRevision)
-	if err != nil || past.Last() == 0 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.gone + 1
+	past, _ := s.past(name, anyRevision) // empty after an error
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return unknownRevision(past, s.gone)
+}
+
+func unknownRevision(past Past, gone int) int {
+	if past.Last() == 0 {
+		return gone + 1
 	}
 	// The one after the last was that of the unreadable definition.
 	return past.Last() + 2
@@ -106,7 +110,7 @@ func (s *Dir) retire(revision int) error {
 	if revision <= s.gone {
 		return nil
 	}
-	if err := write(filepath.Join(s.dir, revisionFile), fmt.Appendf(nil, "{\"revision\": %d}\n", revision)); err != nil {
+	if err := write(filepath.Join(s.dir, revisionFile), encodeRevision(revision)); err != nil {
 		return err
 	}
 	s.gone = revision
@@ -114,8 +118,12 @@ func (s *Dir) retire(revision int) error {
 }
 
 func (s *Dir) readGone() (int, error) {
-	return s.number(revisionFile, "revision", 1, `a revision, such as {"revision": 7}`)
+	return s.number(revisionFile, "revision", 1, aRevision)
 }
+
+const aRevision = `a revision, such as {"revision": 7}`
+
+func encodeRevision(revision int) []byte { return fmt.Appendf(nil, "{\"revision\": %d}\n", revision) }
 
 func (s *Dir) historyFile(name string) string {
 	return filepath.Join(s.dir, historyDir, fileName(name))

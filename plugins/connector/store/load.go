@@ -96,12 +96,16 @@ func (s *Dir) loadConnectors(all *Contents) error {
 func (s *Dir) definition(file string, data []byte) (Definition, error) {
 	d, err := Decode(data)
 	if err == nil && fileName(d.Connector.Name) != filepath.Base(file) {
-		err = fmt.Errorf("it holds connector %q, which belongs in %s", d.Connector.Name, fileName(d.Connector.Name))
+		err = misplaced(d.Connector.Name)
 	}
 	if err == nil && d.Revision < 1 {
 		d.Revision = s.unknownRevision(d.Connector.Name)
 	}
 	return d, err
+}
+
+func misplaced(name string) error {
+	return fmt.Errorf("it holds connector %q, which belongs in %s", name, fileName(name))
 }
 
 // Retry reads a definition again that could not be read.
@@ -178,6 +182,14 @@ func (s *Dir) number(file, field string, least int, what string) (int, error) {
 	}
 	if err != nil {
 		return 0, err
+	}
+	return decodeNumber(data, field, least, what)
+}
+
+// decodeNumber returns the number in the text of such a file, 0 if it is nil.
+func decodeNumber(data []byte, field string, least int, what string) (int, error) {
+	if data == nil {
+		return 0, nil
 	}
 	var fields map[string]json.RawMessage
 	var n int

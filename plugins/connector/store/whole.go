@@ -44,33 +44,53 @@ func (s *Dir) Fill(w Whole) error {
 	if err := s.retire(w.Gone); err != nil {
 		return fmt.Errorf("writing the store: %w", err)
 	}
+	err := w.files(func(sub, name string, data []byte) error {
+		return write(filepath.Join(s.dir, sub, name), data)
+	})
+	if err != nil {
+		return fmt.Errorf("writing the store: %w", err)
+	}
+	return s.Upgrade()
+}
+
+// files calls add for the files that a directory has of all connectors and sessions. A
+// crash in between leaves connectors with their histories, whose sessions are known.
+func (w Whole) files(add func(sub, name string, data []byte) error) error {
 	for i, r := range w.Released {
 		data, err := Encode(r.Definition)
 		if err == nil {
-			err = write(filepath.Join(s.dir, releasedDir, stamped(fmt.Sprintf("%d-%s", i, fileName(r.Connector.Name)))), data)
+			err = add(releasedDir, stamped(fmt.Sprintf("%d-%s", i, fileName(r.Connector.Name))), data)
 		}
 		if err != nil {
-			return fmt.Errorf("writing the store: %w", err)
-		}
-	}
-	for _, one := range w.Sessions {
-		if err := s.PutSession(one); err != nil {
 			return err
 		}
 	}
-	for _, d := range w.Definitions {
-		data, err := w.Past[d.Connector.Name].Encode()
+	for _, one := range w.Sessions {
+		data, err := encodeSession(one)
 		if err == nil {
-			err = write(s.historyFile(d.Connector.Name), data)
-		}
-		if err == nil {
-			err = s.Put(d)
+			err = add(sessionsDir, sessionFileName(one.Endpoint, one.ClientID), data)
 		}
 		if err != nil {
-			return fmt.Errorf("writing the store: %w", err)
+			return fmt.Errorf("session %q: %w", one.ClientID, err)
 		}
 	}
-	return s.Upgrade()
+	for _, d := range w.Definitions {
+		name := fileName(d.Connector.Name)
+		data, err := w.Past[d.Connector.Name].Encode()
+		if err == nil {
+			err = add(historyDir, name, data)
+		}
+		if err == nil {
+			data, err = Encode(d)
+		}
+		if err == nil {
+			err = add(connectorsDir, name, data)
+		}
+		if err != nil {
+			return fmt.Errorf("connector %q: %w", d.Connector.Name, err)
+		}
+	}
+	return nil
 }
 
 // empty removes the files of a directory, which may not exist.

@@ -16,11 +16,13 @@ func (s *Dir) Upgrade() error {
 	if now, err := s.version(); err != nil || now >= Version {
 		return nil // Load reports one that cannot be read
 	}
-	if err := write(filepath.Join(s.dir, versionFile), fmt.Appendf(nil, "{\"version\": %d}\n", Version)); err != nil {
+	if err := write(filepath.Join(s.dir, versionFile), encodeVersion()); err != nil {
 		return fmt.Errorf("writing the version of the store: %w", err)
 	}
 	return nil
 }
+
+func encodeVersion() []byte { return fmt.Appendf(nil, "{\"version\": %d}\n", Version) }
 
 // Put writes a definition in place of the current one of that name, if any, with the
 // same revision. It returns when the write outlives a crash.
@@ -99,8 +101,12 @@ func (s *Dir) DropSession(endpoint, clientID string) error {
 }
 
 func (s *Dir) sessionFile(endpoint, clientID string) string {
+	return filepath.Join(s.dir, sessionsDir, sessionFileName(endpoint, clientID))
+}
+
+func sessionFileName(endpoint, clientID string) string {
 	sum := sha256.Sum256([]byte(endpoint + "\x00" + clientID))
-	return filepath.Join(s.dir, sessionsDir, fmt.Sprintf("%x%s", sum[:16], suffix))
+	return fmt.Sprintf("%x%s", sum[:16], suffix)
 }
 
 func remove(file string) error {

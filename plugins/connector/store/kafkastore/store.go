@@ -48,6 +48,8 @@ type Options struct {
 	Client []kgo.Opt
 	Keys   Keys
 	Logger *slog.Logger
+	// MustExist makes Open fail where the topic of definitions does not exist.
+	MustExist bool
 
 	timing timing // tests are less patient
 }
@@ -95,8 +97,8 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open connects to Kafka, makes the topics if they do not exist, and returns when all
-// definitions are read. It retries until the context ends while Kafka cannot be
+// Open connects to Kafka, makes the topics if they do not exist (unless they must), and
+// returns when all definitions are read. It retries until the context ends while Kafka cannot be
 // reached, and logs why. What a person has to correct is returned at once.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Logger == nil {
@@ -128,7 +130,11 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("opening the store %s: %w", s.address, err)
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	if err := s.untilReached(ctx, s.ensureTopics); err != nil {
+	prepare := s.ensureTopics
+	if opts.MustExist {
+		prepare = s.findTopic
+	}
+	if err := s.untilReached(ctx, prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", s.address, err), s.Close())
 	}
 	s.running.Go(s.read)
@@ -199,6 +205,18 @@ func (s *Store) Lost() <-chan struct{} {
 func (s *Store) Upgrade() error { return nil }
 
 func (s *Store) brokers() string { return strings.Join(s.address.Brokers, ", ") }
+
+// findTopic returns an error if the topic of definitions does not exist.
+func (s *Store) findTopic(ctx context.Context) error {
+	topics, err := kadm.NewClient(s.client).ListTopics(ctx, s.address.Definitions())
+	if err != nil {
+		return s.explain("reading the topics", err)
+	}
+	if !topics.Has(s.address.Definitions()) {
+		return &settingError{fmt.Errorf("topic %q does not exist: check the address of the store", s.address.Definitions())}
+	}
+	return nil
+}
 
 // ensureTopics makes the topics that do not exist, and refuses a topic of definitions
 // that would lose them.

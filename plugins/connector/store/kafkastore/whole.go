@@ -21,7 +21,7 @@ func (s *Store) Whole() (store.Whole, error) {
 		if err != nil {
 			return store.Whole{}, err
 		}
-		w.Past[d.Connector.Name] = e.past
+		w.Past[d.Connector.Name] = e.past.Before(d.Revision) // a service may have changed it since
 	}
 	return w, nil
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +24,10 @@ func aStoreMovesAsAWhole(t *testing.T, rig Rig) {
 	require.NoError(t, s.PutSession(store.Session{Endpoint: "h:2", ClientID: "y"}))
 	create(t, s, "other")
 
+	var archive bytes.Buffer
+	require.NoError(t, w.Archive(&archive))
+	w, err = store.ReadArchive(&archive)
+	require.NoError(t, err)
 	require.NoError(t, s.Fill(w))
 	for range 2 {
 		all := load(t, s)
