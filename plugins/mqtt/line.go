@@ -71,7 +71,7 @@ var (
 // connectionError explains the end of a connection.
 func connectionError(doing string, err error) error {
 	if errors.Is(err, io.EOF) {
-		return errors.New("the broker closed the connection")
+		return errHungUp
 	}
 	return fmt.Errorf("%s: %w", doing, neterror.WithoutLocalPort(err))
 }

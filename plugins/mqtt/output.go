@@ -144,7 +144,12 @@ func (o *output) await(ctx context.Context, p *publishing, d *transfer) error {
 	case <-done:
 		return nil
 	case <-p.over:
-		return service.ErrNotConnected
+		select {
+		case <-done: // by the end of the connection
+			return nil
+		default:
+			return service.ErrNotConnected
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

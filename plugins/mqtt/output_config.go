@@ -40,7 +40,7 @@ A whole batch is written at once, with as many messages of QoS 1 and 2 in flight
 
 When the connection is lost, what is not acknowledged is published again on the next one, in order. At QoS 1 messages may then arrive twice. At QoS 2 each arrives once, as long as this process runs and the broker keeps the session, for which ` + "`clean_session: false`" + ` and a ` + "`client_id`" + ` are needed. A process that starts always begins a new session, because the broker would mistake new messages for those of the old one. What the old process had not seen acknowledged comes from the input again, so that it may arrive twice.
 
-A message that the broker refuses, or would refuse, fails alone: because of its topic, its size, its QoS, its retain flag, or a reason code of MQTT 5. The other messages of the batch are published, in their order.
+A message that the broker refuses, or would refuse, fails alone: because of its topic, its size, its QoS, its retain flag, a reason code of MQTT 5, or because the broker ends each connection when it gets it. The other messages of the batch are published, in their order.
 
 == Metadata
 

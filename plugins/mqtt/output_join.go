@@ -24,6 +24,8 @@ type joiner struct {
 	permanentWait time.Duration
 	failed        reported
 
+	isolating bool // of the outbox, when the last connection had ended
+
 	at      string // the URL whose session the outbox continues, "" for none
 	answers int    // of the outbox when the last connection began
 }
@@ -139,6 +141,9 @@ func (o *output) join(ctx context.Context) (wait time.Duration, err error) {
 	j := o.joiner
 	p, err := j.join(ctx)
 	if err != nil {
+		if refusal, ok := errors.AsType[*reasonError](err); !ok || !refusal.connect {
+			j.out.excuse()
+		}
 		if isPermanent(err) {
 			return j.permanentWait, err
 		}
@@ -178,6 +183,12 @@ func (o *output) awaitRetry(ctx context.Context) error {
 		return nil
 	}
 	err := fmt.Errorf("connecting to %s: %w%s", p.address, lost, o.inFlight())
+	if now := j.out.isolating(); now != j.isolating {
+		j.isolating = now
+		if now {
+			o.log.Warnf("The broker at %s has ended connections with the same messages in flight: %v. Publishing one message at a time, to find the one that it does not take", p.address, lost)
+		}
+	}
 	if lasting := time.Since(p.began) > stableAfter || j.out.answered() != j.answers; lasting {
 		j.rejoins.Reset()
 		o.log.Errorf("Lost the connection to %s: %v. Connecting again", p.address, lost)

@@ -43,7 +43,7 @@ func (l *letters) about(m *outgoing, msg *service.Message, refusal, reason error
 		Stage: kafka.StageConvert, Class: kafka.ClassData,
 	}
 	switch {
-	case errors.As(refusal, new(*reasonError)):
+	case errors.As(refusal, new(*reasonError)), errors.As(refusal, new(*expelledError)):
 		a.Stage, a.Class = kafka.StagePut, kafka.ClassConnect
 	case msg.GetError() != nil:
 		a.Stage = kafka.StageProcessor

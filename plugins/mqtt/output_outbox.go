@@ -24,6 +24,7 @@ type outbox struct {
 	last      uint16               // identifier
 	aliases   map[string]uint16
 	answers   int // acknowledgements so far
+	isolation isolation
 }
 
 func newOutbox() *outbox { return &outbox{open: make(map[uint16]*outgoing)} }
@@ -52,6 +53,9 @@ func (o *outbox) retry(d *transfer) (n int) {
 		if m := &d.messages[i]; m.err != nil && retriable(m.err) {
 			m.err, m.state = nil, stageWaiting
 			n++
+			if m.expelled {
+				o.isolation.suspect(m)
+			}
 		}
 	}
 	if n > 0 {
@@ -117,6 +121,7 @@ func (o *outbox) abandon(d *transfer) {
 	for i := range d.messages {
 		m := &d.messages[i]
 		m.transfer = nil
+		o.isolation.acquit(m)
 		switch {
 		case m.state == stageSent || m.state == stageReceived || m.state == stageFinished:
 		case m.qos == 2 && m.id != 0:
@@ -139,6 +144,7 @@ func (o *outbox) attach(on any, t terms, resumed, unsure bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.on, o.terms = on, t
+	o.isolation.begin()
 	o.queue, o.head = nil, 0
 	o.releases, o.written, o.inFlight = nil, nil, 0
 	o.aliases = nil
@@ -172,12 +178,14 @@ func (o *outbox) attach(on any, t terms, resumed, unsure bool) {
 	}
 }
 
-// detach ends the sending of a connection. Nothing happens if it is not the current one.
-func (o *outbox) detach(on any) {
+// detach ends the sending of a connection, and records why it has ended. Nothing happens
+// if it is not the current one.
+func (o *outbox) detach(on any, reason error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.on == on {
 		o.on = nil
+		o.judgeLocked(reason)
 	}
 }
 
@@ -193,8 +201,15 @@ func (o *outbox) fill(on any, buf []byte, base uint64) []byte {
 		buf = appendAck(buf, typePubrel, id)
 	}
 	o.releases = o.releases[:0]
+	buf, waits := o.isolation.ask(buf)
+	if waits {
+		return buf
+	}
 	for ; o.head < len(o.queue) && len(buf) < fillUpTo; o.head++ {
 		m := o.queue[o.head]
+		if o.isolation.active() && o.inFlight > 0 {
+			break
+		}
 		if m.qos > 0 && m.state != stageFinished && !o.roomLocked(m) {
 			break
 		}
@@ -283,6 +298,7 @@ func (o *outbox) finishLocked(m *outgoing, err error) {
 		m.id = 0
 	}
 	m.state, m.err, m.again, m.doubt = stageFinished, err, false, false
+	o.isolation.acquit(m)
 	d := m.transfer
 	if d == nil {
 		return
@@ -364,32 +380,4 @@ func (o *outbox) repeatLocked(m *outgoing) {
 	}
 	m.id, m.state, m.again, m.doubt = 0, stageWaiting, false, false
 	o.queue = append(o.queue, m)
-}
-
-// progress returns how many messages of QoS 1 and 2 wait for the broker, and how many
-// answers it has sent.
-func (o *outbox) progress() (inFlight, answers int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.inFlight, o.answers
-}
-
-// answered returns how many answers the broker has sent, over all connections.
-func (o *outbox) answered() int {
-	_, answers := o.progress()
-	return answers
-}
-
-// first returns the topic of the oldest message in flight, "" without one.
-func (o *outbox) first() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, d := range o.transfers {
-		for i := range d.messages {
-			if m := &d.messages[i]; m.state == stageSent {
-				return m.topic
-			}
-		}
-	}
-	return ""
 }

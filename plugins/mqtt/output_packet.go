@@ -28,6 +28,8 @@ type outgoing struct {
 	doubt    bool   // the broker may have lost it after its PUBREC
 	end      uint64 // at QoS 0: the place of its last byte in the stream of the connection
 	err      error  // why it is refused
+	ends     int    // the weight of the ends of connections with it alone in flight
+	expelled bool   // it was the cause of them
 }
 
 // stage is how far a message has come.

@@ -71,6 +71,9 @@ func (r *refusals) judge(batch service.MessageBatch, messages []outgoing) []outg
 func (r *refusals) count(refused map[int]error) {
 	for _, err := range refused {
 		label := "message"
+		if errors.As(err, new(*expelledError)) {
+			label = "connection ended"
+		}
 		if reason, ok := errors.AsType[*reasonError](err); ok {
 			if label = reasonNames[reason.code]; label == "" {
 				label = "unknown reason"
@@ -196,18 +199,26 @@ func (o *output) giveUp(ctx context.Context, p *publishing, d *transfer, refused
 			r.log.Add("Discarded a message: " + reason.Error())
 			continue
 		}
+		alive := !p.closing.Load()
 		if err := o.letter(ctx, p, d, i, refused[i], reason); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			if errors.Is(err, service.ErrNotConnected) {
-				return err
+				if alive {
+					d.lettersLost++
+				}
+				if !alive || d.lettersLost < enoughEnds {
+					return err
+				}
+				err = p.reason() // the broker does not take the letter either
 			}
 			d.held = true
 			o.hold(fmt.Errorf("%w; writing it to the dead letter topic %q: %w", reason, r.strategy.TopicName, err))
 			return service.ErrNotConnected
 		}
 		o.out.countAsDone(d, i) // so that it is not written twice
+		d.lettersLost = 0
 		r.deadLettered.Incr(1)
 		r.log.Add(fmt.Sprintf("Wrote a message to the dead letter topic %q: %s", r.strategy.TopicName, reason))
 	}

@@ -87,7 +87,7 @@ func (p *publishing) wrote() { p.pump() }
 // ended implements user.
 func (p *publishing) ended() {
 	p.out.accepted(p, p.writer.accepted())
-	p.out.detach(p)
+	p.out.detach(p, p.reason())
 }
 
 // mayBeSilent implements user.
@@ -164,6 +164,7 @@ func (p *publishing) control(packetType byte, body []byte) error {
 		}
 		return p.out.answer(p, packetType, a)
 	case typePingresp:
+		p.out.pinged(p)
 		return nil
 	case typePubrel: // of a message that an earlier user of the session received
 		a, err := parsePublishAck(body, p.v5)

@@ -11,6 +11,10 @@ type transfer struct {
 	held     bool // WriteBatch has given it back with a refusal; WriteBatch owns it
 	counted  bool // its refused messages are; WriteBatch owns it
 
+	// lettersLost is how many connections have ended with its dead letter in flight;
+	// WriteBatch owns it.
+	lettersLost int
+
 	// The outbox guards the rest.
 	left    int // messages without a result
 	refused int

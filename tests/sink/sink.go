@@ -24,6 +24,12 @@ type Options struct {
 	ReceiveMaximum uint16
 	// Keep makes Messages return what was published.
 	Keep bool
+	// Expel reports whether the connection ends when a message arrives, in place of an
+	// answer, and with which reason code an MQTT 5 client is told so, 0 for none. It is
+	// called by one goroutine for each connection.
+	Expel func(Message) (ends bool, code byte)
+	// Lazy loses the answers that were not sent when a connection ends for Expel.
+	Lazy bool
 }
 
 // Cut is where a connection ends: when so many bytes have passed. 0 sets no limit.
@@ -170,7 +176,7 @@ func (s *Sink) serve(c net.Conn, cut Cut) {
 		_ = c.Close()
 	}()
 	conn := &limited{Conn: c, cut: cut}
-	p := &peer{s: s, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriterSize(conn, 64<<10)}
+	p := &peer{s: s, conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriterSize(conn, 64<<10)}
 	for {
 		if p.in.Buffered() == 0 && p.out.Flush() != nil {
 			return
@@ -193,6 +199,7 @@ func (v violation) Error() string { return string(v) }
 // peer is one connection.
 type peer struct {
 	s       *Sink
+	conn    io.Writer
 	in      *bufio.Reader
 	out     *bufio.Writer
 	greeted bool
@@ -287,10 +294,16 @@ func (p *peer) publish(first byte) error {
 		}
 		rest = rest[size+int(length):]
 	}
-	if qos < 2 && !p.s.opts.Keep {
+	if qos < 2 && !p.s.opts.Keep && p.s.opts.Expel == nil {
 		p.s.count.Add(1)
 	} else {
-		p.s.take(Message{string(topic), string(rest), qos, first&8 != 0}, id)
+		m := Message{string(topic), string(rest), qos, first&8 != 0}
+		if p.s.opts.Expel != nil {
+			if ends, code := p.s.opts.Expel(m); ends {
+				return p.expel(code)
+			}
+		}
+		p.s.take(m, id)
 	}
 	switch qos {
 	case 1:
@@ -299,6 +312,21 @@ func (p *peer) publish(first byte) error {
 		return p.write(0x50, byte(id>>8), byte(id))
 	}
 	return nil
+}
+
+// errExpelled ends a connection because of a message.
+var errExpelled = errors.New("the message ends the connection")
+
+func (p *peer) expel(code byte) error {
+	if p.s.opts.Lazy {
+		p.out.Reset(p.conn)
+	}
+	if p.v5 && code != 0 {
+		if err := p.write(0xe0, code); err != nil {
+			return err
+		}
+	}
+	return errExpelled
 }
 
 // take records a message, unless it is one of QoS 2 that is here already.
