@@ -234,6 +234,16 @@ func letterHeader(r *kgo.Record, name string) string {
 	return ""
 }
 
+// metadataHeader returns a header that was metadata of the message, "" without it.
+func metadataHeader(r *kgo.Record, name string) string {
+	for _, header := range r.Headers {
+		if header.Key == name {
+			return string(header.Value)
+		}
+	}
+	return ""
+}
+
 // isOurs tells the letters of this connector from those of others in the topic.
 func (l *Letters) isOurs(r *kgo.Record) bool { return letterHeader(r, letterSource) == l.source }
 

@@ -207,7 +207,8 @@ func (b *builder) build(batch service.MessageBatch, in *buffers) (errs []error) 
 
 // fallback sets as much of the record as possible for a message that cannot be written.
 // Values that the failed processor should have set are missing, and the metadata may be
-// the only hint at the message's origin.
+// the only hint at the message's origin. The value is the message's own, also where an
+// envelope was made: whoever reads the dead letter has the payload and the metadata.
 func (b *builder) fallback(record *kgo.Record, msg *service.Message) {
 	missing := func(e *expression) bool {
 		if e == nil || e.meta == "" {
@@ -222,8 +223,8 @@ func (b *builder) fallback(record *kgo.Record, msg *service.Message) {
 	if missing(b.key) {
 		record.Key = nil
 	}
-	if record.Value == nil {
-		record.Value, _ = msg.AsBytes()
+	if payload, err := msg.AsBytes(); err == nil {
+		record.Value = payload
 	}
 	record.Partition = -1
 	record.Headers = nil

@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/envelope"
 )
 
 const (
@@ -205,7 +207,11 @@ func (r *replaying) decide(ctx context.Context, letter *kgo.Record, chosen bool)
 	}
 	target := letterHeader(letter, letterTopic)
 	if stage := letterHeader(letter, letterStage); stage != stageProduce {
-		r.refuse(id, fmt.Sprintf("it never became a record (%s): correct the cause and publish its MQTT message again", stage))
+		again := "its MQTT message"
+		if topic := metadataHeader(letter, envelope.MetaTopic); topic != "" {
+			again = fmt.Sprintf("its value to the MQTT topic %.200q", topic)
+		}
+		r.refuse(id, fmt.Sprintf("it never became a record (%s): correct the cause and publish %s again", stage, again))
 		return nil
 	}
 	if err := r.writable(ctx, target); err != nil {

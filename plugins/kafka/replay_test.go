@@ -182,12 +182,16 @@ func TestALetterThatKafkaRefusesAgainIsNamedAndTheOthersAreReplayed(t *testing.T
 // What a message was that could not become a record is not what the topic has.
 func TestALetterThatNeverWasARecordIsNotReplayed(t *testing.T) {
 	c := withDead(t, 1)
-	o := started(t, c.ListenAddrs(), deadLetter, `topic: "no topic ${! content() }"`)
-	require.NoError(t, o.WriteBatch(t.Context(), messages(0, 1)))
+	o := started(t, c.ListenAddrs(), deadLetter, `topic: "no topic ${! @mqtt_qos }"`, "envelope: { enabled: true }")
+	batch := messages(0, 2)
+	batch[1].MetaSetMut("mqtt_topic", "a/b")
+	require.NoError(t, o.WriteBatch(t.Context(), batch))
+	assert.Equal(t, []string{"000000", "000001"}, writtenValues(t, c.ListenAddrs(), "dead"), "the payloads, and not envelopes")
 	result, err := lettersOf(t, c.ListenAddrs(), "kafka_franz").Replay(t.Context(), Replay{})
 	require.NoError(t, err)
-	require.Len(t, result.Refused, 1)
+	require.Len(t, result.Refused, 2)
 	assert.Equal(t, "it never became a record (VALUE_CONVERTER): correct the cause and publish its MQTT message again", result.Refused[0].Reason)
+	assert.Equal(t, `it never became a record (VALUE_CONVERTER): correct the cause and publish its value to the MQTT topic "a/b" again`, result.Refused[1].Reason)
 }
 
 func TestATopicThatWasMadeAnewHasOtherLetters(t *testing.T) {
