@@ -70,6 +70,8 @@ func serveFlags() []ucli.Flag {
 		text("mqtt-tls-ca-file", "", "trust the MQTT broker's certificate by the authorities in this `FILE`"),
 		text("mqtt-tls-cert-file", "", "authenticate to the MQTT broker with the certificate in this `FILE`"),
 		text("mqtt-tls-key-file", "", "the key of that certificate, a `FILE`"),
+		text("buffer-dir", "", "keep the disk buffers of connectors in this `DIR`, which no other service may use; the directory buffers in that of --store unless set"),
+		text("max-buffer-bytes", "10GiB", "let the disk buffer of a connector take at most `SIZE`"),
 		text("secrets-dir", "", "let connectors use certificates and keys in this `DIR`, and no other files"),
 		text("allow-targets", "", "let connectors connect only to these `TARGETS`: networks (10.0.0.0/8), addresses and HOST:PORT, separated by commas; --mqtt-url is always one"),
 		text("deny-targets", "", "let no connector connect to these `TARGETS`, even if --allow-targets lists them"),
@@ -145,6 +147,10 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	if err != nil {
 		return err
 	}
+	bufferDir, maxBuffer, err := bufferSettings(c)
+	if err != nil {
+		return err
+	}
 	if c.String("store") == "" {
 		return errors.New("store: give the directory of the connectors by --store DIR, or --store kafka://HOST:PORT/PREFIX")
 	}
@@ -152,8 +158,9 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 	listen := admin.Options{
 		Listen: c.String("listen"), SocketMode: c.String("socket-mode"), SocketRole: c.String("socket-role"), TokenFile: c.String("api-token-file"), TokensFile: c.String("api-tokens-file"), InsecureNoAuth: c.Bool("insecure-no-auth"),
 		TLSCertFile: c.String("tls-cert-file"), TLSKeyFile: c.String("tls-key-file"), Logger: log,
-		// A delete drains, stops the stream, and connects to the broker.
-		LongTimeout: 2*c.Duration("drain-timeout") + 30*time.Second,
+		// A delete drains, stops the stream, empties the disk buffer, and connects to the
+		// broker.
+		LongTimeout: 3*c.Duration("drain-timeout") + 30*time.Second,
 		// A delete may continue while connectors drain. The service ends at most five
 		// seconds after that.
 		ShutdownTimeout: c.Duration("drain-timeout") + time.Second,
@@ -189,7 +196,7 @@ func runService(ctx context.Context, c *ucli.Context, env *service.Environment) 
 		Environment: env, Store: definitions, Notes: notes, Share: share, MQTT: settings, ReadMQTT: readMQTTAgain(c),
 		RobustMQDashboard: c.Bool("robustmq-dashboard-metrics"),
 		ClientIDPrefix:    c.String("mqtt-client-id-prefix"), DrainTimeout: c.Duration("drain-timeout"),
-		SecretsDir: c.String("secrets-dir"), Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
+		SecretsDir: c.String("secrets-dir"), BufferDir: bufferDir, MaxBufferBytes: maxBuffer, Logger: log, LastCrash: trace, Trial: c.Duration("trial-time"),
 		AllowTargets: targetList(c.String("allow-targets")), DenyTargets: targetList(c.String("deny-targets")),
 		MaxPendingBytes: pending, Version: buildVersion(), APICertFile: listen.TLSCertFile, Traces: traces,
 	})

@@ -159,6 +159,10 @@ func TestServeRefusesToStart(t *testing.T) {
 		"socket-role applies to a Unix socket only":                          {"--store", store, "--socket-role", "read"},
 		"audit-log: opening the audit log: open " + dir + ": is a directory": {"--store", store, "--audit-log", dir},
 		"opening the secrets directory: ":                                    {"--store", store, "--secrets-dir", filepath.Join(dir, "none")},
+		`max-buffer-bytes: "much" is not a size of at least 1MiB`:            {"--store", store, "--max-buffer-bytes", "much"},
+		`max-buffer-bytes: "1KiB" is not a size of at least 1MiB`:            {"--store", store, "--max-buffer-bytes", "1KiB"},
+		"buffer-dir: connectors of a store in Kafka have no disk buffers":    {"--store", "kafka://localhost:1/p", "--buffer-dir", dir},
+		"opening the directory of the disk buffers: ":                        {"--store", store, "--buffer-dir", write("file", "")},
 		`memory-limit: "much" is not an amount of memory`:                    {"--store", store, "--memory-limit", "much"},
 		`max-pending-bytes: "0" is not an amount of memory`:                  {"--store", store, "--max-pending-bytes", "0"},
 		`memory-limit: "1kB" is not an amount of memory`:                     {"--store", store, "--memory-limit", "1kB"},
@@ -192,5 +196,6 @@ func TestServeReadsItsFlagsFromTheEnvironment(t *testing.T) {
 	s := startServe(t, "--config", file)
 	assert.Equal(t, "{", s.do("GET", "/health", "")[:1])
 	assert.DirExists(t, filepath.Join(dir, "connectors"))
+	assert.DirExists(t, filepath.Join(dir, "buffers"))
 	s.end()
 }

@@ -104,6 +104,9 @@ type UpdateOptions struct {
 
 // DeleteOptions say how a connector is deleted.
 type DeleteOptions struct {
+	// DiscardWaiting: what waits in the connector's disk buffer is discarded. Otherwise
+	// nothing is deleted until Kafka has it.
+	DiscardWaiting bool
 	// Expected are the revisions that may be deleted.
 	Expected Expected
 }

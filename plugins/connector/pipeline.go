@@ -48,7 +48,7 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	}
 	sink.Content = append(sink.Content, text("robustmq_kafka"), &out.node)
 	in := mapping("topic_id", text(c.TopicID))
-	addSettings(in, c.MQTT)
+	addSettings(in, c.withBufferPath())
 	// A payload over the limit is handled like a record that Kafka refuses, unless that
 	// would wait forever.
 	if f := c.FailureStrategy; f != nil && f.Strategy != "block" && c.MQTT.Get("max_payload_bytes") != nil {

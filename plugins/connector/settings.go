@@ -16,7 +16,7 @@ import (
 // config may have, by their names there. Both templates have tls: in a config it is
 // Kafka's, and mqtt_tls is that of MQTT.
 var MQTTFields = []string{
-	"urls", "client_id", "username", "password", "qos", "clean_session", "keepalive", "connect_timeout", "mqtt_tls",
+	"urls", "client_id", "username", "password", "qos", "clean_session", "keepalive", "connect_timeout", "mqtt_tls", fieldBuffer,
 }
 
 // kafkaFields are the fields of the output template in addition to RobustMQ's own.
@@ -96,6 +96,11 @@ func checkSetting(name string, raw json.RawMessage) error {
 	v, err := readValue(raw)
 	if err != nil {
 		return err
+	}
+	if name == fieldBuffer {
+		if err := checkBuffer(v); err != nil {
+			return err
+		}
 	}
 	return v.walk([]string{name}, func(path []string, scalar *value) error {
 		s, isText := scalar.text()

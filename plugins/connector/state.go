@@ -24,6 +24,7 @@ const (
 	NeedStore    Need = "store"    // the disk of the store
 	NeedBroker   Need = "mqtt"     // the MQTT broker
 	NeedKafka    Need = "kafka"    // Kafka
+	NeedBuffer   Need = "buffer"   // room in its disk buffer, or the disk
 	NeedProgress Need = "progress" // both ends are connected, but no message gets through
 )
 

@@ -54,6 +54,8 @@ Each buffer needs a directory of its own, which only this process uses. A messag
 
 A message that the pipeline rejects comes again, before those that follow it.
 
+Without an `+"`input`"+`, a pipeline delivers what another one has left in the files, and ends.
+
 == Metrics
 
 - `+"`disk_buffer_messages`"+`: the messages that the pipeline has not finished.
@@ -66,7 +68,8 @@ A message that the pipeline rejects comes again, before those that follow it.
 `).
 		Fields(
 			service.NewInputField(fieldInput).
-				Description("The input whose messages are kept."),
+				Description("The input whose messages are kept. Without it, the buffer delivers what is in its files and ends.").
+				Optional(),
 			service.NewStringField(fieldPath).
 				Description("The directory of the buffer. It is created if there is none. Put it on a disk that outlives a restart, and not on a network file system.").
 				Example("/var/lib/robustmq-connect/buffer/sensors"),

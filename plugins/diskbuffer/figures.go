@@ -7,6 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/robustmq/robustmq-connect/plugins/internal/backlog"
 	"github.com/robustmq/robustmq-connect/plugins/internal/disklog"
 )
 
@@ -51,12 +52,8 @@ func number(b bool) int64 {
 	return 0
 }
 
-const (
-	// fullWarning is how long the buffer may be full before a warning is logged.
-	fullWarning = 10 * time.Second
-	// dropWarning is the time between two warnings of dropped messages.
-	dropWarning = time.Minute
-)
+// dropWarning is the time between two warnings of dropped messages.
+const dropWarning = time.Minute
 
 // watch updates the metrics, and warns of a buffer that stays full.
 func (i *input) watch(ctx context.Context) {
@@ -65,8 +62,10 @@ func (i *input) watch(ctx context.Context) {
 	warned, dropped, told := false, uint64(0), time.Time{}
 	for ended := false; ; {
 		stats := i.buffer.Stats()
-		i.figures.set(stats, i.age(stats), stats.Failure != nil || i.unreadable.Load())
-		full := !stats.Full.IsZero() && time.Since(stats.Full) > fullWarning
+		age := i.age(stats)
+		i.shown.age.Store(int64(age))
+		i.figures.set(stats, age, stats.Failure != nil || i.shown.failure.Load() != nil)
+		full := !stats.Full.IsZero() && time.Since(stats.Full) > backlog.FullAfter
 		if full && !warned {
 			i.log.Warnf("The disk buffer in %s is full with %d messages, so the input is not read until the output takes them; raise max_bytes, or see why the output is slow", i.conf.path, stats.Messages)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/robustmq/robustmq-connect/plugins/internal/backlog"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 	"github.com/robustmq/robustmq-connect/plugins/internal/disklog"
@@ -28,11 +29,7 @@ func Register(env *service.Environment) error {
 				return nil, err
 			}
 			link := nested.New()
-			var inner *service.OwnedInput
-			err = nested.With(mgr, link, func() (err error) {
-				inner, err = conf.FieldInput(fieldInput)
-				return err
-			})
+			inner, err := innerInput(conf, mgr, link)
 			if err != nil {
 				return nil, err
 			}
@@ -47,7 +44,7 @@ func Register(env *service.Environment) error {
 type input struct {
 	conf    *config
 	log     *service.Logger
-	inner   *service.OwnedInput
+	inner   inner
 	link    *nested.Link
 	guard   *crash.Guard
 	latency *latency.Histogram // nil where nobody asks
@@ -55,8 +52,8 @@ type input struct {
 	handed  atomic.Int64       // bytes that the pipeline has and has not answered for
 	figures *figures
 
-	pendings   *pendings
-	unreadable atomic.Bool // the last read failed
+	pendings *pendings
+	shown    shown
 
 	// Of Connect and ReadBatch, which the engine does not call at the same time.
 	decoder decoder
@@ -73,7 +70,7 @@ type input struct {
 	state   chan struct{}  // one slot: ended, or closed
 }
 
-func newInput(c *config, inner *service.OwnedInput, link *nested.Link, guard *crash.Guard, mgr *service.Resources) *input {
+func newInput(c *config, inner inner, link *nested.Link, guard *crash.Guard, mgr *service.Resources) *input {
 	in := &input{
 		conf: c, log: mgr.Logger(), inner: inner, link: link, guard: guard,
 		latency: latency.Of(mgr), figures: newFigures(mgr), pendings: newPendings(),
@@ -83,6 +80,7 @@ func newInput(c *config, inner *service.OwnedInput, link *nested.Link, guard *cr
 		in.latency = nil
 	}
 	in.share = budget.Of(mgr).Join(in.handed.Load)
+	backlog.Of(mgr).Set(in.backlog)
 	c.log.Warn = func(text string) { in.log.Warn(text) }
 	return in
 }
@@ -132,7 +130,7 @@ type trouble struct {
 
 func (i *input) trouble() *trouble {
 	if failure := i.buffer.Stats().Failure; failure != nil {
-		return &trouble{fmt.Errorf("the disk buffer cannot be written: %w", failure)}
+		return &trouble{unwritable(failure)}
 	}
 	i.mu.Lock()
 	ended := i.ended
@@ -143,13 +141,18 @@ func (i *input) trouble() *trouble {
 	return nil
 }
 
+func unwritable(failure error) error {
+	return fmt.Errorf("the disk buffer cannot be written: %w", failure)
+}
+
 // open opens the buffer and starts to collect, once.
-func (i *input) open() error {
+func (i *input) open() (err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.buffer != nil || i.closed {
 		return nil
 	}
+	defer func() { i.shown.fail(err) }()
 	files, err := disklog.OpenDir(i.conf.path)
 	if err != nil {
 		return fmt.Errorf("opening the disk buffer: %w", err)
@@ -159,6 +162,7 @@ func (i *input) open() error {
 		return fmt.Errorf("opening the disk buffer in %s: %w", i.conf.path, err)
 	}
 	i.buffer = buffer
+	i.shown.buffer.Store(buffer)
 	var ctx context.Context
 	ctx, i.stop = context.WithCancel(context.Background())
 	i.writing.Go(func() {
@@ -189,10 +193,11 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 		var room <-chan struct{}
 		if i.share.Room() {
 			p, err := i.next(ctx)
-			i.unreadable.Store(err != nil && ctx.Err() == nil)
-			switch {
-			case ctx.Err() != nil:
+			if ctx.Err() != nil {
 				return nil, nil, ctx.Err()
+			}
+			i.shown.fail(err)
+			switch {
 			case err != nil:
 				i.failure = err
 				return nil, nil, service.ErrNotConnected
@@ -241,7 +246,7 @@ func (i *input) Close(ctx context.Context) error {
 	}
 	defer i.share.Leave()
 	if buffer == nil {
-		return closeUnused(ctx, i.inner)
+		return i.inner.CloseUnused(ctx)
 	}
 	i.stop()
 	i.running.Wait()
@@ -252,16 +257,6 @@ func (i *input) Close(ctx context.Context) error {
 	defer cancel()
 	err := i.inner.Close(ctx)
 	return errors.Join(err, buffer.Close())
-}
-
-// closeUnused closes an input that was never read. It would wait for its end without
-// having begun: so it is stopped, started and then waited for.
-func closeUnused(ctx context.Context, in *service.OwnedInput) error {
-	over, cancel := context.WithCancel(ctx)
-	cancel()
-	_ = in.Close(over)
-	_, _, _ = in.ReadBatch(over)
-	return in.Close(ctx)
 }
 
 // ConnectionTest tests the inner input.

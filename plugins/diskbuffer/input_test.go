@@ -3,6 +3,8 @@ package diskbuffer
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,7 +107,7 @@ type rig struct {
 	closed bool
 }
 
-// newRig makes a buffer over a source. The fields are YAML, each on a line.
+// newRig makes a buffer over a source, nil for none. The fields are YAML, each on a line.
 func newRig(t *testing.T, s *source, path string, fields ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, source: s}
@@ -114,18 +116,18 @@ func newRig(t *testing.T, s *source, path string, fields ...string) *rig {
 		func(_ *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
 			return nested.Input(s, nested.Of(mgr)), nil
 		}))
-	text := strings.Join(append(fields, "input: { test_source: {} }", "path: "+strconv.Quote(path)), "\n")
+	if s != nil {
+		fields = append(fields, "input: { test_source: {} }")
+	}
+	text := strings.Join(append(fields, "path: "+strconv.Quote(path)), "\n")
 	conf, err := Spec().ParseYAML(text, env)
 	require.NoError(t, err)
 	c, err := parseConfig(conf)
 	require.NoError(t, err)
 	mgr := conf.Resources()
 	link := nested.New()
-	var inner *service.OwnedInput
-	require.NoError(t, nested.With(mgr, link, func() (err error) {
-		inner, err = conf.FieldInput(fieldInput)
-		return err
-	}))
+	inner, err := innerInput(conf, mgr, link)
+	require.NoError(t, err)
 	r.in = newInput(c, inner, link, nil, mgr)
 	t.Cleanup(r.close)
 	return r
@@ -275,6 +277,42 @@ func TestTheInputEndsWhenTheInnerOneHasAndAllIsFinished(t *testing.T) {
 	require.NoError(t, ack(context.Background(), nil))
 	_, _, err = r.in.ReadBatch(context.Background())
 	require.ErrorIs(t, err, service.ErrEndOfInput)
+}
+
+func TestABufferWithoutAnInputIsEmptied(t *testing.T) {
+	path := t.TempDir()
+	s := newSource()
+	r := newRig(t, s, path).open()
+	s.send("a", "b")
+	r.onDisk(2)
+	state := r.in.backlog()
+	assert.Equal(t, uint64(2), state.Messages)
+	assert.Positive(t, state.Bytes)
+	assert.True(t, state.Up)
+	require.NoError(t, state.Failure)
+	r.close()
+	waiting, _, err := Waiting(path)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(2), waiting)
+
+	r = newRig(t, nil, path).open()
+	_, _, err = Waiting(path)
+	require.ErrorContains(t, err, "is used by another buffer or process")
+	assert.Equal(t, []string{"a", "b"}, r.take(2))
+	_, _, err = r.in.ReadBatch(context.Background())
+	require.ErrorIs(t, err, service.ErrEndOfInput)
+	r.close()
+	waiting, _, err = Waiting(path)
+	require.NoError(t, err)
+	assert.Zero(t, waiting)
+}
+
+func TestABufferThatCannotBeOpenedSaysWhy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	r := newRig(t, newSource(), path)
+	require.ErrorContains(t, r.in.Connect(context.Background()), "creating the directory of the buffer")
+	require.ErrorContains(t, r.in.backlog().Failure, "creating the directory of the buffer")
 }
 
 // The engine shows only the connection of the outer input.

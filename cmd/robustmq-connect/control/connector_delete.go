@@ -19,8 +19,13 @@ session, so that no queue grows there:
   robustmq-connect mqtt connector delete --connector-name "iot_sensor_kafka"
   robustmq-connect mqtt connector delete --connector-name "iot_sensor_kafka" --if-match 7
 
-With --if-match it is deleted only while it is at that revision.`,
-		Flags: []ucli.Flag{ifMatchFlag()},
+With --if-match it is deleted only while it is at that revision. What waits in its disk
+buffer reaches Kafka first too. Where that takes longer than the service's --drain-timeout,
+nothing is deleted, unless --discard-waiting is given.`,
+		Flags: []ucli.Flag{
+			ifMatchFlag(),
+			&ucli.BoolFlag{Name: "discard-waiting", Usage: "discard what waits in its disk buffer"},
+		},
 	})
 }
 
@@ -61,8 +66,11 @@ func restartCommand() *ucli.Command {
 func nameCommand(doing, path, success string, command *ucli.Command) *ucli.Command {
 	command.Flags = slices.Concat([]ucli.Flag{nameFlag("the connector's `NAME`"), selectorFlag("all connectors with these labels"), tenantFlag()}, command.Flags, adminFlags())
 	command.Action = func(c *ucli.Context) error {
+		// Only delete has the flag of its last field.
+		body := admin.Deletion{Chosen: admin.Chosen{Tenant: c.String("tenant")}, DiscardWaiting: c.Bool("discard-waiting")}
 		if c.IsSet("selector") {
-			return changeSelected(c, doing, path, c.String("selector"), success)
+			body.Selector = c.String("selector")
+			return changeSelected(c, doing, path, body, success)
 		}
 		name, err := connectorName(c)
 		if err != nil {
@@ -72,7 +80,8 @@ func nameCommand(doing, path, success string, command *ucli.Command) *ucli.Comma
 		if err != nil {
 			return fmt.Errorf("%s connector %q: %w", doing, name, err)
 		}
-		return change(c, doing, path, name, ifMatch, admin.Name{Tenant: c.String("tenant"), ConnectorName: name}, success)
+		body.ConnectorName = name
+		return change(c, doing, path, name, ifMatch, body, success)
 	}
 	return command
 }

@@ -83,6 +83,7 @@ func TestUpdateAndDeleteChangeTheRevisionThatWasRead(t *testing.T) {
 		{[]string{"update", "-f", "-", "--if-match", "*"}, "*"},
 		{[]string{"delete", "-c", "c"}, ""},
 		{[]string{"delete", "-c", "c", "--if-match", "7"}, `"7"`},
+		{[]string{"delete", "-c", "c", "--discard-waiting"}, ""},
 	} {
 		_, _, err := runMQTT(documentedConnector, append([]string{"--server", server.URL, "connector"}, test.args...)...)
 		require.NoError(t, err, test.args)

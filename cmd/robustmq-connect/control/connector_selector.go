@@ -36,8 +36,8 @@ func labelsOf(text string) (json.RawMessage, error) {
 
 // changeSelected sends one request that changes every connector with some labels, and
 // tells how it went with each.
-func changeSelected(c *ucli.Context, doing, path, selector, success string) error {
-	fail := func(err error) error { return fmt.Errorf("%s the connectors %s: %w", doing, selector, err) }
+func changeSelected(c *ucli.Context, doing, path string, body admin.Deletion, success string) error {
+	fail := func(err error) error { return fmt.Errorf("%s the connectors %s: %w", doing, body.Selector, err) }
 	for _, flag := range []string{"connector-name", "if-match"} {
 		if c.IsSet(flag) {
 			return fail(fmt.Errorf("--%s and --selector exclude each other: give one", flag))
@@ -48,7 +48,7 @@ func changeSelected(c *ucli.Context, doing, path, selector, success string) erro
 		return fail(err)
 	}
 	var text json.RawMessage
-	notes, err := client.post(c.Context, path, map[string]string{"tenant": c.String("tenant"), "selector": selector}, &text)
+	notes, err := client.post(c.Context, path, body, &text)
 	if err != nil {
 		return fail(err)
 	}

@@ -40,7 +40,7 @@ type memory struct {
 	past    map[string][]connector.Revision // the latest first
 	gone    int                             // the greatest revision of what was deleted
 	notes   []string
-	// discarded is what the last update said of what waits.
+	// discarded is what the last update or deletion said of what waits.
 	discarded bool
 	probes    []connector.Probe
 	preview   connector.Preview
@@ -165,6 +165,7 @@ func (m *memory) Delete(ctx context.Context, name string, how connector.DeleteOp
 	if err := how.Expected.Find(name, s.Revision); err != nil {
 		return "", err
 	}
+	m.discarded = how.DiscardWaiting
 	m.gone = max(m.gone, s.Revision)
 	delete(m.all, name)
 	delete(m.past, name)

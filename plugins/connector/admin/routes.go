@@ -93,7 +93,7 @@ func (s *Server) routes() []route {
 		},
 		{
 			method: http.MethodPost, path: PathDelete, by: ownerWorker, role: operator, summary: "Drain and remove a connector",
-			body: Chosen{}, data: Success, selects: true, ifMatch: true, long: true, handle: s.delete,
+			body: Deletion{}, data: Success, selects: true, ifMatch: true, long: true, handle: s.delete,
 		},
 		{
 			method: http.MethodPost, path: PathPause, by: ownerWorker, role: operator, summary: "Drain a connector and stop it until it is resumed",

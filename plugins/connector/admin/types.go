@@ -15,7 +15,7 @@ const (
 	PathList   = "/api/cluster/connector/list"   // GET, query: ListQuery's fields; data: List
 	PathDetail = "/api/cluster/connector/detail" // GET, query: tenant, connector_name; data: Detail
 	PathCreate = "/api/cluster/connector/create" // POST Creation; data: "success"
-	PathDelete = "/api/cluster/connector/delete" // POST Name; data: "success"
+	PathDelete = "/api/cluster/connector/delete" // POST Deletion; data: "success"
 	PathUpdate = "/api/cluster/connector/update" // POST Change; data: "success"
 	PathPause  = "/api/cluster/connector/pause"  // POST Name; data: "success"
 	PathResume = "/api/cluster/connector/resume" // POST Name; data: "success"
@@ -101,18 +101,26 @@ type Change struct {
 	DiscardWaiting bool `json:"discard_waiting,omitempty"`
 }
 
-// Name is the body of delete, pause, resume and restart.
+// Name is the body of pause, resume and restart.
 type Name struct {
 	Tenant        string `json:"tenant"`
 	ConnectorName string `json:"connector_name"`
 }
 
-// Chosen is the body of delete, pause, resume and restart: one connector, or those that a
+// Chosen is the body of pause, resume and restart: one connector, or those that a
 // selector selects. With a selector the data is []Selected.
 type Chosen struct {
 	Tenant        string `json:"tenant"`
 	ConnectorName string `json:"connector_name,omitempty"`
 	Selector      string `json:"selector,omitempty"` // for example site=north,stage!=test
+}
+
+// Deletion is the body of delete.
+type Deletion struct {
+	Chosen
+	// DiscardWaiting is ours: what waits in the connector's disk buffer is discarded.
+	// Otherwise nothing is deleted until Kafka has it.
+	DiscardWaiting bool `json:"discard_waiting,omitempty"`
 }
 
 // Selected is what became of one of several connectors.
@@ -153,7 +161,7 @@ type Row struct {
 
 // Wait is one thing that a connector waits for.
 type Wait struct {
-	For   string `json:"for"`   // start, update, store, mqtt, kafka or progress
+	For   string `json:"for"`   // start, update, store, mqtt, kafka, buffer or progress
 	Since int64  `json:"since"` // Unix seconds
 	Why   string `json:"why"`
 }

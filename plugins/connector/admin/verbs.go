@@ -25,9 +25,25 @@ func (s *Server) delete(ctx context.Context, r *http.Request, body []byte) (repl
 	if _, selects := selectorIn(body); selects && expected != nil {
 		return reply{}, invalid("If-Match: it is the revision of one connector, and selector selects several: remove one")
 	}
+	discard, err := discards(body)
+	if err != nil {
+		return reply{}, err
+	}
 	return s.naming(func(m connector.Manager, ctx context.Context, name string) (string, error) {
-		return m.Delete(ctx, name, connector.DeleteOptions{Expected: expected})
+		return m.Delete(ctx, name, connector.DeleteOptions{Expected: expected, DiscardWaiting: discard})
 	})(ctx, r, body)
+}
+
+// discards reads discard_waiting of the body of delete.
+func discards(body []byte) (discard bool, err error) {
+	var given map[string]json.RawMessage
+	if json.Unmarshal(body, &given) != nil || given["discard_waiting"] == nil {
+		return false, nil // whoever reads the rest of the body says what is wrong
+	}
+	if json.Unmarshal(given["discard_waiting"], &discard) != nil {
+		return false, invalid("discard_waiting must be true or false")
+	}
+	return discard, nil
 }
 
 // naming serves a route whose body is Chosen.

@@ -143,3 +143,23 @@ func TestOneOfManyFailsAlone(t *testing.T) {
 	assert.LessOrEqual(t, most.Load(), int64(atOnce))
 	assert.EqualValues(t, 3*atOnce, calls.Load())
 }
+
+func TestADeletionSaysWhetherWhatWaitsIsDiscarded(t *testing.T) {
+	m, h := labelledServer(t)
+	for _, tc := range []struct {
+		body string
+		want bool
+	}{
+		{`{"tenant":"default","connector_name":"a"}`, false},
+		{`{"tenant":"default","connector_name":"b","discard_waiting":true}`, true},
+		{`{"tenant":"default","connector_name":"d","discard_waiting":null}`, false},
+	} {
+		read[string](t, ask(h, http.MethodPost, PathDelete, tc.body))
+		assert.Equal(t, tc.want, m.discarded, tc.body)
+	}
+	w := ask(h, http.MethodPost, PathDelete, `{"tenant":"default","connector_name":"c","discard_waiting":"yes"}`)
+	assert.Contains(t, refusal(t, w), "discard_waiting must be true or false")
+	read[[]Selected](t, ask(h, http.MethodPost, PathDelete, `{"tenant":"default","selector":"site=north","discard_waiting":true}`))
+	assert.True(t, m.discarded)
+	assert.Empty(t, m.all)
+}

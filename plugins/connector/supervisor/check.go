@@ -50,7 +50,7 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 	if err != nil {
 		return nil, err
 	}
-	c = s.effective(c)
+	c = s.effective(c).WithoutBuffer()
 	id, _ := json.Marshal(s.opts.ClientIDPrefix + "_check_" + rand.Text()) // a string
 	c.MQTT = c.MQTT.With(connector.Settings{{Name: "client_id", Value: id}})
 	probes := []connector.Probe{{End: "mqtt"}, {End: "kafka"}}

@@ -50,14 +50,17 @@ func (c *connections) HandleFunc(pattern string, handler func(http.ResponseWrite
 
 // end is one end of a pipeline.
 type end struct {
-	need      connector.Need // NeedKafka or NeedBroker
+	need      connector.Need // NeedKafka, NeedBroker or NeedBuffer
 	connected bool
 	err       string
 }
 
 func (e end) what() string {
-	if e.need == connector.NeedKafka {
+	switch e.need {
+	case connector.NeedKafka:
 		return "Kafka"
+	case connector.NeedBuffer:
+		return "the disk buffer"
 	}
 	return "the MQTT broker"
 }

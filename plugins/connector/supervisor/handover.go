@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/session"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
@@ -227,30 +225,30 @@ func (r *run) untilQuiet(ctx context.Context, st *stream, pause, most time.Durat
 // input template always subscribes to its filter, so the pipeline uses the input below
 // it.
 func readingDocument(now, from connector.Connector, old session.Side, topics []string) ([]byte, error) {
-	now.MQTT = from.MQTT
+	buffer := now.MQTT.Get("disk_buffer")
+	now.MQTT = from.MQTT.Without("disk_buffer")
+	if buffer != nil {
+		// What is in it is older than what is read.
+		now.MQTT = now.MQTT.With(connector.Settings{{Name: "disk_buffer", Value: buffer}})
+	}
 	text, _ := connector.Pipeline(now)
-	var pipeline struct {
-		Input  map[string]any
-		Output map[string]any
-	}
-	if err := yaml.Unmarshal(text, &pipeline); err != nil {
-		return nil, fmt.Errorf("reading the pipeline of %q: %w", now.Name, err)
-	}
-	input, ok := pipeline.Input["robustmq_kafka"].(map[string]any)
-	if !ok {
-		return nil, fmt.Errorf("the pipeline of %q has no input robustmq_kafka", now.Name)
-	}
 	urls := make([]string, len(old.URLs))
 	for i, u := range old.URLs {
 		urls[i] = u.String()
 	}
-	if user, ok := input["username"]; ok {
-		input["user"] = user
-	}
-	delete(input, "username")
-	delete(input, "topic_id")
-	input["topics"], input["urls"], input["clean_session"] = topics, urls, false
-	delete(pipeline.Input, "robustmq_kafka")
-	pipeline.Input["mqtt"] = input
-	return yaml.Marshal(map[string]any{"input": pipeline.Input, "output": pipeline.Output})
+	return changedInput(now.Name, text, func(input map[string]any) (string, map[string]any) {
+		if user, ok := input["username"]; ok {
+			input["user"] = user
+		}
+		buffer, buffered := input["disk_buffer"].(map[string]any)
+		for _, name := range []string{"username", "topic_id", "disk_buffer"} {
+			delete(input, name)
+		}
+		input["topics"], input["urls"], input["clean_session"] = topics, urls, false
+		if !buffered {
+			return "mqtt", input
+		}
+		buffer["input"] = map[string]any{"mqtt": input}
+		return "disk_buffer", buffer
+	})
 }

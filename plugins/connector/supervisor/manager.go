@@ -91,10 +91,10 @@ func (s *Supervisor) Delete(ctx context.Context, name string, how connector.Dele
 	unread := e.unread
 	s.mu.Unlock()
 	if unread != nil {
-		return s.deleteUnread(name, *unread)
+		return s.deleteUnread(name, *unread, how)
 	}
 	wedged := s.stopRun(e)
-	left, err := s.store.Release(e.stored(s))
+	left, removeBuffer, err := s.release(e, how)
 	if err != nil {
 		s.mu.Lock()
 		s.startLocked(e)
@@ -103,6 +103,9 @@ func (s *Supervisor) Delete(ctx context.Context, name string, how connector.Dele
 	}
 	s.dropEntry(name)
 	var notes []string
+	if err := removeBuffer(); err != nil {
+		notes = append(notes, fmt.Sprintf("its disk buffer is removed when the service starts the next time: %v", err))
+	}
 	if note := wedgedNote("deleted", wedged); note != "" {
 		notes = append(notes, note)
 	}
@@ -115,6 +118,22 @@ func (s *Supervisor) Delete(ctx context.Context, name string, how connector.Dele
 		notes = append(notes, e.hide.Load().Replace(note))
 	}
 	return strings.Join(notes, "; "), nil
+}
+
+// release removes a stopped connector from the store, with its disk buffer.
+func (s *Supervisor) release(e *entry, how connector.DeleteOptions) (left store.Released, removeBuffer func() error, err error) {
+	d := e.stored(s)
+	if err := s.drainBuffer(e, how); err != nil {
+		return left, nil, err
+	}
+	restore, removeBuffer, err := s.buffers.putAway(d.Connector.Name)
+	if err != nil {
+		return left, nil, err
+	}
+	if left, err = s.store.Release(d); err != nil {
+		restore()
+	}
+	return left, removeBuffer, err
 }
 
 // stored returns the current definition of an entry.

@@ -35,6 +35,11 @@ type Options struct {
 	// SecretsDir is the directory of the files that definitions name; without it a
 	// definition cannot name any.
 	SecretsDir string
+	// BufferDir is the directory of the disk buffers of connectors, below which each has its
+	// own; "" keeps none. MaxBufferBytes is the most that a connector may ask for. Default:
+	// 10 GiB.
+	BufferDir      string
+	MaxBufferBytes uint64
 	// LastCrash is what the runtime wrote when it ended the last run with these notes.
 	LastCrash string
 	// MaxPendingBytes limits what all connectors together have read and not yet

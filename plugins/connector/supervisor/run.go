@@ -58,7 +58,10 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 	r.awaitPredecessors(ctx, d.Connector.Name)
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := r.handOver(ctx, &d)
+		err := r.emptyBuffer(ctx, d.Connector)
+		if err == nil {
+			err = r.handOver(ctx, &d)
+		}
 		need := connector.NeedUpdate
 		if err == nil {
 			need = connector.NeedStart

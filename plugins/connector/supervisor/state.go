@@ -3,6 +3,7 @@ package supervisor
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 const stalledAfter = time.Minute
 
 // needs are what a connector may wait for, in the order of reports.
-var needs = []connector.Need{connector.NeedStart, connector.NeedUpdate, connector.NeedStore, connector.NeedBroker, connector.NeedKafka, connector.NeedProgress}
+var needs = []connector.Need{connector.NeedStart, connector.NeedUpdate, connector.NeedStore, connector.NeedBroker, connector.NeedKafka, connector.NeedBuffer, connector.NeedProgress}
 
 // failure is why a connector does not continue until somebody acts.
 type failure struct {
@@ -84,6 +85,8 @@ func reasonOf(waits []connector.Wait) string {
 			parts[i] = fmt.Sprintf("waiting for the MQTT broker since %s: %s", since, w.Why)
 		case connector.NeedKafka:
 			parts[i] = fmt.Sprintf("waiting for Kafka since %s: %s", since, w.Why)
+		case connector.NeedBuffer:
+			parts[i] = fmt.Sprintf("waiting for its disk buffer since %s: %s", since, w.Why)
 		case connector.NeedProgress:
 			parts[i] = fmt.Sprintf("makes no progress since %s: %s", since, w.Why)
 		}
@@ -151,6 +154,9 @@ func (r *run) updateWaitsLocked(ends []end) {
 	}
 	delete(r.waits, connector.NeedStart)
 	delete(r.waits, connector.NeedStore)
+	if !slices.ContainsFunc(ends, func(e end) bool { return e.need == connector.NeedBuffer }) {
+		delete(r.waits, connector.NeedBuffer)
+	}
 	connected := true
 	for _, e := range ends {
 		if e.connected {

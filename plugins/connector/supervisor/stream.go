@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
+	"github.com/robustmq/robustmq-connect/plugins/internal/backlog"
 	"github.com/robustmq/robustmq-connect/plugins/internal/beat"
 	"github.com/robustmq/robustmq-connect/plugins/internal/budget"
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
@@ -20,6 +23,7 @@ import (
 type stream struct {
 	engine      *service.Stream
 	connections *connections
+	backlog     backlog.Watch // of its disk buffer
 	guard       *crash.Guard
 	ended       chan struct{} // closed when Run has returned
 	err         error         // why; read it after ended
@@ -34,6 +38,9 @@ type stream struct {
 // startStream builds the pipeline of c and runs it. Some errors are available only in
 // err after ended: the engine creates components when it runs.
 func (s *Supervisor) startStream(e *entry, c connector.Connector) (*stream, error) {
+	if c.HasBuffer() && s.buffers == nil {
+		return nil, errNoBuffers // it was stored by another service
+	}
 	credentials := s.credentialsOf(c) // before they are read
 	document, _ := connector.Pipeline(s.effective(c))
 	st, err := s.startDocument(e, c, document)
@@ -114,6 +121,7 @@ func (s *Supervisor) build(b *service.StreamBuilder, e *entry, c connector.Conne
 	latency.Put(st.engine.Resources(), &e.figures.latency)
 	tail.Put(st.engine.Resources(), e.tail)
 	beat.Put(st.engine.Resources(), s.beats)
+	backlog.Put(st.engine.Resources(), &st.backlog)
 	return st, nil
 }
 
@@ -161,5 +169,43 @@ func (s *stream) signal(ctx context.Context) {
 	}
 }
 
-// ends returns both ends, as the engine reports them now, none before it has started.
-func (s *stream) ends() []end { return s.connections.ends() }
+// ends returns both ends, as the engine reports them now, none before it has started. A
+// disk buffer hides the end in it, and is one itself while it can keep nothing.
+func (s *stream) ends() []end {
+	ends := s.connections.ends()
+	state, ok := s.backlog.State()
+	if !ok {
+		return ends
+	}
+	ends = slices.Clone(ends)
+	lacking := lackingOf(state)
+	for i := range ends {
+		if ends[i].need != connector.NeedBroker {
+			continue
+		}
+		switch {
+		case state.Up || state.Down == nil && lacking != "":
+			ends[i].connected, ends[i].err = true, ""
+		case state.Down != nil:
+			ends[i].connected, ends[i].err = false, state.Down.Error()
+		default:
+			ends[i].connected, ends[i].err = false, ""
+		}
+	}
+	if lacking != "" && len(ends) > 0 {
+		ends = append(ends, end{need: connector.NeedBuffer, err: lacking})
+	}
+	return ends
+}
+
+// lackingOf says why a disk buffer can keep nothing, "" if it can.
+func lackingOf(state backlog.State) string {
+	switch {
+	case state.Failure != nil:
+		return state.Failure.Error()
+	case !state.Full.IsZero() && time.Since(state.Full) > backlog.FullAfter:
+		return fmt.Sprintf("it is full with %d messages in %s, so the broker is not read until Kafka takes them: give it a larger max_bytes, or see why Kafka takes them slowly",
+			state.Messages, humanize.IBytes(uint64(max(0, state.Bytes))))
+	}
+	return ""
+}

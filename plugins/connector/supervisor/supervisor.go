@@ -79,6 +79,8 @@ type Supervisor struct {
 	tails  tail.Hub
 	mqtt   baseSettings
 	health storeHealth
+	// buffers is nil where connectors have no disk buffers.
+	buffers *buffers
 	// contents and taken are for a worker among several (share.go).
 	contents contents
 	taken    chan struct{} // one slot: connectors may start
@@ -194,6 +196,9 @@ func New(opts Options) (*Supervisor, error) {
 			invalid.Field = strings.TrimPrefix(invalid.Field, "config.")
 		}
 		return nil, errors.Join(fmt.Errorf("the MQTT settings of the service: %w", err), files.Close())
+	}
+	if s.buffers, err = openBuffers(opts.BufferDir, cmp.Or(opts.MaxBufferBytes, 10<<30)); err != nil {
+		return nil, errors.Join(err, files.Close())
 	}
 	return s, nil
 }
@@ -317,7 +322,7 @@ func (s *Supervisor) Close() error {
 	if began {
 		s.logJournal(s.journal.Stop())
 	}
-	err := s.files.Close()
+	err := errors.Join(s.files.Close(), s.buffers.Close())
 	if left := s.outliving(); len(left) > 0 {
 		err = errors.Join(err, errors.New("stopping the connectors: "+strings.Join(left, ", ")))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
@@ -74,10 +75,21 @@ func (s *Supervisor) reread(e *entry) error {
 
 // deleteUnread removes a connector whose definition cannot be read. Its file is kept,
 // because it may contain what nobody else knows.
-func (s *Supervisor) deleteUnread(name string, u store.Unreadable) (string, error) {
-	aside, err := s.store.Discard(u)
+func (s *Supervisor) deleteUnread(name string, u store.Unreadable, how connector.DeleteOptions) (string, error) {
+	if waiting, err := s.buffers.waiting(name); !how.DiscardWaiting && (waiting > 0 || err != nil) {
+		return "", errors.Join(fmt.Errorf("deleting %q: messages wait in its disk buffer, and its definition cannot be read: nothing was deleted; correct the file and resume it, or delete with discard_waiting to discard them", name), err)
+	}
+	restore, remove, err := s.buffers.putAway(name)
 	if err != nil {
 		return "", fmt.Errorf("deleting %q: %w", name, err)
+	}
+	aside, err := s.store.Discard(u)
+	if err != nil {
+		restore()
+		return "", fmt.Errorf("deleting %q: %w", name, err)
+	}
+	if err := remove(); err != nil {
+		s.log.Warn("A disk buffer is removed when the service starts the next time", "connector", name, "error", err)
 	}
 	s.dropEntry(name)
 	s.sessions.Settle(name)

@@ -37,7 +37,7 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	if c.IsSource() {
 		c.MQTT = c.MQTT.Without("clean_session") // it has no subscription to keep
 	}
-	return c
+	return s.buffered(c)
 }
 
 // validate checks what would run. The notes say what in the definition is ignored and
@@ -61,6 +61,9 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 		return session.Side{}, nil, err
 	}
 	if err := checkExpressions(c); err != nil {
+		return session.Side{}, nil, err
+	}
+	if err := s.checkBuffer(c); err != nil {
 		return session.Side{}, nil, err
 	}
 
