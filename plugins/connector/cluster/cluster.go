@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -141,12 +142,23 @@ func checkTopic(ctx context.Context, opts Options) error {
 		err = all[opts.Topic].Err
 	}
 	if err != nil {
-		return fmt.Errorf("reading topic %q: %w", opts.Topic, err)
+		return fmt.Errorf("reading topic %q: %w", opts.Topic, opts.explain(err))
 	}
 	if n := len(all[opts.Topic].Partitions); n != Partitions {
 		return fmt.Errorf("topic %q has %d partitions and must have %d, because the partition of a connector never changes: delete the topic, and this program makes it again", opts.Topic, n, Partitions)
 	}
 	return nil
+}
+
+// explain names the right that is missing, if the error is that one is.
+func (o Options) explain(err error) error {
+	switch {
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		return fmt.Errorf("%w: give the user READ on the group %q", err, o.Group)
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return fmt.Errorf("%w: give the user READ on the topic %q", err, o.Topic)
+	}
+	return err
 }
 
 // Leave gives up all partitions. What runs in them must be drained before, while this

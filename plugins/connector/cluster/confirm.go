@@ -35,6 +35,9 @@ func (m *Member) Confirm(ctx context.Context, partition int32) error {
 }
 
 func (m *Member) refusal() error {
+	if err := m.missingRight(); err != nil {
+		return fmt.Errorf("Kafka refuses this worker: %w", err)
+	}
 	if m.Standing().Unconfirmed {
 		return errors.New("the coordinator of the workers has not confirmed that this worker still runs it: it reconnects after that")
 	}

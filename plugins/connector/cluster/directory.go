@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,7 +138,7 @@ func (m *Member) describe(ctx context.Context) (kadm.DescribedGroup, error) {
 		err = errors.New("the group has no members yet")
 	}
 	if err != nil {
-		return kadm.DescribedGroup{}, fmt.Errorf("looking up the workers of %q: %w: try again soon", m.opts.Group, err)
+		return kadm.DescribedGroup{}, fmt.Errorf("looking up the workers of %q: %w: try again soon", m.opts.Group, cmp.Or(m.missingRight(), m.opts.explain(err)))
 	}
 	return groups[m.opts.Group], nil
 }

@@ -33,7 +33,9 @@ type share struct {
 	// kept are partitions that this worker owned when it lost the coordinator, and whose
 	// connectors still run. The next assignment says whose they are.
 	kept map[int32]bool
-	away bool // the coordinator did not answer when it was asked last
+	away bool // the coordinator did not answer when it was asked last, or refused this worker
+	// refused is the right that is missing, nil if none is.
+	refused error
 
 	rebalances int
 	began      time.Time // of the rebalance that is under way, zero without one
@@ -63,7 +65,7 @@ func (m *Member) assigned(added []int32) {
 			lost = append(lost, p)
 		}
 	}
-	s.kept, s.away = map[int32]bool{}, false
+	s.kept, s.away, s.refused = map[int32]bool{}, false, nil
 	if len(added) > 0 || !s.began.IsZero() {
 		s.rebalances++
 		s.last, s.took = time.Now(), 0
@@ -129,15 +131,20 @@ func (m *Member) unconfirmed() {
 func (m *Member) ended(err error) {
 	m.directory.expire()
 	if !dismissed(err) {
+		text, level := "The coordinator of the workers cannot be reached: connectors go on, and do not reconnect until it answers", slog.LevelWarn
+		var refused error
+		if errors.Is(err, kerr.GroupAuthorizationFailed) || errors.Is(err, kerr.TopicAuthorizationFailed) {
+			err = m.opts.explain(err)
+			text, level, refused = "Kafka refuses this worker as a member: it gets no connectors, and those that run do not reconnect", slog.LevelError, err
+		}
 		m.mu.Lock()
-		told := m.share.away
-		m.share.away = true
+		told := m.share.away && (m.share.refused == nil) == (refused == nil)
+		m.share.away, m.share.refused = true, refused
 		m.mu.Unlock()
-		level := slog.LevelWarn
 		if told {
 			level = slog.LevelDebug
 		}
-		m.log.Log(context.Background(), level, "The coordinator of the workers cannot be reached: connectors go on, and do not reconnect until it answers", "error", err)
+		m.log.Log(context.Background(), level, text, "error", err)
 		return
 	}
 	m.mu.Lock()
@@ -148,6 +155,13 @@ func (m *Member) ended(err error) {
 	if len(lost) > 0 {
 		m.opts.Lost(lost)
 	}
+}
+
+// missingRight returns why Kafka refuses this worker, nil if it does not.
+func (m *Member) missingRight() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.share.refused
 }
 
 // dismissed reports whether the coordinator has answered that this worker is no member.
