@@ -49,9 +49,19 @@ type Status struct {
 	Reason     string
 	CreateTime time.Time
 	UpdateTime time.Time
+	// Buffer is what is in the connector's disk buffer, nil if it has none.
+	Buffer *Buffer
 	// Revision counts the definitions that the connector has had. It is 0 where the
 	// definition cannot be read.
 	Revision int
+}
+
+// Buffer is what is in a disk buffer.
+type Buffer struct {
+	Messages int64         // that Kafka has not got
+	Bytes    int64         // of the files
+	MaxBytes int64         // the most that Bytes may be, 0 if that is not known yet
+	Oldest   time.Duration // age of the oldest message, 0 without any
 }
 
 // Figures are what a connector has done since the service started.

@@ -291,20 +291,21 @@ func TestABufferWithoutAnInputIsEmptied(t *testing.T) {
 	assert.True(t, state.Up)
 	require.NoError(t, state.Failure)
 	r.close()
-	waiting, _, err := Waiting(path)
+	waiting, err := Waiting(path)
 	require.NoError(t, err)
-	assert.Equal(t, uint64(2), waiting)
+	assert.Equal(t, uint64(2), waiting.Messages)
+	assert.Positive(t, waiting.Bytes)
 
 	r = newRig(t, nil, path).open()
-	_, _, err = Waiting(path)
+	_, err = Waiting(path)
 	require.ErrorContains(t, err, "is used by another buffer or process")
 	assert.Equal(t, []string{"a", "b"}, r.take(2))
 	_, _, err = r.in.ReadBatch(context.Background())
 	require.ErrorIs(t, err, service.ErrEndOfInput)
 	r.close()
-	waiting, _, err = Waiting(path)
+	waiting, err = Waiting(path)
 	require.NoError(t, err)
-	assert.Zero(t, waiting)
+	assert.Zero(t, waiting.Messages)
 }
 
 func TestABufferThatCannotBeOpenedSaysWhy(t *testing.T) {

@@ -2,24 +2,30 @@ package diskbuffer
 
 import (
 	"fmt"
+	"time"
 
+	"github.com/robustmq/robustmq-connect/plugins/internal/backlog"
 	"github.com/robustmq/robustmq-connect/plugins/internal/disklog"
 )
 
-// Waiting opens the buffer in a directory, and returns how many messages wait in it and
-// the size of its files in bytes. The error says so if something uses the buffer.
-func Waiting(path string) (messages uint64, bytes int64, err error) {
+// Waiting opens the buffer in a directory, and returns what waits in it: messages, bytes
+// and age. The error says so if something uses the buffer.
+func Waiting(path string) (backlog.State, error) {
 	files, err := disklog.OpenDir(path)
 	if err != nil {
-		return 0, 0, fmt.Errorf("opening the disk buffer: %w", err)
+		return backlog.State{}, fmt.Errorf("opening the disk buffer: %w", err)
 	}
 	buffer, err := disklog.Open(files, disklog.Options{MaxBytes: minBytes})
 	if err != nil {
-		return 0, 0, fmt.Errorf("opening the disk buffer in %s: %w", path, err)
+		return backlog.State{}, fmt.Errorf("opening the disk buffer in %s: %w", path, err)
 	}
 	stats := buffer.Stats()
-	if err := buffer.Close(); err != nil {
-		return 0, 0, fmt.Errorf("closing the disk buffer in %s: %w", path, err)
+	state := backlog.State{Messages: stats.Messages, Bytes: stats.Bytes}
+	if ms, ok := buffer.Oldest(); ok {
+		state.Age = max(0, time.Since(time.UnixMilli(ms)))
 	}
-	return stats.Messages, stats.Bytes, nil
+	if err := buffer.Close(); err != nil {
+		return backlog.State{}, fmt.Errorf("closing the disk buffer in %s: %w", path, err)
+	}
+	return state, nil
 }

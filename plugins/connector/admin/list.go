@@ -168,7 +168,7 @@ func row(s connector.Status) Row {
 		Status: s.Word(), BrokerID: brokerID(s),
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 		FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
-		State: string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),
+		State: string(s.State), WaitsFor: waitsOf(s.Waits), Buffer: bufferOf(s.Buffer), Reason: withoutUserInfo(s.Reason),
 	}
 }
 

@@ -214,3 +214,23 @@ func TestDetailTellsEachStrategy(t *testing.T) {
 		assert.Equal(t, test.drops, len(strategyNotes(test.given)) > 0, test.want)
 	}
 }
+
+func TestListAndDetailShowWhatIsInADiskBuffer(t *testing.T) {
+	m := newMemory()
+	h := newServer(t, m, Options{}).Handler()
+	read[string](t, ask(h, http.MethodPost, PathCreate, definitionOf("c", plainConfig)))
+	assert.NotContains(t, ask(h, http.MethodGet, PathList, "").Body.String(), `"buffer"`)
+	m.mu.Lock()
+	s := m.all["c"]
+	s.State, s.Buffer = connector.Running, &connector.Buffer{Messages: 7, Bytes: 2048, MaxBytes: 1 << 30, Oldest: 1500 * time.Millisecond}
+	m.all["c"] = s
+	m.mu.Unlock()
+	want := `"buffer":{"messages":7,"bytes":2048,"max_bytes":1073741824,"oldest_ms":1500}`
+	list := ask(h, http.MethodGet, PathList, "")
+	assert.Contains(t, list.Body.String(), want)
+	assert.Contains(t, ask(h, http.MethodGet, PathDetail+"?tenant=default&connector_name=c", "").Body.String(), want)
+	row, err := json.Marshal(read[List](t, list).Data[0])
+	require.NoError(t, err)
+	_, err = connector.Parse(row)
+	require.NoError(t, err, "a row is a definition")
+}

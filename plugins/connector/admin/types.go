@@ -156,6 +156,7 @@ type Row struct {
 	Labels          map[string]string `json:"labels,omitempty"`
 	State           string            `json:"state"`               // Running, Waiting, Failed, Paused
 	WaitsFor        []Wait            `json:"waits_for,omitempty"` // what one that is Waiting waits for
+	Buffer          *Buffer           `json:"buffer,omitempty"`    // of one that has a disk buffer
 	Reason          string            `json:"reason,omitempty"`    // why it is Waiting or Failed, or Paused and not ended
 }
 
@@ -174,14 +175,15 @@ type Detail struct {
 	LastMsg          *string `json:"last_msg"` // null unless somebody tails
 
 	// Ours. The figures count from the start of the service.
-	RetryTotal        int64  `json:"retry_total"`
-	DiscardedTotal    int64  `json:"discarded_total"`
-	DeadLetteredTotal int64  `json:"dead_lettered_total"`
-	InFlight          int64  `json:"in_flight"`         // received over MQTT, not acknowledged there
-	OldestUnackedMS   int64  `json:"oldest_unacked_ms"` // age of the oldest of them
-	Lag               []Lag  `json:"lag,omitempty"`     // of the consumer group of a kafka_source
-	LastError         string `json:"last_error"`        // "" without one
-	LastErrorTime     int64  `json:"last_error_time"`   // Unix seconds since when, 0 without one
+	RetryTotal        int64   `json:"retry_total"`
+	DiscardedTotal    int64   `json:"discarded_total"`
+	DeadLetteredTotal int64   `json:"dead_lettered_total"`
+	InFlight          int64   `json:"in_flight"`         // received over MQTT, not acknowledged there
+	OldestUnackedMS   int64   `json:"oldest_unacked_ms"` // age of the oldest of them
+	Lag               []Lag   `json:"lag,omitempty"`     // of the consumer group of a kafka_source
+	Buffer            *Buffer `json:"buffer,omitempty"`  // of a connector that has a disk buffer
+	LastError         string  `json:"last_error"`        // "" without one
+	LastErrorTime     int64   `json:"last_error_time"`   // Unix seconds since when, 0 without one
 
 	Tenant        string `json:"tenant"`
 	ConnectorName string `json:"connector_name"`
@@ -197,6 +199,14 @@ type Detail struct {
 	Reason          string            `json:"reason"`    // "" when all is well
 	CreateTime      string            `json:"create_time"`
 	UpdateTime      string            `json:"update_time"`
+}
+
+// Buffer is what is in a disk buffer.
+type Buffer struct {
+	Messages int64 `json:"messages"`  // that Kafka has not got
+	Bytes    int64 `json:"bytes"`     // of the files
+	MaxBytes int64 `json:"max_bytes"` // the most that bytes may be, 0 if that is not known yet
+	OldestMS int64 `json:"oldest_ms"` // age of the oldest message, 0 without any
 }
 
 // Lag is how many records of one partition the consumer group has not committed.
@@ -220,6 +230,13 @@ type Strategy struct {
 type Probe struct {
 	End   string  `json:"end"`   // mqtt or kafka
 	Error *string `json:"error"` // null: it was reached
+}
+
+func bufferOf(b *connector.Buffer) *Buffer {
+	if b == nil {
+		return nil
+	}
+	return &Buffer{Messages: b.Messages, Bytes: b.Bytes, MaxBytes: b.MaxBytes, OldestMS: b.Oldest.Milliseconds()}
 }
 
 // localTime formats a time like RobustMQ: local, to the second, without a zone.

@@ -72,6 +72,7 @@ var deeds = []deed{
 			"It stops as it would for a pause.",
 			"Its definition is removed, with its history, its figures and its log.",
 			"Its session on the MQTT broker is removed: messages that still wait there are discarded.",
+			"What waits in its disk buffer, if it has one, is delivered first. If that takes longer than --drain-timeout, nothing is deleted.",
 			"Records in Kafka stay, and so do dead letters.",
 			"It cannot be undone. The Definition tab has what creates it again.",
 		},

@@ -91,7 +91,7 @@ func TestADefinitionGoesFromTheFormToYAMLAndBackUnchanged(t *testing.T) {
 	r := newRig(t, admin.Options{})
 	config := `{"bootstrap_servers":"localhost:9092","topic":"${! @mqtt_topic }","key":"","acks":"1","batch_size":16384,"retries":3,
 		"urls":["ssl://a:8883"],"username":"u","password":"secret","qos":0,"clean_session":true,"keepalive":0,"connect_timeout":"5s",
-		"mqtt_tls":{"enabled":true,"root_cas":"-----BEGIN\nX\n"},"format":"raw","idempotent_write":false,
+		"mqtt_tls":{"enabled":true,"root_cas":"-----BEGIN\nX\n"},"format":"raw","idempotent_write":false,"disk_buffer":{},
 		"sasl":[{"mechanism":"PLAIN","password":"123","username":"007"}]}`
 	r.add("c", config)
 	form := readForm(r.get(pathEdit + "?name=c").Body.String())

@@ -148,6 +148,7 @@ func formSections() []section {
 			{Name: "config.keepalive", Label: "keepalive", Kind: integer, Max: 65535, Help: manual()["mqtt.keepalive"]},
 			{Name: "config.connect_timeout", Label: "connect_timeout", Kind: text, Help: manual()["mqtt.connect_timeout"]},
 			{Name: "config.mqtt_tls", Label: "mqtt_tls", Kind: object, Help: "The TLS settings of the connection to the broker, as JSON or YAML."},
+			{Name: "config.disk_buffer", Label: "disk_buffer", Kind: object, Help: "Keeps messages on the service's disk until Kafka has them: max_bytes, max_age, on_full, sync and sync_interval, as JSON or YAML. {} has the defaults. Empty: the broker keeps them."},
 		}},
 		{Title: "Kafka: format and security", Rare: true, Fields: []field{
 			{Name: "config.format", Label: "format", Kind: choice, Words: []string{"robustmq_json", "raw"}, Help: manual()["kafka.format"]},

@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+
+	"github.com/dustin/go-humanize"
 )
 
 // page is what every page has.
@@ -26,6 +28,7 @@ type page struct {
 
 var functions = template.FuncMap{
 	"visible": visible, "short": short, "clock": clock, "age": ageText, "seconds": seconds, "rate": rate, "number": number,
+	"size":  func(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) },
 	"place": place, "labels": writeLabels,
 	"static": func(name string) string { return pathStatic + name + "?v=" + assets },
 }

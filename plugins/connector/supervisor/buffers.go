@@ -88,8 +88,8 @@ func (b *buffers) waiting(name string) (messages uint64, err error) {
 	if !b.holds(name) {
 		return 0, nil
 	}
-	messages, _, err = diskbuffer.Waiting(b.path(name))
-	return messages, err
+	state, err := diskbuffer.Waiting(b.path(name))
+	return state.Messages, err
 }
 
 // putAway takes the buffer from a connector. restore gives it back, and remove removes

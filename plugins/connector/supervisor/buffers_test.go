@@ -87,7 +87,22 @@ func TestABufferKeepsWhatKafkaHasNotGotOverAPauseAndARestart(t *testing.T) {
 	r.buffering("c")
 	r.publish("in/a", numbered(0, 10)...)
 	r.onDisk("c", 10)
+	shows := func(messages int64) {
+		t.Helper()
+		b := r.List()[0].Buffer
+		require.NotNil(t, b)
+		assert.Equal(t, messages, b.Messages)
+		assert.Positive(t, b.Bytes)
+		assert.Positive(t, b.Oldest)
+	}
+	require.Eventually(t, func() bool { b := r.List()[0].Buffer; return b != nil && b.Oldest > 0 }, patience, 10*time.Millisecond)
+	shows(10)
+	assert.Equal(t, int64(1<<30), r.List()[0].Buffer.MaxBytes)
 	require.NoError(t, r.Pause(t.Context(), "c"))
+	shows(10)
+	r.stopService()
+	r.start()
+	shows(10)
 	require.NoError(t, r.Resume(t.Context(), "c"))
 	r.publish("in/a", numbered(10, 20)...)
 	r.onDisk("c", 20)

@@ -27,6 +27,8 @@ type entry struct {
 	// messages that the broker had delivered were not acknowledged.
 	unsettled atomic.Bool
 
+	left atomic.Pointer[left] // in its disk buffer, nil if that is not known
+
 	// Guarded by the supervisor's mutex.
 	definition store.Definition
 	side       session.Side

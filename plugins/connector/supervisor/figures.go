@@ -29,6 +29,7 @@ const (
 	metricReceived      = "input_received"
 	metricInFlight      = "mqtt_input_in_flight"
 	metricOldestUnacked = "mqtt_input_oldest_unacked_seconds"
+	metricBufferOldest  = "disk_buffer_oldest_seconds"
 	metricSent          = "kafka_output_records_sent"
 	metricFailed        = "kafka_output_records_failed"
 	metricRetried       = "kafka_output_records_retried"
@@ -68,7 +69,7 @@ type figures struct {
 	mu     sync.Mutex
 	source bool // of a connector that reads from Kafka
 	series map[string]*series
-	oldest []*series       // those of metricOldestUnacked and metricKafkaOldest
+	oldest []*series       // those of metricOldestUnacked, metricKafkaOldest and metricBufferOldest
 	topics map[string]bool // that have a label
 }
 
@@ -177,7 +178,7 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 			s.touch = []*atomic.Int64{&f.lastSend, &f.lastProgress}
 		case metricRetried, metricDiscarded, metricDeadLettered, metricPublishRetried, metricPublishDiscarded, metricPublishDead:
 			s.touch = []*atomic.Int64{&f.lastProgress}
-		case metricOldestUnacked, metricKafkaOldest:
+		case metricOldestUnacked, metricKafkaOldest, metricBufferOldest:
 			f.oldest = append(f.oldest, s)
 		}
 		if strings.HasPrefix(name, metricInputConnection) || strings.HasPrefix(name, metricOutputConnection) {

@@ -170,6 +170,7 @@ func (r *run) drain(st *stream) time.Duration {
 func (r *run) set(st *stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.rememberLocked()
 	r.stream = st
 	clear(r.waits)
 }
@@ -178,6 +179,7 @@ func (r *run) set(st *stream) {
 func (r *run) attach(st *stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.rememberLocked()
 	r.stream = st
 	maps.DeleteFunc(r.waits, func(need connector.Need, _ connector.Wait) bool { return need != connector.NeedUpdate })
 }

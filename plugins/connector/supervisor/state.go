@@ -40,7 +40,7 @@ func (s *Supervisor) standing(e *entry) connector.Status {
 		Name: c.Name, Type: cmp.Or(c.Type, connector.TypeKafka), Tenant: connector.DefaultTenant, TopicID: c.TopicID,
 		FailureStrategy: c.FailureStrategy, Labels: c.Labels,
 		CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
-		Revision: revision,
+		Revision: revision, Buffer: s.bufferOf(e, c, r),
 	}
 	switch {
 	case c.Status == connector.WordStop:
@@ -186,9 +186,14 @@ func (r *run) updateWaitsLocked(ends []end) {
 		delete(r.waits, connector.NeedProgress)
 		return
 	}
+	messages := f.report().InFlight
+	if r.stream != nil {
+		state, _ := r.stream.backlog.State()
+		messages += int64(state.Messages)
+	}
 	r.waits[connector.NeedProgress] = connector.Wait{
 		For: connector.NeedProgress, Since: time.Now().Add(-stuck),
 		Why: fmt.Sprintf("both ends are connected, but of %d messages in flight none gets through: "+
-			"see the connector's lines in the log, and restart the service if they do not say why", f.report().InFlight),
+			"see the connector's lines in the log, and restart the service if they do not say why", messages),
 	}
 }

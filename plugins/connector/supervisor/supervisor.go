@@ -235,6 +235,7 @@ func (s *Supervisor) Start() error {
 		e.side, _ = s.sideOf(d.Connector)
 	}
 	s.mu.Unlock()
+	s.lookAtBuffers()
 	s.begin()
 	s.background(s.watch)
 	s.background(s.watchCredentials)
