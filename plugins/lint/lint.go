@@ -133,6 +133,7 @@ func (l *Linter) judge(root *node, skipFiles bool) ([]Finding, error) {
 	f.unread(r, l.read(r.text.String()))
 	if l.opts.Warnings {
 		f.promises()
+		f.backPromises()
 	}
 	return f.findings, nil
 }

@@ -105,16 +105,21 @@ func isBeforeLast(c *component) bool {
 
 // pipeline checks what is between input and output.
 func (p promises) pipeline() {
+	p.threads()
+	for _, c := range p.components {
+		if c.kind == "buffer" && c.name == "memory" && c.conf != nil {
+			p.warn(c, "", "memory acknowledges messages to the broker before Kafka has them, so that a crash loses what it holds; remove the buffer: the broker itself holds messages while Kafka is unavailable")
+		}
+	}
+}
+
+// threads checks that processors keep the order.
+func (p promises) threads() {
 	whole := p.root.member("pipeline")
 	threads, processors := whole.member("threads"), whole.member("processors")
 	if threads != nil && !threads.unset && threads.value != "1" && processors != nil && len(processors.items) > 0 {
 		p.addAt(threads, "lets messages of one topic overtake each other in the processors; write 1 to keep their order")
 		p.findings[len(p.findings)-1].Warning = true
-	}
-	for _, c := range p.components {
-		if c.kind == "buffer" && c.name == "memory" && c.conf != nil {
-			p.warn(c, "", "memory acknowledges messages to the broker before Kafka has them, so that a crash loses what it holds; remove the buffer: the broker itself holds messages while Kafka is unavailable")
-		}
 	}
 }
 
@@ -171,14 +176,7 @@ func (p promises) sessions() {
 		if suffix := c.conf.member("dynamic_client_id_suffix"); !known || suffix != nil && suffix.value != "" {
 			continue
 		}
-		urls := []string{defaultBrokerURL}
-		if list := c.conf.member("urls"); list != nil {
-			urls = nil
-			for _, item := range list.items {
-				urls = append(urls, item.value)
-			}
-		}
-		for _, url := range urls {
+		for _, url := range brokersOf(c) {
 			other := seen[key+"\x00"+url]
 			if other != nil && other != c {
 				p.warn(c, "client_id", "is also that of the input at line %d at the same broker, so that each disconnects the other; give each input its own client_id", other.conf.at.line)
@@ -187,6 +185,19 @@ func (p promises) sessions() {
 			seen[key+"\x00"+url] = c
 		}
 	}
+}
+
+// brokersOf returns the URLs of an MQTT component.
+func brokersOf(c *component) []string {
+	list := c.conf.member("urls")
+	if list == nil {
+		return []string{defaultBrokerURL}
+	}
+	var urls []string
+	for _, item := range list.items {
+		urls = append(urls, item.value)
+	}
+	return urls
 }
 
 // sink checks a Kafka output.
@@ -263,6 +274,11 @@ func (p promises) broker(c *component) {
 }
 
 func (p promises) switches(c *component) {
+	p.uncovered(c, "drop a message that matches none of their checks, and acknowledge it to the broker; end with a case without check, or write strict_mode: true")
+}
+
+// uncovered warns if a message may match no case.
+func (p promises) uncovered(c *component, what string) {
 	if !c.has() || c.hasValue("strict_mode", "false", "true") {
 		return
 	}
@@ -275,7 +291,15 @@ func (p promises) switches(c *component) {
 			return
 		}
 	}
-	p.warn(c, "cases", "drop a message that matches none of their checks, and acknowledge it to the broker; end with a case without check, or write strict_mode: true")
+	p.warn(c, "cases", "%s", what)
+}
+
+// isInMemory reports whether the cache of a deduplication ends with the process.
+func (p promises) isInMemory(c *component) bool {
+	label, _ := c.text("cache", "")
+	return slices.ContainsFunc(p.components, func(cache *component) bool {
+		return cache.kind == "cache" && cache.label != nil && cache.label.value == label && slices.Contains([]string{"memory", "lru", "ttlru"}, cache.name)
+	})
 }
 
 // dedupe warns if a deduplication drops a message that is redelivered because Kafka did
@@ -284,12 +308,8 @@ func (p promises) dedupe(c *component) {
 	if !c.has() {
 		return
 	}
-	label, _ := c.text("cache", "")
-	inMemory := slices.ContainsFunc(p.components, func(cache *component) bool {
-		return cache.kind == "cache" && cache.label != nil && cache.label.value == label && slices.Contains([]string{"memory", "lru", "ttlru"}, cache.name)
-	})
 	switch {
-	case !inMemory:
+	case !p.isInMemory(c):
 		p.warn(c, "cache", "outlives the process, so that a message that was not in Kafka yet when it crashed is dropped as a duplicate when the broker sends it again; use a cache of type memory, lru or ttlru")
 	case p.rejects():
 		p.warn(c, "", "drops a message that Kafka refuses as a duplicate of itself when it is tried again; give every kafka_franz a failure_strategy, such as block")

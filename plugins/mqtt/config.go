@@ -213,11 +213,11 @@ func protocolVersionField(then string) *service.ConfigField {
 		LintRule(versionRule)
 }
 
-// sessionExpiryField is the field of input and output; close says what becomes of the
+// sessionExpiryField is the field of input and output; atEnd says what becomes of the
 // session when the component is closed.
-func sessionExpiryField(close string) *service.ConfigField {
+func sessionExpiryField(atEnd string) *service.ConfigField {
 	return service.NewStringField(fieldSessionExpiry).
-		Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`." + close + " Ignored with MQTT 3.1.1, where the broker's own settings decide.").
+		Description("How long the broker keeps the session after the connection has ended, as a duration of whole seconds, or `never` to keep it without limit. Default: `never` with `clean_session: false`, else `0s`." + atEnd + " Ignored with MQTT 3.1.1, where the broker's own settings decide.").
 		Example("24h").Example(expiryNever).
 		Optional().Advanced()
 }
