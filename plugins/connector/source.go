@@ -2,6 +2,7 @@ package connector
 
 import (
 	"bytes"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 
@@ -26,6 +27,14 @@ var sourceKafkaFields = []string{"topic", "topic_pattern", "group_id", "start_of
 // of a source may have, by their names there; mqtt_tls is its tls.
 var sourceMQTTFields = []string{
 	"urls", "client_id", "username", "password", "qos", "retain", "keepalive", "connect_timeout", "mqtt_tls",
+}
+
+// PublishingSettings returns the settings of an MQTT side that a source has too. Those of
+// a subscription, such as clean_session and max_payload_bytes, have no meaning for it.
+func PublishingSettings(side Settings) Settings {
+	return slices.DeleteFunc(slices.Clone(side), func(s Setting) bool {
+		return s.Name != "tls" && !slices.Contains(sourceMQTTFields, s.Name)
+	})
 }
 
 // publishTopic reads topic_id or topic_name of a source. Default: PublishTopic.

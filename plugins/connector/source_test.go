@@ -64,6 +64,13 @@ output:
 `, string(document))
 }
 
+func TestASourceHasNoSettingsOfASubscription(t *testing.T) {
+	setting := func(name string) Setting { return Setting{Name: name, Value: []byte(`"1"`)} }
+	side := Settings{setting("urls"), setting("max_payload_bytes"), setting("tls"), setting("clean_session"), setting("password")}
+	assert.Equal(t, Settings{setting("urls"), setting("tls"), setting("password")}, PublishingSettings(side))
+	assert.Len(t, side, 5)
+}
+
 // As in a connector of type kafka, the Kafka of dead letters is reached as that of the
 // records is.
 func TestDeadLettersOfASourceHaveItsLogin(t *testing.T) {

@@ -118,11 +118,15 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool, missed 
 	return nil // of a later version
 }
 
-// messageLine is a message on one line: when, from where, to where, and the payload.
+// messageLine is a message on one line: when, from where, to where, and the payload. A
+// record that a kafka_source has read has no MQTT topic here.
 func messageLine(m admin.TailMessage) string {
 	to := m.KafkaTopic
 	if m.Partition != nil && m.Offset != nil {
 		to = fmt.Sprintf("%s/%d@%d", m.KafkaTopic, *m.Partition, *m.Offset)
+	}
+	if m.Topic == "" {
+		return fmt.Sprintf("%s %s: %s", localMillis(m.Time), to, excerptText(m.Value))
 	}
 	line := fmt.Sprintf("%s %s -> %s", localMillis(m.Time), m.Topic, to)
 	if m.Outcome != "sent" {

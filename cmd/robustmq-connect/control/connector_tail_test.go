@@ -22,6 +22,8 @@ import (
 const (
 	sentEvent = `{"time":"2026-11-25T10:00:00.123Z","latency_ms":1.5,"topic":"a/\u001b[2J","qos":1,"retain":false,"payload":{"text":"21.5\n","size":5},` +
 		`"kafka_topic":"t","partition":2,"offset":7,"key":{"text":"a","size":1},"value":{"text":"{}","size":2},"outcome":"sent","reason":""}`
+	readEvent = `{"time":"2026-11-25T10:00:02.000Z","latency_ms":2,"topic":"","qos":0,"retain":false,"payload":null,` +
+		`"kafka_topic":"in","partition":1,"offset":8,"key":null,"value":{"text":"22","size":2},"outcome":"sent","reason":""}`
 	deadEvent = `{"time":"2026-11-25T10:00:01.000Z","latency_ms":2,"topic":"b","qos":0,"retain":true,"payload":{"base64":"/wA=","size":5000,"cut":true},` +
 		`"kafka_topic":"t","partition":null,"offset":null,"key":null,"value":null,"outcome":"dead_lettered","reason":"too large"}`
 )
@@ -38,19 +40,19 @@ func TestTailPrintsMessagesAndCountsWhatIsNotShown(t *testing.T) {
 	noEnvironment(t)
 	server := newScripted(t, map[string]http.HandlerFunc{"tail": streams(": hello\n\nevent: message\ndata: " + sentEvent +
 		"\n\nevent: left_out\ndata: {\"count\":900}\n\nevent: left_out\ndata: {\"count\":80}\n\nevent: dropped\ndata: {\"count\":3}\n\nevent: later\ndata: {}\n\nevent: message\ndata: " + deadEvent +
-		"\n\nevent: end\ndata: {\"reason\":\"the connector was deleted\"}\n\n")})
+		"\n\nevent: message\ndata: " + readEvent + "\n\nevent: end\ndata: {\"reason\":\"the connector was deleted\"}\n\n")})
 	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k 1", "--last", "2")
 	require.EqualError(t, err, `tailing connector "k 1": the connector was deleted`)
 	at := func(s int, ms int) string {
 		return time.Date(2026, 11, 25, 10, 0, s, ms*1e6, time.UTC).Local().Format("2006-01-02 15:04:05.000")
 	}
-	assert.Equal(t, at(0, 123)+" a/?[2J -> t/2@7: 21.5 \n"+at(1, 0)+" b -> t (dead-lettered: too large): base64:/wA=… (5000 bytes)\n", stdout)
+	assert.Equal(t, at(0, 123)+" a/?[2J -> t/2@7: 21.5 \n"+at(1, 0)+" b -> t (dead-lettered: too large): base64:/wA=… (5000 bytes)\n"+at(2, 0)+" in/1@8: 22\n", stdout)
 	assert.Equal(t, "note: 980 messages are not shown: there are more than 20 a second\nnote: 3 messages are not shown: this program or the network was too slow\n", stderr)
 	assert.Equal(t, "connector_name=k+1&last=2&tenant=default", server.asked()[0].query)
 
 	stdout, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k", "--output", "json")
 	require.Error(t, err)
-	assert.Equal(t, sentEvent+"\n"+deadEvent+"\n", stdout)
+	assert.Equal(t, sentEvent+"\n"+deadEvent+"\n"+readEvent+"\n", stdout)
 	assert.Equal(t, "connector_name=k&tenant=default", server.asked()[1].query)
 }
 

@@ -18,7 +18,7 @@ const (
 type TailMessage struct {
 	Time       string   `json:"time"`        // of its receipt, as 2026-11-23T02:52:14.123Z
 	LatencyMS  float64  `json:"latency_ms"`  // from the receipt to Kafka's answer
-	Topic      string   `json:"topic"`       // of MQTT
+	Topic      string   `json:"topic"`       // of MQTT; "" of a record that a kafka_source has read
 	QoS        int      `json:"qos"`         // 0, 1, 2
 	Retain     bool     `json:"retain"`      // the retain flag
 	Payload    *Excerpt `json:"payload"`     // of the MQTT message

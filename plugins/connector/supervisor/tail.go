@@ -26,6 +26,10 @@ func (e *entry) lastMessage() *string {
 	if !ok {
 		return nil
 	}
-	text, _ := m.Payload.Text()
+	shown := m.Payload
+	if m.Topic == "" { // a record that a source has read
+		shown = m.Value
+	}
+	text, _ := shown.Text()
 	return &text
 }

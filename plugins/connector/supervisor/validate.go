@@ -35,7 +35,7 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	}
 	c.MQTT = base.With(c.MQTT)
 	if c.IsSource() {
-		c.MQTT = c.MQTT.Without("clean_session") // it has no subscription to keep
+		c.MQTT = connector.PublishingSettings(c.MQTT)
 	}
 	return s.buffered(c)
 }

@@ -114,9 +114,9 @@ if (tail) {
     item.className = m.outcome === "sent" ? "" : "error";
     add("span", "dim", m.time, item);
     add("span", "level", m.outcome, item);
-    add("bdi", "", m.topic, item);
+    if (m.topic) add("bdi", "", m.topic, item); // a record that a kafka_source has read has none
     const where = m.kafka_topic + (m.partition === null ? "" : "/" + m.partition) + (m.offset === null ? "" : "@" + m.offset);
-    add("span", "dim", "→", item);
+    if (m.topic) add("span", "dim", "→", item);
     add("bdi", "", where, item);
     add("span", "dim", m.latency_ms.toFixed(1) + " ms, QoS " + m.qos + (m.retain ? ", retained" : ""), item);
     if (m.reason) add("span", "", m.reason, item);
