@@ -256,7 +256,7 @@ func (s *Service) Confirm(ctx context.Context, name string) error {
 	return m.Confirm(ctx, partitionOf(name))
 }
 
-var errNotJoined = errors.New("this worker has not joined the others yet")
+var errNotJoined = errors.New("this worker has not joined the others yet: try again soon")
 
 // Knows reports whether a token is that of the workers.
 func (s *Service) Knows(token string) bool {

@@ -28,8 +28,15 @@ func (s *Store) read() {
 			return
 		}
 		fetches.EachRecord(s.view.apply)
+		var err error
 		for _, failed := range fetches.Errors() {
-			s.view.markBehind(s.explain("reading the definitions", failed.Err))
+			err = s.explain("reading the definitions", failed.Err)
+		}
+		s.mu.Lock()
+		s.unread = err
+		s.mu.Unlock()
+		if err != nil {
+			s.view.markBehind(err)
 			_ = pace.Sleep(s.life, time.Second) // the loop ends with the store
 		}
 		s.answerClaim()
@@ -90,6 +97,12 @@ func (s *Store) readTo(ctx context.Context, end int64) error {
 		select {
 		case <-moved:
 		case <-ctx.Done():
+			s.mu.Lock()
+			err := s.unread
+			s.mu.Unlock()
+			if err != nil {
+				return err
+			}
 			return fmt.Errorf("reading the definitions: topic %q was read to offset %d of %d only", s.address.Definitions(), next, end)
 		}
 	}

@@ -93,6 +93,7 @@ type Store struct {
 	lost     chan struct{}
 	lostWhy  error
 	closed   bool
+	unread   error // why Kafka gave no records when it was asked last, nil if it gave some
 }
 
 var _ store.Store = (*Store)(nil)
@@ -223,10 +224,6 @@ func (s *Store) findTopic(ctx context.Context) error {
 func (s *Store) ensureTopics(ctx context.Context) error {
 	admin := kadm.NewClient(s.client)
 	definitions, assignment := s.address.Definitions(), s.address.Assignment()
-	topics, err := admin.ListTopics(ctx, definitions, assignment)
-	if err != nil {
-		return s.explain("reading the topics", err)
-	}
 	for _, topic := range []struct {
 		name       string
 		partitions int32
@@ -235,7 +232,13 @@ func (s *Store) ensureTopics(ctx context.Context) error {
 		{definitions, 1, map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}},
 		{assignment, AssignmentPartitions, map[string]*string{}},
 	} {
-		if topics.Has(topic.name) {
+		topics, err := admin.ListTopics(ctx, topic.name)
+		switch {
+		case topic.name == assignment && errors.Is(err, kerr.TopicAuthorizationFailed):
+			return fmt.Errorf("reading the topics: %w: give the user DESCRIBE on topic %q", err, assignment)
+		case err != nil:
+			return s.explain("reading the topics", err)
+		case topics.Has(topic.name):
 			continue
 		}
 		if err := s.makeTopic(ctx, admin, topic.name, topic.partitions, topic.configs); err != nil {
