@@ -50,6 +50,10 @@ type Connector struct {
 	Kafka  Kafka
 	// MQTT are the config's fields of the input template.
 	MQTT Settings
+	// Parallelism is the number of members that share the subscription; 0 is 1, a member
+	// which subscribes for itself. Member is which of them this is, from 0: a definition
+	// is that of the first one.
+	Parallelism, Member int
 	// FailureStrategy is nil if the definition has none.
 	FailureStrategy *FailureStrategy
 	// Labels are nil where the definition has none of its own: an update then keeps those
@@ -242,6 +246,13 @@ func (c *Connector) readConfig() error {
 		More:               r.settings(kafkaFields),
 	}
 	c.MQTT = r.settings(MQTTFields)
+	c.Parallelism = or(r.optionalInt("parallelism", 1, MaxParallelism), 0)
+	if c.Parallelism > 1 && c.HasBuffer() {
+		r.fail("parallelism", "a disk_buffer keeps the order of one member, and %d share the messages: remove parallelism or disk_buffer", c.Parallelism)
+	}
+	if c.Parallelism > 1 && strings.HasPrefix(c.TopicID, sharePrefix) {
+		r.fail("parallelism", "%d members share a subscription of their own, and topic_name %q shares one already: give the filter behind the share name, or remove parallelism", c.Parallelism, c.TopicID)
+	}
 	return r.done()
 }
 

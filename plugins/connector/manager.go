@@ -95,6 +95,7 @@ type Lag struct {
 type Probe struct {
 	End   string // mqtt or kafka
 	Error string // empty when it was reached
+	Note  string // what a person should know though it was
 }
 
 // CreateOptions say how a connector is created.

@@ -33,6 +33,9 @@ func Pipeline(c Connector) (document []byte, notes []string) {
 	addSettings(&out.node, k.More)
 
 	notes = out.notes
+	if n := c.Members(); n > 1 {
+		notes = append(notes, fmt.Sprintf("not taken over: parallelism %d: start %d pipelines with the topic_id $share/GROUP/%s, each with a client_id of its own", n, n, c.TopicID))
+	}
 	if len(out.defaults) > 0 {
 		notes = append(notes, out.defaultsNote())
 	}

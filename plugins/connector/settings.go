@@ -131,5 +131,5 @@ func ConfigFields() []string {
 	for _, f := range robustmq.Fields {
 		all = append(all, f.Name)
 	}
-	return append(append(all, kafkaFields...), MQTTFields...)
+	return append(append(append(all, kafkaFields...), MQTTFields...), "parallelism")
 }

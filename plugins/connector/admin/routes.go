@@ -287,15 +287,19 @@ func (s *Server) check(ctx context.Context, _ *http.Request, body []byte) (reply
 		return reply{}, failed(c.Name, err)
 	}
 	probes := make([]Probe, 0, len(found))
+	var notes []string
 	for _, p := range found {
 		probe := Probe{End: p.End}
+		if p.Note != "" {
+			notes = append(notes, p.Note)
+		}
 		if p.Error != "" {
 			text := withoutUserInfo(withoutSecrets(p.Error, body))
 			probe.Error = &text
 		}
 		probes = append(probes, probe)
 	}
-	return reply{data: probes}, nil
+	return reply{data: probes, notes: notes}, nil
 }
 
 // ready reports whether the service can work, whatever the state of its connectors.

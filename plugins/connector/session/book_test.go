@@ -50,7 +50,7 @@ func TestNothingElseWaitsForTheBook(t *testing.T) {
 	}
 	// Each of these returned only when the book had answered.
 	others := func() {
-		assert.NoError(t, r.Trouble("other"))
+		require.NoError(t, r.Trouble("other"))
 		r.Follow(r.store.Load)
 		r.Settle("c", side)
 		other := side

@@ -22,51 +22,60 @@ func (e *TakenError) Error() string {
 	return fmt.Sprintf("%q is that of connector %q at the same broker, and they would disconnect each other: give another one", e.ClientID, e.Other)
 }
 
-// Hold takes the sessions of a side for a connector, in addition to those that it has.
-// The error is a *TakenError, or says that the store cannot be written. Messages that a
-// deleted connector left in such a session are removed before it is joined.
-func (o *Owner) Hold(name string, side Side) error {
-	before, err := o.take(name, side)
+// Hold takes the sessions of some sides for a connector, in addition to those that it
+// has, all or none. The error is a *TakenError, or says that the store cannot be written.
+// Messages that a deleted connector left in such a session are removed before it is
+// joined.
+func (o *Owner) Hold(name string, sides ...Side) error {
+	before, err := o.take(name, sides)
 	if err != nil {
 		return err
 	}
-	for _, id := range side.IDs() {
-		err := o.record(func() (store.Session, bool, error) {
-			rec, known := o.records[id]
-			own := uses(before, id.ClientID) || slices.Contains(o.unread[name], id.ClientID)
-			left := known && !rec.Stale && !own && o.markedLocked(id) && !o.sharedLocked(name, id.ClientID)
-			rec.Stale = true
-			return rec, left, nil
-		})
-		if err != nil {
-			o.Restore(name, before...)
-			return err
+	for _, side := range sides {
+		for _, id := range side.IDs() {
+			err := o.record(func() (store.Session, bool, error) {
+				rec, known := o.records[id]
+				own := uses(before, id.ClientID) || slices.Contains(o.unread[name], id.ClientID)
+				left := known && !rec.Stale && !own && o.markedLocked(id) && !o.sharedLocked(name, id.ClientID)
+				rec.Stale = true
+				return rec, left, nil
+			})
+			if err != nil {
+				o.Restore(name, before...)
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// take gives the sessions of a side to a connector, unless another one may have them. It
+// take gives the sessions of sides to a connector, unless another one may have them. It
 // returns those that the connector had.
-func (o *Owner) take(name string, side Side) (before []Side, err error) {
+func (o *Owner) take(name string, sides []Side) (before []Side, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for _, side := range sides {
+		if err := o.takenLocked(name, side); err != nil {
+			return nil, err
+		}
+	}
+	before = o.held.sides[name]
+	o.held.set(name, append(slices.Clone(before), sides...)...)
+	return before, nil
+}
+
+func (o *Owner) takenLocked(name string, side Side) error {
 	for _, other := range o.held.overlapping(side) {
 		if other != name {
-			return nil, &TakenError{ClientID: side.ClientID, Other: other}
+			return &TakenError{ClientID: side.ClientID, Other: other}
 		}
 	}
 	for other, ids := range o.unread {
 		if other != name && slices.Contains(ids, side.ClientID) {
-			return nil, &TakenError{ClientID: side.ClientID, Other: other, Unread: true}
+			return &TakenError{ClientID: side.ClientID, Other: other, Unread: true}
 		}
 	}
-	if err := o.beingRemovedLocked(name, side); err != nil {
-		return nil, err
-	}
-	before = o.held.sides[name]
-	o.held.set(name, append(slices.Clone(before), side)...)
-	return before, nil
+	return o.beingRemovedLocked(name, side)
 }
 
 // uses reports whether sides have a client id.

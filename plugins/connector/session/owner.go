@@ -114,17 +114,21 @@ func (o *Owner) sharedLocked(name, clientID string) bool {
 }
 
 // GivenUp returns the endpoints at which a connector would leave a joined session
-// behind if its side changed.
-func (o *Owner) GivenUp(was, is Side) []string {
+// behind if a side was replaced by others.
+func (o *Owner) GivenUp(was Side, is ...Side) []string {
 	if was.Clean {
 		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var all []string
-	stays := is.IDs()
+	all, stays := []string(nil), []ID(nil)
+	for _, side := range is {
+		if !side.Clean {
+			stays = append(stays, side.IDs()...)
+		}
+	}
 	for _, id := range was.IDs() {
-		if _, joined := o.records[id]; joined && (is.Clean || !slices.Contains(stays, id)) {
+		if _, joined := o.records[id]; joined && !slices.Contains(stays, id) {
 			all = append(all, id.Endpoint)
 		}
 	}

@@ -28,14 +28,16 @@ type mark struct {
 // errInUse is why a session is not removed yet.
 var errInUse = errors.New("a connector uses its client id, so the session might be that connector's")
 
-// SidesOf returns the MQTT sides of a definition, including those that are being handed
-// over.
+// SidesOf returns the MQTT sides of a definition: those of its members, the first one
+// first, and those that are being handed over.
 func (o *Owner) SidesOf(d store.Definition) ([]Side, error) {
-	side, err := o.sideOf(d.Connector)
-	if err != nil {
-		return nil, err
+	sides := make([]Side, d.Connector.Members())
+	for i := range sides {
+		var err error
+		if sides[i], err = o.sideOf(d.Connector.WithMember(i)); err != nil {
+			return nil, err
+		}
 	}
-	sides := []Side{side}
 	for _, h := range d.HandOver {
 		old, err := o.sideOf(h.From)
 		if err != nil {

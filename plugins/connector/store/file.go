@@ -30,6 +30,7 @@ type choresJSON struct {
 type handOverJSON struct {
 	Connector json.RawMessage `json:"connector"`
 	Endpoints []string        `json:"endpoints"`
+	Member    int             `json:"member,omitempty"` // whose session it was
 }
 
 // Encode writes a definition as the file of a directory has it, secrets included.
@@ -40,7 +41,7 @@ func Encode(d Definition) ([]byte, error) {
 	}
 	all := choresJSON{Revision: d.Revision, Actor: d.Actor, Labels: d.Connector.Labels}
 	for _, h := range d.HandOver {
-		all.HandOver = append(all.HandOver, handOverJSON{h.From.JSON(), h.Endpoints})
+		all.HandOver = append(all.HandOver, handOverJSON{h.From.JSON(), h.Endpoints, h.From.Member})
 	}
 	chores, err := json.MarshalIndent(all, "  ", "  ")
 	if err != nil {
@@ -68,7 +69,7 @@ func Decode(data []byte) (Definition, error) {
 			if err != nil {
 				return d, fmt.Errorf("%s.hand_over.%d.connector: %w", choresField, i, err)
 			}
-			d.HandOver = append(d.HandOver, HandOver{from, h.Endpoints})
+			d.HandOver = append(d.HandOver, HandOver{from.WithMember(h.Member), h.Endpoints})
 		}
 		d.Revision, d.Actor, labels = chores.Revision, chores.Actor, chores.Labels
 		d.Old = Old{chores.ForgetSession, chores.Unsubscribe}

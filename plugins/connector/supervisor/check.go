@@ -50,8 +50,13 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 	if err != nil {
 		return nil, err
 	}
+	name := s.opts.ClientIDPrefix + "_check_" + rand.Text()
+	id, _ := json.Marshal(name) // a string
+	members, filter := c.Members(), c.TopicID
 	c = s.effective(c).WithoutBuffer()
-	id, _ := json.Marshal(s.opts.ClientIDPrefix + "_check_" + rand.Text()) // a string
+	if members > 1 {
+		c.TopicID = "$share/" + name + "/" + filter // in the group of the members, it would take messages
+	}
 	c.MQTT = c.MQTT.With(connector.Settings{{Name: "client_id", Value: id}})
 	probes := []connector.Probe{{End: "mqtt"}, {End: "kafka"}}
 	if c.IsSource() {
@@ -84,8 +89,15 @@ func (s *Supervisor) Check(ctx context.Context, c connector.Connector) ([]connec
 		})
 	}
 	both.Wait()
+	if members > 1 && probes[0].Error == "" {
+		probes[0].Note = sharedNote
+	}
 	return probes, nil
 }
+
+// sharedNote is said when a broker has taken a shared subscription.
+const sharedNote = "mqtt: the broker takes shared subscriptions, which parallelism needs; " +
+	"one that speaks only MQTT 3.1.1 cannot tell, and may take $share for a topic like any other: see its documentation"
 
 func addYAML(add func(string) error, component map[string]any) error {
 	component["label"] = "check"

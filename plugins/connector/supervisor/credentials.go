@@ -86,7 +86,11 @@ func (s *Supervisor) watchCredentials() {
 	s.eachBeat(cmp.Or(s.opts.credentialsEvery, credentialsEvery), func() {
 		s.rereadBase()
 		for _, e := range s.list() {
-			s.protect(e, func() { s.renew(e) })
+			s.protect(e, func() {
+				for _, one := range s.membersOf(e) {
+					s.renew(one)
+				}
+			})
 		}
 	})
 }

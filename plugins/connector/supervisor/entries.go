@@ -30,6 +30,7 @@ type entry struct {
 	left atomic.Pointer[left] // in its disk buffer, nil if that is not known
 
 	// Guarded by the supervisor's mutex.
+	members    []*entry // behind the first one, see members.go
 	definition store.Definition
 	side       session.Side
 	run        *run     // nil while it is paused, or failed before it was started
@@ -58,7 +59,9 @@ func (s *Supervisor) dropEntry(name string) {
 	defer s.mu.Unlock()
 	if e := s.entries[name]; e != nil {
 		e.tail.End("the connector was deleted")
-		delete(s.byID, e.id)
+		for _, one := range e.all() {
+			delete(s.byID, one.id)
+		}
 	}
 	delete(s.entries, name)
 	s.byName = nil
@@ -70,7 +73,7 @@ func (s *Supervisor) exporter(id int) (service.MetricsExporter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.byID[id]; e != nil {
-		return exporter{e.figures}, nil
+		return exporter{e.figures, e.definition.Connector.Member}, nil
 	}
 	return nil, fmt.Errorf("looking up the figures %d: there are none", id)
 }
@@ -100,7 +103,10 @@ func (s *Supervisor) nameOf(e *entry) string {
 func (s *Supervisor) setDefinition(e *entry, d store.Definition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.definition = d
+	for i, one := range e.all() {
+		one.definition = d
+		one.definition.Connector = d.Connector.WithMember(i)
+	}
 }
 
 // shownConfig returns the config without its secrets. Callers do not change it.

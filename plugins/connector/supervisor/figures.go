@@ -89,6 +89,7 @@ type series struct {
 	kind   kind
 	keys   []string
 	values []string
+	member int // that has set a gauge
 
 	count     atomic.Int64    // of a counter or a timer
 	bits      atomic.Uint64   // of a gauge: the float; of a timer: the sum in nanoseconds
@@ -159,7 +160,9 @@ func (f *figures) boundedLocked(keys, values []string) []string {
 	return values
 }
 
-func (f *figures) get(name string, k kind, keys, values []string) *series {
+// get returns the series of a name and label values. Members count together, and each has
+// its own gauges.
+func (f *figures) get(name string, member int, k kind, keys, values []string) *series {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	values = f.boundedLocked(keys, values)
@@ -167,9 +170,14 @@ func (f *figures) get(name string, k kind, keys, values []string) *series {
 	if len(values) > 0 {
 		id += "\x00" + strings.Join(values, "\x00")
 	}
+	if k != gaugeKind {
+		member = 0
+	} else if member > 0 {
+		id += "\x01" + strconv.Itoa(member)
+	}
 	s := f.series[id]
 	if s == nil {
-		s = &series{name: name, kind: k, keys: slices.Clone(keys), values: slices.Clone(values)}
+		s = &series{name: name, member: member, kind: k, keys: slices.Clone(keys), values: slices.Clone(values)}
 		if k == timerKind {
 			s.histogram = new(histogram)
 		}
@@ -216,12 +224,13 @@ func (f *figures) setSource(source bool) {
 	f.source = source
 }
 
-// stopped resets the values that are valid only for a running stream.
-func (f *figures) stopped() {
+// stopped resets the values of a member that are valid only for a running stream.
+func (f *figures) stopped(member int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, s := range f.series {
 		switch {
+		case s.member != member:
 		case s.name == metricLag:
 			delete(f.series, id) // 0 would mean that all is delivered
 		case s.kind == gaugeKind:
@@ -254,7 +263,7 @@ func (f *figures) stuckFor() time.Duration {
 	var seconds float64
 	f.mu.Lock()
 	for _, s := range f.oldest {
-		seconds += s.float()
+		seconds = max(seconds, s.float())
 	}
 	f.mu.Unlock()
 	oldest := time.Duration(seconds * float64(time.Second))
@@ -265,22 +274,41 @@ func (f *figures) stuckFor() time.Duration {
 }
 
 // exporter passes the metrics of one stream to the figures of its connector.
-type exporter struct{ *figures }
+type exporter struct {
+	*figures
+	member int
+}
 
 func (e exporter) NewCounterCtor(name string, keys ...string) service.MetricsExporterCounterCtor {
-	return func(values ...string) service.MetricsExporterCounter { return e.get(name, counterKind, keys, values) }
+	return func(values ...string) service.MetricsExporterCounter {
+		return e.get(name, e.member, counterKind, keys, values)
+	}
 }
 
 func (e exporter) NewTimerCtor(name string, keys ...string) service.MetricsExporterTimerCtor {
-	return func(values ...string) service.MetricsExporterTimer { return e.get(name, timerKind, keys, values) }
+	return func(values ...string) service.MetricsExporterTimer {
+		return e.get(name, e.member, timerKind, keys, values)
+	}
 }
 
 func (e exporter) NewGaugeCtor(name string, keys ...string) service.MetricsExporterGaugeCtor {
-	return func(values ...string) service.MetricsExporterGauge { return e.get(name, gaugeKind, keys, values) }
+	return func(values ...string) service.MetricsExporterGauge {
+		return e.get(name, e.member, gaugeKind, keys, values)
+	}
 }
 
 // Close keeps the counts: the next stream of the connector continues them.
 func (e exporter) Close(context.Context) error {
-	e.stopped()
+	e.stopped(e.member)
 	return nil
+}
+
+// sumOver adds up a gauge over the members of a connector. s is that of the first one.
+func (f *figures) sumOver(s *series) (sum float64) {
+	for _, one := range f.allSeries() {
+		if one.name == s.name && slices.Equal(one.values, s.values) {
+			sum += one.float()
+		}
+	}
+	return sum
 }

@@ -96,7 +96,7 @@ func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoi
 	if err != nil {
 		return err
 	}
-	next, err := s.sideOf(now)
+	next, err := s.successorOf(now, old)
 	if err != nil {
 		return err
 	}
@@ -155,6 +155,21 @@ func (r *run) deliver(ctx context.Context, now, from connector.Connector, endpoi
 	}
 	_, err = read(s.rest, unbounded)
 	return err
+}
+
+// successorOf returns the side of the member that goes on with a session, or of the first
+// one.
+func (s *Supervisor) successorOf(now connector.Connector, old session.Side) (session.Side, error) {
+	sides, err := s.sidesOf(now)
+	if err != nil {
+		return session.Side{}, err
+	}
+	for _, side := range sides {
+		if side.ClientID == old.ClientID {
+			return side, nil
+		}
+	}
+	return sides[0], nil
 }
 
 func (r *run) tellBusy(name string, old session.Side, endpoint, then string) {

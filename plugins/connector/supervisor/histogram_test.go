@@ -14,7 +14,7 @@ func TestATimeIsWithinEachBoundThatIsNotBelowIt(t *testing.T) {
 	require.Len(t, histogram{}, len(allBounds)+1)
 	f := newFigures()
 	for _, ms := range []float64{0, 1, 1.5, 2.5, 3, 4, 10000, 524288, 1e9} {
-		f.get(metricSendDuration, timerKind, nil, nil).Timing(int64(ms * 1e6))
+		f.get(metricSendDuration, 0, timerKind, nil, nil).Timing(int64(ms * 1e6))
 	}
 	got := f.timer(metricSendDuration)
 	assert.EqualValues(t, 9, got.count)

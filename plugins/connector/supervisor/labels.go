@@ -14,7 +14,7 @@ import (
 // definition itself.
 func (s *Supervisor) labelsAlone(e *entry, before store.Definition, after connector.Connector, how connector.UpdateOptions) bool {
 	s.mu.Lock()
-	broken := e.unread != nil || e.failed != nil
+	broken := e.unread != nil || e.hasFailedLocked()
 	s.mu.Unlock()
 	if broken || len(before.HandOver) > 0 || how.DiscardWaiting {
 		return false

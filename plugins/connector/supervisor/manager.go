@@ -21,7 +21,7 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	if err != nil {
 		return connector.Result{}, err
 	}
-	side, notes, err := s.validate(c)
+	sides, notes, err := s.validate(c)
 	if err != nil {
 		return connector.Result{}, err
 	}
@@ -45,25 +45,25 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	if how.Paused {
 		d.Connector.Status = connector.WordStop
 	}
-	if err := s.hold(c.Name, side); err != nil {
+	if err := s.hold(c.Name, sides); err != nil {
 		return connector.Result{}, err
 	}
 	if d, err = s.store.Create(d); err != nil {
 		s.sessions.Restore(c.Name)
 		return connector.Result{}, err
 	}
-	s.sessions.Settle(c.Name, side)
+	s.sessions.Settle(c.Name, sides...)
 	s.mu.Lock()
 	e := s.newEntryLocked(d)
-	e.side = side
+	s.setLocked(e, d, sides)
 	s.startLocked(e)
 	s.mu.Unlock()
 	return connector.Result{Revision: d.Revision, Notes: notes}, nil
 }
 
-// hold takes the sessions of a side.
-func (s *Supervisor) hold(name string, side session.Side) error {
-	err := s.sessions.Hold(name, side)
+// hold takes the sessions of sides.
+func (s *Supervisor) hold(name string, sides []session.Side) error {
+	err := s.sessions.Hold(name, sides...)
 	var taken *session.TakenError
 	if errors.As(err, &taken) {
 		return &connector.InvalidError{Field: "config.client_id", Why: taken.Error()}

@@ -11,9 +11,14 @@ import (
 )
 
 // stillGivenUp returns the sessions that earlier updates gave up and that the
-// connector's new side does not have.
-func stillGivenUp(all []store.HandOver, side session.Side, sideOf func(connector.Connector) (session.Side, error)) []store.HandOver {
-	ids := side.IDs()
+// connector's new sides do not have.
+func stillGivenUp(all []store.HandOver, sides []session.Side, sideOf func(connector.Connector) (session.Side, error)) []store.HandOver {
+	var ids []session.ID
+	for _, side := range sides {
+		if !side.Clean {
+			ids = append(ids, side.IDs()...)
+		}
+	}
 	var still []store.HandOver
 	for _, h := range all {
 		old, err := sideOf(h.From)
@@ -21,7 +26,7 @@ func stillGivenUp(all []store.HandOver, side session.Side, sideOf func(connector
 			continue // it was read before
 		}
 		endpoints := slices.DeleteFunc(slices.Clone(h.Endpoints), func(endpoint string) bool {
-			return !side.Clean && slices.Contains(ids, session.ID{Endpoint: endpoint, ClientID: old.ClientID})
+			return slices.Contains(ids, session.ID{Endpoint: endpoint, ClientID: old.ClientID})
 		})
 		if len(endpoints) > 0 {
 			still = append(still, store.HandOver{From: h.From, Endpoints: endpoints})

@@ -63,7 +63,9 @@ func collectEngine(out chan<- prometheus.Metric, status connector.Status, f *fig
 		case counterKind:
 			out <- constant(desc, prometheus.CounterValue, float64(s.count.Load()), values)
 		case gaugeKind:
-			out <- constant(desc, prometheus.GaugeValue, s.float(), values)
+			if s.member == 0 {
+				out <- constant(desc, prometheus.GaugeValue, f.sumOver(s), values)
+			}
 		case timerKind:
 			m, err := prometheus.NewConstSummary(desc, uint64(s.count.Load()), float64(s.bits.Load()), nil, values...)
 			out <- orInvalid(desc, m, err)

@@ -242,9 +242,9 @@ func BenchmarkScrape(b *testing.B) {
 		e := r.newEntryLocked(store.Definition{Connector: c})
 		r.mu.Unlock()
 		for k := range 30 {
-			e.figures.get(fmt.Sprintf("engine_metric_%d", k), counterKind, []string{"label", "path"}, []string{"l", "p"}).Incr(1)
+			e.figures.get(fmt.Sprintf("engine_metric_%d", k), 0, counterKind, []string{"label", "path"}, []string{"l", "p"}).Incr(1)
 		}
-		e.figures.get(metricSendDuration, timerKind, nil, nil).Timing(1)
+		e.figures.get(metricSendDuration, 0, timerKind, nil, nil).Timing(1)
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -20,6 +20,7 @@ type run struct {
 	entry      *entry
 	cancel     context.CancelFunc
 	done       chan struct{}
+	stopping   bool  // guarded by the supervisor's mutex
 	stopErr    error // why its stream has not ended; read it after done
 
 	mu     sync.Mutex
@@ -48,7 +49,7 @@ func (r *run) stop() error {
 
 func (r *run) loop(ctx context.Context, d store.Definition) {
 	defer close(r.done)
-	defer r.entry.figures.stopped()
+	defer r.entry.figures.stopped(d.Connector.Member)
 	guard := crash.New(func(err *crash.Error) {
 		r.supervisor.log.Error("A panic ends the connector, and no other: report it with this stack",
 			"connector", d.Connector.Name, "error", r.entry.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
@@ -65,6 +66,7 @@ func (r *run) loop(ctx context.Context, d store.Definition) {
 		need := connector.NeedUpdate
 		if err == nil {
 			need = connector.NeedStart
+			r.supervisor.startMembers(r)
 			err = r.runStream(ctx, d.Connector)
 		}
 		if ctx.Err() != nil {

@@ -65,7 +65,7 @@ func (f *figures) measure() measured {
 		case metricInFlight, metricKafkaInFlight:
 			one.InFlight += int64(s.float())
 		case metricOldestUnacked, metricKafkaOldest:
-			one.OldestUnacked += time.Duration(s.float() * float64(time.Second))
+			one.OldestUnacked = max(one.OldestUnacked, time.Duration(s.float()*float64(time.Second)))
 		case metricBlocked, metricPublishBlocked:
 			one.blocked = one.blocked || s.float() > 0
 		}

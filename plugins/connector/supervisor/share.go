@@ -77,9 +77,7 @@ func (s *Supervisor) Release(gone func(name string) bool) {
 func (s *Supervisor) Abandon(gone func(name string) bool) {
 	s.eachRunning(gone, func(e *entry) {
 		s.mu.Lock()
-		if e.run != nil {
-			e.run.cancel()
-		}
+		e.cancelLocked()
 		s.mu.Unlock()
 		s.backgroundIfOpen(func() { s.stopForOthers(e) })
 	})
@@ -271,7 +269,7 @@ func (s *Supervisor) applyDefinition(e *entry, d store.Definition, shown func())
 		s.setDefinition(e, d)
 		return e
 	}
-	side, err := s.sideOf(d.Connector) // the sessions' owner reports that it cannot be read
+	own, err := s.sidesOf(d.Connector) // the sessions' owner reports that it cannot be read
 	if sides, failed := s.sessions.SidesOf(d); err == nil && failed == nil {
 		s.sessions.Settle(name, sides...)
 	}
@@ -280,13 +278,13 @@ func (s *Supervisor) applyDefinition(e *entry, d store.Definition, shown func())
 		e = s.newEntryLocked(d)
 		e.unsettled.Store(len(d.HandOver) > 0) // unknown, so assume it
 	}
-	e.definition, e.side, e.unread = d, side, nil
+	e.definition, e.unread = d, nil
 	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
 	s.mu.Unlock()
 	shown()
 	_ = s.stopRun(e) // Warnings reports what continues
 	s.mu.Lock()
-	e.failed = nil
+	s.setLocked(e, d, own)
 	s.mu.Unlock()
 	return e
 }

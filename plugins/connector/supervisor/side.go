@@ -15,13 +15,14 @@ import (
 
 // sideOf returns the MQTT side of a definition as it runs.
 func (s *Supervisor) sideOf(c connector.Connector) (session.Side, error) {
-	settings := s.effective(c).MQTT
+	runs := s.effective(c)
+	settings := runs.MQTT
 	if c.IsSource() {
 		settings = settings.With(connector.Settings{{Name: "clean_session", Value: json.RawMessage("true")}})
 	}
 	side := session.Side{
 		ClientID: settings.Text("client_id"), Username: settings.Text("username"), Password: settings.Text("password"),
-		Filter: c.TopicID, QoS: 1,
+		Filter: runs.TopicID, QoS: 1,
 		Clean: string(settings.Get("clean_session")) == "true",
 	}
 	var urls []string

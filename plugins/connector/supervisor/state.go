@@ -34,6 +34,34 @@ func (s *Supervisor) status(e *entry) connector.Status {
 // standing returns a status without the config, which is slow to read.
 func (s *Supervisor) standing(e *entry) connector.Status {
 	s.mu.Lock()
+	members := e.all()
+	handsOver := len(e.definition.HandOver) > 0
+	s.mu.Unlock()
+	if handsOver || e.isFailed(s) {
+		members = members[:1] // the others do not run
+	}
+	all := make([]connector.Status, len(members))
+	for i, one := range members {
+		if all[i] = s.standingOf(one); all[i].State == connector.Paused {
+			return all[i]
+		}
+	}
+	return worst(all)
+}
+
+func (e *entry) isFailed(s *Supervisor) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.failed != nil && e.run == nil
+}
+
+func memberReason(member, of int, reason string) string {
+	return fmt.Sprintf("member %d of %d: %s", member, of, reason)
+}
+
+// standingOf returns the status of one member.
+func (s *Supervisor) standingOf(e *entry) connector.Status {
+	s.mu.Lock()
 	c, revision, r, failed := e.definition.Connector, e.definition.Revision, e.run, e.failed
 	s.mu.Unlock()
 	status := connector.Status{
@@ -120,11 +148,13 @@ func (r *run) setWaitLocked(what connector.Need, why string) {
 
 // updateWaits notes what a connector waits for, so that a reason has a time.
 func (s *Supervisor) updateWaits(e *entry) {
-	s.mu.Lock()
-	r, failed := e.run, e.failed
-	s.mu.Unlock()
-	if r != nil && failed == nil {
-		r.currentWaits()
+	for _, one := range s.membersOf(e) {
+		s.mu.Lock()
+		r, failed := one.run, one.failed
+		s.mu.Unlock()
+		if r != nil && failed == nil {
+			r.currentWaits()
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func TestAConnectorWithoutProgressIsNotReady(t *testing.T) {
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
 	e := r.find("c")
-	oldest := e.figures.get(metricOldestUnacked, gaugeKind, []string{"of"}, []string{"the test"})
+	oldest := e.figures.get(metricOldestUnacked, 0, gaugeKind, []string{"of"}, []string{"the test"})
 	oldest.SetFloat64(stalledAfter.Seconds() - 1)
 	r.ready("c")
 	oldest.SetFloat64(stalledAfter.Seconds() + 60)
@@ -80,7 +80,7 @@ func TestAConnectorWithoutProgressIsNotReady(t *testing.T) {
 	require.ErrorContains(t, r.ConnectorsReady(), "none gets through")
 
 	// The oldest message is old, but others make progress: that is a backlog.
-	e.figures.get(metricDiscarded, counterKind, nil, nil).Incr(1)
+	e.figures.get(metricDiscarded, 0, counterKind, nil, nil).Incr(1)
 	r.ready("c")
 	require.NoError(t, r.ConnectorsReady())
 }

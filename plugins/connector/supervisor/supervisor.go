@@ -232,7 +232,8 @@ func (s *Supervisor) Start() error {
 		e := s.newEntryLocked(d)
 		e.unsettled.Store(len(d.HandOver) > 0) // unknown, so assume it
 		// The sessions' owner reports that it cannot be read.
-		e.side, _ = s.sideOf(d.Connector)
+		sides, _ := s.sidesOf(d.Connector)
+		s.setLocked(e, d, sides)
 	}
 	s.mu.Unlock()
 	s.lookAtBuffers()
@@ -285,9 +286,7 @@ func (s *Supervisor) Close() error {
 	s.mu.Lock()
 	s.closed = true // nothing starts any more
 	for _, e := range s.entries {
-		if e.run != nil {
-			e.run.cancel()
-		}
+		e.cancelLocked()
 	}
 	s.mu.Unlock()
 	s.halt()
@@ -334,16 +333,34 @@ func (s *Supervisor) Close() error {
 // means that its stream continues.
 func (s *Supervisor) stopRun(e *entry) error {
 	s.mu.Lock()
-	r := e.run
-	s.mu.Unlock()
-	if r == nil {
-		return nil
+	e.cancelLocked() // no member starts after that, and all drain at once
+	var running []*entry
+	for _, one := range e.all() {
+		if one.run != nil {
+			running = append(running, one)
+		}
 	}
-	err := r.stop()
-	s.mu.Lock()
-	e.run, e.failed = nil, nil
 	s.mu.Unlock()
-	return err
+	var all []error
+	for _, one := range running {
+		all = append(all, one.run.stop()) // only its caller replaces a run
+	}
+	s.mu.Lock()
+	for _, one := range running {
+		one.run, one.failed = nil, nil
+	}
+	s.mu.Unlock()
+	return errors.Join(all...)
+}
+
+// cancelLocked lets the runs of a connector end.
+func (e *entry) cancelLocked() {
+	for _, one := range e.all() {
+		if one.run != nil {
+			one.run.stopping = true
+			one.run.cancel()
+		}
+	}
 }
 
 var errClosed = errors.New("the service is stopping")

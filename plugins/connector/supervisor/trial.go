@@ -179,7 +179,7 @@ func (s *Supervisor) startLocked(e *entry) (started bool) {
 	}
 	s.logJournal(s.journal.Started(name))
 	e.failed = nil
-	e.run = s.startRun(e, e.definition)
+	e.run = s.startRun(e, e.definition) // which starts the other members
 	return true
 }
 

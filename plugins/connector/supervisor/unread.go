@@ -54,11 +54,11 @@ func (s *Supervisor) reread(e *entry) error {
 	if d.Connector.Name != e.stored(s).Connector.Name {
 		return fmt.Errorf("its file now holds connector %q: restart the service", d.Connector.Name)
 	}
-	side, _, err := s.validate(d.Connector)
+	all, _, err := s.validate(d.Connector)
 	if err != nil {
 		return err
 	}
-	if err := s.hold(d.Connector.Name, side); err != nil {
+	if err := s.hold(d.Connector.Name, all); err != nil {
 		return err
 	}
 	sides, err := s.sessions.SidesOf(d)
@@ -68,8 +68,7 @@ func (s *Supervisor) reread(e *entry) error {
 	s.sessions.Settle(d.Connector.Name, sides...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.definition, e.side, e.unread, e.failed = d, side, nil, nil
-	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
+	s.setLocked(e, d, all)
 	return nil
 }
 

@@ -45,7 +45,7 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 	if before.Connector.IsSource() != c.IsSource() && before.Connector.Kafka.BootstrapServers != "" { // one that cannot be read has none
 		return connector.Result{}, &connector.InvalidError{Field: "connector_type", Why: "a connector keeps its type: delete it and create another one"}
 	}
-	side, notes, err := s.validate(c)
+	sides, notes, err := s.validate(c)
 	if err != nil {
 		return connector.Result{}, err
 	}
@@ -54,13 +54,13 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 		result.Notes = append(result.Notes, notes...)
 		return result, err
 	}
-	if err := s.hold(name, side); err != nil {
+	if err := s.hold(name, sides); err != nil {
 		return connector.Result{}, err
 	}
 
 	// From here on the change is completed even if the caller does not wait.
 	wedged := s.stopRun(e)
-	result, err := s.replace(e, c, side, connector.ActorOf(ctx), how)
+	result, err := s.replace(e, c, sides, connector.ActorOf(ctx), how)
 	if err == nil {
 		s.logJournal(s.journal.Release(name)) // the new definition may no longer be at fault
 	}
@@ -79,32 +79,27 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 
 // replace stores a new definition for a stopped connector. The notes say what happens
 // to the sessions that it gives up.
-func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side, actor string, how connector.UpdateOptions) (connector.Result, error) {
-	var notes []string
+func (s *Supervisor) replace(e *entry, c connector.Connector, sides []session.Side, actor string, how connector.UpdateOptions) (connector.Result, error) {
 	s.mu.Lock()
-	before, was, unread := e.definition, e.side, e.unread
+	before, was, unread := e.definition, e.sidesLocked(), e.unread
 	s.mu.Unlock()
 	created := createTime(before.Connector)
 	if unread != nil {
 		created = time.Now()
 	}
 	// Sessions of the former side that have to be read are added below.
-	d := store.Definition{Connector: stamped(c, created, time.Now()), Actor: actor, HandOver: stillGivenUp(stillGivenUp(before.HandOver, was, s.sideOf), side, s.sideOf)}
+	d := store.Definition{Connector: stamped(c, created, time.Now()), Actor: actor, HandOver: stillGivenUp(stillGivenUp(before.HandOver, was, s.sideOf), sides, s.sideOf)}
 	d.Connector.Status = before.Connector.Status
 
-	given, refiltered := s.sessions.GivenUp(was, side), s.sessions.Refiltered(side)
+	waiting, notes := s.waitingIn(before.Connector, d.Connector, was, sides, paused(d), how.DiscardWaiting)
 	discarded := 0
-	switch {
-	case how.DiscardWaiting:
-		discarded = len(given) + len(d.HandOver)
-		d.HandOver = nil
-	case len(given) > 0:
-		d.HandOver = append(d.HandOver, store.HandOver{From: before.Connector, Endpoints: given})
+	if how.DiscardWaiting {
+		discarded, d.HandOver = len(waiting.given)+len(d.HandOver), nil
+	} else {
+		d.HandOver = append(d.HandOver, waiting.inTurn()...)
 	}
-	if len(refiltered) > 0 && !how.DiscardWaiting {
-		// The session stays, so it is read with the current login.
-		d.HandOver = append(d.HandOver, store.HandOver{From: d.Connector, Endpoints: refiltered})
-		notes = append(notes, filterNote(side, refiltered, paused(d)))
+	if len(waiting.given) == 0 && discarded > 0 {
+		notes = append(notes, givenUpNote(was[0], sides[0], nil, paused(d), true))
 	}
 	// The mark is written first: after a crash in between, it names the sessions of a
 	// connector that exists, and is dropped.
@@ -135,23 +130,19 @@ func (s *Supervisor) replace(e *entry, c connector.Connector, side session.Side,
 	if aside != "" {
 		notes = append(notes, historyNote(aside))
 	}
-	sides, err := s.sessions.SidesOf(d)
+	held, err := s.sessions.SidesOf(d)
 	if err != nil {
 		return connector.Result{}, err
 	}
-	s.sessions.Settle(c.Name, sides...)
+	s.sessions.Settle(c.Name, held...)
 	s.mu.Lock()
-	e.definition, e.side, e.unread, e.failed = d, side, nil, nil
 	e.figures.setSource(d.Connector.IsSource()) // one that could not be read may be any
-	e.hide.Store(hiding(d.Connector.MQTT, d.Connector.Kafka.More))
+	s.setLocked(e, d, sides)
 	s.mu.Unlock()
 	if left != nil {
 		if err := s.sessions.GiveUp(*left); err != nil {
 			s.log.Error("Cannot deliver and remove the sessions that an update gave up", "connector", c.Name, "error", err)
 		}
-	}
-	if len(given) > 0 || discarded > 0 {
-		notes = append(notes, givenUpNote(was, side, given, paused(d), how.DiscardWaiting))
 	}
 	return connector.Result{Revision: d.Revision, Notes: notes}, nil
 }

@@ -37,14 +37,15 @@ func (s *Supervisor) effective(c connector.Connector) connector.Connector {
 	if c.IsSource() {
 		c.MQTT = connector.PublishingSettings(c.MQTT)
 	}
-	return s.buffered(c)
+	return s.buffered(c).Shared(connector.ClientID(s.opts.ClientIDPrefix, connector.DefaultTenant, c.Name))
 }
 
 // validate checks what would run. The notes say what in the definition is ignored and
-// where it lets messages be lost, repeated or reordered. The error is an *InvalidError.
-func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes []string, err error) {
+// where it lets messages be lost, repeated or reordered. The sides are those of the members.
+// The error is an *InvalidError.
+func (s *Supervisor) validate(c connector.Connector) (sides []session.Side, notes []string, err error) {
 	if c.Tenant != "" && c.Tenant != connector.DefaultTenant {
-		return session.Side{}, nil, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
+		return nil, nil, &connector.InvalidError{Field: "tenant", Why: fmt.Sprintf("%q does not exist: there is one, %s", c.Tenant, connector.DefaultTenant)}
 	}
 	for _, part := range []struct {
 		settings connector.Settings
@@ -52,19 +53,19 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 	}{{c.MQTT, "mqtt_"}, {c.Kafka.More, ""}} {
 		for _, setting := range part.settings {
 			if err := s.contained(setting, part.prefix); err != nil {
-				return session.Side{}, nil, err
+				return nil, nil, err
 			}
 		}
 	}
 
 	if err := s.checkTargets(c); err != nil {
-		return session.Side{}, nil, err
+		return nil, nil, err
 	}
 	if err := checkExpressions(c); err != nil {
-		return session.Side{}, nil, err
+		return nil, nil, err
 	}
 	if err := s.checkBuffer(c); err != nil {
-		return session.Side{}, nil, err
+		return nil, nil, err
 	}
 
 	given := c
@@ -77,7 +78,7 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 		err.Why = hide.Replace(err.Why)
 		switch {
 		case !finding.Warning:
-			return session.Side{}, nil, err
+			return nil, nil, err
 		case finding.Field != "acks" || !acksToldAbove:
 			notes = append(notes, err.Error())
 		}
@@ -85,14 +86,32 @@ func (s *Supervisor) validate(c connector.Connector) (side session.Side, notes [
 	for _, f := range expressionsOf(c) {
 		// Lint parses mappings, and this field becomes one.
 		if err := s.mappings.CheckInterpolatedString(f.text); err != nil {
-			return session.Side{}, nil, &connector.InvalidError{Field: f.name, Why: lint.OneLine(err.Error())}
+			return nil, nil, &connector.InvalidError{Field: f.name, Why: lint.OneLine(err.Error())}
 		}
 	}
 	if _, err := tlsOf(c.Kafka.More.Get("tls"), s.files); err != nil {
-		return session.Side{}, nil, &connector.InvalidError{Field: "config.tls", Why: hide.Replace(err.Error())}
+		return nil, nil, &connector.InvalidError{Field: "config.tls", Why: hide.Replace(err.Error())}
 	}
-	side, err = s.sideOf(given)
-	return side, notes, err
+	if given.Members() > 1 {
+		notes = append(notes, sharingNote)
+	}
+	sides, err = s.sidesOf(given)
+	return sides, notes, err
+}
+
+// sharingNote says what several members cost.
+const sharingNote = "parallelism: the broker deals messages out to the members, also those of one topic unless it is told otherwise, so that they may overtake each other"
+
+// sidesOf returns the MQTT sides of the members of a definition.
+func (s *Supervisor) sidesOf(c connector.Connector) ([]session.Side, error) {
+	sides := make([]session.Side, c.Members())
+	for i := range sides {
+		var err error
+		if sides[i], err = s.sideOf(c.WithMember(i)); err != nil {
+			return nil, err
+		}
+	}
+	return sides, nil
 }
 
 // invalid turns a lint finding in a connector's pipeline into an error about the

@@ -46,7 +46,7 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 		s.logJournal(s.journal.Release(name))
 	}
 	s.mu.Lock()
-	failed := e.failed != nil
+	failed := e.hasFailedLocked()
 	s.mu.Unlock()
 	if failed || e.stored(s).Connector.Status != status {
 		err = s.changeStatus(e, status)
