@@ -50,6 +50,5 @@ func TestTheMetricsOfRobustMQsDashboardAreExportedOnDemand(t *testing.T) {
 		}
 		// The documented names are exported in any case.
 		assert.Contains(t, text, `mqtt_connector_messages_sent_success_total{connector_name="one",connector_type="kafka",tenant="default"} 0`+"\n")
-		assert.Contains(t, text, `mqtt_connector_send_duration_ms_bucket{connector_name="one",connector_type="kafka",tenant="default",le="1"} 0`+"\n")
 	}
 }

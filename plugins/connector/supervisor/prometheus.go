@@ -67,6 +67,9 @@ func collectEngine(out chan<- prometheus.Metric, status connector.Status, f *fig
 				out <- constant(desc, prometheus.GaugeValue, f.sumOver(s), values)
 			}
 		case timerKind:
+			if s.count.Load() == 0 {
+				continue
+			}
 			m, err := prometheus.NewConstSummary(desc, uint64(s.count.Load()), float64(s.bits.Load()), nil, values...)
 			out <- orInvalid(desc, m, err)
 		}

@@ -130,16 +130,20 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 		write(prometheus.GaugeValue, "waiting_seconds", "How long the connector has waited for something, 0 while it does not.", waiting[need], "waits_for", string(need))
 	}
 
+	// The buckets of histograms are half of what a connector exports, so that one which has
+	// moved no message has none.
 	labels := []string{"connector"}
-	count, sum, below := e.figures.latency.Snapshot()
-	desc := prometheus.NewDesc(connectorMetric+"end_to_end_latency_seconds",
-		"Time of a message from its receipt to the moment at which Kafka has it and it is acknowledged to the MQTT broker.", labels, nil)
-	m, err := prometheus.NewConstHistogram(desc, count, sum.Seconds(), below, status.Name)
-	out <- orInvalid(desc, m, err)
-
-	desc = prometheus.NewDesc(connectorMetric+"send_duration_seconds", "Time that Kafka takes to acknowledge a batch.", labels, nil)
-	m, err = prometheus.NewConstHistogram(desc, sends.count, sends.sum.Seconds(), sends.cumulative(ourBounds, 1000), status.Name)
-	out <- orInvalid(desc, m, err)
+	if count, sum, below := e.figures.latency.Snapshot(); count > 0 {
+		desc := prometheus.NewDesc(connectorMetric+"end_to_end_latency_seconds",
+			"Time of a message from its receipt to the moment at which Kafka has it and it is acknowledged to the MQTT broker.", labels, nil)
+		m, err := prometheus.NewConstHistogram(desc, count, sum.Seconds(), below, status.Name)
+		out <- orInvalid(desc, m, err)
+	}
+	if sends.count > 0 {
+		desc := prometheus.NewDesc(connectorMetric+"send_duration_seconds", "Time that Kafka takes to acknowledge a batch.", labels, nil)
+		m, err := prometheus.NewConstHistogram(desc, sends.count, sends.sum.Seconds(), sends.cumulative(ourBounds, 1000), status.Name)
+		out <- orInvalid(desc, m, err)
+	}
 
 	for _, c := range s.certificatesOf(e) {
 		c.send(out, status.Name)

@@ -50,7 +50,9 @@ func (r *robustMQMetrics) collect(out chan<- prometheus.Metric, status connector
 		r.sent, r.failed = r.sent+sent, r.failed+failed
 		r.sends.merge(sends)
 	}
-	sendDuration(out, "mqtt_connector_send_duration_ms", sends, bounds, labels...)
+	if r.dashboard || sends.count > 0 {
+		sendDuration(out, "mqtt_connector_send_duration_ms", sends, bounds, labels...)
+	}
 }
 
 // collectAll writes what is added up over all connectors.

@@ -132,7 +132,10 @@ func TestOwnMetricsTellOfKafkaBeingAway(t *testing.T) {
 	assert.Positive(t, value(t, text, `robustmq_connect_connector_waiting_seconds{connector="c",waits_for="kafka"}`))
 	assert.Zero(t, value(t, text, `robustmq_connect_connector_waiting_seconds{connector="c",waits_for="mqtt"}`))
 	assert.Positive(t, value(t, text, `robustmq_connect_pending_bytes`))
-	assert.Zero(t, value(t, text, `robustmq_connect_connector_end_to_end_latency_seconds_count{connector="c"}`))
+	// A connector that has moved nothing has no histograms: they were half of a scrape of thousands.
+	for _, name := range []string{"end_to_end_latency_seconds", "send_duration", "latency_ns"} {
+		assert.NotContains(t, text, name)
+	}
 }
 
 func TestMetricsTellThatTheStoreTakesNoChanges(t *testing.T) {
