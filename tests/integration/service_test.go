@@ -68,7 +68,11 @@ func (p serving) call(method, path string, body any) (admin.Answer[json.RawMessa
 }
 
 func definition(name, filter, topic string) admin.Definition {
-	config, _ := json.Marshal(fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q,"key":"k"}`, brokers, topic)) // a string
+	return shared.definition(name, filter, topic)
+}
+
+func (s servers) definition(name, filter, topic string) admin.Definition {
+	config, _ := json.Marshal(fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q,"key":"k"}`, s.kafka, topic)) // a string
 	return admin.Definition{
 		ConnectorName: name, ConnectorType: "kafka", Config: config, Tenant: "default", TopicName: filter,
 		FailureStrategy: json.RawMessage(`{"strategy":"block"}`),

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,20 +17,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/plugins/connector/cluster"
 	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // crew are workers on one store in Kafka.
 type crew struct {
+	servers
 	t       *testing.T
 	store   string
 	token   string
 	workers []serving
 }
 
-func newCrew(t *testing.T, store string, n int) *crew {
+func newCrew(t *testing.T, s servers, store string, n int) *crew {
 	t.Helper()
-	c := &crew{t: t, store: fmt.Sprintf("kafka://%s/%s", brokers, store), token: filepath.Join(t.TempDir(), "token")}
+	c := &crew{servers: s, t: t, store: fmt.Sprintf("kafka://%s/%s", s.kafka, store), token: filepath.Join(t.TempDir(), "token")}
 	require.NoError(t, os.WriteFile(c.token, []byte(strings.Repeat("0123456789abcdef", 4)), 0o600))
 	for range n {
 		c.workers = append(c.workers, c.start(program.FreeAddress(t)))
@@ -41,7 +44,7 @@ func newCrew(t *testing.T, store string, n int) *crew {
 func (c *crew) start(address string) serving {
 	c.t.Helper()
 	p := serving{program.Start(c.t, address,
-		"serve", "--store", c.store, "--mqtt-url", mqttURL, "--listen", address, "--drain-timeout", "5s",
+		"serve", "--store", c.store, "--mqtt-url", c.mqtt, "--listen", address, "--drain-timeout", "5s",
 		"--mqtt-client-id-prefix", "crew", "--advertise", "http://"+address, "--cluster-token-file", c.token,
 	)}
 	require.Eventually(c.t, func() bool {
@@ -71,8 +74,15 @@ func (c *crew) do(worker int, path string, body any) {
 	require.Empty(c.t, last, "%s", path)
 }
 
-// settled waits until every worker lists n connectors that run, and each of them runs on
-// one worker. It returns how long that took.
+// without are the other workers.
+func (c *crew) without(worker int) *crew {
+	others := *c
+	others.workers = append(append([]serving{}, c.workers[:worker]...), c.workers[worker+1:]...)
+	return &others
+}
+
+// settled waits until every worker has its share and lists n connectors that run, and each
+// of them runs on one worker. It returns how long that took.
 func (c *crew) settled(n int) time.Duration {
 	c.t.Helper()
 	began := time.Now()
@@ -105,10 +115,11 @@ func (c *crew) unsettled(n int) string {
 			}
 		}
 		_, metrics := w.Get("/metrics")
-		for line := range strings.Lines(metrics) {
-			if name, ok := strings.CutPrefix(line, `robustmq_connect_connector_up{connector="`); ok && strings.HasSuffix(line, "} 1\n") {
-				runs[strings.TrimSuffix(name, "\"} 1\n")]++
-			}
+		if n := partitions(metrics); n < cluster.Partitions/len(c.workers) {
+			return fmt.Sprintf("%s owns %d partitions", w.HTTP, n)
+		}
+		for _, name := range up(metrics) {
+			runs[name]++
 		}
 	}
 	for name, times := range runs {
@@ -122,51 +133,66 @@ func (c *crew) unsettled(n int) string {
 	return ""
 }
 
-// Three workers share connectors under load. Each is killed in turn, and then stopped in
-// turn, and comes back. Connectors are created, changed and deleted at any worker.
-func TestWorkersShareConnectors(t *testing.T) {
+// up reads from the metrics of a worker which connectors run there.
+func up(metrics string) (names []string) {
+	for line := range strings.Lines(metrics) {
+		if name, ok := strings.CutPrefix(line, `robustmq_connect_connector_up{connector="`); ok && strings.HasSuffix(line, "} 1\n") {
+			names = append(names, strings.TrimSuffix(name, "\"} 1\n"))
+		}
+	}
+	return names
+}
+
+// partitions reads from the metrics of a worker how many partitions it owns.
+func partitions(metrics string) (n int) {
+	_, rest, _ := strings.Cut(metrics, "\nrobustmq_connect_worker_partitions ")
+	number, _, _ := strings.Cut(rest, "\n")
+	n, _ = strconv.Atoi(number) // 0 without such a line
+	return n
+}
+
+// replaced ends each of three workers in turn under load, and starts it again. It returns
+// what arrived, and the longest time until all connectors ran elsewhere. Connectors are
+// created, changed and deleted at any worker meanwhile.
+func replaced(t *testing.T, name string, end func(serving)) (arrivals, time.Duration) {
+	t.Helper()
 	connectors := times(12, 60)
-	l := newLoad(t, shared, "crew", connectors)
-	c := newCrew(t, "crew", 3)
-	name := func(i int) string { return fmt.Sprintf("crew-%d", i) }
+	l := newLoad(t, shared, name, connectors)
+	c := newCrew(t, shared, name, 3)
 	for i := range connectors {
-		c.do(i%3, admin.PathCreate, definition(name(i), fmt.Sprintf("crew/%d", i), "crew"))
+		c.do(i%3, admin.PathCreate, definition(fmt.Sprintf("%s-%d", name, i), fmt.Sprintf("%s/%d", name, i), name))
 	}
 	c.settled(connectors)
 	l.start(t, times(600, 3000))
-
-	replace := func(worker int) { c.workers[worker] = c.start(c.workers[worker].HTTP) }
-	var killed, stopped time.Duration
-	for round := range times(3, 20) {
+	var longest time.Duration
+	rounds := times(3, 20)
+	for round := range rounds {
 		worker := round % 3
-		c.workers[worker].Kill()
-		all := c.workers
-		c.workers = append(append([]serving{}, all[:worker]...), all[worker+1:]...)
-		killed = max(killed, c.settled(connectors))
-		c.workers = all
-		replace(worker)
+		end(c.workers[worker])
+		longest = max(longest, c.without(worker).settled(connectors))
+		c.workers[worker] = c.start(c.workers[worker].HTTP)
 		c.settled(connectors)
 		// Any worker takes changes again.
-		extra := fmt.Sprintf("extra-%d", round)
+		extra := fmt.Sprintf("%s-extra-%d", name, round)
 		c.do((worker+1)%3, admin.PathCreate, definition(extra, "extra/#", "crew-extra"))
 		c.do(worker, admin.PathUpdate, definition(extra, "extra/+", "crew-extra"))
 		c.do((worker+2)%3, admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: extra})
 	}
-	assert.Less(t, killed, 60*time.Second)
-	unrepeated := l.recordCount(t, l.name)
-	for round := range times(3, 20) {
-		worker := round % 3
-		code, _ := c.workers[worker].Stop()
-		require.Zero(t, code, "%s", c.workers[worker].Output())
-		all := c.workers
-		c.workers = append(append([]serving{}, all[:worker]...), all[worker+1:]...)
-		stopped = max(stopped, c.settled(connectors))
-		c.workers = all
-		replace(worker)
-		c.settled(connectors)
-	}
-	assert.Less(t, stopped, 30*time.Second)
-	assert.Greater(t, l.recordCount(t, l.name), unrepeated)
-	l.verdict(t, fmt.Sprintf("%d connectors on 3 workers: all flow elsewhere %s after kill -9, %s after SIGTERM, at most",
-		connectors, killed.Round(100*time.Millisecond), stopped.Round(100*time.Millisecond)))
+	arrived := l.verdict(t, fmt.Sprintf("%d connectors on 3 workers, %d ends: all run elsewhere after %s at most",
+		connectors, rounds, longest.Round(100*time.Millisecond)))
+	return arrived, longest
+}
+
+func TestConnectorsOfAWorkerThatIsKilledRunElsewhere(t *testing.T) {
+	_, took := replaced(t, "crew-killed", func(w serving) { w.Kill() })
+	assert.Less(t, took, 60*time.Second)
+}
+
+func TestAWorkerThatStopsHandsItsConnectorsOver(t *testing.T) {
+	arrived, took := replaced(t, "crew-stopped", func(w serving) {
+		code, _ := w.Stop()
+		require.Zero(t, code, "%s", w.Output())
+	})
+	assert.Less(t, took, 30*time.Second)
+	assert.Zero(t, arrived.repeated)
 }

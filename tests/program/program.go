@@ -200,6 +200,9 @@ func (p *Process) Signal(signal os.Signal) {
 	require.NoError(p.t, p.cmd.Process.Signal(signal))
 }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended reports whether the process has ended.
 func (p *Process) Ended() bool {
 	select {

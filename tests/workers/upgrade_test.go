@@ -103,7 +103,7 @@ func TestAnOlderWorkerLeavesWhatANewerOneWrote(t *testing.T) {
 					}, patience, 100*time.Millisecond)
 					require.Error(t, last, "%s %s", path, name)
 					if path != admin.PathCreate {
-						assert.ErrorContains(t, last, "newer version", "%s %s", path, name)
+						require.ErrorContains(t, last, "newer version", "%s %s", path, name)
 					}
 				}
 			}

@@ -36,7 +36,7 @@ func (m *Member) Confirm(ctx context.Context, partition int32) error {
 
 func (m *Member) refusal() error {
 	if err := m.missingRight(); err != nil {
-		return fmt.Errorf("Kafka refuses this worker: %w", err)
+		return fmt.Errorf("this worker may not be a member: %w", err)
 	}
 	if m.Standing().Unconfirmed {
 		return errors.New("the coordinator of the workers has not confirmed that this worker still runs it: it reconnects after that")

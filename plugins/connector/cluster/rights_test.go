@@ -36,7 +36,7 @@ func TestAWorkerThatMayNotReadTheGroupNamesTheRight(t *testing.T) {
 	t.Cleanup(func() { _ = m.Leave() })
 	const advice = `GROUP_AUTHORIZATION_FAILED: Not authorized to access group: Group authorization failed.: give the user READ on the group "workers"`
 	require.Eventually(t, func() bool { return m.Standing().Unconfirmed }, patience, 10*time.Millisecond)
-	require.EqualError(t, m.Confirm(t.Context(), 0), "Kafka refuses this worker: "+advice)
+	require.EqualError(t, m.Confirm(t.Context(), 0), "this worker may not be a member: "+advice)
 	_, err = m.Workers(t.Context())
 	require.EqualError(t, err, `looking up the workers of "workers": `+advice+": try again soon")
 	assert.Contains(t, logs.String(), "Kafka refuses this worker as a member: it gets no connectors, and those that run do not reconnect")
