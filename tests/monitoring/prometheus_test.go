@@ -120,8 +120,13 @@ func (s *service) call(method, path string, body any) (code int, text string) {
 
 func (s *service) create(t *testing.T, name, filter, config, strategy string) {
 	t.Helper()
+	s.createOf(t, "kafka", name, filter, config, strategy)
+}
+
+func (s *service) createOf(t *testing.T, kind, name, filter, config, strategy string) {
+	t.Helper()
 	code, text := s.call("POST", admin.PathCreate, admin.Definition{
-		ConnectorName: name, ConnectorType: "kafka", Tenant: "default", TopicName: filter,
+		ConnectorName: name, ConnectorType: kind, Tenant: "default", TopicName: filter,
 		Config: json.RawMessage(config), FailureStrategy: json.RawMessage(strategy),
 	})
 	require.Equal(t, http.StatusOK, code, text)
@@ -301,6 +306,8 @@ func TestEveryQueryHasData(t *testing.T) {
 	s.create(t, "dead-letters", "bad/#", bad, `{"strategy":"dead_message_queue","topic_name":"dead"}`)
 	s.create(t, "blocked", "bad/#", bad, `{"strategy":"block"}`)
 	s.create(t, "waits", "good/#", `{"bootstrap_servers":"127.0.0.1:1","topic":"out"}`, `{"strategy":"block"}`)
+	s.create(t, "buffered", "good/#", strings.Replace(good, `"out"`, `"out","disk_buffer":{}`, 1), `{"strategy":"block"}`)
+	s.createOf(t, "kafka_source", "source", "replay/${! @mqtt_topic }", good, `{"strategy":"block"}`)
 	publish(t, broker.URL())
 	p := startPrometheus(t, s)
 

@@ -98,6 +98,10 @@ func TestABufferKeepsWhatKafkaHasNotGotOverAPauseAndARestart(t *testing.T) {
 	require.Eventually(t, func() bool { b := r.List()[0].Buffer; return b != nil && b.Oldest > 0 }, patience, 10*time.Millisecond)
 	shows(10)
 	assert.Equal(t, int64(1<<30), r.List()[0].Buffer.MaxBytes)
+	metrics := r.scrape()
+	for _, name := range []string{"bytes", "messages", "oldest_seconds", "full", "failing", "dropped", "corrupt"} {
+		assert.Regexp(t, `(?m)^disk_buffer_`+name+`\{connector="c"[,}]`, metrics, "dashboards and alerts ask for it")
+	}
 	require.NoError(t, r.Pause(t.Context(), "c"))
 	shows(10)
 	r.stopService()
