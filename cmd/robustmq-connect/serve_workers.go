@@ -26,7 +26,7 @@ func workerFlags(text func(name, value, usage string) ucli.Flag) []ucli.Flag {
 	}
 }
 
-// checkWorkerFlags reports flags of workers that contradict others.
+// checkWorkerFlags reports flags of workers that conflict with others.
 func checkWorkerFlags(c *ucli.Context) error {
 	advertise := c.String("advertise")
 	secure := c.String("tls-cert-file") != ""

@@ -35,13 +35,13 @@ func ParseAddress(text string) (Address, error) {
 	case !Is(text):
 		return fail("it does not begin with %s", Scheme)
 	case strings.Contains(hosts, "@"):
-		return Address{}, errors.New("store: a login does not belong into the address: write it into the file of --store-config")
+		return Address{}, errors.New("store: the address must not have a login: write it into the file of --store-config")
 	case !found || prefix == "":
 		return fail("the prefix of the topics is missing")
 	case len(prefix) > maxPrefix:
 		return fail("the prefix is longer than %d characters", maxPrefix)
 	case strings.ContainsFunc(prefix, func(r rune) bool { return !topicRune(r) }) || strings.Trim(prefix, ".") == "":
-		return fail("the prefix %q is no name of a topic, which has letters, digits, '.', '_' and '-'", prefix)
+		return fail("the prefix %q is not a topic name, which has letters, digits, '.', '_' and '-'", prefix)
 	}
 	a := Address{Prefix: prefix}
 	for host := range strings.SplitSeq(hosts, ",") {

@@ -50,7 +50,7 @@ func ParseKeys(text string) (Keys, error) {
 			return fail("the id is not up to 64 letters, digits, '.', '_' and '-'")
 		}
 		if k.all[id] != nil {
-			return fail(fmt.Sprintf("the id %s stands there twice", id))
+			return fail(fmt.Sprintf("the id %s is there twice", id))
 		}
 		raw, err := base64.StdEncoding.DecodeString(words[1])
 		if err != nil || len(raw) != keyBytes {

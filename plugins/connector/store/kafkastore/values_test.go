@@ -94,7 +94,7 @@ func TestKeysAreRotated(t *testing.T) {
 	assert.Len(t, isSynced(t, r.open(t)).Definitions, 1, "nothing was rewritten meanwhile")
 }
 
-// Who may write to the topic must not get at a password by moving it.
+// A user who may write to the topic must not get a password by moving it.
 func TestASealedDefinitionBelongsToItsConnector(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -254,10 +254,10 @@ func TestParseAddress(t *testing.T) {
 		"kafka://h1:9092/":                      "the prefix of the topics is missing",
 		"kafka:///p":                            "the address of a broker is empty",
 		"kafka://h1,,h2/p":                      "the address of a broker is empty",
-		"kafka://h/a b":                         "is no name of a topic",
-		"kafka://h/a/b":                         "is no name of a topic",
-		"kafka://h/..":                          "is no name of a topic",
-		"kafka://u:secret@h/p":                  "a login does not belong into the address",
+		"kafka://h/a b":                         "is not a topic name",
+		"kafka://h/a/b":                         "is not a topic name",
+		"kafka://h/..":                          "is not a topic name",
+		"kafka://u:secret@h/p":                  "the address must not have a login",
 		"./dir":                                 "it does not begin with kafka://",
 		"kafka://h/" + strings.Repeat("x", 201): "longer than 200 characters",
 	} {
@@ -279,7 +279,7 @@ func TestParseKeys(t *testing.T) {
 		good:                          "line 1: it has 1 words",
 		"k1 " + good + " x":           "line 1: it has 3 words",
 		"\nk1 " + good[:20]:           "line 2: the key k1 is not 32 bytes in base64",
-		"k1 " + good + "\nk1 " + good: "line 2: the id k1 stands there twice",
+		"k1 " + good + "\nk1 " + good: "line 2: the id k1 is there twice",
 		"k/1 " + good:                 "the id is not up to 64 letters",
 		"k1 !" + good[1:]:             "the key k1 is not 32 bytes in base64",
 	} {
