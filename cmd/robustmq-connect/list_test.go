@@ -68,7 +68,7 @@ func TestListNamesEveryComponentOfTheExamples(t *testing.T) {
 			return nil
 		}))
 	}
-	for _, name := range []string{"Inputs robustmq_kafka_source", "Inputs robustmq_kafka", "Outputs robustmq_mqtt", "Outputs kafka_franz"} {
+	for _, name := range []string{"Inputs robustmq_kafka_source", "Inputs robustmq_kafka", "Outputs robustmq_mqtt", "Outputs robustmq_kafka"} {
 		assert.True(t, used[name], "the examples use %s", name)
 	}
 	examples := regexp.MustCompile("for example\n\\s*((?:`\\w+`,?\\s*)+)").FindAllStringSubmatch(texts["resources/docs/fields.md"], -1)

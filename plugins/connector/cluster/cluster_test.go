@@ -357,8 +357,18 @@ func TestAHeartbeatIsSharedByThoseWhoAskedBeforeIt(t *testing.T) {
 			require.ErrorIs(t, last, ErrNotOwner)
 		}
 	}
+}
+
+func TestWhoNoLongerWaitsForAHeartbeatIsLetGo(t *testing.T) {
+	answer, ended := make(chan struct{}), make(chan struct{})
+	h := heartbeats{ask: func(context.Context) error {
+		defer close(ended)
+		<-answer
+		return nil
+	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	h.ask = func(context.Context) error { return nil }
 	require.ErrorIs(t, h.confirmed(ctx), context.Canceled)
+	close(answer)
+	<-ended
 }
