@@ -145,7 +145,7 @@ func TestMemoryWhileKafkaIsAway(t *testing.T) {
 	after := pipeline.PeakMemory()
 	t.Logf("%d MB at most while Kafka was away, %d MB with the backlog", away, after)
 	assert.Less(t, away, 150)
-	// The garbage collector lets the heap grow to twice what is alive. A list that grows
-	// with the backlog takes more.
-	assert.Less(t, after, 170)
+	// The program at rest takes about 100, and the garbage collector lets the heap grow to
+	// twice what is alive. A list that grows with the backlog takes another 100 at least.
+	assert.Less(t, after, 190)
 }
