@@ -130,18 +130,25 @@ func TestOutputIsolatesAnyMessages(t *testing.T) {
 	}
 }
 
-func TestOutputHoldsTheMessageAtWhichABrokerEndsTheConnection(t *testing.T) {
-	e := &expelling{window: 10, at: []int{3}}
-	e.listen(t)
-	out, log := outputTo(t, e.URL(), "topic: a\nfailure_strategy: block")
-	require.NoError(t, connectAgain(out))
-	batch := numbered(0, 5)
+// writeUntilHeld writes the batch, on one connection after the other, until the output
+// holds it.
+func writeUntilHeld(t *testing.T, out *output, batch service.MessageBatch) {
+	t.Helper()
 	for out.heldBy() == nil {
 		require.ErrorIs(t, out.WriteBatch(t.Context(), batch.Copy()), service.ErrNotConnected)
 		if out.heldBy() == nil {
 			require.NoError(t, connectAgain(out))
 		}
 	}
+}
+
+func TestOutputHoldsTheMessageAtWhichABrokerEndsTheConnection(t *testing.T) {
+	e := &expelling{window: 10, at: []int{3}}
+	e.listen(t)
+	out, log := outputTo(t, e.URL(), "topic: a\nfailure_strategy: block")
+	require.NoError(t, connectAgain(out))
+	batch := numbered(0, 5)
+	writeUntilHeld(t, out, batch)
 	require.ErrorContains(t, out.heldBy(), `publishing message 4 of 5 to the topic "a": the broker ended the connection each time that it got this message alone: the broker closed the connection`)
 	e.others(t, 5, "1")
 	require.ErrorContains(t, out.Connect(t.Context()), "message 4 of 5", "it is not ready, and says why")
@@ -162,12 +169,7 @@ func TestOutputWritesTheDeadLetterOfAMessageThatEndsTheConnection(t *testing.T) 
 	require.NoError(t, connectAgain(out))
 	// The broker does not take the letters either, which have the same payloads.
 	batch := numbered(0, 5)
-	for out.heldBy() == nil {
-		require.ErrorIs(t, out.WriteBatch(t.Context(), batch.Copy()), service.ErrNotConnected)
-		if out.heldBy() == nil {
-			require.NoError(t, connectAgain(out))
-		}
-	}
+	writeUntilHeld(t, out, batch)
 	require.ErrorContains(t, out.heldBy(), `publishing message 2 of 5 to the topic "a": the broker ended the connection each time that it got this message alone: the broker ended the connection: packet too large (0x95)`)
 	require.ErrorContains(t, out.heldBy(), `writing it to the dead letter topic "dead": the broker ended the connection`)
 	e.others(t, 5, "1")

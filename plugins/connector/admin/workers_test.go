@@ -184,11 +184,7 @@ func TestAWorkerThatWasForgottenChangesNothing(t *testing.T) {
 	w = ask(s.Handler(), http.MethodPost, PathDelete, nameOf("mine"))
 	assert.Contains(t, w.Body.String(), "nothing was changed: asking the coordinator: it does not answer")
 	// A read says what is known.
-	manager.mu.Lock()
-	one := manager.all["mine"]
-	one.State = connector.Running
-	manager.all["mine"] = one
-	manager.mu.Unlock()
+	require.NoError(t, manager.set(t.Context(), "mine", connector.Running))
 	w = ask(s.Handler(), http.MethodGet, PathDetail+"?tenant=default&connector_name=mine", "")
 	assert.Equal(t, http.StatusOK, w.Code)
 
@@ -222,11 +218,7 @@ func TestWithoutAnOwnerNothingIsChanged(t *testing.T) {
 	w = ask(s.Handler(), http.MethodPost, PathDelete, nameOf("b"))
 	assert.Contains(t, w.Body.String(), "Connector b does not exist.")
 	// A read tells what is known.
-	manager.mu.Lock()
-	one := manager.all["a"]
-	one.State = connector.Running
-	manager.all["a"] = one
-	manager.mu.Unlock()
+	require.NoError(t, manager.set(t.Context(), "a", connector.Running))
 	w = ask(s.Handler(), http.MethodGet, PathDetail+"?tenant=default&connector_name=a", "")
 	assert.Contains(t, w.Body.String(), "this may be old: no worker runs the connector at the moment")
 }
