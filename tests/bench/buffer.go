@@ -28,21 +28,10 @@ func bufferedPipeline(c cell, mqtt, brokers, topic, dir string) string {
 		at+fmt.Sprintf(", disk_buffer: { path: %q, max_bytes: 10GiB }", filepath.Join(dir, topic+"-buffer")), 1)
 }
 
-// isFor tells whether a system takes part in a cell.
-func (s system) isFor(c cell) bool {
-	switch s.name {
-	case "ours":
-		return true
-	case buffered:
-		return c.Buffered
-	}
-	return !c.Buffered
-}
-
 func bufferTable(cells []cellReport) string {
 	var b strings.Builder
 	for _, c := range cells {
-		o, d := c.Systems["ours"], c.Systems[buffered]
+		o, d := c.Systems[ours], c.Systems[buffered]
 		fmt.Fprintf(&b, "| %s | %s | %s | %.2f | %.2f |\n", strings.TrimPrefix(c.Name, "disk buffer, "), o, d, d.Rate/o.Rate, d.CPU/o.CPU)
 	}
 	if b.Len() == 0 {

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,7 +22,7 @@ func main() {
 	quick := flag.Bool("quick", false, "fewer messages, three rounds and only the main cells")
 	out := flag.String("out", "tests/bench/RESULTS.md", "where to write the table; the figures go beside it, as JSON")
 	only := flag.String("only", "", "run only the cells whose name this regular expression matches, and keep the rest of an earlier table")
-	systems := flag.String("systems", "ours,buffered,stock,floor", "the systems to run, separated by commas")
+	systems := flag.String("systems", "ours,buffered,stock,stock64,floor", "the systems to run, separated by commas")
 	flag.Parse()
 	if err := run(*quick, *out, *only, strings.Split(*systems, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,6 +43,9 @@ type cell struct {
 	StockShare int
 	Mosquitto  bool // the messages come through a real broker
 	Buffered   bool // our pair is compared with itself behind a disk buffer
+	WayBack    bool // from Kafka to MQTT
+	// MetricsAt is where a process serves its metrics, "" for nowhere.
+	MetricsAt string
 }
 
 // feed is where the messages of a load come from.
@@ -95,6 +97,7 @@ func cells(quick bool) []cell {
 		latency(10_000),
 	}
 	all = append(all, bufferCells(flood)...)
+	all = append(all, wayBackCells(scale)...)
 	if !quick {
 		all = append(all,
 			mosquitto,
@@ -119,6 +122,7 @@ type cellReport struct {
 	Name     string
 	Latency  bool
 	Buffered bool `json:",omitempty"`
+	WayBack  bool `json:",omitempty"`
 	// Systems holds the median of every figure, by the name of the system.
 	Systems map[string]figures
 }
@@ -170,21 +174,21 @@ func run(quick bool, out, only string, names []string) error {
 				if !s.isFor(c) {
 					continue
 				}
-				f, err := measure(s, c, brokers, dir)
+				f, err := s.measure(c, brokers, dir)
 				if err != nil {
 					return fmt.Errorf("%s, %s, round %d: %w", c.Name, s.name, round+1, err)
 				}
 				found[s.name] = append(found[s.name], f)
-				fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", c.Name, s.name, f)
+				fmt.Fprintf(os.Stderr, "%-34s %-8s %s\n", c.Name, s.name, f)
 			}
 		}
-		cr := cellReport{Name: c.Name, Latency: c.Latency, Buffered: c.Buffered, Systems: map[string]figures{}}
+		cr := cellReport{Name: c.Name, Latency: c.Latency, Buffered: c.Buffered, WayBack: c.WayBack, Systems: map[string]figures{}}
 		for name, all := range found {
 			cr.Systems[name] = medians(all)
 		}
 		r.Cells = append(r.Cells, cr)
 	}
-	if wanted.MatchString("connectors") && systems[0].name == "ours" {
+	if wanted.MatchString("connectors") && systems[0].name == ours {
 		if r.fleets, err = measureFleets(systems[0], brokers, dir, quick); err != nil {
 			return err
 		}
@@ -193,110 +197,6 @@ func run(quick bool, out, only string, names []string) error {
 		return fmt.Errorf("no cell is called %q", only)
 	}
 	return write(r, out)
-}
-
-// stock is the name of upstream's pair.
-const stock = "stock"
-
-// system is one of the programs that are compared.
-type system struct {
-	name, binary string
-	args         func(c cell, mqtt, brokers, topic, dir string) ([]string, error)
-}
-
-func buildSystems(dir string, names []string) ([]system, error) {
-	build := func(name, pkg string) (string, error) {
-		path := filepath.Join(dir, name)
-		if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-		}
-		return path, nil
-	}
-	inFile := func(text func(c cell, mqtt, brokers, topic, dir string) string) func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
-		return func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
-			path := filepath.Join(dir, topic+".yaml")
-			return []string{"-c", path}, os.WriteFile(path, []byte(text(c, mqtt, brokers, topic, dir)), 0o600)
-		}
-	}
-	pipeline := func(text func(c cell, mqtt, brokers, topic string) string) func(c cell, mqtt, brokers, topic, dir string) ([]string, error) {
-		return inFile(func(c cell, mqtt, brokers, topic, _ string) string { return text(c, mqtt, brokers, topic) })
-	}
-	var systems []system
-	for _, s := range []struct {
-		name, pkg string
-		args      func(c cell, mqtt, brokers, topic, dir string) ([]string, error)
-	}{
-		{"ours", "./cmd/robustmq-connect", pipeline(ourPipeline)},
-		{buffered, "./cmd/robustmq-connect", inFile(bufferedPipeline)},
-		{stock, "./tests/bench/stock", pipeline(stockPipeline)},
-		{"floor", "./tests/bench/floor", func(_ cell, mqtt, brokers, topic, _ string) ([]string, error) {
-			return []string{"-mqtt", mqtt, "-kafka", brokers, "-topic", topic}, nil
-		}},
-	} {
-		if !slices.Contains(names, s.name) {
-			continue
-		}
-		path, err := build(s.name, s.pkg)
-		if err != nil {
-			return nil, err
-		}
-		systems = append(systems, system{s.name, path, s.args})
-	}
-	return systems, nil
-}
-
-// ourPipeline keeps no session on a real broker, which would gather the messages
-// of the others' turns.
-func ourPipeline(c cell, mqtt, brokers, topic string) string {
-	return fmt.Sprintf(`
-http: { enabled: false }
-logger: { level: WARN }
-input:
-  robustmq_kafka: { topic_id: '#', urls: [ %q ], client_id: bench, clean_session: %t }
-output:
-  robustmq_kafka: { bootstrap_servers: %q, topic: %s }
-`, mqtt, c.Mosquitto, brokers, topic)
-}
-
-// stockPipeline is the stock pair at its best: batched, and with the envelope
-// made by Bloblang.
-func stockPipeline(c cell, mqtt, brokers, topic string) string {
-	threads, inFlight := -1, 10
-	if c.Ordered {
-		threads, inFlight = 1, 1
-	}
-	return fmt.Sprintf(`
-http: { enabled: false }
-logger: { level: WARN }
-input:
-  mqtt: { urls: [ %q ], topics: [ '#' ], client_id: bench }
-pipeline:
-  threads: %d
-  processors:
-    - mapping: |
-        let payload = content().encode("base64")
-        root.topic = @mqtt_topic
-        root.qos = @mqtt_qos
-        root.retain = @mqtt_retained
-        root.payload = $payload
-        root.client_id = ""
-        root.username = ""
-        root.timestamp = timestamp_unix()
-        root.message_id = @mqtt_message_id
-        root.header = []
-        root.key = @mqtt_topic
-        root.data = $payload
-        root.tags = @mqtt_topic.split("/")
-        root.crc_num = content().hash("crc32").encode("hex")
-output:
-  kafka_franz:
-    seed_brokers: [ %q ]
-    topic: %s
-    key: ${! @mqtt_topic }
-    compression: none
-    max_in_flight: %d
-    batching: { count: 1000, period: 5ms }
-`, mqtt, threads, brokers, topic, inFlight)
 }
 
 func jsonPath(out string) string { return strings.TrimSuffix(out, ".md") + ".json" }
@@ -335,15 +235,18 @@ func table(r report) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmark\n\n%s\n\nMedians of %d rounds, in which the systems take turns; the stock pair, being slower, gets fewer messages. Written by `make bench`.\n", r.Machine, r.Rounds)
 	b.WriteString("\n| work | ours | stock | floor | rate, ours to stock | CPU, stock to ours | CPU, ours to floor | rate, ours to floor |\n|---|---|---|---|---|---|---|---|\n")
-	var withBuffer []cellReport
+	var withBuffer, wayBack []cellReport
 	for _, c := range r.Cells {
 		if c.Buffered {
 			withBuffer = append(withBuffer, c)
 		}
-		if c.Latency || c.Buffered {
+		if c.WayBack {
+			wayBack = append(wayBack, c)
+		}
+		if c.Latency || c.Buffered || c.WayBack {
 			continue
 		}
-		o, s, f := c.Systems["ours"], c.Systems[stock], c.Systems["floor"]
+		o, s, f := c.Systems[ours], c.Systems[stock], c.Systems["floor"]
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.1f | %.1f | %.2f | %.2f |\n", c.Name, o, s, f,
 			o.Rate/s.Rate, s.CPU/o.CPU, o.CPU/f.CPU, o.Rate/f.Rate)
 	}
@@ -352,11 +255,12 @@ func table(r report) string {
 		if !c.Latency {
 			continue
 		}
-		o, s, f := c.Systems["ours"], c.Systems[stock], c.Systems["floor"]
+		o, s, f := c.Systems[ours], c.Systems[stock], c.Systems["floor"]
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | 1/%.1f | 1/%.1f | %.0f µs, %.0f µs, %.0f µs |\n", c.Name, o.latency(), s.latency(), f.latency(),
 			s.P50/o.P50, s.P99/o.P99, o.CPU, s.CPU, f.CPU)
 	}
 	b.WriteString(bufferTable(withBuffer))
+	b.WriteString(wayBackTable(wayBack))
 	if len(r.Connectors) > 0 {
 		fmt.Fprintf(&b, "\nA service of so many connectors, which get %d messages a second together, through mosquitto:\n\n| connectors | CPU a message | peak memory |\n|---|---|---|\n", connectorsRate)
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -86,27 +85,16 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 		return figures{}, err
 	}
 	defer src.close()
-	args, err := s.args(c, src.url(), brokers, topic, dir)
+	p, err := s.start(ctx, c, src.url(), brokers, topic, dir)
 	if err != nil {
 		return figures{}, err
 	}
-	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.binary, args...)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		return figures{}, err
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	defer func() {
-		_ = cmd.Process.Kill() // it has nothing more to do
-		<-exited
-	}()
+	defer p.kill()
 	select {
 	case <-src.ready():
-	case err := <-exited:
-		exited <- err
-		return figures{}, fmt.Errorf("it ended before it subscribed: %w\n%s", err, output.String())
+	case err := <-p.exited:
+		p.exited <- err
+		return figures{}, fmt.Errorf("it ended before it subscribed: %w\n%s", err, p.output.String())
 	case <-ctx.Done():
 		return figures{}, errors.New("it did not subscribe in time")
 	}
@@ -119,15 +107,15 @@ func measure(s system, c cell, brokers, dir string) (figures, error) {
 		}
 		defer consumer.close()
 	}
-	pid := cmd.Process.Pid
+	pid := p.pid()
 	before, err := cpuTime(pid)
 	if err != nil {
 		return figures{}, err
 	}
 	began := time.Now()
 	src.flood()
-	if err := untilArrived(ctx, admin, topic, int64(load.messages), exited); err != nil {
-		return figures{}, fmt.Errorf("%w\n%s", err, output.String())
+	if err := untilArrived(ctx, admin, topic, int64(load.messages), p.exited); err != nil {
+		return figures{}, fmt.Errorf("%w\n%s", err, p.output.String())
 	}
 	took := time.Since(began)
 	after, err := cpuTime(pid)

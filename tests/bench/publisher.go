@@ -24,10 +24,12 @@ type publisher struct {
 	ended     chan struct{}
 }
 
+var errNoBroker = errors.New("MQTT_URL is not set to tcp://host:port; run make bench, which starts mosquitto")
+
 func startPublisher(l load, brokerURL string) (*publisher, error) {
 	address, ok := strings.CutPrefix(brokerURL, "tcp://")
 	if !ok {
-		return nil, errors.New("MQTT_URL is not set to tcp://host:port; run make bench, which starts mosquitto")
+		return nil, errNoBroker
 	}
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
