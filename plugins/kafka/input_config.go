@@ -138,7 +138,7 @@ func readFields() []*service.ConfigField {
 			Description("The bytes of keys and values in a batch at most. A larger record is a batch of its own.").
 			Default("1MiB").Advanced(),
 		service.NewStringField(fieldMaxPendingBytes).
-			Description("The bytes of fetched records that wait for the pipeline, above which nothing more is fetched. One fetch may exceed it.").
+			Description("The memory of fetched records that wait for the pipeline, above which nothing more is fetched. One fetch may exceed it.").
 			Default("16MiB").Advanced(),
 		service.NewDurationField(fieldFetchMaxWait).
 			Description("How long Kafka may wait for new records before it answers a fetch.").

@@ -20,7 +20,7 @@ type assignments struct {
 	byName  map[partitionName]*partition
 	inOrder []*partition // in turn; the next is first
 	again   []*handed    // rejected, in the order of rejection
-	bytes   int          // of the records that wait
+	memory  int          // of the records that wait, in bytes
 	closed  bool
 	changed chan struct{} // closed and replaced when any of these change
 }
@@ -52,6 +52,12 @@ type slot struct {
 	owed     *handed // the batch in which the pipeline has it
 	place    int     // in that batch
 }
+
+// slotMemory is what a record takes in memory beside its key, its value and its headers:
+// a kgo.Record and a slot. Small records are mostly that.
+const slotMemory = 300
+
+func (s *slot) memory() int { return slotMemory + s.size }
 
 // handed is a batch of records of one or more partitions.
 type handed struct {
@@ -109,7 +115,7 @@ func (p *assignments) add(name partitionName, records []*kgo.Record, end int64) 
 	for _, r := range records {
 		s := slot{record: r, lag: max(0, end-r.Offset-1), size: recordSize(r), received: now, of: part}
 		part.waiting = append(part.waiting, s)
-		p.bytes += s.size
+		p.memory += s.memory()
 	}
 	p.wakeLocked()
 }
@@ -120,7 +126,7 @@ func (p *assignments) nextBatch(maxMessages, maxBytes int) *handed {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var h handed
-	bytes, last := 0, -1
+	bytes, memory, last := 0, 0, -1
 	for i, part := range p.inOrder {
 		if part.out != nil || part.ending || len(part.waiting) == 0 {
 			continue
@@ -132,6 +138,7 @@ func (p *assignments) nextBatch(maxMessages, maxBytes int) *handed {
 				break
 			}
 			bytes += size
+			memory += part.waiting[n].memory()
 			n++
 		}
 		if n == 0 {
@@ -151,7 +158,7 @@ func (p *assignments) nextBatch(maxMessages, maxBytes int) *handed {
 		return nil
 	}
 	p.inOrder = slices.Concat(p.inOrder[last+1:], p.inOrder[:last+1])
-	p.bytes -= bytes
+	p.memory -= memory
 	h.handOver()
 	p.wakeLocked()
 	return &h
@@ -279,7 +286,7 @@ func (p *assignments) beginEnd(names []partitionName) (ending []*partition) {
 		}
 		part.ending = true
 		for _, s := range part.waiting {
-			p.bytes -= s.size
+			p.memory -= s.memory()
 		}
 		part.waiting = nil
 		ending = append(ending, part)
@@ -338,11 +345,12 @@ func (p *assignments) noteCommitted(name partitionName, offset int64) {
 	}
 }
 
-// awaitRoom returns once fewer bytes wait than the limit, or when the context ends.
+// awaitRoom returns once what waits takes less memory than the limit, or when the context
+// ends.
 func (p *assignments) awaitRoom(ctx context.Context, limit int) {
 	for {
 		p.mu.Lock()
-		full, changed := p.bytes >= limit, p.changed
+		full, changed := p.memory >= limit, p.changed
 		p.mu.Unlock()
 		if !full {
 			return

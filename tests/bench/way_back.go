@@ -131,7 +131,8 @@ func measureWayBack(s system, c cell, brokers, dir string) (f figures, err error
 
 // fill makes a topic with so many records.
 func fill(ctx context.Context, c cell, brokers string, records int64) (topic string, remove func(), err error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers))
+	// As our output writes them. Compressed, equal records would be one fetch.
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		return "", nil, err
 	}
