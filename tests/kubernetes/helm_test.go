@@ -5,16 +5,23 @@ package kubernetes
 import (
 	"bytes"
 	"flag"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/plugins/embedded"
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 var update = flag.Bool("update", false, "write resources/kubernetes from the chart")
@@ -102,14 +109,7 @@ func TestChartMountsSecretsByReference(t *testing.T) {
 		"api.tokensSecret.name=people", "serviceMonitor.tokenSecret.name=scraper",
 	)
 	file := configFile(t, o)
-	mounts := map[string]string{} // the secret by its folder
-	for _, m := range o.set.Spec.Template.Spec.Containers[0].VolumeMounts {
-		for _, v := range o.set.Spec.Template.Spec.Volumes {
-			if v.Name == m.Name && v.Secret != nil {
-				mounts[m.MountPath] = v.Secret.SecretName
-			}
-		}
-	}
+	mounts := secretsByFolder(o)
 	for name, secret := range map[string]string{
 		"api_token_file": "robustmq-connect-token", "api_tokens_file": "people", "mqtt_password_file": "login", "mqtt_tls_ca_file": "broker",
 		"mqtt_tls_cert_file": "broker", "mqtt_tls_key_file": "broker", "tls_cert_file": "api", "tls_key_file": "api",
@@ -128,9 +128,24 @@ func TestChartMountsSecretsByReference(t *testing.T) {
 	assert.Equal(t, "api", o.monitor.Spec.Endpoints[0].TLSConfig.CA.Secret.Name)
 }
 
+func secretsByFolder(o objects) map[string]string {
+	mounts := map[string]string{}
+	for _, m := range o.set.Spec.Template.Spec.Containers[0].VolumeMounts {
+		for _, v := range o.set.Spec.Template.Spec.Volumes {
+			if v.Name == m.Name && v.Secret != nil {
+				mounts[m.MountPath] = v.Secret.SecretName
+			}
+		}
+	}
+	return mounts
+}
+
 func TestChartRefusesWhatItDoesNotKnow(t *testing.T) {
 	for value, why := range map[string]string{
 		"replicas=2":                           "'replicas' not allowed",
+		"workers=2":                            "workers: several share the connectors of a store in Kafka: set store.kafka",
+		"workers=65":                           "maximum",
+		"store.kafka=kafka1:9092/p":            "does not match pattern",
 		"mqtt.urls=x":                          "'urls' not allowed",
 		"mqtt.url=localhost:1883":              "does not match pattern",
 		"config.listen=x":                      "config.listen: the chart decides that",
@@ -142,6 +157,90 @@ func TestChartRefusesWhatItDoesNotKnow(t *testing.T) {
 		require.Error(t, err, value)
 		assert.Contains(t, log, why, value)
 	}
+}
+
+// Pods with a store in Kafka are workers, each under its own name, which all of them resolve.
+func TestChartRunsWorkersOfOneStore(t *testing.T) {
+	kafka, err := embedded.StartKafka("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(kafka.Close)
+	broker, err := embedded.StartBroker("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(broker.Close)
+	o := rendered(t, "workers=3", "store.kafka=kafka://"+kafka.Addr()+"/robustmq_connect", "store.keySecret.name=keys", "mqtt.url="+broker.URL())
+	assert.Equal(t, int32(3), *o.set.Spec.Replicas)
+	assert.True(t, o.service.Spec.PublishNotReadyAddresses)
+	assert.Equal(t, "None", o.service.Spec.ClusterIP)
+	require.NotNil(t, o.api)
+	assert.Empty(t, o.api.Spec.ClusterIP)
+	assert.Equal(t, o.service.Spec.Selector, o.api.Spec.Selector)
+	assert.NotContains(t, o.api.Labels, "app.kubernetes.io/name", "Prometheus would scrape each pod twice")
+	env := o.set.Spec.Template.Spec.Containers[0].Env
+	require.Len(t, env, 3)
+	assert.Equal(t, corev1.EnvVar{Name: "ROBUSTMQ_CONNECT_MQTT_CLIENT_ID_PREFIX", Value: "robustmq-connect-0"}, env[0])
+	assert.Equal(t, "metadata.name", env[1].ValueFrom.FieldRef.FieldPath)
+	assert.Equal(t, "ROBUSTMQ_CONNECT_ADVERTISE", env[2].Name)
+	assert.Equal(t, "http://$("+env[1].Name+").robustmq-connect.default.svc:58080", env[2].Value)
+	peers := o.policy.Spec.Egress[2]
+	assert.Equal(t, o.service.Spec.Selector, peers.To[0].PodSelector.MatchLabels)
+
+	var pods []*program.Process
+	for range 2 {
+		address, args := container(t, o, nil)
+		cmd := exec.Command(program.Path(t), args...)
+		cmd.Env = append(os.Environ(), env[0].Name+"="+env[0].Value, env[2].Name+"=http://"+address)
+		p := program.StartCommand(t, address, cmd)
+		probe(t, o, p)
+		pods = append(pods, p)
+	}
+	require.Eventually(t, func() bool {
+		for _, p := range pods {
+			if !strings.Contains(metrics(t, p), "\nrobustmq_connect_workers 2\n") {
+				return false
+			}
+		}
+		return true
+	}, 30*time.Second, 100*time.Millisecond, "both know each other")
+	for _, p := range pods {
+		end(t, o, p)
+	}
+}
+
+func metrics(t *testing.T, p *program.Process) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.HTTP+admin.PathMetrics, nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// A store in Kafka has a login, and pods with certificates trust an authority.
+func TestChartMountsWhatWorkersNeed(t *testing.T) {
+	o := rendered(
+		t, "store.kafka=kafka://kafka:9092/p", "store.configSecret.name=login", "store.keySecret.name=keys", "cluster.tokenSecret.name=shared",
+		"cluster.caSecret.name=authority", "api.tlsSecret=api", "serviceMonitor.enabled=true", "networkPolicy.from[0].podSelector.matchLabels.app=x",
+	)
+	file := configFile(t, o)
+	mounts := secretsByFolder(o)
+	for name, secret := range map[string]string{
+		"store_config": "login", "store_key_file": "keys", "cluster_token_file": "shared", "cluster_tls_ca_file": "authority",
+	} {
+		require.Contains(t, file, name)
+		assert.Equal(t, secret, mounts[filepath.Dir(file[name])], name)
+	}
+	assert.Equal(t, "/store/state", file["state_dir"])
+	assert.Equal(t, int32(1), *o.set.Spec.Replicas)
+	assert.Equal(t, "https://$(POD).robustmq-connect.default.svc:58080", o.set.Spec.Template.Spec.Containers[0].Env[2].Value)
+	from := o.policy.Spec.Ingress[0].From
+	require.Len(t, from, 3)
+	assert.Equal(t, o.service.Spec.Selector, from[1].PodSelector.MatchLabels, "workers call each other, whoever else may")
 }
 
 // Another name of the release is in every name and selector, so that two stand side by side.

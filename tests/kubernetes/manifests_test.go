@@ -2,6 +2,8 @@
 package kubernetes
 
 import (
+	"encoding/base64"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,6 +36,7 @@ type objects struct {
 	account  *corev1.ServiceAccount
 	config   *corev1.ConfigMap
 	service  *corev1.Service
+	api      *corev1.Service // for callers, where there are several pods
 	set      *appsv1.StatefulSet
 	budget   *policyv1.PodDisruptionBudget
 	policy   *networkingv1.NetworkPolicy
@@ -62,8 +65,12 @@ func decode(t *testing.T, text string) (o objects) {
 			o.config = &corev1.ConfigMap{}
 			into = o.config
 		case "v1 Service":
-			o.service = &corev1.Service{}
-			into = o.service
+			at := &o.service
+			if *at != nil {
+				at = &o.api
+			}
+			*at = &corev1.Service{}
+			into = *at
 		case "apps/v1 StatefulSet":
 			o.set = &appsv1.StatefulSet{}
 			into = o.set
@@ -127,8 +134,10 @@ func checkAll(t *testing.T, o objects) {
 	require.Len(t, pod.Containers, 1)
 	c := pod.Containers[0]
 
-	// One service, one store.
-	assert.Equal(t, int32(1), *o.set.Spec.Replicas)
+	// One service, one store, which several share in Kafka alone.
+	if kafka := strings.HasPrefix(configFile(t, o)["store"], "kafka://"); !kafka {
+		assert.Equal(t, int32(1), *o.set.Spec.Replicas)
+	}
 	assert.Equal(t, o.service.Name, o.set.Spec.ServiceName)
 	assert.Equal(t, o.account.Name, pod.ServiceAccountName)
 	assert.False(t, *pod.AutomountServiceAccountToken)
@@ -228,13 +237,22 @@ func configFile(t *testing.T, o objects) map[string]string {
 	return file
 }
 
-// run starts the program as the container would be started, with the container's folders
-// below one of the test's, and asks what its probes ask.
+// run starts the program as the container would be started, and asks what its probes ask.
 func run(t *testing.T, o objects) {
 	t.Helper()
 	broker, err := embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
+	address, args := container(t, o, map[string]string{"mqtt_url": broker.URL()})
+	p := program.Start(t, address, args...)
+	probe(t, o, p)
+	end(t, o, p)
+}
+
+// container returns the arguments of the program in a container whose folders are below
+// one of the test's, and where its API is. The given settings replace those of the file.
+func container(t *testing.T, o objects, replaced map[string]string) (address string, args []string) {
+	t.Helper()
 	c := o.set.Spec.Template.Spec.Containers[0]
 	root, address := t.TempDir(), program.FreeAddress(t)
 	write := func(path, text string) {
@@ -243,15 +261,11 @@ func run(t *testing.T, o objects) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	file := configFile(t, o)
-	drain, err := time.ParseDuration(file["drain_timeout"])
-	require.NoError(t, err)
-	grace := time.Duration(*o.set.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
-	assert.Greater(t, grace, drain+5*time.Second, "what drains is killed")
-
 	port := strconv.Itoa(int(c.Ports[0].ContainerPort))
 	assert.True(t, strings.HasSuffix(file["listen"], ":"+port), "it listens on %s, and its port is %s", file["listen"], port)
 	// On all addresses, as in the container: the host name of a request is another matter there.
-	file["listen"], file["mqtt_url"] = strings.Replace(address, "127.0.0.1", "0.0.0.0", 1), broker.URL()
+	file["listen"] = strings.Replace(address, "127.0.0.1", "0.0.0.0", 1)
+	maps.Copy(file, replaced)
 	mounts := map[string]bool{}
 	for _, m := range c.VolumeMounts {
 		mounts[m.MountPath] = true
@@ -265,7 +279,7 @@ func run(t *testing.T, o objects) {
 	}
 	text, err := yaml.Marshal(file)
 	require.NoError(t, err)
-	args := append([]string{}, c.Args...)
+	args = append([]string{}, c.Args...)
 	for i, arg := range args {
 		if filepath.IsAbs(arg) {
 			assert.True(t, mounts[filepath.Dir(arg)], "%s is not mounted", arg)
@@ -273,9 +287,18 @@ func run(t *testing.T, o objects) {
 			args[i] = filepath.Join(root, arg)
 		}
 	}
-	write("/etc/robustmq-connect/token/token", "let-me-in")
+	write("/etc/robustmq-connect/token/token", token)
+	write("/etc/robustmq-connect/cluster-token/token", strings.Repeat("t", 32))
+	write("/etc/robustmq-connect/store-keys/keys", "k1 "+base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	return address, args
+}
 
-	p := program.Start(t, address, args...)
+const token = "let-me-in"
+
+// probe returns once all probes succeed.
+func probe(t *testing.T, o objects, p *program.Process) {
+	t.Helper()
+	c := o.set.Spec.Template.Spec.Containers[0]
 	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
 		require.Eventually(t, func() bool {
 			code, _ := p.Get(probe.HTTPGet.Path)
@@ -284,6 +307,15 @@ func run(t *testing.T, o objects) {
 	}
 	code, _ := p.Get(admin.PathList)
 	assert.Equal(t, http.StatusUnauthorized, code, "the API wants the token")
+}
+
+// end stops a container as Kubernetes does.
+func end(t *testing.T, o objects, p *program.Process) {
+	t.Helper()
+	drain, err := time.ParseDuration(configFile(t, o)["drain_timeout"])
+	require.NoError(t, err)
+	grace := time.Duration(*o.set.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
+	assert.Greater(t, grace, drain+5*time.Second, "what drains is killed")
 	code, took := p.Stop()
 	assert.Zero(t, code)
 	assert.Less(t, took, grace)

@@ -20,8 +20,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{/* The file of --config. */}}
 {{- define "robustmq-connect.config" -}}
+{{- if and (gt (int .Values.workers) 1) (not .Values.store.kafka) }}{{ fail "workers: several share the connectors of a store in Kafka: set store.kafka" }}{{ end -}}
 {{- $file := dict
-  "store" "/store/connectors"
+  "store" (default "/store/connectors" .Values.store.kafka)
   "listen" "0.0.0.0:58080"
   "api_token_file" "/etc/robustmq-connect/token/token"
   "drain_timeout" (printf "%vs" .Values.drainTimeoutSeconds)
@@ -41,6 +42,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- if .Values.api.tokensSecret.name }}{{ $_ := set $file "api_tokens_file" "/etc/robustmq-connect/tokens/tokens.yaml" }}{{ end -}}
 {{- if .Values.connectorSecret }}{{ $_ := set $file "secrets_dir" "/etc/robustmq-connect/connectors" }}{{ end -}}
+{{- if .Values.store.kafka }}
+{{- $_ := set $file "state_dir" "/store/state" -}}
+{{- $_ := set $file "cluster_token_file" "/etc/robustmq-connect/cluster-token/token" -}}
+{{- if .Values.store.configSecret.name }}{{ $_ := set $file "store_config" "/etc/robustmq-connect/store-config/store.yaml" }}{{ end -}}
+{{- if .Values.store.keySecret.name }}{{ $_ := set $file "store_key_file" "/etc/robustmq-connect/store-keys/keys" }}{{ end -}}
+{{- if .Values.cluster.caSecret.name }}{{ $_ := set $file "cluster_tls_ca_file" "/etc/robustmq-connect/cluster-ca/ca.crt" }}{{ end -}}
+{{- end -}}
 {{- range $name := keys $file | sortAlpha }}
 {{- if hasKey $.Values.config $name }}{{ fail (printf "config.%s: the chart decides that: set the value of its own, see values.yaml" $name) }}{{ end -}}
 {{- end -}}
@@ -65,6 +73,24 @@ mqtt-tls: { secretName: {{ . | quote }}, defaultMode: 0440 }
 {{- end }}
 {{- with .Values.api.tlsSecret }}
 api-tls: { secretName: {{ . | quote }}, defaultMode: 0440 }
+{{- end }}
+{{- if .Values.store.kafka }}
+cluster-token: { secretName: {{ .Values.cluster.tokenSecret.name | quote }}, defaultMode: 0440, items: [{ key: {{ .Values.cluster.tokenSecret.key | quote }}, path: token }] }
+{{- with .Values.store.configSecret }}
+{{- if .name }}
+store-config: { secretName: {{ .name | quote }}, defaultMode: 0440, items: [{ key: {{ .key | quote }}, path: store.yaml }] }
+{{- end }}
+{{- end }}
+{{- with .Values.store.keySecret }}
+{{- if .name }}
+store-keys: { secretName: {{ .name | quote }}, defaultMode: 0440, items: [{ key: {{ .key | quote }}, path: keys }] }
+{{- end }}
+{{- end }}
+{{- with .Values.cluster.caSecret }}
+{{- if .name }}
+cluster-ca: { secretName: {{ .name | quote }}, defaultMode: 0440, items: [{ key: {{ .key | quote }}, path: ca.crt }] }
+{{- end }}
+{{- end }}
 {{- end }}
 {{- with .Values.connectorSecret }}
 connectors: { secretName: {{ . | quote }}, defaultMode: 0440 }
