@@ -176,11 +176,12 @@ func TestChartRunsWorkersOfOneStore(t *testing.T) {
 	assert.Equal(t, o.service.Spec.Selector, o.api.Spec.Selector)
 	assert.NotContains(t, o.api.Labels, "app.kubernetes.io/name", "Prometheus would scrape each pod twice")
 	env := o.set.Spec.Template.Spec.Containers[0].Env
-	require.Len(t, env, 3)
+	require.Len(t, env, 4)
 	assert.Equal(t, corev1.EnvVar{Name: "ROBUSTMQ_CONNECT_MQTT_CLIENT_ID_PREFIX", Value: "robustmq-connect-0"}, env[0])
 	assert.Equal(t, "metadata.name", env[1].ValueFrom.FieldRef.FieldPath)
-	assert.Equal(t, "ROBUSTMQ_CONNECT_ADVERTISE", env[2].Name)
-	assert.Equal(t, "http://$("+env[1].Name+").robustmq-connect.default.svc:58080", env[2].Value)
+	assert.Equal(t, "metadata.namespace", env[2].ValueFrom.FieldRef.FieldPath)
+	assert.Equal(t, "ROBUSTMQ_CONNECT_ADVERTISE", env[3].Name)
+	assert.Equal(t, "http://$("+env[1].Name+").robustmq-connect.$("+env[2].Name+").svc:58080", env[3].Value)
 	peers := o.policy.Spec.Egress[2]
 	assert.Equal(t, o.service.Spec.Selector, peers.To[0].PodSelector.MatchLabels)
 
@@ -188,7 +189,7 @@ func TestChartRunsWorkersOfOneStore(t *testing.T) {
 	for range 2 {
 		address, args := container(t, o, nil)
 		cmd := exec.Command(program.Path(t), args...)
-		cmd.Env = append(os.Environ(), env[0].Name+"="+env[0].Value, env[2].Name+"=http://"+address)
+		cmd.Env = append(os.Environ(), env[0].Name+"="+env[0].Value, env[3].Name+"=http://"+address)
 		p := program.StartCommand(t, address, cmd)
 		probe(t, o, p)
 		pods = append(pods, p)
@@ -237,7 +238,7 @@ func TestChartMountsWhatWorkersNeed(t *testing.T) {
 	}
 	assert.Equal(t, "/store/state", file["state_dir"])
 	assert.Equal(t, int32(1), *o.set.Spec.Replicas)
-	assert.Equal(t, "https://$(POD).robustmq-connect.default.svc:58080", o.set.Spec.Template.Spec.Containers[0].Env[2].Value)
+	assert.Equal(t, "https://$(POD).robustmq-connect.$(NAMESPACE).svc:58080", o.set.Spec.Template.Spec.Containers[0].Env[3].Value)
 	from := o.policy.Spec.Ingress[0].From
 	require.Len(t, from, 3)
 	assert.Equal(t, o.service.Spec.Selector, from[1].PodSelector.MatchLabels, "workers call each other, whoever else may")
@@ -264,23 +265,21 @@ const top = `# %s
 
 // The plain manifests are what the chart makes, so that there is one source.
 func TestPlainManifestsAreThoseOfTheChart(t *testing.T) {
-	out, log, err := template(t, "serviceMonitor.enabled=true", "prometheusRule.enabled=true")
-	require.NoError(t, err, log)
-	files := map[string]string{
-		"robustmq-connect.yaml": strings.Replace(top, "%s", "RobustMQ Connect as a service, for kubectl apply. It needs the secret\n# robustmq-connect-token: see resources/docs/operations.md", 1),
-		"monitoring.yaml":       strings.Replace(top, "%s", "For the Prometheus operator: it scrapes the service, and has its alerts.", 1),
-	}
-	for _, document := range strings.Split(source.ReplaceAllString(out, ""), "---\n") {
-		if strings.TrimSpace(document) == "" {
-			continue
-		}
+	files := map[string]string{}
+	for _, document := range documents(t, "serviceMonitor.enabled=true", "prometheusRule.enabled=true") {
 		file := "robustmq-connect.yaml"
 		if strings.Contains(document, "monitoring.coreos.com") {
 			file = "monitoring.yaml"
 		}
-		files[file] += "---\n" + document
+		files[file] += document
 	}
-	for name, want := range files {
+	files["workers.yaml"] = strings.Join(documents(t, "workers=3", "store.kafka=kafka://kafka:9092/robustmq_connect"), "")
+	for name, is := range map[string]string{
+		"robustmq-connect.yaml": "RobustMQ Connect as a service, for kubectl apply. It needs the secret\n# robustmq-connect-token: see resources/docs/operations.md",
+		"monitoring.yaml":       "For the Prometheus operator: it scrapes the service, and has its alerts.",
+		"workers.yaml":          "Three workers that share the connectors of a store in Kafka, in place of robustmq-connect.yaml.\n# They need two secrets: see resources/docs/cluster.md",
+	} {
+		want := strings.Replace(top, "%s", is, 1) + files[name]
 		path := filepath.Join(resources, "kubernetes", name)
 		if *update {
 			require.NoError(t, os.WriteFile(path, []byte(want), 0o644)) //nolint:gosec // everybody may read it
@@ -289,4 +288,17 @@ func TestPlainManifestsAreThoseOfTheChart(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, string(got), "%s is old: run make manifests", name)
 	}
+}
+
+// documents are those of the rendered chart, each with the line before it.
+func documents(t *testing.T, values ...string) (all []string) {
+	t.Helper()
+	out, log, err := template(t, values...)
+	require.NoError(t, err, log)
+	for document := range strings.SplitSeq(source.ReplaceAllString(out, ""), "---\n") {
+		if strings.TrimSpace(document) != "" {
+			all = append(all, "---\n"+document)
+		}
+	}
+	return all
 }

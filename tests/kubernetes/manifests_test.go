@@ -115,6 +115,14 @@ func TestManifestsAreThoseOfKubernetes(t *testing.T) {
 	assert.Equal(t, "robustmq-connect-token", o.monitor.Spec.Endpoints[0].Authorization.Credentials.Name)
 }
 
+func TestManifestsOfWorkersAreThoseOfKubernetes(t *testing.T) {
+	o := decode(t, manifest(t, "workers.yaml"))
+	assert.Equal(t, 7, o.decoding)
+	checkAll(t, o)
+	assert.Equal(t, int32(3), *o.set.Spec.Replicas)
+	assert.Equal(t, "kafka://kafka:9092/robustmq_connect", configFile(t, o)["store"])
+}
+
 // An unknown field, and one that stands twice, are found.
 func TestDecodingIsStrict(t *testing.T) {
 	for _, text := range []string{"replica: 1", "replicas: 1\nreplicas: 2", "replicas: one"} {
