@@ -1,223 +1,263 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
+	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
-// connectorsRate is what all connectors together get, in messages a second.
-const connectorsRate = 2000
+const (
+	// connectorsRate is what all connectors together get, in messages a second.
+	connectorsRate = 2000
+	// watchedConnectors is the size of the service that is also measured while somebody
+	// watches it.
+	watchedConnectors = 200
+)
 
-// measureConnectors runs a service of so many connectors, which share one rate. Where
-// it is watched, the console is open and a tail of one connector runs.
-func measureConnectors(binary string, connectors int, brokers, dir string, seconds int, watched bool) (f figures, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+// fleets are the figures of services of more and more connectors.
+type fleets struct {
+	Connectors map[int]figures
+	Rest       map[int]restFigures `json:",omitempty"`
+	Watched    *figures            // of watchedConnectors
+	// Before are the figures before connectors shared what they do not need each. Nothing
+	// measures them again.
+	Before map[int]figures `json:",omitempty"`
+}
+
+// restFigures are those of a service to which no messages come, after a start with its
+// store.
+type restFigures struct {
+	Memory   float64 // resident, MB
+	CPU      float64 // % of a core
+	Ready    float64 // s from the start of the process until all connectors are ready
+	ListPage float64 // ms
+}
+
+// fleetPlan says how services are measured.
+type fleetPlan struct {
+	rounds   map[int]int   // by the number of connectors
+	flood    time.Duration // how long messages come
+	settling time.Duration // until a service is at rest
+	rest     time.Duration // how long it is watched then
+}
+
+func planOfFleets(quick bool) fleetPlan {
+	if quick {
+		return fleetPlan{map[int]int{1: 1, watchedConnectors: 1}, 8 * time.Second, 5 * time.Second, 5 * time.Second}
+	}
+	// The clients to Kafka are closed after 10 s at rest, and memory is given back after
+	// 40 s. Thousands of connectors take minutes to create and to delete.
+	return fleetPlan{map[int]int{1: 3, watchedConnectors: 3, 1000: 1, 5000: 1}, 10 * time.Second, 15 * time.Second, 30 * time.Second}
+}
+
+// measureFleets measures services of more and more connectors, and one of them by turns
+// with and without somebody who watches it. It keeps the earlier figures that it does not
+// measure.
+func measureFleets(s system, brokers, dir string, plan fleetPlan, earlier fleets) (fleets, error) {
+	found := fleets{Connectors: map[int]figures{}, Rest: map[int]restFigures{}, Before: earlier.Before}
+	for _, n := range slices.Sorted(maps.Keys(plan.rounds)) {
+		var plain, watched []figures
+		for round := range plan.rounds[n] {
+			one := fleetRun{binary: s.binary, connectors: n, brokers: brokers, dir: dir, plan: plan, atRest: round == 0}
+			f, rest, err := one.measure()
+			if err != nil {
+				return found, fmt.Errorf("%d connectors: %w", n, err)
+			}
+			plain = append(plain, f)
+			fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", fmt.Sprintf("%d connectors", n), s.name, f)
+			if one.atRest {
+				found.Rest[n] = rest
+				fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", fmt.Sprintf("%d connectors at rest", n), s.name, rest)
+			}
+			if n != watchedConnectors {
+				continue
+			}
+			one.watched, one.atRest = true, false
+			if f, _, err = one.measure(); err != nil {
+				return found, fmt.Errorf("%d connectors, watched: %w", n, err)
+			}
+			watched = append(watched, f)
+			fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", fmt.Sprintf("%d connectors, watched", n), s.name, f)
+		}
+		found.Connectors[n] = medians(plain)
+		if len(watched) > 0 {
+			middle := medians(watched)
+			found.Watched = &middle
+		}
+	}
+	return found, nil
+}
+
+// fleetRun is one service, from its creation to its end.
+type fleetRun struct {
+	binary       string
+	connectors   int // which share one rate
+	brokers, dir string
+	plan         fleetPlan
+	watched      bool // the console is open and a tail of one connector runs
+	atRest       bool // it is measured at rest too
+}
+
+func (r fleetRun) measure() (f figures, rest restFigures, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers))
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers))
 	if err != nil {
-		return f, err
+		return f, rest, err
 	}
 	kafka := kadm.NewClient(client)
 	defer kafka.Close()
 	topic := fmt.Sprintf("bench_connectors_%d_%d", os.Getpid(), topicNumber.Add(1))
 	if _, err := kafka.CreateTopic(ctx, 1, 1, nil, topic); err != nil {
-		return f, fmt.Errorf("creating a topic: %w", err)
+		return f, rest, fmt.Errorf("creating a topic: %w", err)
 	}
-
-	l := load{messages: connectorsRate * seconds, size: 64, topics: connectors, window: 1000, rate: connectorsRate}
-	source, err := startPublisher(l, os.Getenv("MQTT_URL"))
+	service, err := newFleet(r.binary, r.dir, os.Getenv("MQTT_URL"), r.brokers, topic)
 	if err != nil {
-		return f, err
+		return f, rest, err
 	}
-	defer source.close()
+	if err := service.start(ctx); err != nil {
+		return f, rest, err
+	}
+	defer func() { err = errors.Join(err, service.stop()) }()
+	defer service.remove(r.connectors)
+	if f, err = r.flood(ctx, service, kafka); err == nil && r.atRest {
+		rest, err = r.measureRest(ctx, service)
+	}
+	return f, rest, err
+}
 
-	listen, err := freeAddress()
-	if err != nil {
+// flood creates the connectors and measures them while messages come.
+func (r fleetRun) flood(ctx context.Context, service *fleet, kafka *kadm.Client) (f figures, err error) {
+	l := load{
+		messages: connectorsRate * int(r.plan.flood.Seconds()), size: 64, topics: r.connectors, window: 1000, rate: connectorsRate,
+	}
+	if err := service.create(ctx, l.packets(4)); err != nil {
 		return f, err
 	}
-	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, binary, "serve", "--listen", listen, "--mqtt-url", source.url(),
-		"--store", filepath.Join(dir, topic), "--mqtt-client-id-prefix", topic, "--log-level", "warn")
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		return f, err
+	// The first message of a connector opens its client to Kafka.
+	first := l
+	first.messages = r.connectors
+	if err := service.publish(ctx, first, kafka, 0); err != nil {
+		return f, fmt.Errorf("the first message of each connector: %w", err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	defer func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		exitErr := <-exited
-		if err != nil {
-			err = fmt.Errorf("%w (the service: %w)\n%s", err, exitErr, output.String())
-		}
-	}()
-	api := &http.Client{Timeout: 30 * time.Second}
-	if err := untilOK(ctx, api, "http://"+listen+admin.PathHealth); err != nil {
-		return f, err
-	}
-	for i, p := range l.packets(4) {
-		if err := create(ctx, api, listen, fmt.Sprintf("connector_%d", i), p.topic, brokers, topic); err != nil {
-			return f, err
-		}
-	}
-	// The sessions would otherwise gather messages after the measurement.
-	defer func() {
-		for i := range connectors {
-			_ = post(context.Background(), api, "http://"+listen+admin.PathDelete,
-				admin.Name{Tenant: "default", ConnectorName: fmt.Sprintf("connector_%d", i)}) // the first error counts
-		}
-	}()
-	if err := untilOK(ctx, api, "http://"+listen+admin.PathReadyConnectors); err != nil {
-		return f, err
-	}
-
-	if watched {
-		w := watch(ctx, listen, "connector_0")
+	if r.watched {
+		w := watch(ctx, service.listen, connectorName(0))
 		defer func() {
 			if stopErr := w.stop(); err == nil {
 				err = stopErr
 			}
 		}()
 	}
-	pid := cmd.Process.Pid
-	before, err := cpuTime(pid)
+	before, err := cpuTime(service.pid())
 	if err != nil {
 		return f, err
 	}
 	began := time.Now()
-	source.flood()
-	if err := untilArrived(ctx, kafka, topic, int64(l.messages), exited); err != nil {
+	if err := service.publish(ctx, l, kafka, first.messages); err != nil {
 		return f, err
 	}
 	f.Rate = float64(l.messages) / time.Since(began).Seconds()
-	after, err := cpuTime(pid)
+	after, err := cpuTime(service.pid())
 	if err != nil {
 		return f, err
 	}
 	f.CPU = (after - before).Seconds() * 1e6 / float64(l.messages)
-	f.Memory, err = peakMemory(pid)
+	f.Memory, err = peakMemory(service.pid())
 	return f, err
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// publish sends a load and waits until Kafka has it, beside the records that it has.
+func (f *fleet) publish(ctx context.Context, l load, kafka *kadm.Client, have int) error {
+	source, err := startPublisher(l, f.mqtt)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return l.Addr().String(), l.Close()
+	defer source.close()
+	source.flood()
+	return untilArrived(ctx, kafka, f.topic, int64(have+l.messages), f.exited)
 }
 
-func create(ctx context.Context, api *http.Client, listen, name, filter, brokers, topic string) error {
-	config, err := json.Marshal(map[string]string{"bootstrap_servers": brokers, "topic": topic})
+// measureRest starts the service again, and measures it when it has come to rest.
+func (r fleetRun) measureRest(ctx context.Context, service *fleet) (rest restFigures, err error) {
+	if err := service.stop(); err != nil {
+		return rest, err
+	}
+	began := time.Now()
+	if err := service.start(ctx); err != nil {
+		return rest, err
+	}
+	if err := service.untilReady(ctx); err != nil {
+		return rest, err
+	}
+	rest.Ready = time.Since(began).Seconds()
+	time.Sleep(r.plan.settling)
+	before, err := cpuTime(service.pid())
 	if err != nil {
-		return err
+		return rest, err
 	}
-	return post(ctx, api, "http://"+listen+admin.PathCreate, admin.Definition{
-		ConnectorName: name, ConnectorType: "kafka", Tenant: "default", TopicName: filter,
-		Config: config, FailureStrategy: json.RawMessage(`{"strategy":"block"}`),
-	})
-}
-
-func post(ctx context.Context, api *http.Client, url string, body any) error {
-	text, err := json.Marshal(body)
+	time.Sleep(r.plan.rest)
+	after, err := cpuTime(service.pid())
 	if err != nil {
-		return err
+		return rest, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
-	if err != nil {
-		return err
+	rest.CPU = 100 * (after - before).Seconds() / r.plan.rest.Seconds()
+	if rest.Memory, err = memory(service.pid(), "VmRSS:"); err != nil {
+		return rest, err
 	}
-	resp, err := api.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	var answer admin.Answer[any]
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", url, err)
-	}
-	if answer.Error != nil {
-		return errors.New(*answer.Error)
-	}
-	return nil
-}
-
-func untilOK(ctx context.Context, api *http.Client, url string) error {
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	var pages []float64
+	for range 20 {
+		took, err := service.listPage(ctx)
 		if err != nil {
-			return err
+			return rest, err
 		}
-		resp, err := api.Do(req)
-		if err == nil {
-			_ = resp.Body.Close() // the status is all
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w", url, ctx.Err())
-		}
+		pages = append(pages, took.Seconds()*1000)
 	}
+	rest.ListPage = median(pages)
+	return rest, nil
 }
 
-// fleets are the figures of services of more and more connectors, and of the largest
-// while somebody watches it.
-type fleets struct {
-	Connectors map[int]figures
-	Watched    *figures
+func (r restFigures) String() string {
+	return fmt.Sprintf("%.0f MB, %.1f %% of a core, ready after %.1f s, a page of the list in %.1f ms", r.Memory, r.CPU, r.Ready, r.ListPage)
 }
 
-// measureFleets measures the largest service with and without somebody who watches it,
-// by turns.
-func measureFleets(s system, brokers, dir string, quick bool) (fleets, error) {
-	counts, seconds, rounds := []int{1, 10, 100, 200}, 10, 3
-	if quick {
-		counts, seconds, rounds = []int{1, 100}, 5, 1
+// fleetsTable is empty where no services were measured.
+func fleetsTable(f fleets) string {
+	if len(f.Connectors) == 0 {
+		return ""
 	}
-	found := fleets{Connectors: map[int]figures{}}
-	for i, n := range counts {
-		all := map[bool][]figures{}
-		ways := []bool{false}
-		if i == len(counts)-1 {
-			ways = []bool{false, true}
-		}
-		for range rounds {
-			for _, watched := range ways {
-				name := fmt.Sprintf("%d connectors", n)
-				if watched {
-					name += ", watched"
-				}
-				f, err := measureConnectors(s.binary, n, brokers, dir, seconds, watched)
-				if err != nil {
-					return found, fmt.Errorf("%s: %w", name, err)
-				}
-				all[watched] = append(all[watched], f)
-				fmt.Fprintf(os.Stderr, "%-34s %-6s %s\n", name, s.name, f)
-			}
-		}
-		found.Connectors[n] = medians(all[false])
-		if len(ways) > 1 {
-			watched := medians(all[true])
-			found.Watched = &watched
-		}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nA service of so many connectors, which get %d messages a second together, through mosquitto. Before is before many connectors were made cheaper.\n\n"+
+		"| connectors | CPU a message | peak memory | before |\n|---|---|---|---|\n", connectorsRate)
+	row := func(name string, now figures, before string) {
+		fmt.Fprintf(&b, "| %s | %.0f µs | %.0f MB | %s |\n", name, now.CPU, now.Memory, before)
 	}
-	return found, nil
+	for _, n := range slices.Sorted(maps.Keys(f.Connectors)) {
+		before := ""
+		if one, ok := f.Before[n]; ok {
+			before = fmt.Sprintf("%.0f µs, %.0f MB", one.CPU, one.Memory)
+		}
+		row(strconv.Itoa(n), f.Connectors[n], before)
+	}
+	if f.Watched != nil {
+		row(fmt.Sprintf("%d, with the console open and a tail running", watchedConnectors), *f.Watched, "")
+	}
+	if len(f.Rest) == 0 {
+		return b.String()
+	}
+	b.WriteString("\nThe same at rest, after a start with its store:\n\n" +
+		"| connectors | resident memory | CPU, of one core | all ready after | a page of the list |\n|---|---|---|---|---|\n")
+	for _, n := range slices.Sorted(maps.Keys(f.Rest)) {
+		r := f.Rest[n]
+		fmt.Fprintf(&b, "| %d | %.0f MB | %.1f %% | %.1f s | %.1f ms |\n", n, r.Memory, r.CPU, r.Ready, r.ListPage)
+	}
+	return b.String()
 }

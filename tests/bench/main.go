@@ -10,11 +10,9 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -154,6 +152,9 @@ func run(quick bool, out, only string, names []string) error {
 		rounds = 3
 	}
 	r := report{Machine: machine(), Rounds: rounds}
+	if earlier.Machine == r.Machine {
+		r.Before = earlier.Before
+	}
 	kept := map[string]cellReport{}
 	if only != "" && earlier.Machine == r.Machine && earlier.Rounds == rounds {
 		r.fleets = earlier.fleets
@@ -189,7 +190,7 @@ func run(quick bool, out, only string, names []string) error {
 		r.Cells = append(r.Cells, cr)
 	}
 	if wanted.MatchString("connectors") && systems[0].name == ours {
-		if r.fleets, err = measureFleets(systems[0], brokers, dir, quick); err != nil {
+		if r.fleets, err = measureFleets(systems[0], brokers, dir, planOfFleets(quick), r.fleets); err != nil {
 			return err
 		}
 	}
@@ -261,14 +262,6 @@ func table(r report) string {
 	}
 	b.WriteString(bufferTable(withBuffer))
 	b.WriteString(wayBackTable(wayBack))
-	if len(r.Connectors) > 0 {
-		fmt.Fprintf(&b, "\nA service of so many connectors, which get %d messages a second together, through mosquitto:\n\n| connectors | CPU a message | peak memory |\n|---|---|---|\n", connectorsRate)
-	}
-	for _, n := range slices.Sorted(maps.Keys(r.Connectors)) {
-		fmt.Fprintf(&b, "| %d | %.0f µs | %.0f MB |\n", n, r.Connectors[n].CPU, r.Connectors[n].Memory)
-	}
-	if w := r.Watched; w != nil {
-		fmt.Fprintf(&b, "| as many, with the console open and a tail running | %.0f µs | %.0f MB |\n", w.CPU, w.Memory)
-	}
+	b.WriteString(fleetsTable(r.fleets))
 	return b.String()
 }

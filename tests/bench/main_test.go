@@ -45,3 +45,23 @@ func TestThePublishedTableIsThatOfItsFigures(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, table(r), string(published))
 }
+
+func TestTheTableHasEachServiceThatWasMeasured(t *testing.T) {
+	watched := figures{CPU: 240, Memory: 180}
+	f := fleets{
+		Connectors: map[int]figures{200: {CPU: 220, Memory: 160}, 1: {CPU: 190, Memory: 90}},
+		Rest:       map[int]restFigures{1: {50, 0.25, 0.5, 1}, 200: {120, 1.5, 2.5, 3}},
+		Watched:    &watched, Before: map[int]figures{200: {CPU: 234, Memory: 172}, 10: {CPU: 195, Memory: 103}},
+	}
+	table := fleetsTable(f)
+	for _, row := range []string{
+		"| 1 | 190 µs | 90 MB |  |\n| 200 | 220 µs | 160 MB | 234 µs, 172 MB |\n| 200, with the console open and a tail running | 240 µs | 180 MB |  |\n",
+		"| 1 | 50 MB | 0.2 % | 0.5 s | 1.0 ms |\n| 200 | 120 MB | 1.5 % | 2.5 s | 3.0 ms |\n",
+	} {
+		assert.Contains(t, table, row)
+	}
+	assert.NotContains(t, table, "| 10 |")
+	assert.Empty(t, fleetsTable(fleets{}))
+	f.Rest = nil
+	assert.NotContains(t, fleetsTable(f), "at rest")
+}

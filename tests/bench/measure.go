@@ -36,22 +36,27 @@ func (f figures) String() string {
 func (f figures) latency() string { return fmt.Sprintf("%.1f / %.1f / %.1f", f.P50, f.P99, f.P999) }
 
 func medians(all []figures) figures {
-	median := func(of func(figures) float64) float64 {
+	middle := func(of func(figures) float64) float64 {
 		values := make([]float64, len(all))
 		for i, f := range all {
 			values[i] = of(f)
 		}
-		slices.Sort(values)
-		return values[len(values)/2]
+		return median(values)
 	}
 	return figures{
-		Rate:   median(func(f figures) float64 { return f.Rate }),
-		CPU:    median(func(f figures) float64 { return f.CPU }),
-		Memory: median(func(f figures) float64 { return f.Memory }),
-		P50:    median(func(f figures) float64 { return f.P50 }),
-		P99:    median(func(f figures) float64 { return f.P99 }),
-		P999:   median(func(f figures) float64 { return f.P999 }),
+		Rate:   middle(func(f figures) float64 { return f.Rate }),
+		CPU:    middle(func(f figures) float64 { return f.CPU }),
+		Memory: middle(func(f figures) float64 { return f.Memory }),
+		P50:    middle(func(f figures) float64 { return f.P50 }),
+		P99:    middle(func(f figures) float64 { return f.P99 }),
+		P999:   middle(func(f figures) float64 { return f.P999 }),
 	}
+}
+
+// median sorts the values.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 var topicNumber atomic.Int64
@@ -178,19 +183,21 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-// peakMemory reads the peak resident set of a process in MB.
-func peakMemory(pid int) (float64, error) {
+func peakMemory(pid int) (float64, error) { return memory(pid, "VmHWM:") }
+
+// memory reads a size of a process in MB (proc(5), status).
+func memory(pid int, name string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
 			return kb / 1000, err
 		}
 	}
-	return 0, errors.New("reading the peak memory: no VmHWM")
+	return 0, fmt.Errorf("reading the memory of a process: no %s", name)
 }
 
 // latencies consumes a topic and notes how old each record's payload is.
