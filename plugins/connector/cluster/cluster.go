@@ -99,7 +99,7 @@ func Join(ctx context.Context, opts Options) (*Member, error) {
 	client, err := kgo.NewClient(append(append([]kgo.Opt{}, opts.Client...),
 		kgo.ClientID(opts.Advertise),
 		kgo.ConsumerGroup(opts.Group), kgo.ConsumeTopics(opts.Topic),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.Balancers(m.balancer()),
 		kgo.HeartbeatInterval(min(heartbeatEvery, opts.SessionTimeout/3)), kgo.SessionTimeout(opts.SessionTimeout),
 		// A worker that drains must not be evicted by the rebalance that it delays.
 		kgo.RebalanceTimeout(opts.DrainTimeout+30*time.Second),

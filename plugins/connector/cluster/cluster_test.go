@@ -53,6 +53,12 @@ type worker struct {
 
 func join(t *testing.T, kafka, name string) *worker {
 	t.Helper()
+	return joinFor(t, kafka, name, session)
+}
+
+// joinFor joins with a session timeout.
+func joinFor(t *testing.T, kafka, name string, session time.Duration) *worker {
+	t.Helper()
 	w := &worker{link: link.New(), runs: map[int32]bool{}}
 	var err error
 	w.Member, err = Join(t.Context(), Options{

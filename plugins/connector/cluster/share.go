@@ -31,9 +31,12 @@ type share struct {
 	// leaving are those of them that are drained for other workers.
 	leaving map[int32]bool
 	// kept are partitions that this worker owned when it lost the coordinator, and whose
-	// connectors still run. The next assignment says whose they are.
-	kept map[int32]bool
-	away bool // the coordinator did not answer when it was asked last, or refused this worker
+	// connectors still run. The worker claims them when it joins again, and the next
+	// assignment says whose they are.
+	kept      map[int32]bool
+	keptAs    string // the member id of this worker then
+	keptSince int32  // the generation of the group then
+	away      bool   // the coordinator did not answer when it was asked last, or refused this worker
 	// refused is the right that is missing, nil if none is.
 	refused error
 
@@ -82,6 +85,9 @@ func (m *Member) assigned(added []int32) {
 	if len(lost) > 0 {
 		m.log.Warn("Partitions went to other workers while the coordinator was away: their connectors stop here", "partitions", lost)
 		m.opts.Lost(lost)
+		// Nobody gets a partition that this worker has claimed before it joins once more
+		// without the claim.
+		m.client.ForceRebalance()
 	}
 	if len(taken) > 0 {
 		m.log.Info("This worker runs the connectors of more partitions", "added", len(taken), "partitions", n)
@@ -123,6 +129,9 @@ func (m *Member) unconfirmed() {
 	}
 	// A partition that another worker has run meanwhile may come back to this one: its
 	// connectors then simply connect again.
+	if len(m.share.owned) > 0 {
+		m.share.keptAs, m.share.keptSince = m.client.GroupMetadata()
+	}
 	maps.Copy(m.share.kept, m.share.owned)
 	m.share.owned = map[int32]bool{}
 }
