@@ -39,19 +39,27 @@ const patience = 90 * time.Second
 type rig struct {
 	t      *testing.T
 	broker *embedded.Broker
-	kafka  *embedded.Kafka
+	kafka  interface{ Addr() string }
+
+	session time.Duration // time-out of a worker
+	group   []kgo.Opt     // more of what a worker connects to the group with
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t}
+	kafka, err := embedded.StartKafka("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(kafka.Close)
+	return newRigWith(t, kafka)
+}
+
+func newRigWith(t *testing.T, kafka interface{ Addr() string }) *rig {
+	t.Helper()
+	r := &rig{t: t, kafka: kafka, session: 6 * time.Second}
 	var err error
 	r.broker, err = embedded.StartBroker("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { r.broker.Close() })
-	r.kafka, err = embedded.StartKafka("127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { r.kafka.Close() })
 	return r
 }
 
@@ -87,8 +95,8 @@ func (r *rig) worker() *worker {
 	require.NoError(t, ln.Close())
 	w.url = "http://" + listen
 	w.service, err = cluster.NewService(cluster.Options{
-		Client: []kgo.Opt{kgo.SeedBrokers(r.kafka.Addr()), kgo.Dialer(w.link.Dial)},
-		Group:  "test", Topic: address.Assignment(), Advertise: w.url, SessionTimeout: 6 * time.Second, DrainTimeout: 5 * time.Second, Logger: log,
+		Client: append([]kgo.Opt{kgo.SeedBrokers(r.kafka.Addr()), kgo.Dialer(w.link.Dial)}, r.group...),
+		Group:  "test", Topic: address.Assignment(), Advertise: w.url, SessionTimeout: r.session, DrainTimeout: 5 * time.Second, Logger: log,
 	}, token, &http.Transport{})
 	require.NoError(t, err)
 	env, err := components.Environment()

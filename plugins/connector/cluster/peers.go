@@ -71,6 +71,8 @@ func (s *Service) OwnerOf(ctx context.Context, name string) (Place, error) {
 // ErrNoOwner means that no worker runs a connector at the moment.
 var ErrNoOwner = errors.New("no worker runs the connector at the moment, because connectors move between workers: try again soon")
 
+var errAway = errors.New("the coordinator of the workers does not answer, so that it is not known who runs what: try again soon")
+
 func (s *Service) placeOf(ctx context.Context, partition int32) (Place, error) {
 	m := s.joined()
 	if m == nil {
@@ -82,6 +84,8 @@ func (s *Service) placeOf(ctx context.Context, partition int32) (Place, error) {
 	switch {
 	case err != nil:
 		return Place{}, err
+	case !ok && m.Standing().Unconfirmed:
+		return Place{}, errAway
 	case !ok:
 		return Place{}, ErrNoWriter
 	}

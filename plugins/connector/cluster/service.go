@@ -267,7 +267,8 @@ func (s *Service) Knows(token string) bool {
 // Transport connects to other workers.
 func (s *Service) Transport() http.RoundTripper { return s.client.Transport }
 
-// Refresh makes what was stored before the call visible here.
+// Refresh makes what was stored before the call visible here. The error says of when is
+// what is visible.
 func (s *Service) Refresh(ctx context.Context) error {
 	runner := s.running()
 	if runner == nil {
@@ -280,7 +281,14 @@ func (s *Service) Refresh(ctx context.Context) error {
 	}
 	err := runner.Refresh(ctx)
 	s.behind.Store(err != nil)
-	return err
+	if err == nil {
+		return nil
+	}
+	all, loadErr := s.local.Load()
+	if loadErr != nil {
+		return errors.Join(err, loadErr)
+	}
+	return fmt.Errorf("what is known of the store is of %s: %w", all.At.Format(time.DateTime), err)
 }
 
 // behindTimeout is how long the store may take to answer when it did not the last time.
