@@ -12,8 +12,9 @@ import (
 // The load of the process, in processors, is measured at intervals.
 const (
 	loadInterval = 100 * time.Millisecond
-	// quietLoad is low enough for one processor, if it lasts.
-	quietLoad      = 0.3
+	// quietLoad is low enough for one processor, if it lasts. The same work costs up to
+	// twice as much with several, so one of them then has half of its time to spare.
+	quietLoad      = 0.5
 	quietIntervals = 10
 	// busyLoad is too high for one processor.
 	busyLoad = 0.6

@@ -29,7 +29,7 @@ func TestLoadFollower(t *testing.T) {
 	require.Empty(t, observe(0, 100))
 	require.Equal(t, []string{"busy"}, observe(0.7, 1), "at once")
 	require.Empty(t, observe(2, 100))
-	require.Empty(t, observe(0.5, 100), "a load close to one processor keeps all of them")
+	require.Empty(t, observe(0.55, 100), "a load close to one processor keeps all of them")
 	require.Equal(t, []string{"quiet"}, observe(0, quietIntervals))
 }
 
