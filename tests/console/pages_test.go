@@ -5,6 +5,8 @@ package console
 import (
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +64,18 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 		b.accessible("wrong-" + scheme)
 		b.picture("wrong-" + scheme)
 	}
+}
+
+func TestThePageOfWorkersCanBeUsedByEverybody(t *testing.T) {
+	shared := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(shared, []byte(strings.Repeat("t", 32)), 0o600))
+	w := newWorld(t, "--store=kafka://KAFKA/console", "--advertise=http://API", "--cluster-token-file="+shared)
+	b := newBrowser(t, w.root)
+	w.login(b)
+	b.run(chromedp.Click(`.top a[href="/console/workers"]`))
+	b.sees("h1", "Workers")
+	b.sees("table", "64 of 64")
+	b.accessibleToAll("workers")
 }
 
 func TestTheConsoleWorksWithTheKeyboardAlone(t *testing.T) {

@@ -33,6 +33,7 @@ type world struct {
 	began   time.Time // when the service was started
 }
 
+// newWorld starts a service with further flags, in which KAFKA and API stand for addresses.
 func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	w := &world{t: t}
@@ -57,9 +58,15 @@ func newWorld(t *testing.T, flags ...string) *world {
 	program.Path(t) // it is built before the clock runs
 	address := program.FreeAddress(t)
 	w.began = time.Now()
-	w.service = program.Start(t, address, append([]string{
-		"serve", "--store", t.TempDir(), "--mqtt-url", w.broker.URL(), "--listen", address, "--api-token-file", file,
-	}, flags...)...)
+	args := []string{"serve", "--mqtt-url", w.broker.URL(), "--listen", address, "--api-token-file", file}
+	store := []string{"--store", t.TempDir()}
+	for _, flag := range flags {
+		if strings.HasPrefix(flag, "--store=") {
+			store = nil
+		}
+		args = append(args, strings.NewReplacer("KAFKA", w.kafka.Addr(), "API", address).Replace(flag))
+	}
+	w.service = program.Start(t, address, append(args, store...)...)
 	w.service.WaitReady()
 	w.root = "http://" + address
 	return w

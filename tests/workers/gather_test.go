@@ -52,6 +52,22 @@ func TestAnyWorkerTellsAboutAllConnectors(t *testing.T) {
 		}, patience, 100*time.Millisecond)
 	}
 
+	for i, w := range []*worker{first, second} {
+		require.Eventually(t, func() bool {
+			told := w.workers()
+			connectors := 0
+			for _, one := range told {
+				assert.Positive(t, one.Rebalances)
+				assert.WithinDuration(t, time.Now(), time.Unix(one.LastRebalanceTime, 0), patience)
+				assert.Equal(t, one.URL == w.url, one.ThisWorker)
+				assert.True(t, one.Confirmed && one.Answers)
+				assert.Equal(t, cluster.Partitions/2, one.Partitions)
+				connectors += one.Connectors
+			}
+			return len(told) == 2 && connectors == n && told[0].WritesStore != told[1].WritesStore
+		}, patience, 100*time.Millisecond, "worker %d", i)
+	}
+
 	// One that goes on and does not answer.
 	theirs := len(second.sup.Mine())
 	require.NotZero(t, theirs)

@@ -185,6 +185,14 @@ func (w *worker) rows() []admin.Row {
 	return list.Data
 }
 
+// workers are all of them, as this one tells.
+func (w *worker) workers() (all []admin.Worker) {
+	data, err := w.call(http.MethodGet, admin.PathWorkers, nil)
+	require.NoError(w.t, err)
+	require.NoError(w.t, json.Unmarshal(data, &all))
+	return all
+}
+
 // agree waits until every worker lists the connectors with their states, and no two
 // workers run one.
 func agree(t *testing.T, state string, names []string, all ...*worker) {

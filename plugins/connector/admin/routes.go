@@ -166,6 +166,10 @@ func (s *Server) routes() []route {
 			body: ReplayRequest{}, data: ReplayResult{}, long: true, handle: s.replay,
 		},
 		{
+			method: http.MethodGet, path: PathWorkers, role: reader, summary: "List the workers that share the connectors, with what each of them runs",
+			data: []Worker{}, handle: s.workers,
+		},
+		{
 			method: http.MethodGet, path: PathHealth, role: anyone, summary: "Tell whether the process serves", data: "healthy",
 			handle: func(context.Context, *http.Request, []byte) (reply, error) { return reply{data: "healthy"}, nil },
 		},

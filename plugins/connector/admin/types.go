@@ -29,6 +29,7 @@ const (
 	PathHistory  = "/api/mqtt/connector/history"   // GET, query: tenant, connector_name; data: []Revision
 	PathValidate = "/api/mqtt/connector/validate"  // POST Definition; data: []Finding
 	PathRollback = "/api/mqtt/connector/rollback"  // POST Rollback; data: "success"
+	PathWorkers  = "/api/mqtt/connector/workers"   // GET; data: []Worker
 
 	PathHealth = "/health" // GET: 200 while the process serves, never needs a token
 	// GET: 200 if the store can be written, else 503. It works without a token, but

@@ -33,6 +33,9 @@ type Workers interface {
 	// Statuses returns the states of what workers run, by name, and the URLs of those that
 	// did not answer in time. It returns what it has also with an error.
 	Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error)
+	// Told returns what the workers tell about themselves, by URL, and with an error what
+	// this one tells.
+	Told(ctx context.Context) ([]cluster.Told, error)
 	// Refresh makes what was stored before the call visible here.
 	Refresh(ctx context.Context) error
 	// Confirm returns nil if this worker runs a connector by an answer that the coordinator

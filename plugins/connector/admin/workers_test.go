@@ -27,6 +27,7 @@ type twoWorkers struct {
 	nobody   bool            // while connectors move
 	writes   bool            // this worker does
 	statuses map[string]connector.Status
+	told     []cluster.Told
 	stale    error
 	forgot   error // why the coordinator does not confirm what this worker runs
 	behind   bool  // the sender of a request knows of a later rebalance
@@ -60,6 +61,8 @@ func (w *twoWorkers) Statuses(context.Context) (map[string]connector.Status, []s
 	}
 	return w.statuses, nil, nil
 }
+
+func (w *twoWorkers) Told(context.Context) ([]cluster.Told, error) { return w.told, w.stale }
 
 func (w *twoWorkers) Refresh(context.Context) error { return w.stale }
 func (w *twoWorkers) Confirm(context.Context, string) error {
@@ -308,4 +311,31 @@ func TestReadinessIsThatOfTheConnectorsOfAllWorkers(t *testing.T) {
 	one.State = connector.Paused
 	workers.statuses = map[string]connector.Status{"theirs": one}
 	tells(http.StatusOK, "ready")
+}
+
+// Whoever may read sees every worker; of one that does not answer, that is all.
+func TestWorkersAreListed(t *testing.T) {
+	at := time.Unix(1764000000, 0)
+	w := &twoWorkers{told: []cluster.Told{
+		{URL: "http://a:1", Self: true, Connectors: 7, Membership: connector.Membership{
+			Workers: 2, Partitions: 32, Writer: true, Confirmed: true, Rebalances: 3, LastRebalance: at, Took: 1500 * time.Millisecond,
+		}},
+		{URL: "http://b:1", Silent: true},
+	}}
+	h := newServer(t, newMemory(), Options{Workers: w}).Handler()
+	answer := ask(h, http.MethodGet, PathWorkers, "")
+	assert.JSONEq(t, `{"code":0,"error":null,"data":[
+		{"url":"http://a:1","this_worker":true,"answers":true,"confirmed":true,"writes_store":true,"connectors":7,"partitions":32,
+		 "rebalances":3,"last_rebalance_time":1764000000,"last_rebalance_ms":1500},
+		{"url":"http://b:1","this_worker":false,"answers":false,"confirmed":false,"writes_store":false,"connectors":0,"partitions":0,
+		 "rebalances":0,"last_rebalance_time":0,"last_rebalance_ms":0}]}`, answer.Body.String())
+
+	w.told, w.stale = w.told[:1], errors.New("no coordinator")
+	answer = ask(h, http.MethodGet, PathWorkers, "")
+	assert.Contains(t, answer.Body.String(), "the other workers are not known: no coordinator")
+	assert.Contains(t, answer.Body.String(), `"url":"http://a:1"`)
+
+	alone := ask(newServer(t, newMemory(), Options{}).Handler(), http.MethodGet, PathWorkers, "")
+	assert.Contains(t, alone.Body.String(), `"data":[]`)
+	assert.Contains(t, alone.Body.String(), "shares its connectors with no other one")
 }

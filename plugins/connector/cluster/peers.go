@@ -20,6 +20,7 @@ const (
 	pathChange   = PathPrefix + "change"
 	pathStatuses = PathPrefix + "statuses"
 	pathSamples  = PathPrefix + "samples"
+	pathTold     = PathPrefix + "told"
 	// TokenHeader carries the token.
 	TokenHeader = "X-Robustmq-Connect-Worker"
 	// generationHeader carries the number of the last rebalance that the sender knows.
@@ -154,6 +155,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, s.mine())
 	case http.MethodGet + " " + pathSamples:
 		answer(w, s.mySamples())
+	case http.MethodGet + " " + pathTold:
+		answer(w, []Told{s.tell()})
 	case http.MethodPost + " " + pathChange:
 		s.serveChange(w, r)
 	default:

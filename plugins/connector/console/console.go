@@ -28,6 +28,7 @@ const (
 	pathAction    = root + "action"
 	pathEdit      = root + "edit"
 	pathValidate  = root + "validate"
+	pathWorkers   = root + "workers"
 	pathStatic    = root + "static/"
 	pathAPI       = root + "api/" // the API's routes, by the session of a page
 )
@@ -78,6 +79,7 @@ func New(options Options) *Console {
 	c.routes.HandleFunc("POST "+pathLogin, c.login)
 	c.routes.HandleFunc("POST "+pathLogout, c.inSession(c.logout))
 	c.routes.HandleFunc("GET "+root+"{$}", c.inSession(c.overview))
+	c.routes.HandleFunc("GET "+pathWorkers, c.inSession(c.workers))
 	c.routes.HandleFunc("GET "+pathConnector, c.inSession(c.connector))
 	c.routes.HandleFunc("GET "+pathAction, c.inSession(c.confirm))
 	c.routes.HandleFunc("POST "+pathAction, c.inSession(c.act))

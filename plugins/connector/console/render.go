@@ -9,6 +9,8 @@ import (
 	"net/http"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
 // page is what every page has.
@@ -24,6 +26,7 @@ type page struct {
 	FormToken string
 	Flash     []message
 	MayCreate bool
+	Workers   bool // several share the connectors
 }
 
 var functions = template.FuncMap{
@@ -34,7 +37,7 @@ var functions = template.FuncMap{
 }
 
 // Each page is the layout with a body of its own, and a fragment is a part of it.
-var pages = readPages("error", "login", "overview", "connector", "confirm", "edit")
+var pages = readPages("error", "login", "overview", "connector", "confirm", "edit", "workers")
 
 func readPages(names ...string) map[string]*template.Template {
 	all := map[string]*template.Template{}
@@ -86,6 +89,7 @@ func (v *visit) showPage(c *Console, status int, name, title string, body any) {
 	p := page{
 		Title: title, Version: c.version, Body: body, Who: v.holder.Name, Role: v.holder.Role,
 		FormToken: v.session.formToken, Flash: c.sessions.takeFlash(v.session), MayCreate: v.may(c, pathCreate),
+		Workers: c.api.HasWorkers() && v.may(c, admin.PathWorkers),
 	}
 	if !c.api.AsksForToken() {
 		p.Who, p.Role = "", ""

@@ -1,0 +1,56 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+)
+
+// workersBody is the page of the workers that share the connectors.
+type workersBody struct {
+	Rows  []worker
+	Notes []string
+	Took  time.Time
+}
+
+type worker struct {
+	admin.Worker
+	State, Class string
+	Last         time.Time // rebalance, zero before the first
+	LastTook     time.Duration
+}
+
+func (c *Console) workers(v *visit) {
+	a, err := v.call(c, http.MethodGet, admin.PathWorkers, nil, nil, "")
+	if err != nil {
+		v.oops(c, err)
+		return
+	}
+	var all []admin.Worker
+	if err := json.Unmarshal(a.data, &all); err != nil {
+		v.oops(c, fmt.Errorf("reading the answer of %s: %w", admin.PathWorkers, err))
+		return
+	}
+	body := workersBody{Notes: a.notes, Took: time.Now()}
+	for _, one := range all {
+		body.Rows = append(body.Rows, workerRow(one))
+	}
+	v.showPage(c, http.StatusOK, "workers", "Workers", body)
+}
+
+func workerRow(w admin.Worker) worker {
+	row := worker{Worker: w, State: "Member", Class: well.String(), LastTook: time.Duration(w.LastRebalanceMS) * time.Millisecond}
+	if w.LastRebalanceTime > 0 {
+		row.Last = time.Unix(w.LastRebalanceTime, 0)
+	}
+	switch {
+	case !w.Answers:
+		row.State, row.Class = "Does not answer", urgent.String()
+	case !w.Confirmed:
+		row.State, row.Class = "The coordinator does not answer it", urgent.String()
+	}
+	return row
+}
