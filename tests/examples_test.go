@@ -27,18 +27,36 @@ import (
 // has an entry, except for the unit tests of the engine, which
 // TestExamplesPassTheirOwnTests runs.
 var exampleTests = map[string]func(t *testing.T, document string){
-	"plain.yaml":            examplePlain,
-	"connector.json":        exampleConnector,
-	"tls_sasl.yaml":         exampleTLSAndSASL,
-	"key_from_topic.yaml":   exampleKeyFromTopic,
-	"topic_per_topic.yaml":  exampleTopicPerTopic,
-	"raw_with_headers.yaml": exampleRawWithHeaders,
-	"robustmq_record.yaml":  exampleRobustMQRecord,
-	"several_filters.yaml":  exampleSeveralFilters,
-	"filter_reshape.yaml":   exampleFilterReshape,
-	"kafka_to_mqtt.yaml":    exampleKafkaToMQTT,
-	"tracing.yaml":          exampleTracing,
-	"disk_buffer.yaml":      exampleDiskBuffer,
+	"plain.yaml":                 examplePlain,
+	"connector.json":             exampleConnector,
+	"connector_disk_buffer.json": exampleConnectorDiskBuffer,
+	"tls_sasl.yaml":              exampleTLSAndSASL,
+	"key_from_topic.yaml":        exampleKeyFromTopic,
+	"topic_per_topic.yaml":       exampleTopicPerTopic,
+	"raw_with_headers.yaml":      exampleRawWithHeaders,
+	"robustmq_record.yaml":       exampleRobustMQRecord,
+	"several_filters.yaml":       exampleSeveralFilters,
+	"filter_reshape.yaml":        exampleFilterReshape,
+	"kafka_to_mqtt.yaml":         exampleKafkaToMQTT,
+	"kafka_commands.yaml":        exampleKafkaCommands,
+	"tracing.yaml":               exampleTracing,
+	"disk_buffer.yaml":           exampleDiskBuffer,
+}
+
+// tenLines are the examples that show how little a pipeline needs.
+var tenLines = []string{"plain.yaml", "disk_buffer.yaml", "kafka_to_mqtt.yaml", "kafka_commands.yaml"}
+
+func TestShortExamplesHaveAtMostTenLines(t *testing.T) {
+	for _, name := range tenLines {
+		require.Contains(t, exampleTests, name)
+		lines := 0
+		for line := range strings.Lines(readExample(t, name)) {
+			if !strings.HasPrefix(line, "#") {
+				lines++
+			}
+		}
+		assert.LessOrEqual(t, lines, 10, name)
+	}
 }
 
 const ownTests = "_benthos_test.yaml"
@@ -53,7 +71,7 @@ func TestExamples(t *testing.T) {
 			continue
 		}
 		document := readExample(t, name)
-		if name == "connector.json" {
+		if strings.HasSuffix(name, ".json") {
 			conn, err := connector.Parse([]byte(document))
 			require.NoError(t, err)
 			pipeline, notes := connector.Pipeline(conn)
@@ -75,7 +93,7 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	t.Logf("counted %d examples linted, %d run with their result asserted", linted, run)
-	require.GreaterOrEqual(t, run, 12)
+	require.GreaterOrEqual(t, run, 14)
 	require.Equal(t, len(exampleTests), run, "an entry of exampleTests has no file, or failed")
 }
 
@@ -144,6 +162,17 @@ func exampleConnector(t *testing.T, document string) {
 	records := r.records("mqtt_messages", 1)
 	assert.Equal(t, []string{"sensor/data 25.5"}, allOpened(t, records))
 	assert.Equal(t, "sensor_data", string(records[0].Key))
+}
+
+func exampleConnectorDiskBuffer(t *testing.T, document string) {
+	dir := t.TempDir()
+	t.Setenv("BUFFER_DIR", dir)
+	r := newExampleRig(t, "mqtt_messages")
+	r.start(document)
+	r.subscribed("sensors/#")
+	r.publish("sensors/1/data", "one", "sensors/1/data", "two")
+	assert.Equal(t, []string{"sensors/1/data one", "sensors/1/data two"}, allOpened(t, r.records("mqtt_messages", 2)))
+	assert.DirExists(t, filepath.Join(dir, connector.BufferName(connector.DefaultTenant, "sensors_on_disk")))
 }
 
 func exampleKeyFromTopic(t *testing.T, document string) {
@@ -281,6 +310,28 @@ func exampleKafkaToMQTT(t *testing.T, document string) {
 	r.await(client.Subscribe("#", 1, func(_ paho.Client, m paho.Message) { received <- m }))
 	retained := next("sensors/1/state on")
 	assert.True(t, retained.Retained())
+}
+
+func exampleKafkaCommands(t *testing.T, document string) {
+	r := newExampleRig(t, "commands")
+	received := make(chan string, 10)
+	r.await(r.mqtt().Subscribe("devices/#", 1, func(_ paho.Client, m paho.Message) { received <- m.Topic() + " " + string(m.Payload()) }))
+	for _, command := range []string{"lamp on", "pump start", "lamp off"} {
+		device, value, _ := strings.Cut(command, " ")
+		require.NoError(t, r.kafka().ProduceSync(t.Context(), &kgo.Record{Topic: "commands", Key: []byte(device), Value: []byte(value)}).FirstErr())
+	}
+	r.start(document)
+	got := map[string][]string{}
+	for range 3 {
+		select {
+		case message := <-received:
+			topic, payload, _ := strings.Cut(message, " ")
+			got[topic] = append(got[topic], payload)
+		case <-time.After(exampleTimeout):
+			require.Fail(t, "a message did not come")
+		}
+	}
+	assert.Equal(t, map[string][]string{"devices/lamp/commands": {"on", "off"}, "devices/pump/commands": {"start"}}, got)
 }
 
 // TestExamplesPassTheirOwnTests is `robustmq-connect test ./config/...`.
