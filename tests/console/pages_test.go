@@ -22,9 +22,11 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	w.topic("measurements", "1048576")
 	w.create("sensors", "measurements", "sensors/#", "--failure-strategy", "dead_message_queue")
 	w.create("resting", "measurements", "b/#", "--paused")
+	done := w.call("create", "-n", "keeping", "-c", `{"bootstrap_servers":"`+w.kafka.Addr()+`","topic":"measurements","disk_buffer":{}}`, "-p", "d/#")
+	require.Equal(t, 0, done.Code, done.Stderr)
 	w.call("update", "-n", "sensors", "-c", `{"bootstrap_servers":"`+w.kafka.Addr()+`","topic":"measurements","key":"k"}`, "-p", "sensors/#")
 	// Nobody answers there.
-	done := w.call("create", "-n", "unreachable", "-c", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, "-p", "c/#")
+	done = w.call("create", "-n", "unreachable", "-c", `{"bootstrap_servers":"127.0.0.1:1","topic":"t"}`, "-p", "c/#")
 	require.Equal(t, 0, done.Code, done.Stderr)
 	w.stream("sensors/1/data", 50*time.Millisecond)
 
@@ -41,6 +43,7 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 		{"history", "/console/connector?name=sensors&tab=history", "Revision"},
 		{"pause", "/console/action?verb=pause&name=sensors", "This will happen"},
 		{"delete", "/console/action?verb=delete&name=sensors", "cannot be undone"},
+		{"delete-with-a-disk-buffer", "/console/action?verb=delete&name=keeping", "Discard what waits in its disk buffer"},
 		{"new", "/console/edit", "topic_name"},
 		{"edit", "/console/edit?name=sensors", "Edit sensors"},
 		{"not-there", "/console/connector?name=nobody", "there is no connector"},

@@ -33,7 +33,10 @@ type deed struct {
 	// guarded: it is for the revision that the page that asks was made of.
 	guarded bool
 	// request is the body that the route takes, unless it is a connector's name alone.
-	request func(name admin.Name, to string) any
+	request func(name admin.Name, to string, discard bool) any
+	// discards is the text of the box that lets it discard what waits, "" if nothing of
+	// the connector waits that it could discard.
+	discards func(connector.Status) string
 	// says what has become of it, in the place of done.
 	says func(data json.RawMessage) []message
 }
@@ -76,6 +79,10 @@ var deeds = []deed{
 			"Records in Kafka stay, and so do dead letters.",
 			"It cannot be undone. The Definition tab has what creates it again.",
 		},
+		request: func(name admin.Name, _ string, discard bool) any {
+			return admin.Deletion{Chosen: admin.Chosen{Tenant: name.Tenant, ConnectorName: name.ConnectorName}, DiscardWaiting: discard}
+		},
+		discards: discardedByDelete,
 	},
 	{
 		verb: "rollback", title: "Roll back", route: admin.PathRollback, guarded: true, done: "is rolled back",
@@ -84,10 +91,11 @@ var deeds = []deed{
 			"A secret that was replaced since is not in the history: the present one stays where it is sent to the same servers, and otherwise this is refused.",
 			"It stops as it would for a pause, and starts again with that definition. Where the change gives up a session on a broker, what waits there is delivered first.",
 		},
-		request: func(name admin.Name, to string) any {
+		request: func(name admin.Name, to string, discard bool) any {
 			revision, _ := strconv.Atoi(to) // the API refuses 0
-			return admin.Rollback{Tenant: name.Tenant, ConnectorName: name.ConnectorName, Revision: revision}
+			return admin.Rollback{Tenant: name.Tenant, ConnectorName: name.ConnectorName, Revision: revision, DiscardWaiting: discard}
 		},
+		discards: func(connector.Status) string { return discardsGivenUp },
 	},
 	{
 		verb: "replay", title: "Replay dead letters", route: admin.PathReplay, tab: "letters",
@@ -101,8 +109,23 @@ var deeds = []deed{
 	},
 	{
 		verb: "level", title: "Set the log level", route: admin.PathLogLevel, done: "logs from another level on", tab: "log",
-		request: func(name admin.Name, to string) any { return admin.Level{Name: name, Level: to} },
+		request: func(name admin.Name, to string, _ bool) any { return admin.Level{Name: name, Level: to} },
 	},
+}
+
+// discardsGivenUp is the text of the box of what changes a definition.
+const discardsGivenUp = "Discard what waits in a session that the change gives up. Otherwise it is delivered first."
+
+// discardedByDelete has a text for a connector with a disk buffer, and for one whose
+// definition cannot be read, so that nobody knows.
+func discardedByDelete(s connector.Status) string {
+	switch {
+	case s.Buffer != nil && s.Buffer.Messages > 0:
+		return fmt.Sprintf("Discard the %d messages that wait in its disk buffer, without delivering them.", s.Buffer.Messages)
+	case s.Buffer != nil || s.Revision == 0:
+		return "Discard what waits in its disk buffer, without delivering it."
+	}
+	return ""
 }
 
 func deedOf(verb string) (deed, bool) {
@@ -120,7 +143,7 @@ func actionLink(name, verb string) string {
 // confirmBody is the page that asks before something is done.
 type confirmBody struct {
 	Name, Title, Verb, Back, FormToken string
-	Revision, To, About                string
+	Revision, To, About, Discards      string
 	Danger                             bool
 	Will                               []string
 	Sample                             connector.Sample
@@ -155,6 +178,9 @@ func (c *Console) confirm(v *visit) {
 		}
 		body.Back = connectorLink(head.Name, d.tab)
 	}
+	if d.discards != nil {
+		body.Discards = d.discards(head.Sample.Status)
+	}
 	if d.guarded {
 		if body.Revision = query.Get("revision"); body.Revision == "" && head.Sample.Revision > 0 {
 			body.Revision = strconv.Quote(strconv.Itoa(head.Sample.Revision))
@@ -176,7 +202,7 @@ func (c *Console) act(v *visit) {
 	name := admin.Name{Tenant: connector.DefaultTenant, ConnectorName: form.Get("name")}
 	var request any = name
 	if d.request != nil {
-		request = d.request(name, form.Get("to"))
+		request = d.request(name, form.Get("to"), form.Get("discard_waiting") == "true")
 	}
 	back := connectorLink(name.ConnectorName, d.tab)
 	done, err := v.call(c, http.MethodPost, d.route, url.Values{}, request, form.Get("revision"))

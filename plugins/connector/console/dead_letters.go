@@ -49,7 +49,7 @@ func (c *Console) lettersTab(v *visit, body *connectorBody) error {
 func place(d admin.DeadLetter) string { return fmt.Sprintf("%d/%d", d.Partition, d.Offset) }
 
 // replayRequest asks for the letters that a form has chosen.
-func replayRequest(name admin.Name, to string) any {
+func replayRequest(name admin.Name, to string, _ bool) any {
 	if to == allLetters {
 		return admin.ReplayRequest{Name: name, All: true}
 	}

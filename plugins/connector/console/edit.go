@@ -121,6 +121,9 @@ func isFormType(definition json.RawMessage) bool {
 	return !strings.EqualFold(given.Type, connector.TypeKafkaSource)
 }
 
+// Discards is the text of the box that lets a change discard what waits.
+func (b *editBody) Discards() string { return discardsGivenUp }
+
 func (b *editBody) title() string {
 	if b.Name == "" {
 		return "New connector"

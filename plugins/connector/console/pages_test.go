@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -205,6 +206,46 @@ func TestADeletionIsForTheRevisionThatThePageShowed(t *testing.T) {
 	assert.Contains(t, r.fleet.all, "c")
 	r.send(pathAction, url.Values{"verb": {"delete"}, "name": {"c"}, "revision": {`"2"`}})
 	assert.NotContains(t, r.fleet.all, "c")
+}
+
+const discardBox = `type="checkbox" name="discard_waiting" value="true">`
+
+func TestWhatWaitsIsDiscardedOnlyWhereSomebodyTicksTheBox(t *testing.T) {
+	for _, ticked := range []bool{false, true} {
+		r := newRig(t, admin.Options{})
+		values, said := url.Values{}, ""
+		if ticked {
+			values, said = url.Values{"discard_waiting": {"true"}}, ", discarding what waits"
+		}
+		with := func(more url.Values) url.Values { maps.Copy(more, values); return more }
+		r.add("c", plainConfig, func(s *connector.Sample) { s.Buffer = &connector.Buffer{Messages: 12} })
+		assert.Contains(t, r.get(pathAction+"?verb=rollback&name=c&to=1").Body.String(), discardBox+" Discard what waits in a session")
+		r.send(pathAction, with(url.Values{"verb": {"rollback"}, "name": {"c"}, "to": {"1"}, "revision": {`"1"`}}))
+		form := readForm(r.get(pathEdit + "?name=c").Body.String())
+		form.Set("do", "save")
+		r.send(pathEdit, with(form))
+		r.add("c", plainConfig, func(s *connector.Sample) { s.Buffer = &connector.Buffer{Messages: 12} })
+		assert.Contains(t, r.get(pathAction+"?verb=delete&name=c").Body.String(), discardBox+" Discard the 12 messages that wait in its disk buffer")
+		r.send(pathAction, with(url.Values{"verb": {"delete"}, "name": {"c"}}))
+		assert.Equal(t, []string{"rollback 1" + said + " c", "update" + said + " c", "delete" + said + " c"}, r.fleet.changes())
+	}
+}
+
+func TestOnlyWhatMayHaveADiskBufferIsAskedWhetherToDiscardIt(t *testing.T) {
+	r := newRig(t, admin.Options{})
+	for name, change := range map[string]func(*connector.Sample){
+		"none":       func(*connector.Sample) {},
+		"empty":      func(s *connector.Sample) { s.Buffer = &connector.Buffer{} },
+		"unreadable": func(s *connector.Sample) { s.Revision = 0 },
+	} {
+		r.add(name, plainConfig, change)
+		page := r.get(pathAction + "?verb=delete&name=" + name).Body.String()
+		assert.Equal(t, name != "none", strings.Contains(page, discardBox+" Discard what waits in its disk buffer"), name)
+	}
+	r.add("c", plainConfig)
+	for _, verb := range []string{"pause", "restart", "resume"} {
+		assert.NotContains(t, r.get(pathAction+"?verb="+verb+"&name=c").Body.String(), "discard_waiting", verb)
+	}
 }
 
 func TestTheHistoryShowsWhatChangedAndRollsBack(t *testing.T) {

@@ -90,7 +90,7 @@ func (f *fleet) Create(_ context.Context, c connector.Connector, how connector.C
 }
 
 func (f *fleet) Update(_ context.Context, c connector.Connector, how connector.UpdateOptions) (connector.Result, error) {
-	if err := f.did("update", c.Name); err != nil {
+	if err := f.did("update"+discarding(how.DiscardWaiting), c.Name); err != nil {
 		return connector.Result{}, err
 	}
 	f.mu.Lock()
@@ -103,8 +103,16 @@ func (f *fleet) Update(_ context.Context, c connector.Connector, how connector.U
 	return connector.Result{Revision: revision + 1, Notes: f.notes}, nil
 }
 
+// discarding is added to the verb of a change that discards what waits.
+func discarding(discard bool) string {
+	if discard {
+		return ", discarding what waits"
+	}
+	return ""
+}
+
 func (f *fleet) Delete(_ context.Context, name string, how connector.DeleteOptions) (string, error) {
-	if err := f.did("delete", name); err != nil {
+	if err := f.did("delete"+discarding(how.DiscardWaiting), name); err != nil {
 		return "", err
 	}
 	f.mu.Lock()
@@ -132,7 +140,7 @@ func (f *fleet) Rollback(_ context.Context, name string, to int, how connector.U
 	if err := how.Expected.Find(name, 1); err != nil {
 		return connector.Result{}, err
 	}
-	return connector.Result{Revision: 2}, f.did(fmt.Sprintf("rollback %d", to), name)
+	return connector.Result{Revision: 2}, f.did(fmt.Sprintf("rollback %d", to)+discarding(how.DiscardWaiting), name)
 }
 
 func (f *fleet) History(name string) ([]connector.Revision, error) {
