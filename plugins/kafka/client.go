@@ -50,6 +50,7 @@ func parseClient(conf *service.ParsedConfig, where string, options options) (cli
 	c := clientConfig{
 		where:           where,
 		targets:         options.targets,
+		network:         options.network,
 		refused:         new(atomic.Pointer[targets.RefusedError]),
 		clientID:        fields.Read(p, conf.FieldString, fieldClientID),
 		metadataMaxAge:  p.Duration(metadataMinAge, time.Hour, fieldMetadataMaxAge),

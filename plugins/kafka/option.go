@@ -13,7 +13,8 @@ type Option func(*options)
 type options struct {
 	limited bool
 	targets *targets.Guard
-	files   fs.FS // nil is the machine's
+	files   fs.FS    // nil is the machine's
+	network DialFunc // nil is TCP
 }
 
 // LimitExpressions applies the limits of the package expression to the expressions of
@@ -27,6 +28,10 @@ func OnlyTo(guard *targets.Guard) Option { return func(o *options) { o.targets =
 
 // ReadFrom reads the Kerberos files from files.
 func ReadFrom(files fs.FS) Option { return func(o *options) { o.files = files } }
+
+// DialBy replaces TCP, for tests that control the clock (testing/synctest) or break the
+// network. The rules about targets do not apply.
+func DialBy(dial DialFunc) Option { return func(o *options) { o.network = dial } }
 
 func optionsOf(all []Option) (o options) {
 	for _, option := range all {

@@ -22,19 +22,12 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // Register adds the output kafka_franz to the environment. It replaces an existing one.
 func Register(env *service.Environment, opts ...Option) error {
-	return RegisterDialing(env, nil, opts...)
-}
-
-// RegisterDialing is Register with another network instead of TCP, for tests that
-// control the clock (testing/synctest) or break the network.
-func RegisterDialing(env *service.Environment, dial DialFunc, opts ...Option) error {
 	return env.RegisterBatchOutput("kafka_franz", Spec(),
 		func(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
 			c, err := parseConfig(conf, opts...)
 			if err != nil {
 				return nil, service.BatchPolicy{}, 0, err
 			}
-			c.network = dial
 			policy, err := conf.FieldBatchPolicy(fieldBatching)
 			if err != nil {
 				return nil, service.BatchPolicy{}, 0, err

@@ -60,7 +60,7 @@ func TestAPanicIsCaughtAndTheMessageIsNotAnswered(t *testing.T) {
 			in := new(asking)
 			require.NoError(t, env.RegisterBatchInput("asking", service.NewConfigSpec(),
 				func(*service.ParsedConfig, *service.Resources) (service.BatchInput, error) { return in, nil }))
-			require.NoError(t, RegisterDialing(env, test.dial))
+			require.NoError(t, Register(env, DialBy(test.dial)))
 			b := env.NewStreamBuilder()
 			require.NoError(t, b.SetLoggerYAML("level: none"))
 			require.NoError(t, b.AddInputYAML("asking: {}"))

@@ -130,7 +130,7 @@ func startSilenced(t *testing.T, fields string) *silenced {
 	s := &silenced{net: new(network), log: new(logtext.Text), mux: http.NewServeMux(), ended: make(chan error, 1)}
 	s.cluster = cluster(t, 1, kfake.ListenFn(s.net.listen), kfake.Ports(9092))
 	env := service.GlobalEnvironment().Clone()
-	require.NoError(t, RegisterDialing(env, s.net.dial))
+	require.NoError(t, Register(env, DialBy(s.net.dial)))
 	builder := env.NewStreamBuilder()
 	builder.SetHTTPMux(s.mux)
 	builder.SetThreads(1)

@@ -11,11 +11,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/robustmq/robustmq-connect/tests/scripted"
+	"github.com/robustmq/robustmq-connect/tests/seeds"
 )
 
 // simulate runs a seed and returns what was wrong, and how long it took until messages
 // flowed again. It must be called in a bubble of testing/synctest.
-func simulate(seed uint64, log *journal) (took time.Duration, err error) {
+func simulate(seed uint64, log *seeds.Journal) (took time.Duration, err error) {
 	w, err := newWorld(seed, log)
 	if err != nil {
 		return 0, err
@@ -26,7 +27,7 @@ func simulate(seed uint64, log *journal) (took time.Duration, err error) {
 			return 0, err
 		}
 	}
-	w.log.add("calm")
+	w.log.Add("calm")
 	w.calm()
 	for i := range w.sites {
 		// A client disconnects from a broker only when it must.
@@ -40,7 +41,7 @@ func simulate(seed uint64, log *journal) (took time.Duration, err error) {
 		}
 		took = max(took, one)
 	}
-	w.log.add("all flows")
+	w.log.Add("all flows")
 	if err := w.stop(); err != nil {
 		return took, err
 	}
@@ -92,7 +93,7 @@ func (w *world) step() error {
 
 func (w *world) publishSome(i int) {
 	n := 1 + int(duration(w.rand, 60))
-	w.log.add("publish %d at %d", n, i)
+	w.log.Add("publish %d at %d", n, i)
 	w.publish(w.sites[i], n, w.sites[i].topics...)
 }
 
@@ -100,11 +101,11 @@ func (w *world) publishSome(i int) {
 func (w *world) disturb(i int) {
 	for range 1 + w.rand.IntN(3) {
 		b := w.plan.behaviour(w.rand)
-		w.log.add("broker %d, from now on: %s", i, describe(b))
+		w.log.Add("broker %d, from now on: %s", i, describe(b))
 		w.sites[i].broker.Extend(b)
 	}
 	if chance(w.rand, 80) {
-		w.log.add("cut")
+		w.log.Add("cut")
 		w.sites[i].broker.CutNow()
 	}
 }
@@ -113,13 +114,13 @@ func (w *world) disturb(i int) {
 func (w *world) restart() error {
 	w.restarts++
 	if chance(w.rand, 50) {
-		w.log.add("crash")
+		w.log.Add("crash")
 		// Nothing that it still sends or writes arrives.
 		for _, l := range w.links() {
 			l.setAway(true)
 		}
 	} else {
-		w.log.add("restart")
+		w.log.Add("restart")
 	}
 	if err := w.stop(); err != nil {
 		return err
@@ -144,7 +145,7 @@ func (w *world) awhile(what string, most time.Duration, begin, end func()) {
 }
 
 func (w *world) awhileFor(what string, d time.Duration, begin, end func()) {
-	w.log.add("%s for %s", what, d)
+	w.log.Add("%s for %s", what, d)
 	begin()
 	time.AfterFunc(d, func() {
 		if !w.isCalm() {
@@ -176,14 +177,14 @@ func (w *world) fault() {
 		w.stall(duration(r, 15*time.Second))
 	case 5:
 		n := 1 + r.IntN(300)
-		w.log.add("Kafka is cut after %d bytes", n)
+		w.log.Add("Kafka is cut after %d bytes", n)
 		w.kafka.cutAfter(n)
 	case 6:
 		w.awhile("Kafka is away", 30*time.Second, func() { w.kafka.setAway(true) }, func() { w.kafka.setAway(false) })
 	case 7:
 		w.awhile("Kafka is frozen", 30*time.Second, w.kafka.freeze, w.kafka.thaw)
 	case 8:
-		w.log.add("Kafka elects leaders")
+		w.log.Add("Kafka elects leaders")
 		w.cluster.ShufflePartitionLeaders()
 	}
 }
@@ -194,7 +195,7 @@ func (w *world) stall(d time.Duration) {
 }
 
 func (w *world) answer(times int, key kmsg.Key, err *kerr.Error) {
-	w.log.add("Kafka answers %d times %s", times, err.Message)
+	w.log.Add("Kafka answers %d times %s", times, err.Message)
 	w.faults = append(w.faults, w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: times}))
 }
 
@@ -202,7 +203,7 @@ var errHangUp = errors.New("hanging up")
 
 // hangUp makes Kafka close the connection on that many produce requests.
 func (w *world) hangUp(times int) {
-	w.log.add("Kafka hangs up on %d produce requests", times)
+	w.log.Add("Kafka hangs up on %d produce requests", times)
 	w.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		if w.isCalm() {
 			w.cluster.DropControl()

@@ -24,6 +24,7 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/kafka"
 	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 	"github.com/robustmq/robustmq-connect/tests/scripted"
+	"github.com/robustmq/robustmq-connect/tests/seeds"
 )
 
 const kafkaTopic = "records"
@@ -34,7 +35,7 @@ var environment = sync.OnceValue(func() *service.Environment {
 	toBroker := func(ctx context.Context, u *url.URL, _ *tls.Config) (net.Conn, error) {
 		return dial(ctx, "tcp", u.Host)
 	}
-	for _, err := range []error{envelope.Register(env), kafka.RegisterDialing(env, dial), mqtt.Register(env, mqtt.DialBy(toBroker))} {
+	for _, err := range []error{envelope.Register(env), kafka.Register(env, kafka.DialBy(dial)), mqtt.Register(env, mqtt.DialBy(toBroker))} {
 		if err != nil {
 			panic(err)
 		}
@@ -68,7 +69,7 @@ type world struct {
 	plan    plan
 	rand    *rand.Rand
 	more    *rand.Rand // for what was added later
-	log     *journal
+	log     *seeds.Journal
 	sites   []*site
 	cluster *kfake.Cluster
 	kafka   *link
@@ -90,11 +91,11 @@ type world struct {
 // worlds makes the addresses of worlds unique.
 var worlds atomic.Int64
 
-func newWorld(seed uint64, log *journal) (*world, error) {
+func newWorld(seed uint64, log *seeds.Journal) (*world, error) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	more := rand.New(rand.NewPCG(seed, 2))
 	w := &world{plan: newPlan(r, more), rand: r, more: more, log: log, sent: map[string]published{}, counts: map[string]int{}, calmed: make(chan struct{})}
-	log.add("%s", w.plan)
+	log.Add("%s", w.plan)
 	n := worlds.Add(1)
 	delay := w.latency(seed)
 	w.kafka = newLink(fmt.Sprintf("kafka%d:9092", n))
@@ -163,7 +164,7 @@ func (w *world) start() error {
 	builder.SetHTTPMux(http.NewServeMux())
 	builder.SetThreads(1)
 	builder.DisableLinting() // the same lines each time, at an eighth of the CPU
-	builder.SetLogger(slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: bare})))
+	builder.SetLogger(w.log.Logger(slog.LevelInfo))
 	for _, err := range []error{
 		builder.SetMetricsYAML("none: {}"),
 		builder.AddInputYAML(w.plan.input(w.sites)),
@@ -220,42 +221,3 @@ func (w *world) publish(s *site, n int, topics ...string) (payload string) {
 
 // qosOf returns the QoS of the messages of a topic, which is in its name.
 func qosOf(topic string) byte { return topic[2] - '0' }
-
-// journal records what happened, for the report of a failure.
-type journal struct {
-	began time.Time
-
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) add(format string, args ...any) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, fmt.Sprintf("%9.3f ", time.Since(j.began).Seconds())+fmt.Sprintf(format, args...))
-}
-
-// Write adds a line of the log.
-func (j *journal) Write(p []byte) (int, error) {
-	j.add("log: %s", strings.TrimSpace(string(p)))
-	return len(p), nil
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	const most = 300
-	lines := j.lines
-	if len(lines) > most {
-		lines = append([]string{fmt.Sprintf("(%d lines left out)", len(lines)-most)}, lines[len(lines)-most:]...)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// bare removes the parts of a log line that are the same in each.
-func bare(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey || a.Key == "path" || a.Key == "@service" || a.Key == "label" {
-		return slog.Attr{}
-	}
-	return a
-}

@@ -1,13 +1,20 @@
 package supervisor
 
 import (
+	"context"
+	"crypto/tls"
 	"log/slog"
+	"net"
+	"net/url"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
+	"github.com/robustmq/robustmq-connect/plugins/kafka"
+	"github.com/robustmq/robustmq-connect/plugins/mqtt"
+	"github.com/robustmq/robustmq-connect/plugins/targets"
 	"github.com/robustmq/robustmq-connect/plugins/tracing"
 )
 
@@ -52,6 +59,9 @@ type Options struct {
 	// any. DenyTargets are refused even if AllowTargets has them. Both are networks
 	// (10.0.0.0/8), addresses and HOST:PORT. The MQTT broker is always allowed.
 	AllowTargets, DenyTargets []string
+	// Dial replaces TCP for connectors, for tests that control the clock or break the
+	// network. The rules about targets do not apply. nil dials TCP, TLS and the others.
+	Dial kafka.DialFunc
 	// RobustMQDashboard exports what RobustMQ's Grafana dashboard queries.
 	RobustMQDashboard bool
 	// Version is of the program, and APICertFile its API's certificate, for the metrics.
@@ -65,4 +75,14 @@ type Options struct {
 	Logger *slog.Logger
 
 	credentialsEvery time.Duration // tests are less patient
+}
+
+// dialBroker returns how connectors connect to MQTT brokers.
+func (o Options) dialBroker(guard *targets.Guard) mqtt.DialFunc {
+	if o.Dial == nil {
+		return mqtt.DialTo(guard)
+	}
+	return func(ctx context.Context, u *url.URL, _ *tls.Config) (net.Conn, error) {
+		return o.Dial(ctx, "tcp", u.Host)
+	}
 }

@@ -127,7 +127,7 @@ func New(opts Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	kafkaOptions := []kafka.Option{kafka.LimitExpressions(), kafka.OnlyTo(guard), kafka.ReadFrom(files)}
+	kafkaOptions := []kafka.Option{kafka.LimitExpressions(), kafka.OnlyTo(guard), kafka.ReadFrom(files), kafka.DialBy(opts.Dial)}
 	env, previews, err := sandbox(opts.Environment, files, mappings, kafkaOptions)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func New(opts Options) (*Supervisor, error) {
 	s.mqtt.current.Store(&opts.MQTT)
 	s.health.probe = s.store.Probe
 	s.pending = budget.New(cmp.Or(opts.MaxPendingBytes, 256<<20))
-	dial := mqtt.DialTo(guard)
+	dial := opts.dialBroker(guard)
 	s.sessions = session.New(session.Options{
 		Book: opts.Store, SideOf: s.sideOf, Dial: session.Dial(dial), Logger: opts.Logger,
 		ClientIDOf: func(name string) string {
