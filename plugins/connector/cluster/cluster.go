@@ -55,8 +55,8 @@ type Options struct {
 	DrainTimeout time.Duration
 	Logger       *slog.Logger
 
-	// Taken is called with the partitions that this worker owns from now on. It must
-	// return soon.
+	// Taken is called with the partitions that this worker owns from now on, also with
+	// those that it has kept while the coordinator was away. It must return soon.
 	Taken func(partitions []int32)
 	// Released is called with partitions that go to other workers. It stops what runs in
 	// them and returns when that has ended.

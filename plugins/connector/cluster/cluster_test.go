@@ -45,7 +45,8 @@ type worker struct {
 
 	mu       sync.Mutex
 	runs     map[int32]bool // what it would run
-	moved    int            // partitions that it was given or has released
+	moved    int            // partitions that it began to run or has released
+	given    int            // partitions that it was told to run, also again
 	lost     int
 	draining chan struct{} // Released waits for it
 	drains   int
@@ -68,9 +69,12 @@ func joinFor(t *testing.T, kafka, name string, session time.Duration) *worker {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			for _, p := range all {
+				if !w.runs[p] {
+					w.moved++
+				}
 				w.runs[p] = true
 			}
-			w.moved += len(all)
+			w.given += len(all)
 		},
 		Released: func(all []int32) {
 			w.mu.Lock()
@@ -256,6 +260,12 @@ func TestAWorkerAloneGoesOnWhenTheCoordinatorComesBack(t *testing.T) {
 	again, lost, _ := a.counts()
 	assert.Equal(t, moved, again, "nothing was stopped and started")
 	assert.Zero(t, lost)
+	// A connector that was created meanwhile never started.
+	require.Eventually(t, func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.given == 2*Partitions
+	}, patience, 50*time.Millisecond)
 }
 
 func TestWorkersFindEachOtherThroughTheGroup(t *testing.T) {

@@ -91,7 +91,11 @@ func (m *Member) assigned(added []int32) {
 	}
 	if len(taken) > 0 {
 		m.log.Info("This worker runs the connectors of more partitions", "added", len(taken), "partitions", n)
-		m.opts.Taken(taken)
+	}
+	// Also those that were kept: connectors may have been created in them meanwhile, and
+	// another worker may have written the store.
+	if len(added) > 0 {
+		m.opts.Taken(added)
 	}
 }
 
