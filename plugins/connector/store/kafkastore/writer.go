@@ -157,11 +157,25 @@ func (s *Store) transact(ctx context.Context, records []record) error {
 		}
 	}
 	if ke := (*kerr.Error)(nil); errors.As(err, &ke) && isFenced(err) {
-		return refused("committing a change to the store", err)
+		return s.fencedOutcome(ctx, refused("committing a change to the store", err))
 	}
 	// Kafka may have got the commit or not.
 	s.closeProducer(producer)
 	return s.findOutcome(s.explain("committing a change to the store", err))
+}
+
+// fencedOutcome finds out whether a transaction was committed whose producer is fenced.
+// The client repeats a commit that is not answered, and Kafka may have done the first one.
+// Whoever fenced the producer has ended the transaction, so reading to the end tells.
+func (s *Store) fencedOutcome(ctx context.Context, why error) error {
+	err := s.Sync(ctx)
+	switch {
+	case s.view.landed():
+		return nil
+	case err != nil:
+		return &store.UnknownError{Why: why}
+	}
+	return why
 }
 
 // findOutcome finds out whether the last transaction was committed: it initialises another

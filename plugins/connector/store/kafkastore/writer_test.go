@@ -13,10 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 	"github.com/robustmq/robustmq-connect/plugins/connector/store/storetest"
+	"github.com/robustmq/robustmq-connect/tests/link"
 )
 
 func definition(t *testing.T, name, topic string) store.Definition {
@@ -173,6 +175,30 @@ func TestACommitWithoutAnAnswerIsFollowedUp(t *testing.T) {
 	if err == nil {
 		assert.Len(t, isSynced(t, s).Definitions, 1)
 	}
+}
+
+// Kafka has committed, its answer is lost, and another process has become the writer when
+// the client repeats the commit. The change was answered as refused.
+func TestACommitThatWasDoneIsNotRefusedByTheNextWriter(t *testing.T) {
+	t.Parallel()
+	r, network := newRig(t), link.New()
+	r.opts.Client = append(r.opts.Client, kgo.Dialer(network.Dial))
+	s := r.open(t)
+	ended := 0
+	r.cluster.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		if ended++; ended == 1 {
+			network.Cut()
+			network.Restore()
+			return nil, nil, false // it is done all the same
+		}
+		answer := kmsg.NewPtrEndTxnResponse()
+		answer.Version, answer.ErrorCode = req.GetVersion(), kerr.InvalidProducerEpoch.Code
+		return answer, nil, true
+	})
+	_, err := s.Create(definition(t, "c", "t"))
+	require.NoError(t, err)
+	require.Len(t, isSynced(t, s).Definitions, 1)
 }
 
 // Kafka does not answer any more once it got the commit.
