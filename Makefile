@@ -44,19 +44,19 @@ integration-tests: $(HELM)
 	tests/servers/chromium.sh install
 	HELM=$(abspath $(HELM)) go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./tests/monitoring/... ./tests/console/... ./tests/kubernetes/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip
 
-# The model holds no server and no clock: it finds by the number of its seeds.
+# The models hold no server and no clock: they find by the number of their seeds.
 MODEL_FOR ?= 60s
 
 .PHONY: model
-model: ## Drive the pipeline with random faults of both ends (MODEL_FOR=60s)
-	go test -race -json -count=1 -timeout 3h ./tests/model -for $(MODEL_FOR) $(ARGS) | go run ./tests/cmd/testcount
+model: ## Drive the pipeline, and workers, with random faults (MODEL_FOR=60s)
+	go test -race -json -count=1 -timeout 3h ./tests/model/... -for $(MODEL_FOR) $(ARGS) | go run ./tests/cmd/testcount
 
 .PHONY: attack
 attack: ## Attack a service that runs, traced by strace, which is installed where missing
 	tests/attack/with_strace.sh go test -json -tags integration -count=1 -timeout 15m ./tests/attack $(ARGS) | go run ./tests/cmd/testcount -noskip
 
 .PHONY: soak
-soak: ## An hour of the model, then the integration tests with the full counts (45 minutes)
+soak: ## An hour of the models, then the integration tests with the full counts (45 minutes)
 	for part in {1..12}; do $(MAKE) --no-print-directory model MODEL_FOR=5m; done
 	SOAK=1 tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
 

@@ -1,0 +1,302 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/robustmq/robustmq-connect/plugins/connector"
+)
+
+// bound is the limit for the time that a connector is without a connection after a fault
+// has begun or ended, while Kafka and the broker are there and one worker reaches both. Its largest
+// parts are the session timeout (10 s), a drain (5 s), and the pauses between
+// connections that do not last (5 s).
+const bound = 60 * time.Second
+
+// takeoversOfAFault is how often a session may be taken over because of one fault.
+const takeoversOfAFault = 2
+
+// look checks one name while the plan runs.
+func (w *world) look(s *subject) {
+	hindered := w.hindered()
+	w.mu.Lock()
+	marked := w.marked
+	w.mu.Unlock()
+	id := s.clientID()
+	if n := w.broker.takenOver(id, marked); n > takeoversOfAFault {
+		w.fail(fmt.Errorf("the session of %s was taken over %d times since the last fault", s.name, n))
+	}
+	now, sure := s.certain()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if hindered || !sure || s.busy || !now.exists || now.paused || w.broker.running(id) != nil || len(w.living()) == 0 {
+		s.down = time.Time{}
+		return
+	}
+	if s.down.IsZero() {
+		s.down = time.Now()
+	}
+	since := s.down
+	for _, at := range []time.Time{marked, s.changed} {
+		if at.After(since) {
+			since = at
+		}
+	}
+	took := time.Since(since)
+	w.mu.Lock()
+	w.slowest = max(w.slowest, took)
+	w.mu.Unlock()
+	if took > bound {
+		w.fail(fmt.Errorf("%s has no connection for %s", s.name, took))
+	}
+}
+
+// finish ends the faults and checks what must be so then.
+func (w *world) finish() {
+	w.log.Add("calm")
+	w.calm()
+	if len(w.living()) == 0 {
+		w.mark()
+		w.newWorker()
+	}
+	w.ops.Wait()
+	if w.err() != nil {
+		return
+	}
+	if !w.must("the workers do not agree", w.disagreement) {
+		return
+	}
+	for _, s := range w.names {
+		if now, sure := s.certain(); sure && now.paused {
+			w.must("a paused connector cannot be resumed", func() error {
+				for _, k := range w.living() {
+					if o := w.operate(k, s, resume(s)); o != done {
+						return fmt.Errorf("%s by %s is %s", s.name, k.name, o)
+					}
+				}
+				return nil
+			})
+		}
+	}
+	if !w.must("the workers do not agree", w.disagreement) || !w.must("a name cannot be changed", w.changeable) ||
+		!w.must("the workers do not agree", w.disagreement) {
+		return
+	}
+	settledAt := time.Now()
+	w.log.Add("all agree")
+	if !w.must("messages are missing", w.missing) {
+		return
+	}
+	time.Sleep(time.Minute)
+	for _, s := range w.names {
+		if n := w.broker.takenOver(s.clientID(), settledAt); n > 0 {
+			w.fail(fmt.Errorf("the session of %s was taken over %d times without a fault", s.name, n))
+		}
+		if now, _ := s.certain(); !now.exists && w.broker.remembers(s.clientID()) {
+			w.fail(fmt.Errorf("%s is deleted, and its session is not", s.name))
+		}
+	}
+	if err := errors.Join(w.disagreement(), w.broker.problem()); err != nil {
+		w.fail(err)
+	}
+}
+
+// must requires something within the bound.
+func (w *world) must(what string, check func() error) bool {
+	var last error
+	began := time.Now()
+	if wait(bound, func() bool { last = check(); return last == nil || w.err() != nil }) {
+		w.mu.Lock()
+		w.slowest = max(w.slowest, time.Since(began))
+		w.mu.Unlock()
+		return w.err() == nil
+	}
+	w.fail(fmt.Errorf("%s %s after the last fault: %w", what, time.Since(began), last))
+	return false
+}
+
+// disagreement returns why the workers do not agree, or a connector does not run.
+func (w *world) disagreement() error {
+	for _, s := range w.names {
+		var first state
+		for i, k := range w.living() {
+			is, ok := w.seen(k, s)
+			if !ok {
+				return fmt.Errorf("%s cannot read the store", k.name)
+			}
+			if i == 0 {
+				first = is
+			}
+			if is != first {
+				return fmt.Errorf("%s is %s for %s, and another worker shows %s", s.name, is, k.name, first)
+			}
+		}
+		s.mu.Lock()
+		right := s.may[first]
+		if right {
+			s.may = map[state]bool{first: true}
+		}
+		s.mu.Unlock()
+		if !right {
+			return fmt.Errorf("%s is %s, and must be %s", s.name, first, s.describe())
+		}
+		if err := w.placement(s, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placement returns why not exactly one worker runs a connector that should run.
+func (w *world) placement(s *subject, is state) error {
+	var owner *worker
+	for _, k := range w.living() {
+		service, _ := k.parts()
+		if service == nil {
+			return fmt.Errorf("%s has ended", k.name)
+		}
+		if !service.Runs(s.name) {
+			continue
+		}
+		if owner != nil {
+			return fmt.Errorf("%s and %s own %s", owner.name, k.name, s.name)
+		}
+		owner = k
+	}
+	if owner == nil {
+		return fmt.Errorf("nobody owns %s", s.name)
+	}
+	for _, k := range w.living() {
+		service, _ := k.parts()
+		if service == nil {
+			return fmt.Errorf("%s has ended", k.name)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		at, err := service.OwnerOf(ctx, s.name)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s does not know who owns %s: %w", k.name, s.name, err)
+		}
+		if at.URL != "http://"+owner.listen && (!at.Here || k != owner) {
+			return fmt.Errorf("%s owns %s, and %s says %+v", owner.name, s.name, k.name, at)
+		}
+	}
+	live := w.broker.running(s.clientID())
+	switch {
+	case !is.exists || is.paused:
+		if live != nil {
+			return fmt.Errorf("%s is %s, and %s runs it", s.name, is, live.worker)
+		}
+		return nil
+	case live == nil:
+		return fmt.Errorf("%s is not connected", s.name)
+	case live.worker != owner.name:
+		return fmt.Errorf("%s belongs to %s, and %s runs it", s.name, owner.name, live.worker)
+	}
+	_, sup := owner.parts()
+	if sup == nil {
+		return fmt.Errorf("%s has ended", owner.name)
+	}
+	status, _, err := sup.Detail(s.name)
+	if err != nil {
+		return err
+	}
+	// One whose filter was changed delivers what waits first, and that comes all the time.
+	if status.State == connector.Running || len(status.Waits) > 0 && status.Waits[0].For == connector.NeedUpdate {
+		return nil
+	}
+	return fmt.Errorf("%s is %s on its worker: %s", s.name, status.State, status.Reason)
+}
+
+// changeable makes a change of each name by each worker.
+func (w *world) changeable() error {
+	for i, s := range w.names {
+		now, _ := s.certain()
+		for j, k := range w.living() {
+			if !now.exists {
+				continue
+			}
+			op := update(s, 100*i+j, strings.TrimPrefix(now.filter, s.name))
+			if o := w.operate(k, s, op); o != done {
+				return fmt.Errorf("an update of %s by %s is %s", s.name, k.name, o)
+			}
+		}
+	}
+	return nil
+}
+
+// missing returns which messages are not in Kafka in the order in which they were
+// published, repeats set aside.
+func (w *world) missing() error {
+	arrived, err := w.arrived()
+	if err != nil {
+		return err
+	}
+	for _, s := range w.names {
+		s.mu.Lock()
+		highest, seen := 0, map[int]bool{}
+		for _, n := range arrived[s.topic] {
+			if !seen[n] && n < highest {
+				w.fail(fmt.Errorf("message %d of %s came after message %d", n, s.name, highest))
+			}
+			seen[n], highest = true, max(highest, n)
+		}
+		var lost []int
+		for _, m := range s.messages {
+			if !seen[m.number] && !m.optional {
+				lost = append(lost, m.number)
+			}
+		}
+		s.mu.Unlock()
+		if len(lost) > 0 {
+			return fmt.Errorf("of %d messages of %s, these are missing: %v", len(s.messages), s.name, lost)
+		}
+	}
+	return nil
+}
+
+// arrived returns the messages in Kafka by topic.
+func (w *world) arrived() (map[string][]int, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafkaAddress), kgo.ConsumeTopics(records), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.Dialer(func(ctx context.Context, _, to string) (net.Conn, error) {
+			return w.net.dial(ctx, "test", w.always, to)
+		}))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	all := map[string][]int{}
+	want := w.cluster.PartitionInfo(records, 0).HighWatermark
+	for got := int64(0); got < want; {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return nil, fmt.Errorf("consuming: %w", err)
+		}
+		for r := range fetches.RecordsAll() {
+			got = r.Offset + 1
+			var one struct {
+				Topic   string
+				Payload []byte
+			}
+			if err := json.Unmarshal(r.Value, &one); err != nil {
+				return nil, err
+			}
+			n, err := strconv.Atoi(string(one.Payload))
+			if err != nil {
+				return nil, err
+			}
+			all[one.Topic] = append(all[one.Topic], n)
+		}
+	}
+	return all, nil
+}

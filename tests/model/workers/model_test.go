@@ -1,0 +1,38 @@
+// Package workers runs several workers of one service with random changes of connectors
+// and random faults, and compares the result with the promises: in
+// resources/docs/cluster.md, and those of the pipeline.
+//
+// A seed runs in a bubble of testing/synctest, on an in-memory network, with a Kafka and
+// an MQTT broker in this process. What a plan does is the same for each run of a seed;
+// in which order goroutines run is not.
+package workers
+
+import (
+	"os"
+	"runtime/debug"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/robustmq/robustmq-connect/tests/components"
+	"github.com/robustmq/robustmq-connect/tests/seeds"
+)
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)   // seeds leave little behind
+	debug.SetTraceback("all") // of a seed that does not end
+	os.Exit(m.Run())
+}
+
+// failedOnce are seeds that failed, with their cause. They always run. A change to
+// newPlan or to the steps turns them into other scenarios.
+var failedOnce = []uint64{
+	13812753854229790902, // a connector that was created while the coordinator was away never started
+	449212161179822341,   // a change that was done was answered as refused, because the next writer had the store
+}
+
+func TestWorkers(t *testing.T) {
+	_, err := components.Environment() // made once, outside of all bubbles
+	require.NoError(t, err)
+	seeds.Model{Package: "tests/model/workers", FailedOnce: failedOnce, Default: 20, Simulate: simulate}.Test(t)
+}
