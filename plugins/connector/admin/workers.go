@@ -129,7 +129,12 @@ func (s *Server) elsewhere(r *http.Request, x *request) (to string, stale, err e
 	switch {
 	case err == nil && at.Here:
 		if err = s.confirmed(r, x.route, name); err == nil {
-			return "", w.Refresh(ctx), nil
+			stale = w.Refresh(ctx)
+			if stale == nil || x.route.by != ownerWorker || r.Method == http.MethodGet || !s.missing(name) {
+				return "", stale, nil
+			}
+			// It may have been created since.
+			err = fmt.Errorf("%w: try again soon", stale)
 		}
 	case err == nil && !s.isForwarded(r):
 		return at.URL, nil, nil

@@ -226,6 +226,20 @@ func TestWithoutAnOwnerNothingIsChanged(t *testing.T) {
 	assert.Contains(t, w.Body.String(), "this may be old: no worker runs the connector at the moment")
 }
 
+// Another worker may have created what this one does not know yet.
+func TestWhatIsMissingInAnOldViewIsNotSaidToBeMissing(t *testing.T) {
+	workers := &twoWorkers{writes: true, stale: errors.New("Kafka does not answer")}
+	s := newServer(t, newMemory(), Options{Workers: workers})
+	w := ask(s.Handler(), http.MethodPost, PathDelete, nameOf("a"))
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+	assert.Contains(t, w.Body.String(), "nothing was changed: Kafka does not answer: try again soon")
+	assert.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathCreate, definitionOf("a", plainConfig)).Code, "it is judged by who makes it")
+	assert.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathDelete, nameOf("a")).Code)
+	workers.stale = nil
+	w = ask(s.Handler(), http.MethodPost, PathDelete, nameOf("a"))
+	assert.Contains(t, w.Body.String(), "Connector a does not exist.")
+}
+
 func TestAWorkerThatDoesNotAnswerIsNamed(t *testing.T) {
 	workers := &twoWorkers{url: "http://127.0.0.1:1", theirs: map[string]bool{"theirs": true}}
 	s := newServer(t, newMemory(), Options{Workers: workers})
