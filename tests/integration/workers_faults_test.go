@@ -111,7 +111,7 @@ func TestWorkersOutliveFaults(t *testing.T) {
 		if f.soak && times(0, 1) == 0 {
 			continue
 		}
-		before := s.takeovers(t, "crew_")
+		before, owners := s.takeovers(t, "crew_"), c.owners(l.name+"-", connectors)
 		began := time.Now()
 		f.do(t, s, c, connectors)
 		over := time.Now()
@@ -120,8 +120,14 @@ func TestWorkersOutliveFaults(t *testing.T) {
 		for id, n := range s.takeovers(t, "crew_") {
 			most = max(most, n-before[id])
 		}
-		t.Logf("%s: over after %s, settled %s later, %d takeovers of a session at most", f.name,
-			over.Sub(began).Round(100*time.Millisecond), time.Since(over).Round(100*time.Millisecond), most)
+		settled, moved := time.Since(over), 0
+		for name, at := range c.owners(l.name+"-", connectors) {
+			if at != owners[name] {
+				moved++
+			}
+		}
+		t.Logf("%s: over after %s, settled %s later, %d of %d connectors moved, %d takeovers of a session at most", f.name,
+			over.Sub(began).Round(100*time.Millisecond), settled.Round(100*time.Millisecond), moved, connectors, most)
 		assert.LessOrEqual(t, most, 2, f.name)
 	}
 	l.verdict(t, "workers with faults")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,12 +28,13 @@ type crew struct {
 	t       *testing.T
 	store   string
 	token   string
+	binary  string // that start starts
 	workers []serving
 }
 
 func newCrew(t *testing.T, s servers, store string, n int) *crew {
 	t.Helper()
-	c := &crew{servers: s, t: t, store: fmt.Sprintf("kafka://%s/%s", s.kafka, store), token: filepath.Join(t.TempDir(), "token")}
+	c := &crew{servers: s, t: t, store: fmt.Sprintf("kafka://%s/%s", s.kafka, store), token: filepath.Join(t.TempDir(), "token"), binary: program.Path(t)}
 	require.NoError(t, os.WriteFile(c.token, []byte(strings.Repeat("0123456789abcdef", 4)), 0o600))
 	for range n {
 		c.workers = append(c.workers, c.start(program.FreeAddress(t)))
@@ -43,10 +45,10 @@ func newCrew(t *testing.T, s servers, store string, n int) *crew {
 // start starts a worker. It does not wait until that owns anything.
 func (c *crew) start(address string) serving {
 	c.t.Helper()
-	p := serving{program.Start(c.t, address,
+	p := serving{program.StartCommand(c.t, address, exec.Command(c.binary,
 		"serve", "--store", c.store, "--mqtt-url", c.mqtt, "--listen", address, "--drain-timeout", "5s",
 		"--mqtt-client-id-prefix", "crew", "--advertise", "http://"+address, "--cluster-token-file", c.token,
-	)}
+	))}
 	require.Eventually(c.t, func() bool {
 		code, _ := p.Ready()
 		return code != 0
