@@ -54,6 +54,10 @@ type Status struct {
 	// Revision counts the definitions that the connector has had. It is 0 where the
 	// definition cannot be read.
 	Revision int
+	// Parallelism is the number of its members as in its definition, and Members are those
+	// that run where this is told, by number. They are nil where it has one member.
+	Parallelism int
+	Members     []MemberStatus
 }
 
 // Buffer is what is in a disk buffer.

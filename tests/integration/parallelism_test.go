@@ -59,6 +59,38 @@ func TestMembersDeliverEachMessageOnce(t *testing.T) {
 	p.changed(t, admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: l.name})
 }
 
+// With so many members, more than one worker has some, however the partitions are dealt out.
+func TestMembersOnThreeWorkersDeliverEachMessageOnce(t *testing.T) {
+	const members = 8
+	l := newLoad(t, shared, "crew-members", 20)
+	c := newCrew(t, shared, "crew-members", 3)
+	c.settled(0)
+	c.do(0, admin.PathCreate, membersDefinition(l.name, members))
+	for _, w := range c.workers {
+		w.untilRunning(t, l.name)
+	}
+	running := 0
+	for _, w := range c.workers {
+		_, metrics := w.Get("/metrics")
+		running += len(up(metrics))
+	}
+	require.Greater(t, running, 1, "workers that run members")
+	total, perRound := times(10_000, 100_000), 200
+	publisher := l.connect()
+	began := time.Now()
+	for n := 0; n < total; n += perRound {
+		require.Equal(t, perRound, publisher.publish(l, n, perRound))
+	}
+	publisher.Disconnect(100)
+	require.Eventually(t, func() bool { return l.recordCount(t, l.name) >= int64(total) }, 5*time.Minute, 200*time.Millisecond)
+	c.do(1, admin.PathPause, admin.Name{Tenant: "default", ConnectorName: l.name}) // it drains, so no more come
+	a := l.count(t)
+	t.Logf("%d messages by %d members on %d workers in %s: %+v", total, members, running, time.Since(began).Round(time.Second), a)
+	assert.Zero(t, a.missing)
+	assert.Zero(t, a.repeated)
+	c.do(2, admin.PathDelete, admin.Name{Tenant: "default", ConnectorName: l.name})
+}
+
 func TestAnotherNumberOfMembersLosesNothing(t *testing.T) {
 	l := newLoad(t, shared, "regrouped", 20)
 	p := startService(t, t.TempDir())

@@ -217,7 +217,7 @@ func agree(t *testing.T, state string, names []string, all ...*worker) {
 		for _, name := range names {
 			n := 0
 			for _, w := range all {
-				if w.service.Runs(name) {
+				if w.service.Runs(name, 0) {
 					n++
 				}
 			}

@@ -44,7 +44,7 @@ type LogLine struct {
 	Text  string `json:"text"`  // the message and its attributes
 }
 
-func (s *Server) logs(_ context.Context, r *http.Request, _ []byte) (reply, error) {
+func (s *Server) logs(ctx context.Context, r *http.Request, _ []byte) (reply, error) {
 	q, name, err := connectorQuery(r, "since", "limit", "level")
 	if err != nil {
 		return reply{}, err
@@ -74,13 +74,14 @@ func (s *Server) logs(_ context.Context, r *http.Request, _ []byte) (reply, erro
 	if err != nil {
 		return reply{}, failed(name, err)
 	}
+	found, notes := s.wholeLogs(ctx, name, which, found)
 	answer := Logs{Level: found.Level, Lines: make([]LogLine, len(found.Lines)), Omitted: found.Omitted, Dropped: found.Dropped}
 	for i, line := range found.Lines {
 		answer.Lines[i] = LogLine{
 			Time: line.Time.UTC().Format(time.RFC3339Nano), Level: strings.ToLower(line.Level.String()), Text: withoutUserInfo(line.Text),
 		}
 	}
-	return reply{data: answer}, nil
+	return reply{data: answer, notes: notes}, nil
 }
 
 // since reads a time, or how long ago it was.
@@ -98,7 +99,7 @@ func (q query) since(now time.Time) (time.Time, error) {
 	return time.Time{}, invalid(fmt.Sprintf("since: %q is neither a time, 2026-11-25T10:00:00Z for example, nor a duration, 10m for example", text))
 }
 
-func (s *Server) logLevel(_ context.Context, _ *http.Request, body []byte) (reply, error) {
+func (s *Server) logLevel(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
 	name, given, err := nameAnd(body, "level")
 	if err != nil {
 		return reply{}, err
@@ -110,5 +111,5 @@ func (s *Server) logLevel(_ context.Context, _ *http.Request, body []byte) (repl
 	if err := s.manager.SetLogLevel(name, level); err != nil {
 		return reply{}, failed(name, err)
 	}
-	return reply{data: Success}, nil
+	return reply{data: Success, notes: s.levelElsewhere(ctx, name, level)}, nil
 }

@@ -238,7 +238,7 @@ func (s *Server) detail(ctx context.Context, r *http.Request, _ []byte) (reply, 
 	if err != nil {
 		return reply{}, err
 	}
-	status, figures, err := s.manager.Detail(name)
+	status, figures, silent, err := s.whole(ctx, name)
 	if err != nil {
 		return reply{}, failed(name, err)
 	}
@@ -246,7 +246,7 @@ func (s *Server) detail(ctx context.Context, r *http.Request, _ []byte) (reply, 
 		figures.LastMessage = nil
 	}
 	d, notes, err := detail(name, status, figures)
-	return reply{data: d, notes: notes, revision: status.Revision}, err
+	return reply{data: d, notes: append(notes, silent...), revision: status.Revision}, err
 }
 
 func (s *Server) create(ctx context.Context, _ *http.Request, body []byte) (reply, error) {
@@ -350,7 +350,7 @@ func (s *Server) nameReady(ctx context.Context, r *http.Request, body []byte) (r
 	if name == "" && r.URL.Path == PathReady {
 		return s.ready(ctx, r, body)
 	}
-	status, _, err := s.manager.Detail(name)
+	status, _, _, err := s.whole(ctx, name)
 	if err != nil {
 		f := failed(name, err)
 		if f.status == http.StatusOK {

@@ -46,6 +46,14 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) error {
 	if err := stream.begin(); err != nil {
 		return err
 	}
+	if s.options.Workers != nil {
+		status, _, err := s.manager.Detail(name)
+		if shown := len(status.Members); err == nil && shown < status.Parallelism {
+			if err := stream.comment(fmt.Sprintf("of %d members, these are the messages of %d, which this worker runs", status.Parallelism, shown)); err != nil {
+				return err
+			}
+		}
+	}
 	// What goes wrong from here on is that the client is gone.
 	_ = s.follow(r, stream, reader)
 	return nil

@@ -24,23 +24,31 @@ import (
 type Workers interface {
 	// ServeHTTP answers other workers, at paths that begin with cluster.PathPrefix.
 	http.Handler
-	// Writer returns the worker that writes the store, and OwnerOf the one that runs a
-	// connector.
+	// Writer returns the worker that writes the store, and OwnerOf the one that runs the
+	// first member of a connector.
 	Writer(ctx context.Context) (cluster.Place, error)
 	OwnerOf(ctx context.Context, name string) (cluster.Place, error)
-	// Runs reports whether this worker runs a connector.
-	Runs(name string) bool
-	// Statuses returns the states of what workers run, by name, and the URLs of those that
-	// did not answer in time. It returns what it has also with an error.
-	Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error)
+	// Runs reports whether this worker runs a member of a connector, from 0.
+	Runs(name string, member int) bool
+	// Statuses returns what workers tell about the states of connectors of which they run a
+	// member, by name, and the URLs of those that did not answer in time. Complete adds to
+	// what is known here of a connector what other workers tell about its members. Both
+	// return what they have also with an error.
+	Statuses(ctx context.Context) (told map[string][]connector.Status, silent []string, err error)
+	Complete(ctx context.Context, one connector.Sample) (whole connector.Sample, silent []string, err error)
+	// Logs adds to the log of a connector what other workers have logged about its members,
+	// as Complete does.
+	Logs(ctx context.Context, name string, which connector.LogQuery, mine connector.Logs) (all connector.Logs, silent []string, err error)
+	// SetLogLevel sets the level at the other workers that run members of a connector.
+	SetLogLevel(ctx context.Context, name string, members int, level string) error
 	// Told returns what the workers tell about themselves, by URL, and with an error what
 	// this one tells.
 	Told(ctx context.Context) ([]cluster.Told, error)
 	// Refresh makes what was stored before the call visible here.
 	Refresh(ctx context.Context) error
-	// Confirm returns nil if this worker runs a connector by an answer that the coordinator
-	// of the workers gave after the call.
-	Confirm(ctx context.Context, name string) error
+	// Confirm returns nil if this worker runs a member of a connector by an answer that the
+	// coordinator of the workers gave after the call.
+	Confirm(ctx context.Context, name string, member int) error
 	// Sign makes a request one of this worker. Knows reports whether a text is the token
 	// of the workers, and Behind whether a request comes from a worker that knows of a
 	// later rebalance than this one.
@@ -57,7 +65,7 @@ type answerer int
 const (
 	anyWorker     answerer = iota
 	currentWorker          // any, once it has read the store to its end
-	ownerWorker            // the one that runs the connector
+	ownerWorker            // the one that runs the first member of the connector
 	writerWorker           // the one that writes the store
 )
 
@@ -165,7 +173,7 @@ func (s *Server) confirmed(r *http.Request, route route, name string) error {
 }
 
 func (s *Server) confirmedOwner(ctx context.Context, name string) error {
-	err := s.options.Workers.Confirm(ctx, name)
+	err := s.options.Workers.Confirm(ctx, name, 0)
 	if errors.Is(err, cluster.ErrNotOwner) {
 		return errMoving
 	}
@@ -245,15 +253,63 @@ func (s *Server) statuses(ctx context.Context) (all []connector.Status, notes []
 	if w == nil {
 		return all, nil
 	}
-	theirs, silent, err := w.Statuses(ctx)
+	told, silent, err := w.Statuses(ctx)
+	cluster.Merge(all, told, w.Runs)
+	return all, silenceNotes(silent, err)
+}
+
+// silenceNotes say what is not known because workers do not answer.
+func silenceNotes(silent []string, err error) (notes []string) {
 	if err != nil {
 		notes = []string{"the states of connectors on other workers are unknown: " + err.Error()}
 	}
 	if len(silent) > 0 {
 		notes = append(notes, "these workers do not answer, and the states of their connectors are unknown: "+strings.Join(silent, ", "))
 	}
-	cluster.Merge(all, theirs, w.Runs, func(one *connector.Status) *connector.Status { return one })
+	return notes
+}
+
+// wholeLogs adds to a log what other workers have logged about members of the connector.
+func (s *Server) wholeLogs(ctx context.Context, name string, which connector.LogQuery, mine connector.Logs) (all connector.Logs, notes []string) {
+	if s.options.Workers == nil {
+		return mine, nil
+	}
+	if status, _, err := s.manager.Detail(name); err != nil || status.Parallelism < 2 {
+		return mine, nil
+	}
+	all, silent, err := s.options.Workers.Logs(ctx, name, which, mine)
+	if err != nil {
+		notes = []string{"what other workers have logged is missing: " + err.Error()}
+	}
+	if len(silent) > 0 {
+		notes = append(notes, "these workers do not answer, and what they have logged is missing: "+strings.Join(silent, ", "))
+	}
 	return all, notes
+}
+
+// levelElsewhere sets a log level where other members of a connector run. The note says
+// which worker has not set it.
+func (s *Server) levelElsewhere(ctx context.Context, name, level string) (notes []string) {
+	if s.options.Workers == nil {
+		return nil
+	}
+	status, _, err := s.manager.Detail(name)
+	if err == nil && status.Parallelism > 1 {
+		if err := s.options.Workers.SetLogLevel(ctx, name, status.Parallelism, level); err != nil {
+			notes = []string{err.Error()}
+		}
+	}
+	return notes
+}
+
+// whole returns a connector with the members that other workers run.
+func (s *Server) whole(ctx context.Context, name string) (connector.Status, connector.Figures, []string, error) {
+	status, figures, err := s.manager.Detail(name)
+	if err != nil || s.options.Workers == nil || status.Parallelism < 2 {
+		return status, figures, nil, err
+	}
+	one, silent, err := s.options.Workers.Complete(ctx, connector.Sample{Status: status, Figures: figures})
+	return one.Status, one.Figures, silenceNotes(silent, err), nil
 }
 
 // elsewhereReady returns nil when every connector that should run on another worker does,
@@ -272,7 +328,7 @@ func (s *Server) elsewhereReady(ctx context.Context) error {
 	all, notes := s.statuses(context.WithoutCancel(ctx))
 	var waits []string
 	for _, one := range all {
-		if w.Runs(one.Name) {
+		if w.Runs(one.Name, 0) && one.Parallelism < 2 {
 			continue // the manager tells about it
 		}
 		switch one.State {

@@ -31,6 +31,7 @@ type twoWorkers struct {
 	stale    error
 	forgot   error // why the coordinator does not confirm what this worker runs
 	behind   bool  // the sender of a request knows of a later rebalance
+	members  *members
 }
 
 func (w *twoWorkers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -53,19 +54,36 @@ func (w *twoWorkers) OwnerOf(_ context.Context, name string) (cluster.Place, err
 	return cluster.Place{URL: w.url, Here: !w.theirs[name]}, nil
 }
 
-func (w *twoWorkers) Runs(name string) bool { return !w.theirs[name] }
+func (w *twoWorkers) Runs(name string, _ int) bool { return !w.theirs[name] }
 
-func (w *twoWorkers) Statuses(context.Context) (map[string]connector.Status, []string, error) {
+func (w *twoWorkers) Statuses(context.Context) (map[string][]connector.Status, []string, error) {
 	if w.statuses == nil {
 		return nil, []string{w.url}, nil
 	}
-	return w.statuses, nil, nil
+	told := map[string][]connector.Status{}
+	for name, one := range w.statuses {
+		told[name] = []connector.Status{one}
+	}
+	return told, nil, nil
+}
+
+func (w *twoWorkers) Logs(_ context.Context, _ string, _ connector.LogQuery, mine connector.Logs) (connector.Logs, []string, error) {
+	mine.Lines = append(mine.Lines, w.members.lines...)
+	return mine, w.members.silent, w.members.err
+}
+
+func (w *twoWorkers) SetLogLevel(context.Context, string, int, string) error { return w.members.err }
+
+func (w *twoWorkers) Complete(_ context.Context, one connector.Sample) (connector.Sample, []string, error) {
+	one.SetMembers([]connector.MemberStatus{{State: connector.Running}, w.members.theirs})
+	one.Sent += w.members.sent
+	return one, w.members.silent, w.members.err
 }
 
 func (w *twoWorkers) Told(context.Context) ([]cluster.Told, error) { return w.told, w.stale }
 
 func (w *twoWorkers) Refresh(context.Context) error { return w.stale }
-func (w *twoWorkers) Confirm(context.Context, string) error {
+func (w *twoWorkers) Confirm(context.Context, string, int) error {
 	return w.forgot
 }
 func (w *twoWorkers) Sign(h http.Header)           { h.Set(cluster.TokenHeader, workersToken) }

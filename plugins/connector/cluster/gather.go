@@ -2,7 +2,10 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,48 +18,110 @@ const (
 	maxGathered   = 64 << 20
 )
 
-// Statuses returns the states of connectors that workers run, by name, and which workers
-// did not answer in time. This worker may run some that it does not own, because the
-// coordinator is away. What is known is returned also with an error.
-func (s *Service) Statuses(ctx context.Context) (all map[string]connector.Status, silent []string, err error) {
+// nameParameter limits what is asked for to one connector.
+const nameParameter = "connector_name"
+
+// Statuses returns what workers tell about the states of connectors of which they run a
+// member, by name, and which workers did not answer in time. This worker may run some that
+// it does not own, because the coordinator is away. What is known is returned also with an
+// error.
+func (s *Service) Statuses(ctx context.Context) (told map[string][]connector.Status, silent []string, err error) {
 	return gather(ctx, s, pathStatuses, s.mine(), func(one *connector.Status) string { return one.Name })
 }
 
 // Samples completes those of this worker, which are of all connectors, with those of
 // other workers. A connector is Unknown if the worker that runs it does not answer.
 func (s *Service) Samples(mine []connector.Sample) []connector.Sample {
-	theirs, _, err := gather(context.Background(), s, pathSamples, s.mySamples(), func(one *connector.Sample) string { return one.Name })
+	told, _, err := gather(context.Background(), s, pathSamples, s.mySamples(""), nameOfSample)
 	if err != nil {
 		s.log.Warn("The workers are not known: the connectors that others run are shown as unknown", "error", err)
 	}
-	Merge(mine, theirs, s.Runs, func(one *connector.Sample) *connector.Status { return &one.Status })
+	mergeSamples(mine, told, s.Runs)
 	return mine
 }
 
-// Merge replaces connectors of all that other workers run by what these know. A connector
-// about which none of them tells is Unknown.
-func Merge[T any](all []T, theirs map[string]T, runs func(name string) bool, statusOf func(*T) *connector.Status) {
+// Complete adds to what this worker knows of a connector what the other workers know of
+// the members that they run, and returns the URLs of those that did not answer in time.
+// What is known is returned also with an error.
+func (s *Service) Complete(ctx context.Context, one connector.Sample) (whole connector.Sample, silent []string, err error) {
+	path := pathSamples + "?" + url.Values{nameParameter: {one.Name}}.Encode()
+	told, silent, err := gather(ctx, s, path, s.mySamples(one.Name), nameOfSample)
+	all := []connector.Sample{one}
+	mergeSamples(all, told, s.Runs)
+	return all[0], silent, err
+}
+
+func nameOfSample(one *connector.Sample) string { return one.Name }
+
+func mergeSamples(all []connector.Sample, told map[string][]connector.Sample, runs func(name string, member int) bool) {
+	merge(all, told, runs, func(one *connector.Sample) *connector.Status { return &one.Status }, (*connector.Sample).Add)
+}
+
+// Merge replaces connectors of all that other workers run by what these tell. A connector
+// or a member about which none of them tells is Unknown.
+func Merge(all []connector.Status, told map[string][]connector.Status, runs func(name string, member int) bool) {
+	merge(all, told, runs, func(one *connector.Status) *connector.Status { return one }, func(*connector.Status, connector.Status) {})
+}
+
+const notKnown = "another worker runs it, or none at the moment, and its state is not known here"
+
+func merge[T any](all []T, told map[string][]T, runs func(name string, member int) bool, statusOf func(*T) *connector.Status, add func(to *T, one T)) {
 	for i := range all {
 		one := statusOf(&all[i])
-		if one.State == connector.Paused || one.State == connector.Failed || runs(one.Name) {
+		if one.State == connector.Paused {
 			continue
 		}
-		known, ok := theirs[one.Name]
-		if ok && statusOf(&known).Revision == one.Revision {
-			all[i] = known
+		current := slices.DeleteFunc(slices.Clone(told[one.Name]), func(its T) bool { return statusOf(&its).Revision != one.Revision })
+		if one.Parallelism > 1 {
+			all[i] = together(all[i], current, statusOf, add)
 			continue
 		}
-		one.State, one.Waits = connector.Unknown, nil
-		one.Reason = "another worker runs it, or none at the moment, and its state is not known here"
+		switch {
+		case one.State == connector.Failed || runs(one.Name, 0):
+		case len(current) > 0:
+			all[i] = current[len(current)-1]
+		default:
+			one.State, one.Waits, one.Reason = connector.Unknown, nil, notKnown
+		}
 	}
 }
 
+// together makes one connector of what workers tell about its members.
+func together[T any](one T, told []T, statusOf func(*T) *connector.Status, add func(to *T, one T)) T {
+	status := *statusOf(&one)
+	members := map[int]connector.MemberStatus{}
+	for i, its := range told {
+		for _, m := range statusOf(&its).Members {
+			// A worker that has just lost a member tells about it too.
+			if before, known := members[m.Member]; !known || m.Better(before) {
+				members[m.Member] = m
+			}
+		}
+		if i == 0 {
+			one = its
+		} else {
+			add(&one, its)
+		}
+	}
+	if first, known := members[0]; !known || !first.HandsOver() {
+		for member := range status.Parallelism {
+			if _, known := members[member]; !known {
+				members[member] = connector.MemberStatus{Member: member, State: connector.Unknown, Reason: notKnown}
+			}
+		}
+	}
+	status.SetMembers(slices.Collect(maps.Values(members)))
+	*statusOf(&one) = status
+	return one
+}
+
 // gather asks all other workers at once for something about their connectors, and returns
-// it by name, together with mine.
-func gather[T any](ctx context.Context, s *Service, path string, mine []T, nameOf func(*T) string) (all map[string]T, silent []string, err error) {
-	all = make(map[string]T, len(mine))
+// it by name, together with mine. What another worker tells of a connector stands behind
+// that.
+func gather[T any](ctx context.Context, s *Service, path string, mine []T, nameOf func(*T) string) (all map[string][]T, silent []string, err error) {
+	all = make(map[string][]T, len(mine))
 	for _, one := range mine {
-		all[nameOf(&one)] = one
+		all[nameOf(&one)] = []T{one}
 	}
 	m := s.joined()
 	if m == nil {
@@ -80,12 +145,12 @@ func gather[T any](ctx context.Context, s *Service, path string, mine []T, nameO
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				s.log.Warn("A worker does not tell the states of its connectors: they are unknown", "worker", w.URL, "error", err)
+				s.log.Warn("A worker does not answer: what it runs is not known", "worker", w.URL, "error", err)
 				silent = append(silent, w.URL)
 				return
 			}
 			for _, one := range theirs {
-				all[nameOf(&one)] = one
+				all[nameOf(&one)] = append(all[nameOf(&one)], one)
 			}
 		})
 	}
@@ -101,9 +166,17 @@ func (s *Service) mine() []connector.Status {
 	return []connector.Status{}
 }
 
-func (s *Service) mySamples() []connector.Sample {
-	if runner := s.running(); runner != nil {
+// mySamples are the same with their figures, or the one with a name.
+func (s *Service) mySamples(name string) []connector.Sample {
+	runner := s.running()
+	switch {
+	case runner == nil:
+	case name == "":
 		return runner.MySamples()
+	default:
+		if one, ok := runner.MySample(name); ok {
+			return []connector.Sample{one}
+		}
 	}
 	return []connector.Sample{}
 }

@@ -21,6 +21,10 @@ const (
 	pathStatuses = PathPrefix + "statuses"
 	pathSamples  = PathPrefix + "samples"
 	pathTold     = PathPrefix + "told"
+	pathLogs     = PathPrefix + "logs"
+	pathLogLevel = PathPrefix + "log-level"
+	pathHold     = PathPrefix + "hold"
+	pathLetGo    = PathPrefix + "let-go"
 	// TokenHeader carries the token.
 	TokenHeader = "X-Robustmq-Connect-Worker"
 	// generationHeader carries the number of the last rebalance that the sender knows.
@@ -59,10 +63,10 @@ func (s *Service) Writer(ctx context.Context) (Place, error) {
 	return place, err
 }
 
-// OwnerOf returns the worker that runs a connector. The error is ErrNoOwner, or says why
+// OwnerOf returns the worker that runs the first member of a connector. The error is ErrNoOwner, or says why
 // it is not known.
 func (s *Service) OwnerOf(ctx context.Context, name string) (Place, error) {
-	place, err := s.placeOf(ctx, partitionOf(name))
+	place, err := s.placeOf(ctx, partitionOf(name, 0))
 	if errors.Is(err, ErrNoWriter) {
 		err = ErrNoOwner
 	}
@@ -154,11 +158,19 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet + " " + pathStatuses:
 		answer(w, s.mine())
 	case http.MethodGet + " " + pathSamples:
-		answer(w, s.mySamples())
+		answer(w, s.mySamples(r.URL.Query().Get(nameParameter)))
+	case http.MethodGet + " " + pathLogs:
+		s.serveLogs(w, r)
+	case http.MethodPost + " " + pathLogLevel:
+		s.serveLogLevel(w, r)
 	case http.MethodGet + " " + pathTold:
 		answer(w, []Told{s.tell()})
 	case http.MethodPost + " " + pathChange:
 		s.serveChange(w, r)
+	case http.MethodPost + " " + pathHold:
+		s.serveHold(w, r)
+	case http.MethodPost + " " + pathLetGo:
+		s.serveLetGo(w, r)
 	default:
 		http.Error(w, "there is no "+r.Method+" "+r.URL.Path, http.StatusNotFound)
 	}

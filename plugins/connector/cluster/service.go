@@ -20,18 +20,29 @@ import (
 
 // Runner runs the connectors of this worker.
 type Runner interface {
-	// Take starts the connectors that this worker owns now, without waiting for them.
+	// Take starts the members of connectors that this worker owns now, without waiting for
+	// them.
 	Take()
-	// Release drains those for which gone is true, and returns when they have ended.
-	Release(gone func(name string) bool)
+	// Release drains the members for which gone is true, and returns when they have ended.
+	Release(gone func(name string, member int) bool)
 	// Abandon stops those for which gone is true, without waiting.
-	Abandon(gone func(name string) bool)
+	Abandon(gone func(name string, member int) bool)
+	// Hold drains the members of a connector of a revision that run here, for an operation
+	// of another worker. They start again when the stored definition is another one, or by
+	// LetGo, which also starts those that have failed if it is afresh.
+	Hold(ctx context.Context, name string, revision int, operation string) error
+	LetGo(ctx context.Context, name, operation string, afresh bool) error
 	// Refresh makes what was stored before the call visible.
 	Refresh(ctx context.Context) error
-	// Mine returns the connectors that this worker runs, and MySamples the same with their
-	// figures.
+	// Mine returns the connectors of which this worker runs a member, and MySamples the same
+	// with their figures. MySample is one of them, with all its figures.
 	Mine() []connector.Status
 	MySamples() []connector.Sample
+	MySample(name string) (one connector.Sample, ok bool)
+	// Logs returns the last lines that a connector logged here, and SetLogLevel sets from
+	// which level on it does.
+	Logs(name string, which connector.LogQuery) (connector.Logs, error)
+	SetLogLevel(name, level string) error
 }
 
 // Writable is a store that one of several processes may write.
@@ -140,10 +151,12 @@ func (s *Service) joined() *Member {
 	return s.member
 }
 
-func partitionOf(name string) int32 { return PartitionOf(connector.DefaultTenant, name, 0) }
+func partitionOf(name string, member int) int32 {
+	return PartitionOf(connector.DefaultTenant, name, member)
+}
 
-func in(all []int32) func(string) bool {
-	return func(name string) bool { return slices.Contains(all, partitionOf(name)) }
+func in(all []int32) func(string, int) bool {
+	return func(name string, member int) bool { return slices.Contains(all, partitionOf(name, member)) }
 }
 
 func (s *Service) taken(all []int32) {
@@ -242,18 +255,18 @@ func (s *Service) writes() bool {
 }
 
 // Runs implements the supervisor's Share.
-func (s *Service) Runs(name string) bool {
+func (s *Service) Runs(name string, member int) bool {
 	m := s.joined()
-	return m != nil && m.Runs(partitionOf(name))
+	return m != nil && m.Runs(partitionOf(name, member))
 }
 
 // Confirm implements the supervisor's Share.
-func (s *Service) Confirm(ctx context.Context, name string) error {
+func (s *Service) Confirm(ctx context.Context, name string, member int) error {
 	m := s.joined()
 	if m == nil {
 		return errNotJoined
 	}
-	return m.Confirm(ctx, partitionOf(name))
+	return m.Confirm(ctx, partitionOf(name, member))
 }
 
 var errNotJoined = errors.New("this worker has not joined the others yet: try again soon")

@@ -27,7 +27,7 @@ func (s *Service) Told(ctx context.Context) ([]Told, error) {
 	told, silent, err := gather(ctx, s, pathTold, []Told{mine}, func(one *Told) string { return one.URL })
 	var all []Told
 	for _, one := range told {
-		all = append(all, one)
+		all = append(all, one...)
 	}
 	for _, url := range silent {
 		all = append(all, Told{URL: url, Silent: true})

@@ -145,7 +145,7 @@ func formSections() []section {
 			{Name: "config.client_id", Label: "client_id", Kind: text, Help: "Empty: made of the service's prefix and the connector's name."},
 			{Name: "config.qos", Label: "qos", Kind: choice, Words: []string{"0", "1", "2"}, Help: manual()["mqtt.qos"]},
 			{Name: "config.clean_session", Label: "clean_session", Kind: toggle, Help: manual()["mqtt.clean_session"]},
-			{Name: "config.parallelism", Label: "parallelism", Kind: integer, Min: 1, Max: connector.MaxParallelism, Help: "Members that share the subscription. With more than one, the broker deals the messages of a topic out to them, and their order is lost. Empty: 1."},
+			{Name: "config.parallelism", Label: "parallelism", Kind: integer, Min: 1, Max: connector.MaxParallelism, Help: "Members that share the subscription, on all workers. With more than one, the broker deals the messages of a topic out to them, and their order is lost. Empty: 1."},
 			{Name: "config.keepalive", Label: "keepalive", Kind: integer, Max: 65535, Help: manual()["mqtt.keepalive"]},
 			{Name: "config.connect_timeout", Label: "connect_timeout", Kind: text, Help: manual()["mqtt.connect_timeout"]},
 			{Name: "config.mqtt_tls", Label: "mqtt_tls", Kind: object, Help: "The TLS settings of the connection to the broker, as JSON or YAML."},

@@ -42,11 +42,11 @@ type Options struct {
 	ClientIDOf func(name string) string
 	Dial       Dial
 	Logger     *slog.Logger
-	// Runs reports whether this worker runs a connector, and so removes the sessions that
-	// it gives up. Confirm returns nil if it still does, before a connection is made. Nil
-	// means that there is no other worker.
+	// Runs reports whether this worker runs the first member of a connector, and so removes
+	// the sessions that it gives up. Confirm returns nil if it still runs a member, before
+	// that connects. Nil means that there is no other worker.
 	Runs    func(name string) bool
-	Confirm func(ctx context.Context, name string) error
+	Confirm func(ctx context.Context, name string, member int) error
 }
 
 // Owner owns the sessions of all connectors of a service. Its methods may be called
@@ -58,7 +58,7 @@ type Owner struct {
 	dial       Dial
 	log        *slog.Logger
 	runs       func(name string) bool
-	confirm    func(ctx context.Context, name string) error
+	confirm    func(ctx context.Context, name string, member int) error
 	wake       chan struct{} // one slot: there is something to remove
 
 	// recording is held while the book is changed, which may take as long as Kafka does.
@@ -81,7 +81,7 @@ func New(opts Options) *Owner {
 		opts.Runs = func(string) bool { return true }
 	}
 	if opts.Confirm == nil {
-		opts.Confirm = func(context.Context, string) error { return nil }
+		opts.Confirm = func(context.Context, string, int) error { return nil }
 	}
 	return &Owner{
 		book: opts.Book, sideOf: opts.SideOf, clientIDOf: opts.ClientIDOf, dial: opts.Dial, log: opts.Logger,
@@ -169,6 +169,10 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 			side, found = s, true
 		}
 	}
+	member := side.Member
+	if pending {
+		member = 0
+	}
 	rec, known := o.records[id]
 	clearing := o.clearing[clientID]
 	shared := o.sharedLocked(name, clientID)
@@ -176,7 +180,7 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 	if !ok {
 		return fmt.Errorf("no connector has the session %q at %s", clientID, u.Redacted())
 	}
-	if err := o.confirm(ctx, name); err != nil {
+	if err := o.confirm(ctx, name, member); err != nil {
 		return fmt.Errorf("connecting %q: %w", clientID, err)
 	}
 	side.URLs = []*url.URL{u}

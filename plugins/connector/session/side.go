@@ -9,6 +9,8 @@ import (
 
 // Side is the MQTT side of a connector, as far as its sessions are concerned.
 type Side struct {
+	// Member is the member of the connector that joins its sessions, from 0.
+	Member             int
 	URLs               []*url.URL
 	ClientID           string
 	Username, Password string
@@ -17,8 +19,8 @@ type Side struct {
 	QoS                byte
 	// Clean: the broker does not keep the session.
 	Clean bool
-	// Pending: the messages in its sessions must be read before any of their filters is
-	// unsubscribed.
+	// Pending: the first member must read the messages in its sessions before any of their
+	// filters is unsubscribed.
 	Pending bool
 	// Renew gives the side with the login and the TLS settings of today, whose files may
 	// have changed since it was read. It may be nil.

@@ -35,6 +35,7 @@ type entry struct {
 	side       session.Side
 	run        *run     // nil while it is paused, or failed before it was started
 	failed     *failure // why it does not go on, nil unless it has failed
+	hold       *hold    // it is drained for a change by another worker
 	// unread: the definition cannot be read, so the connector has failed.
 	unread *store.Unreadable
 	// shown is the config shownOf without its secrets, nil until somebody asks.

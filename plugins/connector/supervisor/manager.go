@@ -45,7 +45,7 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	if how.Paused {
 		d.Connector.Status = connector.WordStop
 	}
-	if err := s.hold(c.Name, sides); err != nil {
+	if err := s.takeSessions(c.Name, sides); err != nil {
 		return connector.Result{}, err
 	}
 	if d, err = s.store.Create(d); err != nil {
@@ -61,8 +61,8 @@ func (s *Supervisor) Create(ctx context.Context, c connector.Connector, how conn
 	return connector.Result{Revision: d.Revision, Notes: notes}, nil
 }
 
-// hold takes the sessions of sides.
-func (s *Supervisor) hold(name string, sides []session.Side) error {
+// takeSessions takes the sessions of sides.
+func (s *Supervisor) takeSessions(name string, sides []session.Side) error {
 	err := s.sessions.Hold(name, sides...)
 	var taken *session.TakenError
 	if errors.As(err, &taken) {
@@ -79,6 +79,11 @@ func (s *Supervisor) isClosed() bool {
 
 // Delete implements connector.Manager.
 func (s *Supervisor) Delete(ctx context.Context, name string, how connector.DeleteOptions) (string, error) {
+	others, err := s.holdElsewhere(ctx, name, func(e *entry) bool { return how.Expected.Find(name, e.stored(s).Revision) == nil })
+	if err != nil {
+		return "", fmt.Errorf("deleting %q: %w", name, err)
+	}
+	defer others.end()
 	e, unlock, err := s.operate(ctx, "deleting", name)
 	if err != nil {
 		return "", err
@@ -93,6 +98,9 @@ func (s *Supervisor) Delete(ctx context.Context, name string, how connector.Dele
 	if unread != nil {
 		return s.deleteUnread(name, *unread, how)
 	}
+	if err := others.check(e); err != nil {
+		return "", fmt.Errorf("deleting %q: %w", name, err)
+	}
 	wedged := s.stopRun(e)
 	left, removeBuffer, err := s.release(e, how)
 	if err != nil {
@@ -101,6 +109,7 @@ func (s *Supervisor) Delete(ctx context.Context, name string, how connector.Dele
 		s.mu.Unlock()
 		return "", err
 	}
+	others.complete()
 	s.dropEntry(name)
 	var notes []string
 	if err := removeBuffer(); err != nil {

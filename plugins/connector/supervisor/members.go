@@ -13,6 +13,11 @@ import (
 // and with the figures and the last error of the connector. All operations are on the
 // connector. Sessions that an update gave up are read by the first member, before the
 // others start.
+//
+// Where workers share the connectors, each has entries for all members, and runs those that
+// are its own. The worker of the first member is the owner: it hands over and removes
+// sessions, and operations are done there. Before one that changes or clears sessions, the
+// other workers drain and hold their members (hold.go).
 
 // setLocked gives a connector that is stopped its definition and the sides of its members,
 // none if they cannot be read.
@@ -32,7 +37,7 @@ func (s *Supervisor) setLocked(e *entry, d store.Definition, sides []session.Sid
 		}
 	}
 	for i, one := range e.all() {
-		one.definition, one.unread, one.failed = d, nil, nil
+		one.definition, one.unread, one.failed, one.hold = d, nil, nil, nil
 		one.definition.Connector = d.Connector.WithMember(i)
 		if one.side = (session.Side{}); i < len(sides) {
 			one.side = sides[i]
@@ -64,19 +69,13 @@ func (e *entry) hasFailedLocked() bool {
 	return slices.ContainsFunc(e.all(), func(one *entry) bool { return one.failed != nil })
 }
 
-// startMembers starts the members behind the first one, once the sessions that an update
-// gave up are read. r is the run of the first one.
+// startMembers starts the members behind the first one that run here, once the sessions
+// that an update gave up are read. r is the run of the first one.
 func (s *Supervisor) startMembers(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.stopping || s.closed {
-		return
-	}
-	for _, m := range r.entry.members {
-		if m.run == nil {
-			m.failed = nil
-			m.run = s.startRun(m, m.definition)
-		}
+	if !r.stopping && len(r.entry.members) > 0 {
+		s.startLocked(r.entry)
 	}
 }
 
@@ -114,21 +113,4 @@ func (s *Supervisor) waitingIn(before, now connector.Connector, was, is []sessio
 		notes = append(notes, givenUpNote(side, is[0], given, paused, discard))
 	}
 	return all, notes
-}
-
-// worst returns the status of a connector of those of its members: the one that most needs
-// a person, with the number of its member.
-func worst(all []connector.Status) connector.Status {
-	rank := map[connector.State]int{connector.Failed: 2, connector.Waiting: 1}
-	at := 0
-	for i, one := range all {
-		if rank[one.State] > rank[all[at].State] {
-			at = i
-		}
-	}
-	one := all[at]
-	if len(all) > 1 && one.Reason != "" {
-		one.Reason = memberReason(at+1, len(all), one.Reason)
-	}
-	return one
 }

@@ -140,29 +140,6 @@ func TestTheNumberOfMembersChangesWithoutLoss(t *testing.T) {
 	r.connected(2) // a restart knows the members
 }
 
-func TestTheStateIsThatOfTheWorstMember(t *testing.T) {
-	status := func(state connector.State, reason string) connector.Status {
-		return connector.Status{Name: "c", State: state, Reason: reason}
-	}
-	running, waiting, failed := status(connector.Running, ""), status(connector.Waiting, "away"), status(connector.Failed, "broken")
-	for _, tc := range []struct {
-		all    []connector.Status
-		state  connector.State
-		reason string
-	}{
-		{[]connector.Status{running}, connector.Running, ""},
-		{[]connector.Status{waiting}, connector.Waiting, "away"},
-		{[]connector.Status{running, running}, connector.Running, ""},
-		{[]connector.Status{running, waiting}, connector.Waiting, "member 2 of 2: away"},
-		{[]connector.Status{waiting, running, failed}, connector.Failed, "member 3 of 3: broken"},
-		{[]connector.Status{failed, waiting}, connector.Failed, "member 1 of 2: broken"},
-	} {
-		one := worst(tc.all)
-		assert.Equal(t, tc.state, one.State)
-		assert.Equal(t, tc.reason, one.Reason)
-	}
-}
-
 // A session of a member is recorded, and another connector cannot have its client id.
 func TestAMembersClientIDIsTaken(t *testing.T) {
 	r := newRig(t)

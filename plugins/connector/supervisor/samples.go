@@ -9,8 +9,30 @@ import (
 // Samples are all connectors by name, for an overview.
 func (s *Supervisor) Samples() []connector.Sample { return s.samplesOf(s.list()) }
 
-// MySamples are those of the connectors that this worker runs.
+// MySamples are those of the connectors of which this worker runs a member, with what it
+// runs.
 func (s *Supervisor) MySamples() []connector.Sample { return s.samplesOf(s.ownEntries()) }
+
+// Mine is MySamples without figures and with the configs.
+func (s *Supervisor) Mine() []connector.Status {
+	entries := s.ownEntries()
+	all := make([]connector.Status, len(entries))
+	for i, e := range entries {
+		all[i] = s.status(e)
+	}
+	return all
+}
+
+// MySample is what Detail returns of one of these connectors. ok is false for others.
+func (s *Supervisor) MySample(name string) (one connector.Sample, ok bool) {
+	e := s.find(name)
+	if e == nil || len(s.membersHere(e)) == 0 {
+		return one, false
+	}
+	var err error
+	one.Status, one.Figures, err = s.Detail(name)
+	return one, err == nil
+}
 
 func (s *Supervisor) samplesOf(entries []*entry) []connector.Sample {
 	all := make([]connector.Sample, 0, len(entries))

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,15 +11,23 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/store"
 )
 
-// Share says which connectors this worker runs, where several workers have one store.
-// Every worker knows all connectors. Create, Update and Rollback belong on the worker
-// that writes the store, everything else about a connector on the worker that runs it.
+// Share says which members of connectors this worker runs, where several workers have one
+// store. Every worker knows all connectors. Create, Update and Rollback belong on the
+// worker that writes the store, everything else about a connector on its owner: the worker
+// that runs its first member.
 type Share interface {
-	// Runs reports whether this worker runs a connector.
-	Runs(name string) bool
+	// Runs reports whether this worker runs a member of a connector, from 0.
+	Runs(name string, member int) bool
 	// Confirm returns nil if it still does at the time of the call. A connection to a
 	// broker needs that.
-	Confirm(ctx context.Context, name string) error
+	Confirm(ctx context.Context, name string, member int) error
+	// Hold drains the members of a connector on all other workers, which start them again
+	// as Supervisor.Hold says. still returns nil while no member has moved since. The error
+	// says which worker does not do it; no worker holds the connector then.
+	Hold(ctx context.Context, name string, revision, members int, operation string) (still func() error, err error)
+	// LetGo ends Hold as Supervisor.LetGo does. It waits for no worker longer than for
+	// seconds; the error says which one does not answer.
+	LetGo(name string, members int, operation string, afresh bool) error
 	// Membership is for the metrics.
 	Membership() connector.Membership
 }
@@ -31,32 +40,47 @@ const syncTimeout = 10 * time.Second
 // drain a connector.
 const showTimeout = 5 * time.Second
 
-// runs reports whether this worker runs a connector.
-func (s *Supervisor) runs(name string) bool { return s.opts.Share == nil || s.opts.Share.Runs(name) }
+// runs reports whether this worker runs a member of a connector.
+func (s *Supervisor) runs(name string, member int) bool {
+	return s.opts.Share == nil || s.opts.Share.Runs(name, member)
+}
 
-// confirmOwner is asked before each connection of a connector to a broker.
-func (s *Supervisor) confirmOwner(ctx context.Context, name string) error {
+// owns reports whether this worker runs the first member of a connector.
+func (s *Supervisor) owns(name string) bool { return s.runs(name, 0) }
+
+// confirmMember is asked before each connection of a member to a broker.
+func (s *Supervisor) confirmMember(ctx context.Context, name string, member int) error {
 	if s.opts.Share == nil {
 		return nil
 	}
-	return s.opts.Share.Confirm(ctx, name)
+	return s.opts.Share.Confirm(ctx, name, member)
 }
 
-// ownEntries returns the connectors that this worker runs or still drains, by name.
+// ownEntries returns the connectors of which this worker runs or still drains a member, by
+// name.
 func (s *Supervisor) ownEntries() (all []*entry) {
 	for _, e := range s.list() {
-		s.mu.Lock()
-		running := e.run != nil
-		s.mu.Unlock()
-		if running || s.runs(s.nameOf(e)) {
+		if len(s.membersHere(e)) > 0 {
 			all = append(all, e)
 		}
 	}
 	return all
 }
 
-// Take starts the connectors that this worker runs now and that do not run yet. It does
-// not wait for them.
+// membersHere returns the members that this worker runs or still drains.
+func (s *Supervisor) membersHere(e *entry) (all []*entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, one := range e.all() {
+		if one.run != nil || s.runs(e.definition.Connector.Name, i) {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// Take starts the members that this worker runs now and that do not run yet. It does not
+// wait for them.
 func (s *Supervisor) Take() {
 	select {
 	case s.taken <- struct{}{}:
@@ -64,42 +88,51 @@ func (s *Supervisor) Take() {
 	}
 }
 
-// Release drains the connectors for which gone is true, and returns when they have
-// ended. Their sessions stay on the brokers. Share.Runs is false for them before the
-// call.
-func (s *Supervisor) Release(gone func(name string) bool) {
+// Release drains the members for which gone is true, and returns when they have ended.
+// Their sessions stay on the brokers. Share.Runs is false for them before the call.
+func (s *Supervisor) Release(gone func(name string, member int) bool) {
 	var stopping sync.WaitGroup
-	s.eachRunning(gone, func(e *entry) { stopping.Go(func() { s.stopForOthers(e) }) })
+	for _, e := range s.list() {
+		if len(s.membersWhere(e, gone)) > 0 {
+			stopping.Go(func() { s.stopForOthers(e, gone) })
+		}
+	}
 	stopping.Wait()
 }
 
-// Abandon stops connectors that other workers may run already, and does not wait.
-func (s *Supervisor) Abandon(gone func(name string) bool) {
-	s.eachRunning(gone, func(e *entry) {
-		s.mu.Lock()
-		e.cancelLocked()
-		s.mu.Unlock()
-		s.backgroundIfOpen(func() { s.stopForOthers(e) })
-	})
-}
-
-func (s *Supervisor) eachRunning(is func(name string) bool, do func(*entry)) {
+// Abandon stops members that other workers may run already, and does not wait.
+func (s *Supervisor) Abandon(gone func(name string, member int) bool) {
 	for _, e := range s.list() {
-		if is(s.nameOf(e)) {
-			do(e)
+		some := s.membersWhere(e, gone)
+		if len(some) == 0 {
+			continue
 		}
+		s.mu.Lock()
+		cancelLocked(some)
+		s.mu.Unlock()
+		s.backgroundIfOpen(func() { s.stopForOthers(e, gone) })
 	}
 }
 
-// stopForOthers stops a connector unless it is this worker's again.
-func (s *Supervisor) stopForOthers(e *entry) {
+// membersWhere returns the members of a connector for which is is true.
+func (s *Supervisor) membersWhere(e *entry, is func(name string, member int) bool) (some []*entry) {
+	for i, one := range s.membersOf(e) {
+		if is(s.nameOf(e), i) {
+			some = append(some, one)
+		}
+	}
+	return some
+}
+
+// stopForOthers stops members unless they are this worker's again.
+func (s *Supervisor) stopForOthers(e *entry, gone func(name string, member int) bool) {
 	name := s.nameOf(e)
 	unlock, err := s.operations.lock(context.Background(), name)
 	if err != nil {
 		return // that context has no end
 	}
 	defer unlock()
-	_ = s.stopRun(e) // Warnings reports what continues
+	_ = s.stopMembers(s.membersWhere(e, gone)) // Warnings reports what continues
 	s.mu.Lock()
 	s.startLocked(e) // the group may have given it back meanwhile
 	s.mu.Unlock()
@@ -218,7 +251,7 @@ func (s *Supervisor) needsApply(all *indexed, name string) bool {
 		if e.unread != nil || !isSameDefinition(e.definition, d) {
 			return true
 		}
-		return e.run == nil && e.failed == nil && !paused(d) && s.runs(name) && !s.journal.Searching()
+		return !s.journal.Searching() && slices.ContainsFunc(s.dueLocked(e), func(one *entry) bool { return one.failed == nil })
 	case bad:
 		return e.unread == nil || e.unread.File != u.File
 	}
@@ -265,13 +298,14 @@ func (s *Supervisor) applyOne(name string, shown func()) {
 // that runs is stopped first if that changes what it does.
 func (s *Supervisor) applyDefinition(e *entry, d store.Definition, shown func()) *entry {
 	name := d.Connector.Name
-	if e != nil && s.undisturbed(e, d) {
-		s.setDefinition(e, d)
-		return e
-	}
 	own, err := s.sidesOf(d.Connector) // the sessions' owner reports that it cannot be read
 	if sides, failed := s.sessions.SidesOf(d); err == nil && failed == nil {
 		s.sessions.Settle(name, sides...)
+	}
+	if e != nil && s.undisturbed(e, d) {
+		s.endHoldFor(e, d)
+		s.setDefinition(e, d)
+		return e
 	}
 	s.mu.Lock()
 	if e == nil {
@@ -327,14 +361,4 @@ func (s *Supervisor) undisturbed(e *entry, d store.Definition) bool {
 		return e.unread == nil
 	}
 	return endpoints(d) == 0 && s.labelsAlone(e, was, d.Connector, connector.UpdateOptions{})
-}
-
-// Mine returns the connectors that this worker runs, without their figures.
-func (s *Supervisor) Mine() []connector.Status {
-	entries := s.ownEntries()
-	all := make([]connector.Status, len(entries))
-	for i, e := range entries {
-		all[i] = s.status(e)
-	}
-	return all
 }

@@ -31,6 +31,17 @@ type sharedStore struct {
 	told  chan struct{}
 	// loaded is called once, after what Load returns was read.
 	loaded atomic.Pointer[func()]
+	// away: Sync fails, and is counted.
+	away  atomic.Bool
+	asked atomic.Int64
+}
+
+func (s *sharedStore) Sync(ctx context.Context) error {
+	if s.away.Load() {
+		s.asked.Add(1)
+		return errors.New("the store is away")
+	}
+	return s.Dir.Sync(ctx)
 }
 
 func (s *sharedStore) Load() (store.Contents, error) {
@@ -105,46 +116,10 @@ func (s *sharedStore) DropSession(endpoint, clientID string) error {
 	return s.Dir.DropSession(endpoint, clientID)
 }
 
-// shares are who runs what.
-type shares struct {
-	mu    sync.Mutex
-	owner map[string]string // by connector
-}
-
-func (s *shares) give(name, worker string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.owner[name] = worker
-}
-
-// shareOf is that of one worker.
-type shareOf struct {
-	*shares
-	worker string
-	fenced atomic.Bool
-}
-
-func (s *shareOf) Runs(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.owner[name] == s.worker
-}
-
-func (s *shareOf) Membership() connector.Membership {
-	return connector.Membership{Workers: 2, Partitions: 7, Confirmed: true, Rebalances: 3, LastRebalance: time.Unix(1e9, 0), Took: 1500 * time.Millisecond}
-}
-
-func (s *shareOf) Confirm(context.Context, string) error {
-	if s.fenced.Load() {
-		return errors.New("the coordinator says no")
-	}
-	return nil
-}
-
 // newWorkers starts services that share a store, a broker and a Kafka.
 func newWorkers(t *testing.T, names ...string) (*shares, []*rig) {
 	t.Helper()
-	all := &shares{owner: map[string]string{}}
+	all := newShares()
 	first := newRig(t)
 	first.stopService()
 	dir, err := store.Open(first.dir)
@@ -162,6 +137,7 @@ func newWorkers(t *testing.T, names ...string) (*shares, []*rig) {
 		require.NoError(t, err)
 		require.NoError(t, r.Start())
 		t.Cleanup(func() { _ = r.Close() })
+		all.join(name, &r)
 		rigs[i] = &r
 	}
 	return all, rigs
@@ -175,7 +151,9 @@ func (r *rig) seen(name string, is func(connector.Status) bool) {
 	require.True(r.t, is(status), "%+v\n%s", status, r.logs)
 }
 
-func one(name string) func(string) bool { return func(is string) bool { return is == name } }
+func one(name string) func(string, int) bool {
+	return func(is string, _ int) bool { return is == name }
+}
 
 func TestAConnectorRunsOnTheWorkerThatOwnsIt(t *testing.T) {
 	owners, workers := newWorkers(t, "w1", "w2")
@@ -264,6 +242,7 @@ func TestAConnectorThatMovesLosesNothing(t *testing.T) {
 		from.publish("t/1", strconv.Itoa(n), strconv.Itoa(n+1))
 		owners.give("c", "nobody")
 		from.Release(one("c"))
+		from.connected(0) // the broker has noticed: it can lose a message in that moment
 		from.publish("t/1", strconv.Itoa(n+2))
 		n += 3
 		owners.give("c", []string{"w2", "w1"}[round%2])

@@ -21,7 +21,7 @@ func (s *Supervisor) sideOf(c connector.Connector) (session.Side, error) {
 		settings = settings.With(connector.Settings{{Name: "clean_session", Value: json.RawMessage("true")}})
 	}
 	side := session.Side{
-		ClientID: settings.Text("client_id"), Username: settings.Text("username"), Password: settings.Text("password"),
+		Member: c.Member, ClientID: settings.Text("client_id"), Username: settings.Text("username"), Password: settings.Text("password"),
 		Filter: runs.TopicID, QoS: 1,
 		Clean: string(settings.Get("clean_session")) == "true",
 	}

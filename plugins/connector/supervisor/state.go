@@ -33,30 +33,28 @@ func (s *Supervisor) status(e *entry) connector.Status {
 
 // standing returns a status without the config, which is slow to read.
 func (s *Supervisor) standing(e *entry) connector.Status {
-	s.mu.Lock()
-	members := e.all()
-	handsOver := len(e.definition.HandOver) > 0
-	s.mu.Unlock()
-	if handsOver || e.isFailed(s) {
-		members = members[:1] // the others do not run
+	first := s.standingOf(e)
+	if first.Parallelism < 2 || first.State == connector.Paused {
+		return first
 	}
-	all := make([]connector.Status, len(members))
-	for i, one := range members {
-		if all[i] = s.standingOf(one); all[i].State == connector.Paused {
-			return all[i]
-		}
+	here := s.membersHere(e)
+	if len(here) == 0 {
+		return first
 	}
-	return worst(all)
+	all := make([]connector.MemberStatus, len(here))
+	for i, one := range here {
+		status := s.standingOf(one)
+		all[i] = connector.MemberStatus{Member: one.number(s), State: status.State, Waits: status.Waits, Reason: status.Reason}
+	}
+	first.SetMembers(all)
+	return first
 }
 
-func (e *entry) isFailed(s *Supervisor) bool {
+// number is which member of its connector an entry is, from 0.
+func (e *entry) number(s *Supervisor) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return e.failed != nil && e.run == nil
-}
-
-func memberReason(member, of int, reason string) string {
-	return fmt.Sprintf("member %d of %d: %s", member, of, reason)
+	return e.definition.Connector.Member
 }
 
 // standingOf returns the status of one member.
@@ -68,7 +66,7 @@ func (s *Supervisor) standingOf(e *entry) connector.Status {
 		Name: c.Name, Type: cmp.Or(c.Type, connector.TypeKafka), Tenant: connector.DefaultTenant, TopicID: c.TopicID,
 		FailureStrategy: c.FailureStrategy, Labels: c.Labels,
 		CreateTime: createTime(c), UpdateTime: timeOf(c.UpdateTime),
-		Revision: revision, Buffer: s.bufferOf(e, c, r),
+		Revision: revision, Parallelism: c.Parallelism, Buffer: s.bufferOf(e, c, r),
 	}
 	switch {
 	case c.Status == connector.WordStop:
@@ -83,7 +81,7 @@ func (s *Supervisor) standingOf(e *entry) connector.Status {
 		status.Reason = fmt.Sprintf("failed since %s: %s", failed.since.Format(time.DateTime), failed.why)
 	case r == nil:
 		status.State = connector.Waiting
-		status.Waits = []connector.Wait{s.whyNotStarted(c.Name)}
+		status.Waits = []connector.Wait{s.whyNotStarted(e)}
 	default:
 		if status.Waits = r.currentWaits(); len(status.Waits) == 0 {
 			status.State = connector.Running

@@ -75,6 +75,7 @@ type Supervisor struct {
 	replays    *locks // the same
 	sessions   *session.Owner
 	calm       // tests use shorter times
+	holdFor    time.Duration
 
 	tails  tail.Hub
 	mqtt   baseSettings
@@ -140,7 +141,7 @@ func New(opts Options) (*Supervisor, error) {
 		previews:   previews,
 		previewing: make(chan struct{}, maxPreviews),
 		lines:      lines,
-		operations: newLocks(), replays: newLocks(), calm: usualCalm, kafkaOptions: kafkaOptions,
+		operations: newLocks(), replays: newLocks(), calm: usualCalm, holdFor: holdFor, kafkaOptions: kafkaOptions,
 		halt: halt, halted: halted,
 		beats: beat.New(), making: make(chan *service.StreamBuilder, maxMaking),
 		entries: make(map[string]*entry), byID: make(map[int]*entry),
@@ -155,7 +156,7 @@ func New(opts Options) (*Supervisor, error) {
 		ClientIDOf: func(name string) string {
 			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
 		},
-		Runs: s.runs, Confirm: s.confirmOwner,
+		Runs: s.owns, Confirm: s.confirmMember,
 	})
 	if err := errors.Join(
 		mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)),
@@ -286,7 +287,7 @@ func (s *Supervisor) Close() error {
 	s.mu.Lock()
 	s.closed = true // nothing starts any more
 	for _, e := range s.entries {
-		e.cancelLocked()
+		cancelLocked(e.all())
 	}
 	s.mu.Unlock()
 	s.halt()
@@ -332,10 +333,15 @@ func (s *Supervisor) Close() error {
 // stopRun stops a connector if it runs. The caller holds its operation lock. The error
 // means that its stream continues.
 func (s *Supervisor) stopRun(e *entry) error {
+	return s.stopMembers(s.membersOf(e))
+}
+
+// stopMembers is stopRun for some members of a connector.
+func (s *Supervisor) stopMembers(some []*entry) error {
 	s.mu.Lock()
-	e.cancelLocked() // no member starts after that, and all drain at once
+	cancelLocked(some) // all drain at once
 	var running []*entry
-	for _, one := range e.all() {
+	for _, one := range some {
 		if one.run != nil {
 			running = append(running, one)
 		}
@@ -353,9 +359,9 @@ func (s *Supervisor) stopRun(e *entry) error {
 	return errors.Join(all...)
 }
 
-// cancelLocked lets the runs of a connector end.
-func (e *entry) cancelLocked() {
-	for _, one := range e.all() {
+// cancelLocked lets the runs of members end.
+func cancelLocked(some []*entry) {
+	for _, one := range some {
 		if one.run != nil {
 			one.run.stopping = true
 			one.run.cancel()

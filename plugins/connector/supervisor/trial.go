@@ -166,28 +166,59 @@ func (s *Supervisor) startWhere(is func(name string) bool, gap time.Duration) {
 
 // startLocked starts a connector that should run, does not yet, and is not quarantined.
 func (s *Supervisor) startLocked(e *entry) (started bool) {
-	if e.run != nil || e.unread != nil || s.closed || paused(e.definition) {
+	due := s.dueLocked(e)
+	if len(due) == 0 {
 		return false
 	}
 	name := e.definition.Connector.Name
-	if !s.runs(name) {
-		return false
-	}
 	if v, held := s.journal.Held(name); held {
-		e.failed = &failure{since: v.Since, why: "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update starts it again", quarantined: true}
+		for _, one := range due {
+			one.failed = &failure{since: v.Since, why: "quarantined, because it ended the process whenever it ran alone: " + v.Why + "; resume or update starts it again", quarantined: true}
+		}
 		return false
 	}
 	s.logJournal(s.journal.Started(name))
-	e.failed = nil
-	e.run = s.startRun(e, e.definition) // which starts the other members
+	for _, one := range due {
+		one.failed = nil
+		one.run = s.startRun(one, one.definition)
+	}
 	return true
 }
 
-// whyNotStarted returns what a connector without a run waits for.
-func (s *Supervisor) whyNotStarted(name string) connector.Wait {
+// dueLocked returns the members of a connector that should run here and do not yet, also
+// those that are quarantined. While the first one delivers what an update gave up, the
+// others wait.
+func (s *Supervisor) dueLocked(e *entry) (due []*entry) {
+	if e.unread != nil || e.hold != nil || s.closed || paused(e.definition) {
+		return nil
+	}
+	for i, one := range e.all() {
+		if i > 0 && len(e.definition.HandOver) > 0 {
+			break
+		}
+		if one.run == nil && s.runs(e.definition.Connector.Name, i) {
+			due = append(due, one)
+		}
+	}
+	return due
+}
+
+// whyNotStarted returns what a member without a run waits for.
+func (s *Supervisor) whyNotStarted(e *entry) connector.Wait {
+	s.mu.Lock()
+	name, member := e.definition.Connector.Name, e.definition.Connector.Member
+	held, handsOver := e.hold != nil, len(e.definition.HandOver) > 0
+	s.mu.Unlock()
 	w := connector.Wait{For: connector.NeedStart, Since: time.Now(), Why: "it is being started or stopped"}
-	if !s.runs(name) {
+	switch {
+	case !s.runs(name, member):
 		w.Why = "another worker runs it"
+		return w
+	case held:
+		w.Why = "it is drained for a change"
+		return w
+	case handsOver && member > 0:
+		w.Why = "the first member delivers messages that wait in sessions before the update takes effect"
 		return w
 	}
 	if s.journal.Searching() {

@@ -58,7 +58,7 @@ func (s *Supervisor) reread(e *entry) error {
 	if err != nil {
 		return err
 	}
-	if err := s.hold(d.Connector.Name, all); err != nil {
+	if err := s.takeSessions(d.Connector.Name, all); err != nil {
 		return err
 	}
 	sides, err := s.sessions.SidesOf(d)

@@ -23,6 +23,20 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 	if err := s.catchUp(ctx); err != nil {
 		return connector.Result{}, err
 	}
+	// A change that is refused, or of labels alone, disturbs no member.
+	others, err := s.holdElsewhere(ctx, name, func(e *entry) bool {
+		one, err := s.judgeChange(e, how, next)
+		return err == nil && !s.labelsAlone(e, one.before, one.c, how)
+	})
+	if err != nil {
+		return connector.Result{}, err
+	}
+	defer others.end()
+	if others.still != nil {
+		if err := s.catchUp(ctx); err != nil { // with what they have recorded
+			return connector.Result{}, err
+		}
+	}
 	e, unlock, err := s.operate(ctx, "updating", name)
 	if err != nil {
 		return connector.Result{}, err
@@ -31,37 +45,27 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 	if s.isClosed() {
 		return connector.Result{}, errClosed
 	}
-	before := e.stored(s)
-	if err := how.Expected.Find(name, before.Revision); err != nil {
-		return connector.Result{}, err
-	}
-	c, err := next(before)
+	one, err := s.judgeChange(e, how, next)
 	if err != nil {
 		return connector.Result{}, err
 	}
-	if c.Labels == nil {
-		c.Labels = before.Connector.Labels
-	}
-	if before.Connector.IsSource() != c.IsSource() && before.Connector.Kafka.BootstrapServers != "" { // one that cannot be read has none
-		return connector.Result{}, &connector.InvalidError{Field: "connector_type", Why: "a connector keeps its type: delete it and create another one"}
-	}
-	sides, notes, err := s.validate(c)
-	if err != nil {
-		return connector.Result{}, err
-	}
-	if s.labelsAlone(e, before, c, how) {
-		result, err := s.relabel(ctx, e, before, c.Labels)
-		result.Notes = append(result.Notes, notes...)
+	if s.labelsAlone(e, one.before, one.c, how) {
+		result, err := s.relabel(ctx, e, one.before, one.c.Labels)
+		result.Notes = append(result.Notes, one.notes...)
 		return result, err
 	}
-	if err := s.hold(name, sides); err != nil {
+	if err := others.check(e); err != nil {
+		return connector.Result{}, err
+	}
+	if err := s.takeSessions(name, one.sides); err != nil {
 		return connector.Result{}, err
 	}
 
 	// From here on the change is completed even if the caller does not wait.
 	wedged := s.stopRun(e)
-	result, err := s.replace(e, c, sides, connector.ActorOf(ctx), how)
+	result, err := s.replace(e, one.c, one.sides, connector.ActorOf(ctx), how)
 	if err == nil {
+		others.complete()
 		s.logJournal(s.journal.Release(name)) // the new definition may no longer be at fault
 	}
 	s.mu.Lock()
@@ -73,8 +77,38 @@ func (s *Supervisor) change(ctx context.Context, name string, how connector.Upda
 	if note := wedgedNote("updated", wedged); note != "" {
 		result.Notes = append(result.Notes, note)
 	}
-	result.Notes = append(result.Notes, notes...)
+	result.Notes = append(result.Notes, one.notes...)
 	return result, nil
+}
+
+// judged is a change of a connector that may be made.
+type judged struct {
+	before store.Definition
+	c      connector.Connector
+	sides  []session.Side
+	notes  []string
+}
+
+// judgeChange returns what a change makes of the connector as it is.
+func (s *Supervisor) judgeChange(e *entry, how connector.UpdateOptions, next func(stored store.Definition) (connector.Connector, error)) (one judged, err error) {
+	one.before = e.stored(s)
+	before := one.before.Connector
+	if err := how.Expected.Find(before.Name, one.before.Revision); err != nil {
+		return judged{}, err
+	}
+	c, err := next(one.before)
+	if err != nil {
+		return judged{}, err
+	}
+	if c.Labels == nil {
+		c.Labels = before.Labels
+	}
+	if before.IsSource() != c.IsSource() && before.Kafka.BootstrapServers != "" { // one that cannot be read has none
+		return judged{}, &connector.InvalidError{Field: "connector_type", Why: "a connector keeps its type: delete it and create another one"}
+	}
+	one.c = c
+	one.sides, one.notes, err = s.validate(c)
+	return one, err
 }
 
 // replace stores a new definition for a stopped connector. The notes say what happens

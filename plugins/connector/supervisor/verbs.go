@@ -31,6 +31,12 @@ func (s *Supervisor) Resume(ctx context.Context, name string) (string, error) {
 }
 
 func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) (note string, err error) {
+	pauses := status == connector.WordStop
+	others, err := s.holdElsewhere(ctx, name, func(e *entry) bool { return pauses && !paused(e.stored(s)) })
+	if err != nil {
+		return "", fmt.Errorf("%s %q: %w", doing, name, err)
+	}
+	defer others.end()
 	e, unlock, err := s.operate(ctx, doing, name)
 	if err != nil {
 		return "", err
@@ -42,13 +48,19 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 	if err := s.reread(e); err != nil {
 		return "", fmt.Errorf("%s %q: %w", doing, name, err)
 	}
-	if status == "" {
+	if !pauses {
 		s.logJournal(s.journal.Release(name))
 	}
 	s.mu.Lock()
 	failed := e.hasFailedLocked()
 	s.mu.Unlock()
-	if failed || e.stored(s).Connector.Status != status {
+	differs := paused(e.stored(s)) != pauses
+	if differs && pauses {
+		if err := others.check(e); err != nil {
+			return "", fmt.Errorf("%s %q: %w", doing, name, err)
+		}
+	}
+	if failed || differs {
 		err = s.changeStatus(e, status)
 	}
 	s.mu.Lock()
@@ -57,11 +69,16 @@ func (s *Supervisor) setStatus(ctx context.Context, doing, name, status string) 
 	if err != nil {
 		return "", err
 	}
-	done := "resumed"
-	if status == connector.WordStop {
-		done = "paused"
+	if pauses {
+		// The others let go of a connector that is paused: one that is resumed a moment later
+		// has the revision for which they hold it.
+		return wedgedNote("paused", s.wedged(name)), nil
 	}
-	return wedgedNote(done, s.wedged(name)), nil
+	note = wedgedNote("resumed", s.wedged(name))
+	if !differs {
+		note = joinNotes(note, s.afreshElsewhere(name, e.stored(s).Connector.Members(), ""))
+	}
+	return note, nil
 }
 
 func (s *Supervisor) changeStatus(e *entry, status string) error {
@@ -77,6 +94,11 @@ func (s *Supervisor) changeStatus(e *entry, status string) error {
 
 // Restart implements connector.Manager.
 func (s *Supervisor) Restart(ctx context.Context, name string) (string, error) {
+	others, err := s.holdElsewhere(ctx, name, func(e *entry) bool { return !paused(e.stored(s)) })
+	if err != nil {
+		return "", fmt.Errorf("restarting %q: %w", name, err)
+	}
+	defer others.end()
 	e, unlock, err := s.operate(ctx, "restarting", name)
 	if err != nil {
 		return "", err
@@ -91,11 +113,22 @@ func (s *Supervisor) Restart(ctx context.Context, name string) (string, error) {
 	if paused(e.stored(s)) {
 		return "", fmt.Errorf("restarting %q: %w", name, connector.ErrPaused)
 	}
+	if err := others.check(e); err != nil {
+		return "", fmt.Errorf("restarting %q: %w", name, err)
+	}
 	s.logJournal(s.journal.Release(name))
 	// From here on the restart is completed even if the caller does not wait.
 	wedged := s.stopRun(e)
 	s.mu.Lock()
 	s.startLocked(e)
 	s.mu.Unlock()
-	return wedgedNote("restarted", wedged), nil
+	return joinNotes(wedgedNote("restarted", wedged), others.endAfresh()), nil
+}
+
+// joinNotes returns two notes as one. Either may be empty.
+func joinNotes(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }

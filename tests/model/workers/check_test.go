@@ -163,7 +163,7 @@ func (w *world) placement(s *subject, is state) error {
 		if service == nil {
 			return fmt.Errorf("%s has ended", k.name)
 		}
-		if !service.Runs(s.name) {
+		if !service.Runs(s.name, 0) {
 			continue
 		}
 		if owner != nil {
