@@ -146,10 +146,11 @@ func (l *Log) Stop() {
 	}
 }
 
-// commit writes what Append has collected.
+// commit writes what Append has collected, and the position.
 func (l *Log) commit() {
+	l.writePosition()
 	l.mu.Lock()
-	frames, waiting, next, first := l.pending, l.waiting, l.next, l.durable
+	frames, waiting, next, first, finished := l.pending, l.waiting, l.next, l.durable, len(l.finished)
 	if len(waiting) > 0 {
 		l.pending, l.waiting = l.writer.spare, nil
 		l.writer.spare = nil
@@ -158,7 +159,9 @@ func (l *Log) commit() {
 	}
 	l.mu.Unlock()
 	if len(waiting) == 0 {
-		l.keepPosition()
+		if finished > 0 {
+			l.keepPosition()
+		}
 		return
 	}
 	retries := pace.Pace{First: 100 * time.Millisecond, Limit: 5 * time.Second}

@@ -108,3 +108,43 @@ func TestAProcessThatIsKilledLosesNothing(t *testing.T) {
 	assert.Zero(t, l.Stats().Corrupt)
 	require.NoError(t, l.Close())
 }
+
+// The position is written without a sync: a process that is killed repeats nothing, and a
+// machine that stops repeats what came after the last sync.
+func TestAProcessThatIsKilledRepeatsNothingThatWasReleased(t *testing.T) {
+	t.Parallel()
+	d := newDisk(first)
+	l := openOn(t, d, Options{})
+	appendTo(t, l, "a", "b", "c", "d")
+	release := func(n int) {
+		t.Helper()
+		chunk, err := l.Read(n, 1000)
+		require.NoError(t, err)
+		require.Len(t, chunk.Records, n)
+		l.Release(chunk.Next)
+		select {
+		case <-l.work: // Run would wake up
+		default:
+			require.Fail(t, "nothing writes the position")
+		}
+	}
+	release(1)
+	require.NoError(t, l.SavePosition())
+	syncs := 0
+	d.fail = func(op string) error {
+		if op == "sync" {
+			syncs++
+		}
+		return nil
+	}
+	release(1)
+	l.commit()
+	release(1)
+	l.commit()
+	assert.Zero(t, syncs)
+	d.choose = func(int) int { return 0 } // nothing that was not synced is on the disk
+	assert.Equal(t, []string{"b", "c", "d"}, readAll(t, openOn(t, d.stop(), Options{})))
+	assert.Equal(t, []string{"d"}, readAll(t, openOn(t, d, Options{})))
+	assert.Positive(t, syncs, "what the process before wrote is made durable")
+	assert.Equal(t, []string{"d"}, readAll(t, openOn(t, d.stop(), Options{})))
+}

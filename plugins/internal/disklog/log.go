@@ -94,7 +94,9 @@ type Log struct {
 
 	saving   sync.Mutex
 	slots    positionFile // under saving
-	savedSeq uint64       // under saving
+	savedSeq uint64       // the position that is durable, under saving
+	// writtenSeq is the position that the next process finds, unless the machine stops.
+	writtenSeq uint64 // under saving
 }
 
 // segment is one file. Its records end where those of the next one begin.
@@ -164,6 +166,7 @@ func (l *Log) Release(seq uint64) {
 	l.position = max(l.position, seq)
 	l.finishLocked()
 	l.wakeLocked()
+	notify(l.work) // to write the position
 }
 
 func (l *Log) finishLocked() {

@@ -28,7 +28,8 @@ type model struct {
 	given    uint64            // the id that was read last in this run
 	released uint64            // the largest id that was finished
 	finished uint64            // the same in this run
-	saved    uint64            // the largest id that a saved position covers
+	saved    uint64            // the largest id that a durable position covers
+	written  uint64            // the same of a position that was written
 	chunks   []Chunk           // read, not finished
 	repeats  int
 }
@@ -88,6 +89,7 @@ func (m *model) append() {
 func (m *model) commit(faults bool) {
 	if !faults {
 		m.log.commit()
+		m.written = max(m.written, m.finished)
 		return
 	}
 	left := m.choose(4)
@@ -113,6 +115,7 @@ func (m *model) commit(faults bool) {
 		return
 	}
 	m.log.commit()
+	m.written = max(m.written, m.finished)
 }
 
 func (m *model) read() {
@@ -178,6 +181,7 @@ func (m *model) crash() {
 		return
 	}
 	m.disk = m.disk.stop()
+	m.written = m.saved
 	m.open()
 }
 
@@ -190,6 +194,7 @@ func (m *model) kill() {
 		c.durable, c.writes = slices.Clone(c.now), nil
 	}
 	m.disk.durable = maps.Clone(m.disk.names)
+	m.saved = max(m.saved, m.written) // the start syncs it
 	m.open()
 }
 

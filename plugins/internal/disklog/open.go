@@ -69,7 +69,7 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
-	l.savedSeq = position
+	l.savedSeq, l.writtenSeq = position, position
 	// A position after the end comes from a machine that stopped before it wrote what
 	// had been delivered already, as sync: interval allows.
 	l.next = max(l.next, position)
