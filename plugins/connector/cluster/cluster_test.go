@@ -329,7 +329,7 @@ func TestThePartitionOfAConnectorIsForLife(t *testing.T) {
 		}
 	}
 	assert.Equal(t, map[string]int32{
-		"a/0": 6, "a/1": 57, "sensors/0": 42, "sensors/1": 29, "ünïcode/0": 37, "ünïcode/1": 50, "/0": 11, "/1": 24,
+		"a/0": 6, "a/1": 45, "sensors/0": 42, "sensors/1": 59, "ünïcode/0": 37, "ünïcode/1": 54, "/0": 11, "/1": 24,
 	}, got)
 	seen := map[int32]int{}
 	for i := range 6400 {
@@ -338,6 +338,33 @@ func TestThePartitionOfAConnectorIsForLife(t *testing.T) {
 	assert.Len(t, seen, Partitions)
 	for p, n := range seen {
 		assert.InDelta(t, 100, n, 50, "partition %d", p)
+	}
+}
+
+func TestTheMembersOfAConnectorAreDealtOut(t *testing.T) {
+	all := map[int32]bool{}
+	for member := range Partitions {
+		all[PartitionOf("default", "a", member)] = true
+	}
+	assert.Len(t, all, Partitions, "each has a partition of its own")
+	for name, workerOf := range map[string]func(p int32) int32{
+		"in ranges":      func(p int32) int32 { return p / (Partitions / 2) },
+		"in turn":        func(p int32) int32 { return p % 2 },
+		"there and back": func(p int32) int32 { return (p + 1) / 2 % 2 },
+	} {
+		for members, least := range map[int]int{2: 400, 3: 700, 4: 850, 8: 950} {
+			dealtOut := 0
+			for i := range 1000 {
+				workers := map[int32]bool{}
+				for member := range members {
+					workers[workerOf(PartitionOf("default", fmt.Sprintf("connector-%d", i), member))] = true
+				}
+				if len(workers) == 2 {
+					dealtOut++
+				}
+			}
+			assert.Greater(t, dealtOut, least, "%s, %d members", name, members)
+		}
 	}
 }
 

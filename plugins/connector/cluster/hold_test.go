@@ -97,21 +97,23 @@ func startNeighbour(t *testing.T, kafka string) *neighbour {
 	return n
 }
 
-// spread returns a connector whose first member a runs, and whose second one b does.
+// spread returns a connector whose first member a runs, and whose second one b does, as a
+// knows.
 func spread(t *testing.T, a, b *neighbour) (name string) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		return a.Membership().Partitions == Partitions/2 && b.Membership().Partitions == Partitions/2
-	}, patience, 50*time.Millisecond)
-	for i := range 1000 {
-		if name = fmt.Sprintf("c%d", i); a.Runs(name, 0) && b.Runs(name, 1) {
-			break
+	var last string
+	found := assert.Eventually(t, func() bool {
+		for i := range 1000 {
+			if name = fmt.Sprintf("c%d", i); a.Runs(name, 0) && b.Runs(name, 1) {
+				break
+			}
 		}
-	}
-	require.Eventually(t, func() bool { // the directory of a may be as old as that
 		places, err := a.placesOf(t.Context(), name, 2)
-		return err == nil && len(places[b.api.URL]) == 1
+		last = fmt.Sprintf("%s: %v %v: %v %v", name, places, err, a.joined().Standing().Partitions, b.joined().Standing().Partitions)
+		return err == nil && len(places) == 1 && len(places[b.api.URL]) == 1 && a.Runs(name, 0) && b.Runs(name, 1) &&
+			a.Membership().Partitions == Partitions/2 && b.Membership().Partitions == Partitions/2
 	}, patience, 50*time.Millisecond)
+	require.True(t, found, last)
 	return name
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,10 +18,16 @@ const Partitions = 64
 
 // PartitionOf returns the partition of a connector's member: 0 for a connector that has
 // only one. It is the same in every version of this program.
+//
+// The members have partitions of their own, with a distance that differs between
+// connectors. The coordinator deals partitions out in ranges, in turn or there and back,
+// and with one distance for all, no connector would be dealt out by one of these.
 func PartitionOf(tenant, name string, member int) int32 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(tenant + "/" + name + "\x00" + strconv.Itoa(member))) // it never fails
-	return int32(h.Sum64() % Partitions)                                        //nolint:gosec // it is below 64
+	_, _ = h.Write([]byte(tenant + "/" + name + "\x000")) // it never fails
+	sum := h.Sum64()
+	distance := 13 + sum/Partitions%20*2                       // odd, from 13 to 51: neighbours are in one range
+	return int32((sum + uint64(member)*distance) % Partitions) //nolint:gosec // it is below 64
 }
 
 // share are the partitions of this worker. The mutex of the member guards it.

@@ -176,6 +176,39 @@ func TestTheNumberOfMembersChangesOverWorkersWithoutLoss(t *testing.T) {
 	w1.arrived("out", numbered(0, sent))
 }
 
+// All sessions are read by the first member, also where it moves meanwhile, and the others
+// wait for that.
+func TestAHandOverOfMembersGoesOnWhereTheFirstOneMoves(t *testing.T) {
+	owners, workers := newMembers(t)
+	w1, w2 := workers[0], workers[1]
+	w1.create(w1.of(3, "out"))
+	runsMembers(t, workers, []int{0}, []int{1}, []int{2})
+	require.NoError(t, w1.Pause(t.Context(), "c"))
+	w1.publish("in/a", numbered(0, 60)...)
+	other := w2.of(3, "out")
+	other.TopicID = "+/a"
+	require.NoError(t, w2.Refresh(t.Context()))
+	_, err := w2.Update(t.Context(), other, connector.UpdateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, w1.Refresh(t.Context()))
+	require.NoError(t, w1.Resume(t.Context(), "c"))
+	w1.until("c", func(s connector.Status) bool {
+		return strings.HasPrefix(s.Reason, "not updated since ") && strings.Contains(s.Reason, memberID+"_member_1")
+	})
+	w2.seen("c", func(s connector.Status) bool {
+		return strings.Contains(s.Reason, "the first member delivers messages that wait in sessions before the update takes effect")
+	})
+	owners.give(memberKey("c", 0), "w2")
+	w1.Release(func(_ string, member int) bool { return member == 0 })
+	w2.Take()
+	runsMembers(t, workers, nil, []int{0, 1}, []int{2})
+	w1.publish("other/a", numbered(60, 90)...)
+	w1.arrived("out", numbered(0, 90))
+	for _, one := range w2.sessions.Records() {
+		assert.Equal(t, []string{"$share/robustmq_connect_default_c/+/a"}, one.Filters, one.ClientID)
+	}
+}
+
 func TestAWorkerThatLosesAMemberDrainsThatAlone(t *testing.T) {
 	owners, workers := newMembers(t)
 	owners.deal("c", "w1", "w2", "w2")

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -153,5 +154,5 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 func (s *Supervisor) quarantined(e *entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return e.failed != nil && e.failed.quarantined
+	return slices.ContainsFunc(e.all(), func(one *entry) bool { return one.failed != nil && one.failed.quarantined })
 }
