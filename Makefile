@@ -56,10 +56,19 @@ model: ## Drive the pipeline, and workers, with random faults (MODEL_FOR=60s)
 attack: ## Attack a service that runs, traced by strace, which is installed where missing
 	tests/attack/with_strace.sh go test -json -tags integration -count=1 -timeout 15m ./tests/attack $(ARGS) | go run ./tests/cmd/testcount -noskip
 
+# The tests of the table in README, with the full counts.
+CRASHES := $(abspath tests/crashes/RESULTS.json)
+
+.PHONY: crashes
+crashes: ## Count what is lost, out of order or repeated when something fails, for README (40 minutes)
+	SOAK=1 CRASHES=$(CRASHES) tests/servers/with.sh go test -json -tags integration -count=1 -timeout 90m -run 'LoseNothing|Repeat|WhileKafkaIsAway' ./tests/integration $(ARGS) | go run ./tests/cmd/testcount -v -noskip
+	go test ./tests/crashes -update
+
 .PHONY: soak
-soak: ## An hour of the models, then the integration tests with the full counts (45 minutes)
+soak: ## An hour of the models, then the integration tests with the full counts (50 minutes)
 	for part in {1..12}; do $(MAKE) --no-print-directory model MODEL_FOR=5m; done
-	SOAK=1 tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
+	SOAK=1 CRASHES=$(CRASHES) tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
+	go test ./tests/crashes -update
 
 .PHONY: cleanroom
 cleanroom: ## Run demo, test and what the Dockerfile says in a minimal Debian, which needs root and apt
@@ -114,8 +123,9 @@ bench-codec: ## Measure the envelope codec against encoding/json
 	go test -run '^$$' -bench . -benchmem ./plugins/envelope $(ARGS)
 
 .PHONY: docs
-docs: ## Write the tables of resources/docs from the specs
+docs: ## Write the tables of README and resources/docs from the specs and the results
 	go test ./cmd/robustmq-connect -run TestDocumentTables -update
+	go test ./tests/crashes -update
 
 .PHONY: kubernetes manifests
 kubernetes: $(HELM) ## Lint the Helm chart, and decode what it makes into the types of Kubernetes
