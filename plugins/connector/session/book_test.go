@@ -116,3 +116,29 @@ func TestASessionIsTakenBeforeThatIsRecorded(t *testing.T) {
 	require.Len(t, r.Records(), 1)
 	assert.True(t, r.Records()[0].Stale)
 }
+
+// A worker finds no writer of the store while connectors move. The visit had made the
+// session, so that the next attempt took it for somebody else's: it was never removed,
+// and a clean session was refused.
+func TestASessionThatCannotBeRecordedIsNotLeftBehind(t *testing.T) {
+	for _, clean := range []bool{false, true} {
+		r := newRig(t)
+		s := side("x", "f", r.broker.URL())
+		s.Clean = clean
+		r.sides["c"] = s
+		require.NoError(t, r.Hold("c", s))
+		require.NoError(t, r.store.Put(definitionOf("c")))
+		r.Settle("c", s)
+		book := &slowBook{Book: r.store, asked: make(chan struct{}, 1), let: make(chan error, 1)}
+		r.book = book
+		book.let <- errors.New("no worker writes the store at the moment")
+		require.ErrorContains(t, r.Enter(t.Context(), s.URLs[0], "x", clean), "no worker writes the store")
+		assert.Empty(t, r.Records())
+
+		r.book = r.store
+		_, err := r.join(s, s.URLs[0])
+		require.NoError(t, err)
+		assert.Equal(t, Remains{}, r.delete("c"))
+		assert.False(t, r.has("x"))
+	}
+}

@@ -202,7 +202,7 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 		if kept {
 			return fmt.Errorf("the broker has a session %q that this service did not make, and clean_session: true would remove it: give another client_id, or remove that session first", clientID)
 		}
-		return o.joined(id, false)
+		return o.visited(ctx, id, side, false)
 	case rec.Stale && rec.Made && !shared:
 		if _, err := o.visit(ctx, side, true, nothing); err != nil {
 			return fmt.Errorf("removing the session of the connector that was deleted: %w", err)
@@ -220,7 +220,7 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 		// because the stream's connection may be cut before the answer arrives.
 		// Otherwise a session of ours could later count as somebody else's.
 		if kept, err := o.visit(ctx, side, false, nothing); err == nil {
-			return o.joined(id, kept)
+			return o.visited(ctx, id, side, kept)
 		}
 		// The stream will report the error, or connect with MQTT 5.
 		return nil
@@ -228,6 +228,19 @@ func (o *Owner) Enter(ctx context.Context, u *url.URL, clientID string, clean bo
 		return nil // its messages are read first
 	}
 	return o.unsubscribe(ctx, side, rec, side.Filter)
+}
+
+// visited records a session after a visit, which has made it unless it was kept. Where
+// that fails, the session is removed: the next attempt would count it as somebody else's.
+func (o *Owner) visited(ctx context.Context, id ID, side Side, kept bool) error {
+	err := o.joined(id, kept)
+	if err == nil || kept {
+		return err
+	}
+	if _, failed := o.visit(context.WithoutCancel(ctx), side, true, nothing); failed != nil {
+		o.log.Warn("A session that cannot be recorded stays on the broker: it counts as one that this service did not make", "client_id", id.ClientID, "error", failed)
+	}
+	return err
 }
 
 // unsubscribe removes all filters that the session may have except one, which is
