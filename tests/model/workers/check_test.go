@@ -25,14 +25,20 @@ const bound = 60 * time.Second
 const takeoversOfAFault = 2
 
 // look checks one name while the plan runs.
-func (w *world) look(s *subject) {
-	hindered := w.hindered()
+func (w *world) look(s *subject, hindered bool) {
 	w.mu.Lock()
-	marked := w.marked
+	marked, disturbed, hit := w.marked, w.disturbed, w.hitLocked()
 	w.mu.Unlock()
 	id := s.clientID()
 	if n := w.broker.takenOver(id, marked); n > takeoversOfAFault {
 		w.fail(fmt.Errorf("the session of %s was taken over %d times since the last fault", s.name, n))
+	}
+	// A worker that joins or ends takes nothing over: what moves is drained.
+	if !disturbed.IsZero() {
+		disturbed = disturbed.Add(bound)
+	}
+	if n := w.broker.takenOver(id, disturbed); n > 0 && !hit {
+		w.fail(fmt.Errorf("the session of %s was taken over %d times without a fault", s.name, n))
 	}
 	now, sure := s.certain()
 	s.mu.Lock()
@@ -92,6 +98,7 @@ func (w *world) finish() {
 	}
 	settledAt := time.Now()
 	w.log.Add("all agree")
+	w.silent.Store(true)
 	if !w.must("messages are missing", w.missing) {
 		return
 	}
@@ -113,7 +120,7 @@ func (w *world) finish() {
 func (w *world) must(what string, check func() error) bool {
 	var last error
 	began := time.Now()
-	if wait(bound, func() bool { last = check(); return last == nil || w.err() != nil }) {
+	if w.wait(func() bool { last = check(); return last == nil || w.err() != nil }) {
 		w.mu.Lock()
 		w.slowest = max(w.slowest, time.Since(began))
 		w.mu.Unlock()
@@ -121,6 +128,28 @@ func (w *world) must(what string, check func() error) bool {
 	}
 	w.fail(fmt.Errorf("%s %s after the last fault: %w", what, time.Since(began), last))
 	return false
+}
+
+// wait waits for a condition, for as long as the bound while the group is stable.
+func (w *world) wait(is func() bool) bool {
+	const step = 500 * time.Millisecond
+	began := time.Now()
+	for stable := time.Duration(0); !is(); time.Sleep(step) {
+		if w.stable() {
+			stable += step
+		}
+		if stable > bound || time.Since(began) > 10*bound {
+			return false
+		}
+	}
+	return true
+}
+
+// stable reports whether the group of the workers is balanced. That of the embedded Kafka
+// begins the rebalance timeout anew whenever a member joins, which Kafka does not.
+func (w *world) stable() bool {
+	info := w.cluster.GroupInfo(group)
+	return info != nil && info.State == "Stable"
 }
 
 // disagreement returns why the workers do not agree, or a connector does not run.

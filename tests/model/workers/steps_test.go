@@ -1,11 +1,11 @@
 package workers
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -122,23 +122,30 @@ func (w *world) read(k *worker, s *subject) {
 
 // lose ends a worker.
 func (w *world) lose(k *worker, n int) {
-	w.mark()
-	switch n % 3 {
+	kind := n % 3
+	if !w.plan.faults {
+		kind = 0
+	}
+	switch kind {
 	case 0:
 		w.log.Add("%s ends", k.name)
+		w.mark()
 		k.end()
 	case 1:
 		w.log.Add("%s is killed", k.name)
+		w.disturb()
 		k.kill()
 	case 2:
 		// Its machine is gone: nobody is told.
 		w.log.Add("%s vanishes", k.name)
+		w.disturb()
 		k.leave()
 		for _, g := range k.gates() {
 			g.set(frozen)
 		}
 		w.ops.Go(func() {
 			time.Sleep(time.Minute)
+			w.disturb()
 			k.kill()
 		})
 	}
@@ -159,7 +166,7 @@ type fault struct {
 // begin begins a fault, which ends by itself.
 func (w *world) begin(f *fault) {
 	w.log.Add("%s for %s", f.what, f.lasts)
-	w.mark()
+	w.disturb()
 	w.mu.Lock()
 	w.faults = append(w.faults, f)
 	w.mu.Unlock()
@@ -180,7 +187,7 @@ func (w *world) over(f *fault) {
 	}
 	w.log.Add("over: %s", f.what)
 	f.end()
-	w.mark()
+	w.disturb()
 }
 
 // calm ends every fault. It may be called twice.
@@ -208,14 +215,20 @@ func (w *world) hindered() bool {
 	w.mu.Unlock()
 	for _, k := range w.living() {
 		if service, _ := k.parts(); service != nil && !hit[k] {
-			return false
+			return !w.stable()
 		}
 	}
 	return true
 }
 
+// hitLocked reports whether there is a fault.
+func (w *world) hitLocked() bool {
+	return slices.ContainsFunc(w.faults, func(f *fault) bool { return !f.over })
+}
+
 // newFault draws a fault, which hits the worker that it is given.
 func (w *world) newFault(r *rand.Rand) func(*worker) *fault {
+	gone := pick(w.more, 0, 0, 30*time.Second)
 	kind, lasts, how := r.IntN(14), time.Second+duration(r, 60*time.Second), pick(r, frozen, away)
 	times, code := 1+r.IntN(5), r.IntN(100)
 	closing := func(what string, hinders bool, gates ...*gate) *fault {
@@ -265,7 +278,7 @@ func (w *world) newFault(r *rand.Rand) func(*worker) *fault {
 				Err: transactionFaults[code%len(transactionFaults)], Count: times,
 			})
 		case 12:
-			return w.hangUp(times, code%2 == 0)
+			return w.hangUp(times, code%2 == 0, gone)
 		}
 		return w.unanswered(lasts)
 	}
@@ -289,9 +302,12 @@ func (w *world) answering(lasts time.Duration, hinders bool, f kfake.Fault) *fau
 var errHangUp = errors.New("hanging up")
 
 // hangUp makes Kafka hang up on requests to end a transaction: before it does so, or
-// after.
-func (w *world) hangUp(times int, after bool) *fault {
-	f := &fault{what: fmt.Sprintf("Kafka hangs up on %d transactions, after it has ended them: %t", times, after), lasts: 30 * time.Second}
+// after that. Then it may be gone for a while.
+func (w *world) hangUp(times int, after bool, gone time.Duration) *fault {
+	f := &fault{
+		what:  fmt.Sprintf("Kafka hangs up on %d transactions, after it has ended them: %t, and is gone then for %s", times, after, gone),
+		lasts: 30*time.Second + gone, hinders: gone > 0,
+	}
 	f.begin = func() {
 		w.cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 			w.mu.Lock()
@@ -308,13 +324,24 @@ func (w *world) hangUp(times int, after bool) *fault {
 			w.kafka.set(frozen) // the answer does not arrive
 			time.AfterFunc(time.Second, func() {
 				w.kafka.set(away)
-				w.kafka.set(open)
+				time.AfterFunc(gone, func() { w.kafka.set(open) })
 			})
 			return nil, nil, false
 		})
 	}
-	f.end = func() {}
+	f.end = func() { w.kafka.set(open) }
 	return f
+}
+
+// slowDown makes Kafka slow for records that are not of the store.
+func (w *world) slowDown() {
+	w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if req.(*kmsg.ProduceRequest).TransactionID == nil {
+			w.cluster.SleepControl(func() { time.Sleep(w.plan.slow) })
+		}
+		return nil, nil, false
+	})
 }
 
 // unanswered makes Kafka not answer heartbeats: it hangs up on them.
@@ -335,18 +362,4 @@ func (w *world) unanswered(lasts time.Duration) *fault {
 	}
 	f.end = func() {}
 	return f
-}
-
-// wait waits for a condition, in virtual time.
-func wait(most time.Duration, is func() bool) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), most)
-	defer cancel()
-	for !is() {
-		select {
-		case <-ctx.Done():
-			return is()
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-	return true
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -27,11 +28,12 @@ type plan struct {
 	names   int
 	steps   int
 	faults  bool
-	deaths  bool // workers end and are killed
-	old     bool // Kafka is an old one
-	quiet   int  // percent of the pauses that are long
-	pinned  int  // names that are never deleted
-	publish int  // percent of the seconds in which a name gets a message
+	deaths  bool          // workers end and are killed
+	old     bool          // Kafka is an old one
+	quiet   int           // percent of the pauses that are long
+	pinned  int           // names that are never deleted
+	publish int           // percent of the seconds in which a name gets a message
+	slow    time.Duration // how long Kafka takes for the records of connectors
 }
 
 func chance(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
@@ -43,18 +45,23 @@ func duration(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(float64(most) * r.Float64() * r.Float64())
 }
 
-func newPlan(r *rand.Rand) plan {
-	return plan{
+// newPlan makes the plan. Decisions that were added later use more, so that existing
+// seeds keep their scenario.
+func newPlan(r, more *rand.Rand) plan {
+	p := plan{
 		workers: 1 + r.IntN(4), names: 1 + r.IntN(5), steps: 4 + r.IntN(16),
 		faults: chance(r, 80), deaths: chance(r, 60), old: chance(r, 50),
 		quiet: pick(r, 0, 10, 30), pinned: r.IntN(3), publish: pick(r, 10, 50),
 	}
+	p.slow = pick(more, 0, 0, time.Second, 2*time.Second)
+	return p
 }
 
 // world is the workers of a seed, with all that they need.
 type world struct {
 	plan    plan
 	rand    *rand.Rand // of the plan
+	more    *rand.Rand // for what was added later
 	log     *seeds.Journal
 	net     *network
 	always  *gate // of the test itself: it is never closed
@@ -65,21 +72,22 @@ type world struct {
 	names   []*subject
 	ticking chan struct{} // closed to end ticks
 	ticked  chan struct{} // closed when they have ended
+	silent  atomic.Bool   // nothing is published any more
 	ops     sync.WaitGroup
 
-	mu       sync.Mutex
-	workers  []*worker // all that there were
-	faults   []*fault  // that are not over
-	marked   time.Time // when the last fault began or ended
-	faulty   int       // faults so far
-	slowest  time.Duration
-	failures []error
+	mu        sync.Mutex
+	workers   []*worker // all that there were
+	faults    []*fault  // that there were
+	marked    time.Time // when something began or ended last that moves connectors
+	disturbed time.Time // when that was a fault or a death
+	slowest   time.Duration
+	failures  []error
 }
 
 func newWorld(seed uint64, log *seeds.Journal) (*world, error) {
-	r := rand.New(rand.NewPCG(seed, 0))
+	r, more := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 2))
 	w := &world{
-		plan: newPlan(r), rand: r, log: log, net: newNetwork(), always: newGate(), kafka: newGate(),
+		plan: newPlan(r, more), rand: r, more: more, log: log, net: newNetwork(), always: newGate(), kafka: newGate(),
 		ticking: make(chan struct{}), ticked: make(chan struct{}), marked: time.Now(),
 	}
 	log.Add("%+v", w.plan)
@@ -111,6 +119,9 @@ func newWorld(seed uint64, log *seeds.Journal) (*world, error) {
 	if w.broker, err = startBroker(w.net, w.always, log); err != nil {
 		w.cluster.Close()
 		return nil, err
+	}
+	if w.plan.slow > 0 {
+		w.slowDown()
 	}
 	for i := range w.plan.names {
 		w.names = append(w.names, newSubject(i))
@@ -150,7 +161,14 @@ func (w *world) mark() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.marked = time.Now()
-	w.faulty++
+}
+
+// disturb is mark for what may let one worker take a session from another.
+func (w *world) disturb() {
+	w.mark()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.disturbed = time.Now()
 }
 
 // tick publishes messages and looks at the connectors, once a second.
@@ -166,9 +184,10 @@ func (w *world) tick(r *rand.Rand) {
 		}
 		// The broker loses a message that comes while it takes a session over.
 		synctest.Wait()
+		hindered := w.hindered()
 		for _, s := range w.names {
-			w.look(s)
-			if chance(r, w.plan.publish) {
+			w.look(s, hindered)
+			if chance(r, w.plan.publish) && !w.silent.Load() {
 				w.publish(s)
 			}
 		}
