@@ -64,7 +64,8 @@ type Owner struct {
 	// recording is held while the book is changed, which may take as long as Kafka does.
 	// mu is taken after it, never before: reads need only mu, so they do not wait for the
 	// book.
-	recording sync.Mutex
+	// It has one slot: a mutex would stop the time of tests in virtual time.
+	recording chan struct{}
 
 	mu       sync.Mutex
 	records  map[ID]store.Session
@@ -86,7 +87,7 @@ func New(opts Options) *Owner {
 	return &Owner{
 		book: opts.Book, sideOf: opts.SideOf, clientIDOf: opts.ClientIDOf, dial: opts.Dial, log: opts.Logger,
 		runs: opts.Runs, confirm: opts.Confirm,
-		wake:    make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), recording: make(chan struct{}, 1),
 		records: make(map[ID]store.Session), held: newHeld(), unread: make(map[string][]string),
 		clearing: make(map[string]chan struct{}), trouble: make(map[string]error),
 	}
@@ -313,8 +314,8 @@ func (o *Owner) record(changeLocked func() (rec store.Session, changed bool, err
 	if _, changed, err := judge(); err != nil || !changed {
 		return err
 	}
-	o.recording.Lock()
-	defer o.recording.Unlock()
+	o.recording <- struct{}{}
+	defer func() { <-o.recording }()
 	rec, changed, err := judge() // another record may have been written meanwhile
 	if err != nil || !changed {
 		return err
@@ -335,8 +336,8 @@ func (o *Owner) drop(id ID) error {
 	if !o.knows(id) {
 		return nil
 	}
-	o.recording.Lock()
-	defer o.recording.Unlock()
+	o.recording <- struct{}{}
+	defer func() { <-o.recording }()
 	if !o.knows(id) { // any more
 		return nil
 	}
