@@ -24,10 +24,12 @@ func (s *Store) Lead(ctx context.Context) error {
 	return nil
 }
 
-// regain lets a process write again that another one has replaced before.
+// regain lets a process write again that another one has replaced before. Until it has
+// become the writer, the store still names that one, which is no loss.
 func (s *Store) regain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.writing = false
 	if s.lostWhy != nil {
 		s.lostWhy, s.lost = nil, make(chan struct{})
 	}

@@ -201,6 +201,23 @@ func TestACommitThatWasDoneIsNotRefusedByTheNextWriter(t *testing.T) {
 	require.Len(t, isSynced(t, s).Definitions, 1)
 }
 
+// A worker that was stopped for a while becomes the writer again, and reads only then that
+// another one was it. It counted the store as lost, for good.
+func TestAWriterDoesNotLoseTheStoreToWhoWasItBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first, second := r.another(t), r.another(t)
+	require.NoError(t, first.Lead(t.Context()))
+	require.NoError(t, second.Lead(t.Context()))
+	isSynced(t, first)
+	first.regain() // as Lead does, and then it reads
+	first.answerClaim()
+	require.False(t, first.isLost())
+	require.NoError(t, first.Lead(t.Context()))
+	_, err := first.Create(definition(t, "c", "t"))
+	require.NoError(t, err)
+}
+
 // Kafka does not answer any more once it got the commit.
 func TestACommitThatNobodyAnswersIsUnknown(t *testing.T) {
 	t.Parallel()
