@@ -24,8 +24,8 @@ type broker struct {
 	log    *seeds.Journal
 
 	mu        sync.Mutex
-	live      map[string]*session // by client id
-	takeovers map[string][]time.Time
+	live      map[string]*session    // by client id
+	takeovers map[string][]time.Time // by one worker from another
 }
 
 // session is a live connection.
@@ -68,10 +68,11 @@ func (b *broker) Provides(what byte) bool {
 	return bytes.IndexByte([]byte{mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnDisconnect}, what) >= 0
 }
 
-// OnSessionEstablish is called before a session is taken over.
+// OnSessionEstablish is called before a session is taken over. A worker may do that with
+// its own: the broker has not read yet that the connection before has ended.
 func (b *broker) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	existing, ok := b.server.Clients.Get(cl.ID)
-	if !ok || existing.Closed() {
+	if !ok || existing.Closed() || existing.Net.Remote == cl.Net.Remote {
 		return
 	}
 	b.log.Add("broker: %s takes %s over from %s", cl.Net.Remote, cl.ID, existing.Net.Remote)

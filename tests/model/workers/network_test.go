@@ -141,6 +141,7 @@ type gate struct {
 	state   gateState
 	changed chan struct{} // closed when the state changes
 	conns   map[*conn]func()
+	dead    bool // it never opens again
 }
 
 func newGate() *gate { return &gate{changed: make(chan struct{}), conns: map[*conn]func(){}} }
@@ -151,8 +152,20 @@ func (g *gate) now() (gateState, <-chan struct{}) {
 	return g.state, g.changed
 }
 
+// closeForGood is set, after which the gate never opens again.
+func (g *gate) closeForGood(state gateState) {
+	g.set(state)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dead = true
+}
+
 func (g *gate) set(state gateState) {
 	g.mu.Lock()
+	if g.dead && state < g.state {
+		g.mu.Unlock()
+		return
+	}
 	g.state = state
 	close(g.changed)
 	g.changed = make(chan struct{})

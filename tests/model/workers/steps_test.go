@@ -141,7 +141,7 @@ func (w *world) lose(k *worker, n int) {
 		w.disturb()
 		k.leave()
 		for _, g := range k.gates() {
-			g.set(frozen)
+			g.closeForGood(frozen)
 		}
 		w.ops.Go(func() {
 			time.Sleep(time.Minute)

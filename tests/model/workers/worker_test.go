@@ -86,7 +86,7 @@ func (k *worker) gates() []*gate { return []*gate{k.kafka, k.broker, k.peers, k.
 func (k *worker) kill() {
 	k.leave()
 	for _, g := range k.gates() {
-		g.set(away)
+		g.closeForGood(away)
 	}
 	k.cancel()
 }
