@@ -108,7 +108,7 @@ func TestARollingUpgradeAndBack(t *testing.T) {
 	// A connector of the newer version stays as it is in older hands.
 	const newer = "upgraded-newer"
 	d := definition(newer, "newer/#", "crew-extra")
-	d.Config, _ = json.Marshal(map[string]any{"bootstrap_servers": shared.kafka, "topic": "crew-extra", "parallelism": 2})
+	d.Config, _ = json.Marshal(map[string]any{"bootstrap_servers": shared.kafka, "topic": "crew-extra", "parallelism": 1})
 	c.do(0, admin.PathCreate, d)
 	c.settled(connectors + 1)
 	value := shared.stored(t, l.name, newer)
