@@ -145,8 +145,8 @@ func TestMembersRunOnAllWorkers(t *testing.T) {
 				_, err = w.call(http.MethodPost, path, body)
 				return err != nil && strings.Contains(err.Error(), "the worker "+last.url)
 			}, patience, 100*time.Millisecond, "%s: %v", path, &err)
-			assert.ErrorContains(t, err, "nothing was changed: ")
-			assert.ErrorContains(t, err, "try again soon")
+			require.ErrorContains(t, err, "nothing was changed: ")
+			require.ErrorContains(t, err, "try again soon")
 		}
 	}
 	require.Eventually(t, func() bool { return r.broker.Connected() == members+1 }, patience, 50*time.Millisecond, "they go on")

@@ -60,9 +60,8 @@ const (
 
 // figures counts what a connector does, across all its streams.
 type figures struct {
-	lastSend     atomic.Int64 // Unix nanoseconds
-	lastProgress atomic.Int64 // the same for any progress of a message
-	latency      latency.Histogram
+	lastSend atomic.Int64 // Unix nanoseconds
+	latency  latency.Histogram
 	// connections counts the events of the connections of both ends.
 	connections atomic.Int64
 
@@ -71,6 +70,9 @@ type figures struct {
 	series map[string]*series
 	oldest []*series       // those of metricOldestUnacked, metricKafkaOldest and metricBufferOldest
 	topics map[string]bool // that have a label
+	// progress are the times of the last progress of a message, in Unix nanoseconds, by
+	// member.
+	progress map[int]*atomic.Int64
 }
 
 func newFigures() *figures { return &figures{series: make(map[string]*series)} }
@@ -91,11 +93,12 @@ type series struct {
 	values []string
 	member int // that has set a gauge
 
-	count     atomic.Int64    // of a counter or a timer
-	bits      atomic.Uint64   // of a gauge: the float; of a timer: the sum in nanoseconds
-	histogram *histogram      // of a timer
-	touch     []*atomic.Int64 // set to the time of each count
-	events    *atomic.Int64   // counts the counts, nil if nobody asks
+	count     atomic.Int64  // of a counter or a timer
+	bits      atomic.Uint64 // of a gauge: the float; of a timer: the sum in nanoseconds
+	histogram *histogram    // of a timer
+	sends     *atomic.Int64 // set to the time of each count, nil if nobody asks
+	progress  bool          // a count is progress of a message
+	events    *atomic.Int64 // counts the counts, nil if nobody asks
 }
 
 func (s *series) Incr(n int64) {
@@ -103,13 +106,20 @@ func (s *series) Incr(n int64) {
 	if s.events != nil {
 		s.events.Add(1)
 	}
-	if len(s.touch) == 0 {
-		return
+	if s.sends != nil {
+		s.sends.Store(time.Now().UnixNano())
 	}
-	now := time.Now().UnixNano()
-	for _, at := range s.touch {
-		at.Store(now)
-	}
+}
+
+// counter is a series whose counts are progress of a member.
+type counter struct {
+	*series
+	at *atomic.Int64
+}
+
+func (c counter) Incr(n int64) {
+	c.series.Incr(n)
+	c.at.Store(time.Now().UnixNano())
 }
 
 func (s *series) Set(v int64) { s.SetFloat64(float64(v)) }
@@ -183,9 +193,9 @@ func (f *figures) get(name string, member int, k kind, keys, values []string) *s
 		}
 		switch name {
 		case metricSent, metricDelivered:
-			s.touch = []*atomic.Int64{&f.lastSend, &f.lastProgress}
+			s.sends, s.progress = &f.lastSend, true
 		case metricRetried, metricDiscarded, metricDeadLettered, metricPublishRetried, metricPublishDiscarded, metricPublishDead:
-			s.touch = []*atomic.Int64{&f.lastProgress}
+			s.progress = true
 		case metricOldestUnacked, metricKafkaOldest, metricBufferOldest:
 			f.oldest = append(f.oldest, s)
 		}
@@ -257,20 +267,38 @@ func (f *figures) lag() (all []connector.Lag) {
 
 func (f *figures) report() connector.Figures { return f.sample().Figures }
 
-// stuckFor returns for how long no message has made progress although some are in
-// flight.
-func (f *figures) stuckFor() time.Duration {
+// stuckFor returns for how long no message of a member has made progress although some are
+// in flight.
+func (f *figures) stuckFor(member int) time.Duration {
 	var seconds float64
 	f.mu.Lock()
 	for _, s := range f.oldest {
-		seconds = max(seconds, s.float())
+		if s.member == member {
+			seconds = max(seconds, s.float())
+		}
 	}
 	f.mu.Unlock()
 	oldest := time.Duration(seconds * float64(time.Second))
-	if at := f.lastProgress.Load(); at > 0 {
+	if at := f.progressOf(member).Load(); at > 0 {
 		oldest = min(oldest, time.Since(time.Unix(0, at)))
 	}
 	return oldest
+}
+
+// progressOf returns where the time of the last progress of a member stands, 0 before the
+// first.
+func (f *figures) progressOf(member int) *atomic.Int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := f.progress[member]
+	if at == nil {
+		at = &atomic.Int64{}
+		if f.progress == nil {
+			f.progress = make(map[int]*atomic.Int64)
+		}
+		f.progress[member] = at
+	}
+	return at
 }
 
 // exporter passes the metrics of one stream to the figures of its connector.
@@ -281,7 +309,11 @@ type exporter struct {
 
 func (e exporter) NewCounterCtor(name string, keys ...string) service.MetricsExporterCounterCtor {
 	return func(values ...string) service.MetricsExporterCounter {
-		return e.get(name, e.member, counterKind, keys, values)
+		s := e.get(name, e.member, counterKind, keys, values)
+		if s.progress {
+			return counter{s, e.progressOf(e.member)}
+		}
+		return s
 	}
 }
 

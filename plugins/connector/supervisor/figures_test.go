@@ -3,6 +3,7 @@ package supervisor
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -25,4 +26,30 @@ func TestTopicsOfMessagesMakeABoundedNumberOfSeries(t *testing.T) {
 	assert.Equal(t, []string{"l", "p", otherTopic}, others.values)
 	assert.Equal(t, int64(3000-maxTopics), others.count.Load())
 	assert.Equal(t, []string{"l", "p", "topic-7"}, f.get(metricSent, 0, counterKind, keys, []string{"l", "p", "topic-7"}).values)
+}
+
+// The other members made progress, and so the connector counted as well.
+func TestAMemberIsStuckAmongOthersThatMakeProgress(t *testing.T) {
+	f := newFigures()
+	sent := func(member int) {
+		exporter{f, member}.NewCounterCtor(metricSent)().Incr(1)
+	}
+	waits := func(member int, age time.Duration, n int64) {
+		f.get(metricOldestUnacked, member, gaugeKind, nil, nil).SetFloat64(age.Seconds())
+		f.get(metricInFlight, member, gaugeKind, nil, nil).Set(n)
+	}
+	waits(0, time.Hour, 3)
+	waits(1, time.Hour, 5)
+	assert.Equal(t, time.Hour, f.stuckFor(0))
+	sent(0)
+	assert.Less(t, f.stuckFor(0), time.Minute)
+	assert.Equal(t, time.Hour, f.stuckFor(1))
+	assert.Equal(t, int64(5), f.inFlight(1))
+	assert.Equal(t, int64(8), f.report().InFlight)
+	sent(1)
+	assert.Less(t, f.stuckFor(1), time.Minute)
+	assert.Equal(t, int64(2), f.sum(metricSent), "they count together")
+	assert.NotZero(t, f.lastSend.Load())
+	waits(0, 0, 0)
+	assert.Zero(t, f.stuckFor(0))
 }

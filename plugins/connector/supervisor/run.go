@@ -18,6 +18,7 @@ import (
 type run struct {
 	supervisor *Supervisor
 	entry      *entry
+	member     int // of the connector, from 0
 	cancel     context.CancelFunc
 	done       chan struct{}
 	stopping   bool  // guarded by the supervisor's mutex
@@ -31,7 +32,7 @@ type run struct {
 func (s *Supervisor) startRun(e *entry, d store.Definition) *run {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{
-		supervisor: s, entry: e, cancel: cancel, done: make(chan struct{}),
+		supervisor: s, entry: e, member: d.Connector.Member, cancel: cancel, done: make(chan struct{}),
 		waits: make(map[connector.Need]connector.Wait),
 	}
 	r.wait(connector.NeedStart, errors.New("it is being started"))
@@ -49,7 +50,7 @@ func (r *run) stop() error {
 
 func (r *run) loop(ctx context.Context, d store.Definition) {
 	defer close(r.done)
-	defer r.entry.figures.stopped(d.Connector.Member)
+	defer r.entry.figures.stopped(r.member)
 	guard := crash.New(func(err *crash.Error) {
 		r.supervisor.log.Error("A panic ends the connector, and no other: report it with this stack",
 			"connector", d.Connector.Name, "error", r.entry.hide.Load().Replace(err.Error()), "stack", string(err.Stack))
@@ -136,7 +137,7 @@ func (r *run) crashed(ctx context.Context, st *stream, name string) error {
 func (r *run) noteUnsettled(st *stream) {
 	unsettled := false
 	for _, end := range st.ends() {
-		if end.need == connector.NeedKafka && !end.connected && r.entry.figures.report().InFlight > 0 {
+		if end.need == connector.NeedKafka && !end.connected && r.entry.figures.inFlight(r.member) > 0 {
 			unsettled = true
 		}
 	}
@@ -162,7 +163,7 @@ const leastDrain = 500 * time.Millisecond
 // for an unavailable Kafka even if it has nothing to write to it.
 func (r *run) drain(st *stream) time.Duration {
 	for _, end := range st.ends() {
-		if end.need == connector.NeedKafka && !end.connected && r.entry.figures.report().InFlight == 0 {
+		if end.need == connector.NeedKafka && !end.connected && r.entry.figures.inFlight(r.member) == 0 {
 			return leastDrain
 		}
 	}

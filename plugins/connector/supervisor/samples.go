@@ -98,3 +98,15 @@ func (f *figures) measure() measured {
 	}
 	return one
 }
+
+// inFlight counts the messages that a member has received and not acknowledged.
+func (f *figures) inFlight(member int) (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.series {
+		if s.member == member && (s.name == metricInFlight || s.name == metricKafkaInFlight) {
+			n += int64(s.float())
+		}
+	}
+	return n
+}

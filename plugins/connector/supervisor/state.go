@@ -208,13 +208,13 @@ func (r *run) updateWaitsLocked(ends []end) {
 	}
 	stuck, f := time.Duration(0), r.entry.figures
 	if connected {
-		stuck = f.stuckFor()
+		stuck = f.stuckFor(r.member)
 	}
 	if stuck < stalledAfter {
 		delete(r.waits, connector.NeedProgress)
 		return
 	}
-	messages := f.report().InFlight
+	messages := f.inFlight(r.member)
 	if r.stream != nil {
 		state, _ := r.stream.backlog.State()
 		messages += int64(state.Messages)

@@ -80,7 +80,7 @@ func TestAConnectorWithoutProgressIsNotReady(t *testing.T) {
 	require.ErrorContains(t, r.ConnectorsReady(), "none gets through")
 
 	// The oldest message is old, but others make progress: that is a backlog.
-	e.figures.get(metricDiscarded, 0, counterKind, nil, nil).Incr(1)
+	exporter{e.figures, 0}.NewCounterCtor(metricDiscarded)().Incr(1)
 	r.ready("c")
 	require.NoError(t, r.ConnectorsReady())
 }
