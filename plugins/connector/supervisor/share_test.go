@@ -230,7 +230,9 @@ func TestLabelsDoNotDisturbAConnectorOfAnotherWorker(t *testing.T) {
 	assert.Same(t, before, e.run)
 }
 
-// What is published while nobody runs the connector waits in its session.
+// What is published while nobody runs the connector waits in its session. The embedded broker
+// acknowledges a message before it puts it there, which it has done once the publisher has
+// gone.
 func TestAConnectorThatMovesLosesNothing(t *testing.T) {
 	owners, workers := newWorkers(t, "w1", "w2")
 	owners.give("c", "w1")
@@ -240,10 +242,12 @@ func TestAConnectorThatMovesLosesNothing(t *testing.T) {
 		from, to := workers[round%2], workers[(round+1)%2]
 		from.ready("c")
 		from.publish("t/1", strconv.Itoa(n), strconv.Itoa(n+1))
+		from.connected(1)
 		owners.give("c", "nobody")
 		from.Release(one("c"))
 		from.connected(0) // the broker has noticed: it can lose a message in that moment
 		from.publish("t/1", strconv.Itoa(n+2))
+		from.connected(0)
 		n += 3
 		owners.give("c", []string{"w2", "w1"}[round%2])
 		to.Take()
