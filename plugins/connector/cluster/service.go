@@ -181,7 +181,7 @@ func (s *Service) lost(all []int32) {
 	s.runner.Abandon(in(all))
 }
 
-// startWriting makes this worker the writer, in the background.
+// startWriting makes this worker the writer, in the background, until stopWriting.
 func (s *Service) startWriting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,26 +195,62 @@ func (s *Service) startWriting() {
 			before.cancel()
 			<-before.done
 		}
-		for {
-			err := s.local.Lead(ctx)
-			if ctx.Err() != nil {
-				return
-			}
-			if err == nil {
-				break
-			}
-			s.log.Error("Cannot become the writer of the store: it is tried again, and changes of connectors wait", "error", err)
+		s.write(ctx, one)
+	}()
+}
+
+// write makes this worker the writer until the context ends, and again where another
+// worker takes that from it: one whose attempt began before this worker owned the
+// partition of the writer, and succeeded after. Whoever tries again asks the coordinator
+// first, so that the two do not take turns.
+func (s *Service) write(ctx context.Context, one *leading) {
+	for again := false; ctx.Err() == nil; again = true {
+		var err error
+		if again {
 			if pace.Sleep(ctx, time.Second) != nil {
 				return
 			}
+			err = s.joined().Confirm(ctx, WriterPartition)
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if ctx.Err() == nil {
-			s.writing = true
-			s.log.Info("This worker writes the store for all workers")
+		if err == nil {
+			err = s.local.Lead(ctx)
 		}
-	}()
+		if err == nil {
+			err = s.whileWriting(ctx, one)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("This worker does not write the store: it is tried again, and changes of connectors wait", "error", err)
+		}
+	}
+}
+
+var errReplaced = errors.New("another worker writes the store now")
+
+// whileWriting returns errReplaced when another worker writes, and nil when the context
+// ends.
+func (s *Service) whileWriting(ctx context.Context, one *leading) error {
+	if !s.setWriting(one, true) {
+		return nil
+	}
+	s.log.Info("This worker writes the store for all workers")
+	select {
+	case <-s.local.Lost():
+		s.setWriting(one, false)
+		return errReplaced
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// setWriting does nothing once another attempt has begun or writing was stopped.
+func (s *Service) setWriting(one *leading, is bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lead != one {
+		return false
+	}
+	s.writing = is
+	return true
 }
 
 // stopWriting ends that. A worker that has lost its membership does not wait: Kafka

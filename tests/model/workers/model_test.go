@@ -30,6 +30,7 @@ var failedOnce = []uint64{
 	13812753854229790902, // a connector that was created while the coordinator was away never started
 	11950424107346930870, // a writer that was frozen had the store again, and counted it as lost
 	2130475849574831278,  // a session that could not be recorded stayed on the broker for good
+	2618950134697055568,  // two workers began to write, and neither wrote: the owner of the partition had lost the store
 	449212161179822341,   // a change that was done was answered as refused, because the next writer had the store
 }
 
