@@ -102,6 +102,12 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool, missed 
 		}
 		_, err := fmt.Fprintln(c.App.Writer, cli.OneLine(messageLine(m)))
 		return err
+	case admin.EventMembers:
+		var members admin.TailMembers
+		if err := json.Unmarshal(data, &members); err != nil {
+			return fmt.Errorf("reading the first event of the server: %w", err)
+		}
+		printNote(c, "these are the messages of %d of %d members: other workers run the rest", members.Shown, members.All)
 	case admin.EventLeftOut, admin.EventDropped:
 		var count admin.TailCount
 		if err := json.Unmarshal(data, &count); err != nil {

@@ -49,7 +49,7 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) error {
 	if s.options.Workers != nil {
 		status, _, err := s.manager.Detail(name)
 		if shown := len(status.Members); err == nil && shown < status.Parallelism {
-			if err := stream.comment(fmt.Sprintf("of %d members, these are the messages of %d, which this worker runs", status.Parallelism, shown)); err != nil {
+			if err := stream.send(EventMembers, TailMembers{Shown: shown, All: status.Parallelism}); err != nil {
 				return err
 			}
 		}

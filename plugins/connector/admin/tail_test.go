@@ -69,6 +69,22 @@ func (s *tailing) next() (event, data string) {
 	return "closed", ""
 }
 
+// Other workers run the other members, and show their messages.
+func TestATailSaysOfHowManyMembersItIs(t *testing.T) {
+	m, _ := tailable()
+	one := m.all["c"]
+	one.Parallelism = 3
+	one.SetMembers([]connector.MemberStatus{{State: connector.Running}})
+	m.all["c"] = one
+	withPipes(t, m, Options{Workers: &twoWorkers{}}, func(p *pipes) {
+		s := startTail(t, p, tailC)
+		_, _ = s.next()
+		event, data := s.next()
+		assert.Equal(t, EventMembers, event)
+		assert.Equal(t, `{"shown":1,"all":3}`, data)
+	})
+}
+
 func TestATailSendsTheLastMessagesAndThenThoseThatComeAsEvents(t *testing.T) {
 	m, feed := tailable()
 	withPipes(t, m, Options{}, func(p *pipes) {

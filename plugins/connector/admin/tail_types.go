@@ -8,6 +8,7 @@ const PathTail = "/api/mqtt/connector/tail"
 
 // The events of a tail. The data of each is one line of JSON.
 const (
+	EventMembers = "members"  // TailMembers, the first one, where the messages are not of all members
 	EventMessage = "message"  // TailMessage
 	EventLeftOut = "left_out" // TailCount: messages that were not shown because there were too many
 	EventDropped = "dropped"  // TailCount: messages that the client was too slow for
@@ -29,6 +30,13 @@ type TailMessage struct {
 	Value      *Excerpt `json:"value"`       // of the record; null where it is the payload
 	Outcome    string   `json:"outcome"`     // sent, discarded, dead_lettered, rejected
 	Reason     string   `json:"reason"`      // why it was not sent, else ""
+}
+
+// TailMembers is of how many members of a connector a worker shows the messages: those that
+// it runs.
+type TailMembers struct {
+	Shown int `json:"shown"`
+	All   int `json:"all"`
 }
 
 // TailCount is how many messages a tail did not show.

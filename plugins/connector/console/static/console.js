@@ -93,8 +93,8 @@ const tail = document.getElementById("tail");
 if (tail) {
   const hold = document.getElementById("hold");
   const says = document.getElementById("tailed");
-  let shown = 0, missed = 0, held = false;
-  const say = (text) => { says.textContent = text || shown + " shown" + (missed ? ", " + missed + " left out" : "") + "."; };
+  let shown = 0, missed = 0, held = false, of = "";
+  const say = (text) => { says.textContent = (text || shown + " shown" + (missed ? ", " + missed + " left out" : "") + ".") + of; };
   hold.addEventListener("click", () => {
     held = !held;
     hold.setAttribute("aria-pressed", held);
@@ -131,6 +131,11 @@ if (tail) {
     tail.prepend(item);
     while (tail.children.length > most) tail.lastChild.remove();
     shown++;
+    say();
+  });
+  stream.addEventListener("members", (event) => {
+    const members = JSON.parse(event.data);
+    of = " They are of " + members.shown + " of " + members.all + " members: other workers run the rest.";
     say();
   });
   for (const name of ["left_out", "dropped"]) {
