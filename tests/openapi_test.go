@@ -183,7 +183,7 @@ func TestAnswersOfAServiceAreAsItsDocumentSays(t *testing.T) {
 	d.until(map[string]string{"c": "Running"})
 	d.call(200, get, admin.PathReadyNames+"{connector_name}", "", "")
 	d.call(200, post, admin.PathRestart, "", named)
-	for _, path := range []string{admin.PathHealth, admin.PathReady, admin.PathVersion, admin.PathMetrics} {
+	for _, path := range []string{admin.PathHealth, admin.PathReady, admin.PathVersion, admin.PathMetrics, admin.PathWorkers} {
 		d.call(200, get, path, "", "")
 	}
 	d.until(map[string]string{"c": "Running"})
