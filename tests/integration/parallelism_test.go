@@ -38,19 +38,25 @@ func (p serving) changed(t *testing.T, path string, body any) {
 	require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
 }
 
-func TestMembersDeliverEachMessageOnce(t *testing.T) {
-	l := newLoad(t, shared, "members", 20)
-	p := startService(t, t.TempDir())
-	p.changed(t, admin.PathCreate, membersDefinition(l.name, 3))
-	p.untilRunning(t, l.name)
-	total, perRound := times(10_000, 100_000), 200
+// publishAll publishes so many messages and returns when there are as many records.
+func publishAll(t *testing.T, l *load, total int) {
+	t.Helper()
+	const perRound = 200
 	publisher := l.connect()
-	began := time.Now()
 	for n := 0; n < total; n += perRound {
 		require.Equal(t, perRound, publisher.publish(l, n, perRound))
 	}
 	publisher.Disconnect(100)
 	require.Eventually(t, func() bool { return l.recordCount(t, l.name) >= int64(total) }, 5*time.Minute, 200*time.Millisecond)
+}
+
+func TestMembersDeliverEachMessageOnce(t *testing.T) {
+	l := newLoad(t, shared, "members", 20)
+	p := startService(t, t.TempDir())
+	p.changed(t, admin.PathCreate, membersDefinition(l.name, 3))
+	p.untilRunning(t, l.name)
+	total, began := times(10_000, 100_000), time.Now()
+	publishAll(t, l, total)
 	p.changed(t, admin.PathPause, admin.Name{Tenant: "default", ConnectorName: l.name}) // it drains, so no more come
 	a := l.count(t)
 	t.Logf("%d messages in %s: %+v", total, time.Since(began).Round(time.Second), a)
@@ -75,14 +81,8 @@ func TestMembersOnThreeWorkersDeliverEachMessageOnce(t *testing.T) {
 		running += len(up(metrics))
 	}
 	require.Greater(t, running, 1, "workers that run members")
-	total, perRound := times(10_000, 100_000), 200
-	publisher := l.connect()
-	began := time.Now()
-	for n := 0; n < total; n += perRound {
-		require.Equal(t, perRound, publisher.publish(l, n, perRound))
-	}
-	publisher.Disconnect(100)
-	require.Eventually(t, func() bool { return l.recordCount(t, l.name) >= int64(total) }, 5*time.Minute, 200*time.Millisecond)
+	total, began := times(10_000, 100_000), time.Now()
+	publishAll(t, l, total)
 	c.do(1, admin.PathPause, admin.Name{Tenant: "default", ConnectorName: l.name}) // it drains, so no more come
 	a := l.count(t)
 	t.Logf("%d messages by %d members on %d workers in %s: %+v", total, members, running, time.Since(began).Round(time.Second), a)

@@ -255,16 +255,21 @@ func (s *Server) statuses(ctx context.Context) (all []connector.Status, notes []
 	}
 	told, silent, err := w.Statuses(ctx)
 	cluster.Merge(all, told, w.Runs)
-	return all, silenceNotes(silent, err)
+	return all, statesUnknown(silent, err)
 }
 
-// silenceNotes say what is not known because workers do not answer.
-func silenceNotes(silent []string, err error) (notes []string) {
+// statesUnknown are the notes about states that other workers do not tell.
+func statesUnknown(silent []string, err error) []string {
+	return silenceNotes(silent, err, "the states of connectors on other workers are unknown", "the states of their connectors are unknown")
+}
+
+// silenceNotes say what is not known because of an error, or because workers do not answer.
+func silenceNotes(silent []string, err error, ofOthers, ofThese string) (notes []string) {
 	if err != nil {
-		notes = []string{"the states of connectors on other workers are unknown: " + err.Error()}
+		notes = []string{ofOthers + ": " + err.Error()}
 	}
 	if len(silent) > 0 {
-		notes = append(notes, "these workers do not answer, and the states of their connectors are unknown: "+strings.Join(silent, ", "))
+		notes = append(notes, "these workers do not answer, and "+ofThese+": "+strings.Join(silent, ", "))
 	}
 	return notes
 }
@@ -278,13 +283,7 @@ func (s *Server) wholeLogs(ctx context.Context, name string, which connector.Log
 		return mine, nil
 	}
 	all, silent, err := s.options.Workers.Logs(ctx, name, which, mine)
-	if err != nil {
-		notes = []string{"what other workers have logged is missing: " + err.Error()}
-	}
-	if len(silent) > 0 {
-		notes = append(notes, "these workers do not answer, and what they have logged is missing: "+strings.Join(silent, ", "))
-	}
-	return all, notes
+	return all, silenceNotes(silent, err, "what other workers have logged is missing", "what they have logged is missing")
 }
 
 // levelElsewhere sets a log level where other members of a connector run. The note says
@@ -309,7 +308,7 @@ func (s *Server) whole(ctx context.Context, name string) (connector.Status, conn
 		return status, figures, nil, err
 	}
 	one, silent, err := s.options.Workers.Complete(ctx, connector.Sample{Status: status, Figures: figures})
-	return one.Status, one.Figures, silenceNotes(silent, err), nil
+	return one.Status, one.Figures, statesUnknown(silent, err), nil
 }
 
 // elsewhereReady returns nil when every connector that should run on another worker does,

@@ -13,7 +13,6 @@ import (
 type workersBody struct {
 	Rows  []worker
 	Notes []string
-	Took  time.Time
 }
 
 type worker struct {
@@ -34,7 +33,7 @@ func (c *Console) workers(v *visit) {
 		v.oops(c, fmt.Errorf("reading the answer of %s: %w", admin.PathWorkers, err))
 		return
 	}
-	body := workersBody{Notes: a.notes, Took: time.Now()}
+	body := workersBody{Notes: a.notes}
 	for _, one := range all {
 		body.Rows = append(body.Rows, workerRow(one))
 	}
