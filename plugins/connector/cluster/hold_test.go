@@ -81,6 +81,12 @@ type neighbour struct {
 
 func startNeighbour(t *testing.T, kafka string) *neighbour {
 	t.Helper()
+	return startNeighbourOf(t, kafka, writingService(t).local.(writable))
+}
+
+// startNeighbourOf starts one with this store.
+func startNeighbourOf(t *testing.T, kafka string, local Writable) *neighbour {
+	t.Helper()
 	n := &neighbour{runner: &runner{}}
 	n.api = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.ServeHTTP(w, r) }))
 	t.Cleanup(n.api.Close)
@@ -91,7 +97,7 @@ func startNeighbour(t *testing.T, kafka string) *neighbour {
 		Client: []kgo.Opt{kgo.SeedBrokers(kafka)}, Group: "workers", Topic: topic, Advertise: n.api.URL, SessionTimeout: session,
 	}, secret, connect)
 	require.NoError(t, err)
-	n.Store(writingService(t).local.(writable))
+	n.Store(local)
 	require.NoError(t, n.Join(t.Context(), n.runner))
 	t.Cleanup(func() { _ = n.Leave() })
 	return n

@@ -63,11 +63,8 @@ func (c *contested) led() int {
 // it, and the other had lost it for good.
 func TestTheOwnerOfTheWriterPartitionTakesTheStoreBack(t *testing.T) {
 	t.Parallel()
-	a := startNeighbour(t, startKafka(t))
 	s := &contested{writable: writingService(t).local.(writable)}
-	a.Store(s)
-	a.stopWriting(true) // of the store of before
-	a.startWriting()
+	a := startNeighbourOf(t, startKafka(t), s)
 	require.Eventually(t, a.writes, patience, 10*time.Millisecond)
 
 	leads := s.takeOver(errors.New("Kafka is away"))
