@@ -65,10 +65,10 @@ crashes: ## Count what is lost, out of order or repeated when something fails, f
 	go test ./tests/crashes -update
 
 .PHONY: soak
-soak: ## An hour of the models, then the integration tests with the full counts (50 minutes)
-	for part in {1..12}; do $(MAKE) --no-print-directory model MODEL_FOR=5m; done
+soak: ## The integration tests with the full counts (50 minutes), then an hour of the models
 	SOAK=1 CRASHES=$(CRASHES) tests/servers/with.sh $(MAKE) --no-print-directory integration-tests
 	go test ./tests/crashes -update
+	for part in {1..12}; do $(MAKE) --no-print-directory model MODEL_FOR=5m; done
 
 .PHONY: cleanroom
 cleanroom: ## Run demo, test and what the Dockerfile says in a minimal Debian, which needs root and apt
