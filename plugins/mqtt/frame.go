@@ -1,7 +1,7 @@
 package mqtt
 
 import (
-	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -59,7 +59,11 @@ func (f *frames) buffered() bool {
 	return false
 }
 
-var errLength = errors.New("malformed packet: its length has more than 4 bytes")
+var errLength = &packetError{reasonMalformed, "malformed packet: its length has more than 4 bytes"}
+
+// maxAnswer is the largest packet, in bytes, that a broker may send apart from messages.
+// All properties of a CONNACK but its user properties fit into 400 KB.
+const maxAnswer = 1 << 20
 
 // next returns the first byte of the next packet and the body after its header. shared
 // means that the body is valid only until done is called.
@@ -72,7 +76,8 @@ func (f *frames) next() (first byte, body []byte, shared bool, err error) {
 	return first, body, shared, err
 }
 
-// header reads the first byte of the next packet and the length of its body.
+// header reads the first byte of the next packet and the length of its body, which only
+// that of a message may be larger than maxAnswer.
 func (f *frames) header() (first byte, length int, err error) {
 	if first, err = f.r.readByte(); err != nil {
 		return 0, 0, err
@@ -84,6 +89,9 @@ func (f *frames) header() (first byte, length int, err error) {
 		}
 		length |= int(b&0x7f) << shift
 		if b&0x80 == 0 {
+			if length > maxAnswer && first>>4 != typePublish {
+				return 0, 0, &packetError{reasonTooLarge, fmt.Sprintf("the broker sent a packet of type %d with %d bytes: %d are allowed", first>>4, length, maxAnswer)}
+			}
 			return first, length, nil
 		}
 		if shift == 21 {

@@ -81,7 +81,7 @@ func exchange(conn net.Conn, in *frames, hello []byte, v5 bool) (*connack, error
 
 // noAnswer explains why no CONNACK arrived.
 func noAnswer(err error, v5 bool) error {
-	if errors.Is(err, errLength) {
+	if errors.As(err, new(*packetError)) { // it is no answer of any MQTT
 		return err
 	}
 	how := "closed the connection"

@@ -106,10 +106,6 @@ func (p *publishing) leave() {
 	p.close()
 }
 
-// maxAnswer is the largest packet that a broker may send to a client that subscribes to
-// nothing.
-const maxAnswer = 1 << 20
-
 // errDelivers means that the client has subscriptions.
 var errDelivers = errors.New("the broker delivers messages to this client: the session of its client_id has subscriptions; give the output a client_id of its own")
 
@@ -138,9 +134,6 @@ func (p *publishing) packet() error {
 	}
 	if first>>4 == typePublish {
 		return errDelivers
-	}
-	if length > maxAnswer {
-		return &packetError{reasonMalformed, fmt.Sprintf("the broker sent a packet of type %d with %d bytes", first>>4, length)}
 	}
 	body, shared, err := p.in.body(length)
 	if err != nil {

@@ -9,6 +9,7 @@ const (
 	reasonUnsupportedVersion = 0x84
 	reasonTopicInvalid       = 0x90
 	reasonAliasInvalid       = 0x94
+	reasonTooLarge           = 0x95
 	reasonQuota              = 0x97
 )
 

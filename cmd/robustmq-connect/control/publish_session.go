@@ -143,7 +143,7 @@ func dialBroker(ctx context.Context, o brokerOptions) (net.Conn, error) {
 	conn, err := mqtt.Dial(ctx, o.url, o.tls)
 	switch {
 	case err == nil:
-		return conn, nil
+		return mqtt.AnswersOnly(conn), nil
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("connecting: %w: no broker listens there; name another by --server", err)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/robustmq/robustmq-connect/plugins/mqtt"
 )
 
 // Dial opens a connection to the broker of a URL.
@@ -29,8 +31,6 @@ func (o *Owner) visit(ctx context.Context, side Side, clean bool, do func(paho.C
 		SetClientID(side.ClientID).SetUsername(side.Username).SetPassword(side.Password).
 		SetProtocolVersion(4).SetCleanSession(clean).
 		SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).
-		// The broker may deliver waiting messages: they must not be acknowledged.
-		SetAutoAckDisabled(true).
 		SetConnectTimeout(visitTimeout)
 	opts.Servers = []*url.URL{u}
 	opts.SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (conn net.Conn, err error) {
@@ -42,7 +42,11 @@ func (o *Owner) visit(ctx context.Context, side Side, clean bool, do func(paho.C
 		if conf == nil {
 			conf = &tls.Config{}
 		}
-		return o.dial(ctx, u, conf)
+		if conn, err = o.dial(ctx, u, conf); err != nil {
+			return nil, err
+		}
+		// The messages that wait in the session are not acknowledged: they stay there.
+		return mqtt.AnswersOnly(conn), nil
 	})
 	client := paho.NewClient(opts)
 	defer client.Disconnect(100)
