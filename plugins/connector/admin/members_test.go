@@ -85,3 +85,52 @@ func TestAConnectorWithMembersIsThatOfAllWorkers(t *testing.T) {
 	}, answerOf[Logs](t, ask(s.Handler(), http.MethodGet, PathLogs+query+"many", "")).Notes)
 	assert.Equal(t, []string{"Kafka is away"}, level())
 }
+
+// A worker that runs a member told about the connector twice: as one that it runs, and as
+// one that others run.
+func TestAConnectorWithMembersThatIsNotReadyIsNamedOnce(t *testing.T) {
+	manager := newMemory()
+	workers := &twoWorkers{writes: true, statuses: map[string]connector.Status{}}
+	s := newServer(t, manager, Options{Workers: workers})
+	require.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodPost, PathCreate, definitionOf("many", plainConfig)).Code)
+	for name, tc := range map[string]struct {
+		here, there connector.MemberStatus
+		text        string
+	}{
+		"here": {
+			connector.MemberStatus{State: connector.Waiting, Reason: "it waits here"},
+			connector.MemberStatus{Member: 1, State: connector.Running},
+			"many: member 1 of 2: it waits here",
+		},
+		"there": {
+			connector.MemberStatus{State: connector.Running},
+			connector.MemberStatus{Member: 1, State: connector.Failed, Reason: "it failed there"},
+			`not ready on other workers: "many": member 2 of 2: it failed there`,
+		},
+		"on both": {
+			connector.MemberStatus{State: connector.Waiting, Reason: "it waits here"},
+			connector.MemberStatus{Member: 1, State: connector.Failed, Reason: "it failed there"},
+			"many: member 1 of 2: it waits here",
+		},
+		"nowhere": {connector.MemberStatus{State: connector.Running}, connector.MemberStatus{Member: 1, State: connector.Running}, ""},
+	} {
+		manager.mu.Lock()
+		one := manager.all["many"]
+		one.Parallelism = 2
+		whole := one
+		one.SetMembers([]connector.MemberStatus{tc.here})
+		whole.SetMembers([]connector.MemberStatus{tc.here, tc.there})
+		manager.all["many"], workers.statuses["many"] = one, whole
+		manager.mu.Unlock()
+		s.others.mu.Lock()
+		s.others.at = time.Time{} // it is asked again
+		s.others.mu.Unlock()
+		w := ask(s.Handler(), http.MethodGet, PathReadyConnectors, "")
+		if tc.text == "" {
+			assert.Equal(t, http.StatusOK, w.Code, name)
+			continue
+		}
+		assert.Equal(t, http.StatusServiceUnavailable, w.Code, name)
+		assert.Equal(t, tc.text, refusal(t, w), name)
+	}
+}

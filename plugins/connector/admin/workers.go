@@ -12,7 +12,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
@@ -310,47 +309,6 @@ func (s *Server) whole(ctx context.Context, name string) (connector.Status, conn
 	one, silent, err := s.options.Workers.Complete(ctx, connector.Sample{Status: status, Figures: figures})
 	return one.Status, one.Figures, statesUnknown(silent, err), nil
 }
-
-// elsewhereReady returns nil when every connector that should run on another worker does,
-// else an error that names them. Whoever may ask without a token does not make the
-// workers ask each other more often than once in othersFor.
-func (s *Server) elsewhereReady(ctx context.Context) error {
-	w := s.options.Workers
-	if w == nil {
-		return nil
-	}
-	s.others.mu.Lock()
-	defer s.others.mu.Unlock()
-	if time.Since(s.others.at) < othersFor {
-		return s.others.err
-	}
-	all, notes := s.statuses(context.WithoutCancel(ctx))
-	var waits []string
-	for _, one := range all {
-		if w.Runs(one.Name, 0) && one.Parallelism < 2 {
-			continue // the manager tells about it
-		}
-		switch one.State {
-		case connector.Waiting, connector.Failed, connector.Unknown:
-			waits = append(waits, fmt.Sprintf("%q: %s", one.Name, one.Reason))
-		}
-	}
-	s.others.at, s.others.err = time.Now(), nil
-	if all := append(waits, notes...); len(all) > 0 {
-		s.others.err = errors.New("not ready on other workers: " + strings.Join(all, ", "))
-	}
-	return s.others.err
-}
-
-// others is what other workers have told last about their readiness.
-type others struct {
-	mu  sync.Mutex
-	at  time.Time
-	err error
-}
-
-// othersFor is how long that is used.
-const othersFor = time.Second
 
 // atOwner does something to one connector of a selector at the worker that runs it. done
 // is false if that is this worker.
