@@ -31,8 +31,8 @@ type Broker struct {
 
 // StartBroker starts a broker on addr, for example "127.0.0.1:1883". Port 0 selects a
 // free port, which Addr returns. Every client is accepted and may publish and subscribe
-// to everything.
-func StartBroker(addr string) (*Broker, error) {
+// to everything. The hooks see what happens.
+func StartBroker(addr string, hooks ...mqtt.Hook) (*Broker, error) {
 	ln, err := listen("MQTT broker", addr)
 	if err != nil {
 		return nil, err
@@ -42,19 +42,18 @@ func StartBroker(addr string) (*Broker, error) {
 		ln:     ln,
 		subs:   newSubscriptions(),
 	}
-	if err := b.serve(); err != nil {
+	if err := b.serve(hooks); err != nil {
 		_ = ln.Close() // the first error is reported
 		return nil, fmt.Errorf("starting the embedded MQTT broker on %s: %w", addr, err)
 	}
 	return b, nil
 }
 
-func (b *Broker) serve() error {
-	if err := b.server.AddHook(new(auth.AllowHook), nil); err != nil {
-		return err
-	}
-	if err := b.server.AddHook(b.subs, nil); err != nil {
-		return err
+func (b *Broker) serve(hooks []mqtt.Hook) error {
+	for _, hook := range append([]mqtt.Hook{new(auth.AllowHook), b.subs}, hooks...) {
+		if err := b.server.AddHook(hook, nil); err != nil {
+			return err
+		}
 	}
 	if err := b.server.AddListener(newAcceptor(b.ln)); err != nil {
 		return err
