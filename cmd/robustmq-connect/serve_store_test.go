@@ -123,6 +123,22 @@ func TestStoreCopyMovesConnectorsBothWays(t *testing.T) {
 	require.ErrorContains(t, err, "name two stores, FROM and TO: 1 are given")
 }
 
+// A mistyped name would otherwise be made as an empty store, and copied with success.
+func TestStoreCopyRefusesASourceThatDoesNotExist(t *testing.T) {
+	address, _ := kafkaStore(t)
+	missing, to := filepath.Join(t.TempDir(), "missing"), filepath.Join(t.TempDir(), "to")
+	for from, want := range map[string]string{
+		missing:              "opening the store " + missing + ": it is no store: name the directory of serve --store",
+		address + "_missing": `topic "robustmq_connect_missing-definitions" does not exist: check the address of the store`,
+		"kafka:/h:9092/a":    "it does not begin with kafka://",
+	} {
+		_, _, err := runStore(t, "copy", from, to)
+		require.ErrorContains(t, err, want)
+	}
+	assert.NoDirExists(t, missing)
+	assert.NoDirExists(t, to)
+}
+
 // Version 1 did not record sessions: connectors would look as if others had made theirs.
 func TestStoreCopyRefusesAStoreOfVersionOne(t *testing.T) {
 	dir := t.TempDir()

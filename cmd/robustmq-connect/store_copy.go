@@ -68,7 +68,7 @@ func storeCopy(ctx context.Context, c *ucli.Context) (err error) {
 	if sameStore(from, to) {
 		return errors.New("FROM and TO are the same store")
 	}
-	source, err := stores.Open(ctx, c, from)
+	source, err := stores.OpenSource(ctx, c, from)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,7 +39,11 @@ func ClientOptions(brokers []string, text string) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf, err := service.NewConfigSpec().Fields(connectionFields("")...).ParseYAML(string(whole), service.NewEmptyEnvironment())
+	spec := service.NewConfigSpec().Fields(connectionFields("")...)
+	if err := checkKinds(spec, given); err != nil {
+		return nil, err
+	}
+	conf, err := spec.ParseYAML(string(whole), service.NewEmptyEnvironment())
 	if err != nil {
 		return nil, err
 	}
@@ -46,4 +52,33 @@ func ClientOptions(brokers []string, text string) ([]kgo.Opt, error) {
 		return nil, err
 	}
 	return c.connection(), kgo.ValidateOpts(c.connection()...)
+}
+
+// checkKinds returns the first fault that the engine's lint finds. Parsing alone ignores
+// unknown fields, and takes a tls that is no object for none: the login would go over the
+// network in clear text.
+func checkKinds(spec *service.ConfigSpec, given map[string]any) error {
+	const name = "connection"
+	env := service.NewEmptyEnvironment()
+	err := env.RegisterOutput(name, spec, func(*service.ParsedConfig, *service.Resources) (service.Output, int, error) {
+		return nil, 0, errors.New("it is only linted")
+	})
+	if err != nil {
+		return err
+	}
+	linter := env.NewComponentConfigLinter().SetEnvVarLookupFunc(func(context.Context, string) (string, bool) { return "", true })
+	for _, field := range slices.Sorted(maps.Keys(given)) {
+		text, err := yaml.Marshal(map[string]any{name: map[string]any{fieldSeedBrokers: given[fieldSeedBrokers], field: given[field]}})
+		if err != nil {
+			return err
+		}
+		lints, err := linter.LintOutputYAML(text)
+		if err != nil {
+			return err
+		}
+		for _, l := range lints {
+			return fmt.Errorf("field %s: %s", field, l.What)
+		}
+	}
+	return nil
 }

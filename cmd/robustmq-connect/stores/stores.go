@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -71,35 +72,52 @@ func KafkaOptions(c *ucli.Context, address string, log *slog.Logger) (kafkastore
 	return opts, nil
 }
 
-// Open opens a store for this process alone. It retries until the context ends while
-// Kafka cannot be reached.
+// patience is how long a command waits for a Kafka that cannot be reached.
+const patience = time.Minute
+
+// Open opens a store for this process alone, and makes it if it does not exist.
 func Open(ctx context.Context, c *ucli.Context, address string) (store.Store, error) {
 	if !kafkastore.Is(address) {
 		return store.Open(address)
 	}
-	opts, err := KafkaOptions(c, address, warnings(c))
-	if err != nil {
-		return nil, err
+	return openKafka(ctx, c, address, false, true)
+}
+
+// OpenSource opens a store that exists, for this process alone.
+func OpenSource(ctx context.Context, c *ucli.Context, address string) (store.Store, error) {
+	if kafkastore.Is(address) {
+		return openKafka(ctx, c, address, true, true)
 	}
-	s, err := kafkastore.Open(ctx, opts)
-	if err != nil {
-		return nil, err
+	if err := store.MustBe(address); err != nil {
+		return nil, fmt.Errorf("opening the store %s: %w", address, err)
 	}
-	if err := s.Claim(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	return store.Open(address)
 }
 
 // OpenToRead opens a store in Kafka that exists, also while a service uses it. Changes
 // are refused.
 func OpenToRead(ctx context.Context, c *ucli.Context, address string) (store.Store, error) {
+	return openKafka(ctx, c, address, true, false)
+}
+
+func openKafka(ctx context.Context, c *ucli.Context, address string, mustExist, claim bool) (store.Store, error) {
 	opts, err := KafkaOptions(c, address, warnings(c))
 	if err != nil {
 		return nil, err
 	}
-	opts.MustExist = true
-	return kafkastore.Open(ctx, opts)
+	opts.MustExist = mustExist
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s, err := kafkastore.Open(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if claim {
+		if err := s.Claim(ctx); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
 }
 
 func warnings(c *ucli.Context) *slog.Logger {

@@ -17,12 +17,20 @@ var restoredDirs = []string{historyDir, connectorsDir, sessionsDir, releasedDir,
 
 const stagingDir = "restoring"
 
+// MustBe returns an error if a directory is no store.
+func MustBe(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, connectorsDir)); err != nil {
+		return errors.New("it is no store: name the directory of serve --store")
+	}
+	return nil
+}
+
 // Backup writes an archive of the store in a directory, also while a service uses it,
 // and returns how many connectors it holds.
 func Backup(dir string, w io.Writer) (connectors int, err error) {
 	fail := func(err error) (int, error) { return 0, fmt.Errorf("backing up the store %s: %w", dir, err) }
-	if _, err := os.Stat(filepath.Join(dir, connectorsDir)); err != nil {
-		return fail(errors.New("it is no store: name the directory of serve --store"))
+	if err := MustBe(dir); err != nil {
+		return fail(err)
 	}
 	version, err := (&Dir{dir: dir}).version()
 	switch {

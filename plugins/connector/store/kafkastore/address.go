@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -22,8 +23,9 @@ const (
 	defaultPort = "9092"
 )
 
-// Is reports whether a text is meant as the address of a store in Kafka.
-func Is(text string) bool { return strings.HasPrefix(text, Scheme) }
+// Is reports whether a text is meant as the address of a store in Kafka. One with a
+// mistyped scheme is, so that ParseAddress refuses it: it would be a directory otherwise.
+func Is(text string) bool { return strings.HasPrefix(strings.ToLower(text), "kafka:") }
 
 // ParseAddress reads kafka://HOST:PORT,HOST:PORT/PREFIX.
 func ParseAddress(text string) (Address, error) {
@@ -32,7 +34,7 @@ func ParseAddress(text string) (Address, error) {
 	}
 	hosts, prefix, found := strings.Cut(strings.TrimPrefix(text, Scheme), "/")
 	switch {
-	case !Is(text):
+	case !strings.HasPrefix(text, Scheme):
 		return fail("it does not begin with %s", Scheme)
 	case strings.Contains(hosts, "@"):
 		return Address{}, errors.New("store: the address must not have a login: write it into the file of --store-config")
@@ -48,8 +50,12 @@ func ParseAddress(text string) (Address, error) {
 		if host = strings.TrimSpace(host); host == "" {
 			return fail("the address of a broker is empty")
 		}
-		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = net.JoinHostPort(strings.Trim(host, "[]"), defaultPort)
+		_, port, err := net.SplitHostPort(host)
+		if err != nil {
+			host, port = net.JoinHostPort(strings.Trim(host, "[]"), defaultPort), defaultPort
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fail("the port of %q is not a number from 1 to 65535", host)
 		}
 		a.Brokers = append(a.Brokers, host)
 	}

@@ -259,12 +259,17 @@ func TestParseAddress(t *testing.T) {
 		"kafka://h/..":                          "is not a topic name",
 		"kafka://u:secret@h/p":                  "the address must not have a login",
 		"./dir":                                 "it does not begin with kafka://",
+		"kafka:/h:9092/p":                       "it does not begin with kafka://",
+		"kafka://h:/p":                          `the port of "h:" is not a number from 1 to 65535`,
+		"kafka://h:65536/p":                     "is not a number from 1 to 65535",
 		"kafka://h/" + strings.Repeat("x", 201): "longer than 200 characters",
 	} {
 		_, err := ParseAddress(text)
 		require.ErrorContains(t, err, want, text)
 		assert.NotContains(t, err.Error(), "secret")
 	}
+	assert.True(t, Is("kafka:h:9092/p"), "it is no directory")
+	assert.False(t, Is("./kafka"))
 }
 
 func TestParseKeys(t *testing.T) {
