@@ -23,12 +23,16 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
+// made is the directory of the binary, "" until path is called.
+var made string
+
 // path builds the binary and returns its path.
 var path = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "robustmq-connect-program")
 	if err != nil {
 		return "", err
 	}
+	made = dir
 	binary := filepath.Join(dir, "robustmq-connect")
 	build := exec.Command("go", "build", "-o", binary, "github.com/robustmq/robustmq-connect/cmd/robustmq-connect")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -40,8 +44,8 @@ var path = sync.OnceValues(func() (string, error) {
 // Main runs the tests of a package and removes the binary. It returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
-	if binary, err := path(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(binary)) // the system empties its temporary folder
+	if made != "" {
+		_ = os.RemoveAll(made) // the system empties its temporary folder
 	}
 	return code
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,9 +106,9 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool, missed 
 	case admin.EventMembers:
 		var members admin.TailMembers
 		if err := json.Unmarshal(data, &members); err != nil {
-			return fmt.Errorf("reading the first event of the server: %w", err)
+			return fmt.Errorf("reading which members the server shows: %w", err)
 		}
-		printNote(c, "these are the messages of %d of %d members: other workers run the rest", members.Shown, members.All)
+		printMembers(c, members)
 	case admin.EventLeftOut, admin.EventDropped:
 		var count admin.TailCount
 		if err := json.Unmarshal(data, &count); err != nil {
@@ -122,6 +123,26 @@ func printEvent(c *ucli.Context, event string, data []byte, inJSON bool, missed 
 		return &refusedError{reason: cli.OneLine(end.Reason)}
 	}
 	return nil // of a later version
+}
+
+// printMembers says of how many members the messages are from here on.
+func printMembers(c *ucli.Context, of admin.TailMembers) {
+	if of.Shown == of.All {
+		printNote(c, "these are the messages of all members again")
+		return
+	}
+	printNote(c, "these are the messages of %d of %d members", of.Shown, of.All)
+	for _, one := range of.Missing {
+		numbers := make([]string, len(one.Members))
+		for i, number := range one.Members {
+			numbers[i] = strconv.Itoa(number)
+		}
+		where := ""
+		if one.Worker != "" {
+			where = " of the worker " + one.Worker
+		}
+		printNote(c, "not shown: member %s%s: %s", strings.Join(numbers, ", "), where, one.Reason)
+	}
 }
 
 // messageLine is a message on one line: when, from where, to where, and the payload. A

@@ -38,7 +38,8 @@ func streams(text string) http.HandlerFunc {
 
 func TestTailPrintsMessagesAndCountsWhatIsNotShown(t *testing.T) {
 	noEnvironment(t)
-	server := newScripted(t, map[string]http.HandlerFunc{"tail": streams(": hello\n\nevent: members\ndata: {\"shown\":1,\"all\":3}\n\nevent: message\ndata: " + sentEvent +
+	server := newScripted(t, map[string]http.HandlerFunc{"tail": streams(": hello\n\nevent: members\ndata: {\"shown\":1,\"all\":4,\"missing\":[{\"worker\":\"http://w2\",\"members\":[2,4],\"reason\":\"it does\\nnot answer\"},{\"worker\":\"\",\"members\":[3],\"reason\":\"it moves\"}]}\n\n" +
+		"event: members\ndata: {\"shown\":4,\"all\":4,\"missing\":[]}\n\nevent: message\ndata: " + sentEvent +
 		"\n\nevent: left_out\ndata: {\"count\":900}\n\nevent: left_out\ndata: {\"count\":80}\n\nevent: dropped\ndata: {\"count\":3}\n\nevent: later\ndata: {}\n\nevent: message\ndata: " + deadEvent +
 		"\n\nevent: message\ndata: " + readEvent + "\n\nevent: end\ndata: {\"reason\":\"the connector was deleted\"}\n\n")})
 	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k 1", "--last", "2")
@@ -47,7 +48,8 @@ func TestTailPrintsMessagesAndCountsWhatIsNotShown(t *testing.T) {
 		return time.Date(2026, 11, 25, 10, 0, s, ms*1e6, time.UTC).Local().Format("2006-01-02 15:04:05.000")
 	}
 	assert.Equal(t, at(0, 123)+" a/?[2J -> t/2@7: 21.5 \n"+at(1, 0)+" b -> t (dead-lettered: too large): base64:/wA=… (5000 bytes)\n"+at(2, 0)+" in/1@8: 22\n", stdout)
-	assert.Equal(t, "note: these are the messages of 1 of 3 members: other workers run the rest\nnote: 980 messages are not shown: there are more than 20 a second\nnote: 3 messages are not shown: this program or the network was too slow\n", stderr)
+	assert.Equal(t, "note: these are the messages of 1 of 4 members\nnote: not shown: member 2, 4 of the worker http://w2: it does not answer\nnote: not shown: member 3: it moves\n"+
+		"note: these are the messages of all members again\nnote: 980 messages are not shown: there are more than 20 a second\nnote: 3 messages are not shown: this program or the network was too slow\n", stderr)
 	assert.Equal(t, "connector_name=k+1&last=2&tenant=default", server.asked()[0].query)
 
 	stdout, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k", "--output", "json")

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,20 +43,28 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
+	if s.asksForOwn(r) && s.options.Workers.Behind(r.Header) {
+		return &failure{status: http.StatusServiceUnavailable, text: errMoving.Error()}
+	}
+	kept := len(reader.Messages)
 	stream := &events{w: w, control: http.NewResponseController(w)}
 	if err := stream.begin(); err != nil {
 		return err
 	}
-	if s.options.Workers != nil {
-		status, _, err := s.manager.Detail(name)
-		if shown := len(status.Members); err == nil && shown < status.Parallelism {
-			if err := stream.send(EventMembers, TailMembers{Shown: shown, All: status.Parallelism}); err != nil {
-				return err
-			}
-		}
-	}
+	others := s.openOthers(r, name, last)
+	defer others.close()
+	stopping := make(chan struct{})
+	defer s.onDrain(func() { close(stopping) })()
+	one := &viewer{stream: stream, reader: reader, others: others}
 	// What goes wrong from here on is that the client is gone.
-	_ = s.follow(r, stream, reader)
+	if s.asksForOwn(r) {
+		err = one.beginForAWorker(kept)
+	} else {
+		err = one.begin(r.Context(), stopping, kept, last)
+	}
+	if err == nil {
+		_ = s.follow(r, one, stopping)
+	}
 	return nil
 }
 
@@ -76,25 +85,137 @@ func tailQuery(r *http.Request) (name string, last int, err error) {
 	return name, last, nil
 }
 
-// follow sends what a reader gets. It returns nil after it has sent the end.
-func (s *Server) follow(r *http.Request, stream *events, reader *tail.Reader) error {
-	stopping := make(chan struct{})
-	defer s.onDrain(func() { close(stopping) })()
+// viewer is who gets a tail.
+type viewer struct {
+	stream *events
+	reader *tail.Reader
+	others *otherTails
+	said   string // the last event about members, "" where all are shown
+
+	rate             tail.Rate
+	leftOut, dropped int64 // not told yet
+}
+
+// begin sends what the workers have kept, the newest, when all of them have begun or do not
+// in time.
+func (t *viewer) begin(ctx context.Context, stopping <-chan struct{}, kept, last int) error {
+	if t.others == nil {
+		return nil // the reader has it
+	}
+	select {
+	case <-t.others.begun:
+	case <-stopping:
+		return nil // follow says so
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := t.members(); err != nil {
+		return err
+	}
+	mine := make([]TailMessage, 0, kept)
+	for range kept {
+		m, open := <-t.reader.Messages
+		if !open {
+			break
+		}
+		mine = append(mine, t.take(m))
+	}
+	for _, m := range t.others.takeKept(mine, last) {
+		if err := t.stream.send(EventMessage, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beginForAWorker sends what this worker has kept, and says when that ends.
+func (t *viewer) beginForAWorker(kept int) error {
+	for range kept {
+		m, open := <-t.reader.Messages
+		if !open {
+			break
+		}
+		if err := t.show(t.take(m)); err != nil {
+			return err
+		}
+	}
+	return t.stream.send(eventBegun, struct{}{})
+}
+
+// members says of how many members the messages are where that has changed.
+func (t *viewer) members() error {
+	if t.others == nil {
+		return nil
+	}
+	told, known := t.others.members()
+	if !known {
+		return nil
+	}
+	says := ""
+	if told.Shown < told.All {
+		says = fmt.Sprint(told)
+	}
+	if says == t.said {
+		return nil
+	}
+	t.said = says
+	return t.stream.send(EventMembers, told)
+}
+
+// take counts what was not shown before a message of this worker.
+func (t *viewer) take(m tail.Message) TailMessage {
+	t.leftOut += m.LeftOut
+	t.dropped += m.Dropped
+	return tailMessage(m)
+}
+
+// show sends a message, and before it what was not shown. The workers together show no more
+// messages a second than one does.
+func (t *viewer) show(m TailMessage) error {
+	if t.others.any() && !t.rate.Pass(time.Now()) {
+		t.leftOut++
+		return nil
+	}
+	if err := t.counts(); err != nil {
+		return err
+	}
+	return t.stream.send(EventMessage, m)
+}
+
+// counts tells what was not shown.
+func (t *viewer) counts() error {
+	leftOut, dropped := t.others.missed()
+	leftOut, dropped = leftOut+t.leftOut, dropped+t.dropped
+	t.leftOut, t.dropped = 0, 0
+	return t.stream.counts(leftOut, dropped)
+}
+
+// follow sends what comes. It returns nil after it has sent the end.
+func (s *Server) follow(r *http.Request, t *viewer, stopping <-chan struct{}) error {
 	missed, beat := time.NewTicker(missedAfter), time.NewTicker(heartbeat)
 	defer missed.Stop()
 	defer beat.Stop()
+	stream := t.stream
 	for {
 		select {
-		case m, open := <-reader.Messages:
+		case m, open := <-t.reader.Messages:
 			if !open {
-				return stream.send(EventEnd, TailEnd{reader.Ended()})
+				return stream.send(EventEnd, TailEnd{t.reader.Ended()})
 			}
-			if err := stream.message(m); err != nil {
+			if err := t.show(t.take(m)); err != nil {
+				return err
+			}
+		case m := <-t.others.queue():
+			if err := t.show(m); err != nil {
 				return err
 			}
 		case <-missed.C:
-			leftOut, dropped := reader.Missed()
-			if err := stream.counts(leftOut, dropped); err != nil {
+			leftOut, dropped := t.reader.Missed()
+			t.leftOut, t.dropped = t.leftOut+leftOut, t.dropped+dropped
+			if err := t.counts(); err != nil {
+				return err
+			}
+			if err := t.members(); err != nil {
 				return err
 			}
 		case <-beat.C:
@@ -153,13 +274,6 @@ func (e *events) counts(leftOut, dropped int64) error {
 		return e.send(EventDropped, TailCount{dropped})
 	}
 	return nil
-}
-
-func (e *events) message(m tail.Message) error {
-	if err := e.counts(m.LeftOut, m.Dropped); err != nil {
-		return err
-	}
-	return e.send(EventMessage, tailMessage(m))
 }
 
 func (e *events) write(text []byte) error {

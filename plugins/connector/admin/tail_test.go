@@ -42,8 +42,12 @@ type tailing struct {
 
 func startTail(t *testing.T, p *pipes, target string) *tailing {
 	t.Helper()
-	conn := p.dial()
-	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, listening)
+	return readTail(t, p.dial(), fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, listening))
+}
+
+func readTail(t *testing.T, conn net.Conn, request string) *tailing {
+	t.Helper()
+	_, err := conn.Write([]byte(request))
 	require.NoError(t, err)
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
@@ -67,22 +71,6 @@ func (s *tailing) next() (event, data string) {
 		}
 	}
 	return "closed", ""
-}
-
-// Other workers run the other members, and show their messages.
-func TestATailSaysOfHowManyMembersItIs(t *testing.T) {
-	m, _ := tailable()
-	one := m.all["c"]
-	one.Parallelism = 3
-	one.SetMembers([]connector.MemberStatus{{State: connector.Running}})
-	m.all["c"] = one
-	withPipes(t, m, Options{Workers: &twoWorkers{}}, func(p *pipes) {
-		s := startTail(t, p, tailC)
-		_, _ = s.next()
-		event, data := s.next()
-		assert.Equal(t, EventMembers, event)
-		assert.Equal(t, `{"shown":1,"all":3}`, data)
-	})
 }
 
 func TestATailSendsTheLastMessagesAndThenThoseThatComeAsEvents(t *testing.T) {

@@ -8,7 +8,7 @@ const PathTail = "/api/mqtt/connector/tail"
 
 // The events of a tail. The data of each is one line of JSON.
 const (
-	EventMembers = "members"  // TailMembers, the first one, where the messages are not of all members
+	EventMembers = "members"  // TailMembers, where the messages are not of all members, and when that changes
 	EventMessage = "message"  // TailMessage
 	EventLeftOut = "left_out" // TailCount: messages that were not shown because there were too many
 	EventDropped = "dropped"  // TailCount: messages that the client was too slow for
@@ -32,11 +32,19 @@ type TailMessage struct {
 	Reason     string   `json:"reason"`      // why it was not sent, else ""
 }
 
-// TailMembers is of how many members of a connector a worker shows the messages: those that
-// it runs.
+// TailMembers is of how many members of a connector a tail shows the messages, where several
+// workers run them.
 type TailMembers struct {
-	Shown int `json:"shown"`
-	All   int `json:"all"`
+	Shown   int           `json:"shown"`
+	All     int           `json:"all"`
+	Missing []TailMissing `json:"missing"` // empty where all are shown
+}
+
+// TailMissing is why the messages of some members are not shown.
+type TailMissing struct {
+	Worker  string `json:"worker"`  // the URL of the one that runs them, "" where it is not known
+	Members []int  `json:"members"` // from 1
+	Reason  string `json:"reason"`
 }
 
 // TailCount is how many messages a tail did not show.

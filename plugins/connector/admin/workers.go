@@ -40,6 +40,9 @@ type Workers interface {
 	Logs(ctx context.Context, name string, which connector.LogQuery, mine connector.Logs) (all connector.Logs, silent []string, err error)
 	// SetLogLevel sets the level at the other workers that run members of a connector.
 	SetLogLevel(ctx context.Context, name string, members int, level string) error
+	// MembersAt returns which members of a connector other workers run, by URL, and which
+	// this one does. Where some run is not known because of the error.
+	MembersAt(ctx context.Context, name string, members int) (others map[string][]int, here []int, err error)
 	// Told returns what the workers tell about themselves, by URL, and with an error what
 	// this one tells.
 	Told(ctx context.Context) ([]cluster.Told, error)
@@ -115,7 +118,7 @@ func (g *guard) forwardedCaller(r *http.Request) (who caller, is bool, f *failur
 // stale is why the answer may be old.
 func (s *Server) elsewhere(r *http.Request, x *request) (to string, stale, err error) {
 	w := s.options.Workers
-	if w == nil || x.route.by == anyWorker {
+	if w == nil || x.route.by == anyWorker || s.asksForOwn(r) {
 		return "", nil, nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), refreshTimeout)
@@ -227,7 +230,7 @@ func (s *Server) sign(out *http.Request, who caller) {
 		told.Role = who.role.String()
 	}
 	text, _ := json.Marshal(told) // texts
-	for _, theirs := range []string{"Authorization", "Cookie", "Origin", "Sec-Fetch-Site"} {
+	for _, theirs := range []string{"Authorization", "Cookie", "Origin", "Sec-Fetch-Site", ownHeader} {
 		out.Header.Del(theirs)
 	}
 	s.options.Workers.Sign(out.Header)

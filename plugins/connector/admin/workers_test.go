@@ -32,6 +32,9 @@ type twoWorkers struct {
 	forgot   error // why the coordinator does not confirm what this worker runs
 	behind   bool  // the sender of a request knows of a later rebalance
 	members  *members
+
+	transport http.RoundTripper // http.DefaultTransport unless set
+	places    func() (others map[string][]int, here []int, err error)
 }
 
 func (w *twoWorkers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -86,10 +89,20 @@ func (w *twoWorkers) Refresh(context.Context) error { return w.stale }
 func (w *twoWorkers) Confirm(context.Context, string, int) error {
 	return w.forgot
 }
-func (w *twoWorkers) Sign(h http.Header)           { h.Set(cluster.TokenHeader, workersToken) }
-func (w *twoWorkers) Behind(http.Header) bool      { return w.behind }
-func (w *twoWorkers) Knows(token string) bool      { return token == workersToken }
-func (w *twoWorkers) Transport() http.RoundTripper { return http.DefaultTransport }
+func (w *twoWorkers) Sign(h http.Header)      { h.Set(cluster.TokenHeader, workersToken) }
+func (w *twoWorkers) Behind(http.Header) bool { return w.behind }
+func (w *twoWorkers) Knows(token string) bool { return token == workersToken }
+
+func (w *twoWorkers) MembersAt(context.Context, string, int) (others map[string][]int, here []int, err error) {
+	return w.places()
+}
+
+func (w *twoWorkers) Transport() http.RoundTripper {
+	if w.transport != nil {
+		return w.transport
+	}
+	return http.DefaultTransport
+}
 
 // neighbour is another worker that records what it is asked.
 func neighbour(t *testing.T, answer string) (w *twoWorkers, last func() (*http.Request, string, forwarded)) {

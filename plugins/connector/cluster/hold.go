@@ -106,6 +106,26 @@ func (s *Service) placesOf(ctx context.Context, name string, members int) (map[s
 	return all, nil
 }
 
+// MembersAt returns which members of a connector other workers run, by URL, and which this
+// one does. Where some run is not known because of the error; they are in neither.
+func (s *Service) MembersAt(ctx context.Context, name string, members int) (others map[string][]int, here []int, err error) {
+	others = map[string][]int{}
+	for member := range members {
+		place, why := s.placeOf(ctx, partitionOf(name, member))
+		switch {
+		case errors.Is(why, ErrNoWriter):
+			err = ErrNoOwner
+		case why != nil:
+			err = why
+		case place.Here:
+			here = append(here, member)
+		default:
+			others[place.URL] = append(others[place.URL], member)
+		}
+	}
+	return others, here, err
+}
+
 // numbered names members for people, who count from 1.
 func numbered(some []int, of int) string {
 	texts := make([]string, len(some))

@@ -90,6 +90,13 @@ func TestTheWriterMakesTheChangesOfOtherWorkers(t *testing.T) {
 	assert.Equal(t, ErrNoWriter.Error(), send(change{Op: opPutSession, Session: &session}, nil).Error)
 }
 
+func TestAWorkerThatHasNotJoinedKnowsNoMembers(t *testing.T) {
+	others, here, err := writingService(t).MembersAt(t.Context(), "c", 3)
+	require.ErrorIs(t, err, errNotJoined)
+	assert.Empty(t, others)
+	assert.Empty(t, here)
+}
+
 // A worker that was stopped for a while may believe to be the writer.
 func TestAWriterThatMissedARebalanceChangesNothing(t *testing.T) {
 	s := writingService(t)

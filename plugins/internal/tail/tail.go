@@ -60,6 +60,27 @@ type Message struct {
 	LeftOut, Dropped int64
 }
 
+// Rate lets PerSecond messages pass in a second, and as many at once.
+type Rate struct {
+	credit  float64   // how many messages may pass now
+	counted time.Time // when credit was right, zero before the first message
+}
+
+// Pass reports whether one more message may pass.
+func (r *Rate) Pass(now time.Time) bool {
+	if r.counted.IsZero() {
+		r.credit = PerSecond
+	} else {
+		r.credit = min(PerSecond, r.credit+now.Sub(r.counted).Seconds()*PerSecond)
+	}
+	r.counted = now
+	if r.credit < 1 {
+		return false
+	}
+	r.credit--
+	return true
+}
+
 // Hub bounds the feeds of a process.
 type Hub struct {
 	mu      sync.Mutex
@@ -77,9 +98,8 @@ type Feed struct {
 	grace   *time.Timer // runs while the feed is watched without readers
 	kept    []Message   // the newest at the end
 	leftOut int64       // since the newest
-	credit  float64     // how many messages may be shown now
-	counted time.Time   // when credit was right
-	ended   string      // why there is nothing more to come, "" before
+	rate    Rate
+	ended   string // why there is nothing more to come, "" before
 }
 
 // Reader is somebody who looks.
@@ -176,7 +196,7 @@ func (f *Feed) forget() bool {
 		return false
 	}
 	f.watched.Store(false)
-	f.kept, f.leftOut, f.credit, f.counted = nil, 0, 0, time.Time{}
+	f.kept, f.leftOut, f.rate = nil, 0, Rate{}
 	if f.grace != nil {
 		f.grace.Stop()
 		f.grace = nil
@@ -279,18 +299,11 @@ func (f *Feed) Offer(n int, show func(i int) Message) {
 		return
 	}
 	now := time.Now()
-	if f.counted.IsZero() {
-		f.credit = PerSecond
-	} else {
-		f.credit = min(PerSecond, f.credit+now.Sub(f.counted).Seconds()*PerSecond)
-	}
-	f.counted = now
 	for i := range n {
-		if f.credit < 1 {
+		if !f.rate.Pass(now) {
 			f.leaveOutLocked(int64(n - i))
 			return
 		}
-		f.credit--
 		f.showLocked(show(i))
 	}
 }

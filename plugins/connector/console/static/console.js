@@ -135,7 +135,8 @@ if (tail) {
   });
   stream.addEventListener("members", (event) => {
     const members = JSON.parse(event.data);
-    of = " They are of " + members.shown + " of " + members.all + " members: other workers run the rest.";
+    of = members.shown === members.all ? "" : " They are of " + members.shown + " of " + members.all + " members. Not shown: " +
+      members.missing.map((one) => "member " + one.members.join(", ") + (one.worker ? " of " + visible(one.worker) : "") + " (" + visible(one.reason) + ")").join("; ") + ".";
     say();
   });
   for (const name of ["left_out", "dropped"]) {
