@@ -74,6 +74,7 @@ func newInput(conf *config, mgr *service.Resources) *input {
 	conf.share = budget.Of(mgr).Join(in.held)
 	in.monitor = newMonitor(conf.stallWarning, mgr, in.current)
 	in.monitor.guard = conf.guard
+	conf.arrived = in.monitor.resume
 	return in
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/internal/crash"
 )
 
-// monitor watches the oldest message without an acknowledgement.
+// monitor watches the oldest message without an acknowledgement. It rests while there is
+// none.
 type monitor struct {
 	guard    *crash.Guard
 	after    time.Duration // 0 for no warning
@@ -54,7 +55,12 @@ func (m *monitor) stop() {
 	}
 }
 
-func (m *monitor) beat() {
+// resume has the monitor look again, after a message has arrived or another connection
+// is in use. Call it only after start.
+func (m *monitor) resume() { m.member.Resume() }
+
+// beat reports whether there is nothing to watch.
+func (m *monitor) beat() (rest bool) {
 	defer m.guard.Catch("the input mqtt, watching its messages")
 	count, topic, age := m.oldestWaiting()
 	if count > 0 || m.shown {
@@ -67,6 +73,7 @@ func (m *monitor) beat() {
 		m.log.Warnf("A message of topic %q has waited for %s to be finished, and the acknowledgements of %d messages wait behind it: %s", topic, age.Round(time.Millisecond), count-1, m.cause())
 	}
 	m.warned = stalled
+	return count == 0
 }
 
 func (m *monitor) oldestWaiting() (count int, topic string, age time.Duration) {

@@ -17,6 +17,9 @@ import (
 type config struct {
 	connection
 	share *budget.Member // of what all inputs may hold, nil without a bound
+	// arrived is called after messages have arrived that are to be acknowledged; nil
+	// where nobody asks.
+	arrived func()
 
 	topics            []subscription
 	noLocal           bool

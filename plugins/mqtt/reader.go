@@ -176,6 +176,9 @@ func (s *session) deliver() {
 			}
 		}
 		r.entries, r.repeated = r.entries[:0], r.repeated[:0]
+		if s.conf.arrived != nil {
+			s.conf.arrived()
+		}
 	}
 	if len(r.pending) == 0 {
 		return

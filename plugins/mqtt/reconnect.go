@@ -165,6 +165,7 @@ func (i *input) useSession(s *session) {
 		i.session, i.up, i.failure = s, true, nil
 		i.dropSentAgainLocked(s.generation)
 	})
+	i.monitor.resume() // messages may have arrived before it was current
 }
 
 // sessionEnded records that a connection has ended, and returns how long to wait before the
