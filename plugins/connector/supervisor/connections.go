@@ -68,18 +68,19 @@ func (e end) what() string {
 // ends returns the ends of the stream as the engine reports them now, none before it
 // has started.
 func (c *connections) ends() []end {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.events.Load()
+	if c.kept != nil && n == c.seen {
+		return c.kept
+	}
 	select {
 	case <-c.started:
 	default:
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := c.events.Load(); n != c.seen || c.seenSince.IsZero() {
+	if n != c.seen || c.seenSince.IsZero() {
 		c.seen, c.seenSince, c.kept = n, time.Now(), nil
-	}
-	if c.kept != nil {
-		return c.kept
 	}
 	rests := time.Since(c.seenSince) >= settled
 	ends := c.ask()

@@ -278,6 +278,9 @@ func (f *figures) stuckFor(member int) time.Duration {
 		}
 	}
 	f.mu.Unlock()
+	if seconds == 0 {
+		return 0 // as at rest, where each connector is asked once a second
+	}
 	oldest := time.Duration(seconds * float64(time.Second))
 	if at := f.progressOf(member).Load(); at > 0 {
 		oldest = min(oldest, time.Since(time.Unix(0, at)))
