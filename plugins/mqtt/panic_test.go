@@ -25,7 +25,11 @@ func TestAPanicWhileReadingEndsTheConnection(t *testing.T) {
 	wait(t, in.conf.guard.Tripped())
 	require.ErrorContains(t, in.conf.guard.Err(), "a panic in the input mqtt, reading: assignment to entry in nil map")
 	require.NoError(t, ack(t.Context(), nil))
-	require.Empty(t, p.gone(), "neither an acknowledgement nor DISCONNECT is sent")
+	for _, f := range p.gone() {
+		// The goroutine that maintains the connection may be as quick as the one that
+		// closes it.
+		require.EqualValues(t, typeDisconnect, f.first>>4, "no acknowledgement is sent")
+	}
 	require.ErrorContains(t, in.current().reason(), "a panic in the input mqtt, reading")
 }
 
