@@ -83,6 +83,10 @@ func uses(sides []Side, clientID string) bool {
 	return slices.ContainsFunc(sides, func(s Side) bool { return s.ClientID == clientID })
 }
 
+func contain(sides []Side, id ID) bool {
+	return slices.ContainsFunc(sides, func(s Side) bool { return slices.Contains(s.IDs(), id) })
+}
+
 // Restore undoes Hold for a change that could not be made: the connector has the former
 // sides again.
 func (o *Owner) Restore(name string, sides ...Side) {
@@ -99,8 +103,13 @@ func (o *Owner) Settle(name string, sides ...Side) {
 	o.held.set(name, sides...)
 	var done []*mark
 	for _, m := range o.marks {
-		maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return o.isHeldLocked(id) })
-		if len(m.left) == 0 && o.runs(m.released.Connector.Name) {
+		// The mark of another connector may be about to count: what that connector has is
+		// left to it. That of another worker is for that one to judge.
+		if !o.runs(m.released.Connector.Name) {
+			continue
+		}
+		maps.DeleteFunc(m.left, func(id ID, _ Side) bool { return contain(sides, id) })
+		if len(m.left) == 0 {
 			done = append(done, m)
 		}
 	}
