@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +28,7 @@ type broker struct {
 	mu        sync.Mutex
 	live      map[string]*session    // by client id
 	takeovers map[string][]time.Time // by one worker from another
+	given     map[string][]string    // the client ids that got a message, by topic and payload
 }
 
 // session is a live connection.
@@ -39,6 +42,7 @@ func startBroker(n *network, always *gate, log *seeds.Journal) (*broker, error) 
 	b := &broker{
 		server: mqtt.New(&mqtt.Options{Logger: slog.New(slog.DiscardHandler), InlineClient: true}),
 		gate:   newGate(), log: log, live: map[string]*session{}, takeovers: map[string][]time.Time{},
+		given: map[string][]string{},
 	}
 	listener := n.listen(brokerAddress, func(client *gate) *gate {
 		if client == always {
@@ -65,7 +69,7 @@ func (b *broker) close() {
 func (b *broker) ID() string { return "model" }
 
 func (b *broker) Provides(what byte) bool {
-	return bytes.IndexByte([]byte{mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnDisconnect}, what) >= 0
+	return bytes.IndexByte([]byte{mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnQosPublish, mqtt.OnPacketRead, mqtt.OnPacketEncode}, what) >= 0
 }
 
 // OnSessionEstablish is called before a session is taken over. A worker may do that with
@@ -86,6 +90,40 @@ func (b *broker) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.live[cl.ID] = &session{client: cl, worker: cl.Net.Remote, since: time.Now()}
+}
+
+// aside is added to the packet identifiers of SUBSCRIBE. This broker refuses one with the
+// identifier of a message that it has sent itself, though MQTT keeps these apart.
+const aside = 1 << 15
+
+func (b *broker) OnPacketRead(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Type == packets.Subscribe {
+		pk.PacketID += aside
+	}
+	return pk, nil
+}
+
+func (b *broker) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type == packets.Suback {
+		pk.PacketID -= aside
+	}
+	return pk
+}
+
+// OnQosPublish is called when a session gets a message, and again when it is repeated.
+func (b *broker) OnQosPublish(cl *mqtt.Client, pk packets.Packet, _ int64, _ int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if message := pk.TopicName + " " + string(pk.Payload); !slices.Contains(b.given[message], cl.ID) {
+		b.given[message] = append(b.given[message], cl.ID)
+	}
+}
+
+// receivers are the clients that got a message.
+func (b *broker) receivers(topic string, number int) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.given[topic+" "+strconv.Itoa(number)]
 }
 
 func (b *broker) OnDisconnect(cl *mqtt.Client, err error, _ bool) {

@@ -123,9 +123,13 @@ func (w *world) read(k *worker, s *subject) {
 // lose ends a worker.
 func (w *world) lose(k *worker, n int) {
 	kind := n % 3
-	// The embedded Kafka keeps a member for good that dies in a rebalance.
-	if !w.plan.faults || !w.stable() {
+	if !w.plan.faults {
 		kind = 0
+	}
+	if kind > 0 && !w.stable() {
+		w.mu.Lock()
+		w.forgets = true
+		w.mu.Unlock()
 	}
 	switch kind {
 	case 0:

@@ -20,19 +20,21 @@ type state struct {
 	exists                           bool
 	filter, config, labels, strategy string
 	paused                           bool
+	members                          int
 }
 
 func (s state) String() string {
 	if !s.exists {
 		return "nothing"
 	}
-	return fmt.Sprintf("%s %s %s %s paused %t", s.filter, s.config, s.labels, s.strategy, s.paused)
+	return fmt.Sprintf("%s %s %s %s paused %t, %d members", s.filter, s.config, s.labels, s.strategy, s.paused, s.members)
 }
 
 // subject is a name of a connector, with what it may be.
 type subject struct {
 	name  string
 	topic string // of the messages that are published for it
+	most  int    // members that it has at most
 
 	mu       sync.Mutex
 	busy     bool // an operation is under way
@@ -51,13 +53,26 @@ type message struct {
 	optional bool // it may be lost: its connector was deleted
 }
 
-func newSubject(n int) *subject {
+func newSubject(n, most int) *subject {
 	name := fmt.Sprintf("c%d", n)
-	return &subject{name: name, topic: name + "/x", may: map[state]bool{{}: true}}
+	return &subject{name: name, topic: name + "/x", most: most, may: map[state]bool{{}: true}}
 }
 
-func (s *subject) clientID() string {
-	return connector.ClientID(clientPrefix, connector.DefaultTenant, s.name)
+// clientID is that of a member, from 0.
+func (s *subject) clientID(member int) string {
+	id := connector.ClientID(clientPrefix, connector.DefaultTenant, s.name)
+	if member > 0 {
+		id += fmt.Sprintf("_member_%d", member)
+	}
+	return id
+}
+
+// clientIDs are those of all members that it may have.
+func (s *subject) clientIDs() (all []string) {
+	for member := range s.most {
+		all = append(all, s.clientID(member))
+	}
+	return all
 }
 
 // possible returns what the name may be.
@@ -78,14 +93,15 @@ func (s *subject) certain() (state, bool) {
 
 // definition returns the body that creates a connector, or changes it.
 func (s *subject) definition(n int, filter string) (body map[string]any, is state) {
-	config := fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q,"linger_ms":%d}`, kafkaAddress, records, n%50)
+	members := 1 + n/50%s.most
+	config := fmt.Sprintf(`{"bootstrap_servers":%q,"topic":%q,"linger_ms":%d,"parallelism":%d}`, kafkaAddress, records, n%50, members)
 	labels := map[string]string{"n": strconv.Itoa(n)}
 	strategy := map[string]any{"strategy": "block"}
 	body = map[string]any{
 		"connector_name": s.name, "connector_type": "kafka", "tenant": "default", "topic_name": s.name + filter,
 		"config": config, "failure_strategy": strategy, "labels": labels,
 	}
-	return body, state{exists: true, filter: s.name + filter, config: config, labels: fmt.Sprint(labels), strategy: "block"}
+	return body, state{exists: true, filter: s.name + filter, config: config, labels: fmt.Sprint(labels), strategy: "block", members: members}
 }
 
 // shown is what a worker knows about the name.
@@ -105,7 +121,7 @@ func (s *subject) shown(k *worker) (state, error) {
 	if err := json.Compact(&config, status.Config); err != nil {
 		return state{}, err
 	}
-	is := state{exists: true, filter: status.TopicID, config: config.String(), labels: fmt.Sprint(status.Labels), paused: status.State == connector.Paused}
+	is := state{exists: true, filter: status.TopicID, config: config.String(), labels: fmt.Sprint(status.Labels), paused: status.State == connector.Paused, members: max(1, status.Parallelism)}
 	if status.FailureStrategy != nil {
 		is.strategy = status.FailureStrategy.Strategy
 	}

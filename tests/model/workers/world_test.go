@@ -34,6 +34,7 @@ type plan struct {
 	pinned  int           // names that are never deleted
 	publish int           // percent of the seconds in which a name gets a message
 	slow    time.Duration // how long Kafka takes for the records of connectors
+	members int           // that a connector has at most
 }
 
 func chance(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
@@ -45,15 +46,16 @@ func duration(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(float64(most) * r.Float64() * r.Float64())
 }
 
-// newPlan makes the plan. Decisions that were added later use more, so that existing
-// seeds keep their scenario.
-func newPlan(r, more *rand.Rand) plan {
+// newPlan makes the plan. Decisions that were added later use more and most, so that
+// existing seeds keep the rest of their scenario.
+func newPlan(r, more, most *rand.Rand) plan {
 	p := plan{
 		workers: 1 + r.IntN(4), names: 1 + r.IntN(5), steps: 4 + r.IntN(16),
 		faults: chance(r, 80), deaths: chance(r, 60), old: chance(r, 50),
 		quiet: pick(r, 0, 10, 30), pinned: r.IntN(3), publish: pick(r, 10, 50),
 	}
 	p.slow = pick(more, 0, 0, time.Second, 2*time.Second)
+	p.members = pick(most, 1, 2, 3)
 	return p
 }
 
@@ -80,14 +82,15 @@ type world struct {
 	faults    []*fault  // that there were
 	marked    time.Time // when something began or ended last that moves connectors
 	disturbed time.Time // when that was a fault or a death
+	forgets   bool      // a worker has died in a rebalance: see patient
 	slowest   time.Duration
 	failures  []error
 }
 
 func newWorld(seed uint64, log *seeds.Journal) (*world, error) {
-	r, more := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 2))
+	r, more, most := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 3))
 	w := &world{
-		plan: newPlan(r, more), rand: r, more: more, log: log, net: newNetwork(), always: newGate(), kafka: newGate(),
+		plan: newPlan(r, more, most), rand: r, more: more, log: log, net: newNetwork(), always: newGate(), kafka: newGate(),
 		ticking: make(chan struct{}), ticked: make(chan struct{}), marked: time.Now(),
 	}
 	log.Add("%+v", w.plan)
@@ -124,7 +127,7 @@ func newWorld(seed uint64, log *seeds.Journal) (*world, error) {
 		w.slowDown()
 	}
 	for i := range w.plan.names {
-		w.names = append(w.names, newSubject(i))
+		w.names = append(w.names, newSubject(i, w.plan.members))
 	}
 	for range w.plan.workers {
 		w.newWorker()
@@ -196,7 +199,7 @@ func (w *world) tick(r *rand.Rand) {
 
 // publish publishes a message for a name, if its session is there.
 func (w *world) publish(s *subject) {
-	live := w.broker.running(s.clientID())
+	live := w.broker.running(s.clientID(0))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.joined && live != nil && !live.since.Before(s.made) && len(s.may) == 1 && !s.may[state{}] {
