@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/require"
@@ -60,6 +61,8 @@ func fieldTable(t *testing.T, env *service.Environment, kind, name string) strin
 				IsOptional                    bool `json:"is_optional"`
 				IsDeprecated                  bool `json:"is_deprecated"`
 				Default                       any
+				Options                       []string
+				AnnotatedOptions              [][2]string `json:"annotated_options"`
 			}
 		}
 	}
@@ -86,8 +89,36 @@ func fieldTable(t *testing.T, env *service.Environment, kind, name string) strin
 		case f.IsOptional, f.Type == "object": // an object has the defaults of its own fields
 			standard = "none"
 		}
-		description := strings.ReplaceAll(strings.Join(strings.Fields(f.Description), " "), "|", `\|`)
+		description := strings.Join(strings.Fields(f.Description), " ")
+		description += options(description, f.Options, f.AnnotatedOptions)
+		description = strings.ReplaceAll(description, "|", `\|`)
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, kind, standard, description)
 	}
 	return b.String()
+}
+
+// options says which values a field takes, and what each of them does. A description may
+// name all of them itself.
+func options(description string, plain []string, annotated [][2]string) string {
+	var all []string
+	named := true
+	for _, o := range plain {
+		all = append(all, "`"+o+"`")
+		named = named && strings.Contains(description, "`"+o+"`")
+	}
+	for _, o := range annotated {
+		what := strings.TrimSuffix(strings.Join(strings.Fields(o[1]), " "), ".")
+		if len(what) > 1 && unicode.IsLower(rune(what[1])) {
+			what = strings.ToLower(what[:1]) + what[1:]
+		}
+		all = append(all, "`"+o[0]+"`: "+what)
+		named = false
+	}
+	switch {
+	case named:
+		return ""
+	case len(all) == 1:
+		return " It may be " + all[0] + "."
+	}
+	return " One of " + strings.Join(all, "; ") + "."
 }

@@ -23,15 +23,37 @@ func (f fields) templateBuffer() {
 	if len(buffer.conf) == 0 {
 		return // the default
 	}
-	for _, name := range slices.Sorted(maps.Keys(buffer.conf)) {
-		if !slices.Contains(bufferFields, name) {
-			buffer.report(name, "is unknown; must be one of "+strings.Join(bufferFields, ", "))
-		}
-	}
 	if buffer.conf["path"] == nil {
 		f.report("disk_buffer", "needs a path, the directory of the buffer, which no other buffer uses")
 	}
+	right := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(buffer.conf)) {
+		if what := bufferType(name, buffer.conf[name]); what != "" {
+			buffer.report(name, what)
+		} else {
+			right[name] = buffer.conf[name]
+		}
+	}
+	buffer.conf = right
 	checkDiskBuffer(buffer)
+}
+
+// bufferType returns what is wrong with the type of a field. The template passes it on as
+// it is, and the buffer takes texts and one number.
+func bufferType(name string, value any) string {
+	if !slices.Contains(bufferFields, name) {
+		return "is unknown; must be one of " + strings.Join(bufferFields, ", ")
+	}
+	if name == "max_batch_messages" && value != nil {
+		return checkType(value, "int")
+	}
+	switch value.(type) {
+	case nil, string:
+		return ""
+	case []any, map[string]any:
+		return "must be one value, not a list or an object"
+	}
+	return "must be text; put it in quotes"
 }
 
 // checkDiskBuffer reports the same as the constructor of plugins/diskbuffer.

@@ -66,7 +66,7 @@ func checkTopicText(topic string) string {
 func checkKafkaTopic(topic string) string {
 	switch {
 	case topic == "":
-		return "is empty; give the Kafka topic to write to, for example mqtt_messages"
+		return "is empty; give a Kafka topic, for example mqtt_messages"
 	case topic == "." || topic == "..":
 		return fmt.Sprintf("%q is not a legal Kafka topic name", topic)
 	case len(topic) > 249:
