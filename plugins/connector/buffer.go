@@ -81,8 +81,16 @@ func (c Connector) WithBuffer(path string, most uint64) Connector {
 }
 
 func (c Connector) bufferWith(extra map[string]any) Connector {
+	given := map[string]json.RawMessage{}
+	_ = json.Unmarshal(c.MQTT.Get(fieldBuffer), &given) // Parse has read it
 	buffer := map[string]any{}
-	_ = json.Unmarshal(c.MQTT.Get(fieldBuffer), &buffer) // Parse has read it
+	for name, value := range given {
+		buffer[name] = value
+		var n json.Number
+		if len(value) > 0 && value[0] != '"' && json.Unmarshal(value, &n) == nil && n != "" {
+			buffer[name] = n.String() // the buffer takes texts only
+		}
+	}
 	maps.Copy(buffer, extra)
 	raw, _ := json.Marshal(buffer) // it was JSON
 	c.MQTT = c.MQTT.With(Settings{{Name: fieldBuffer, Value: raw}})

@@ -53,6 +53,8 @@ func TestTheServiceSetsThePathAndTheLargestSizeOfABuffer(t *testing.T) {
 		`{"max_bytes":"1MiB"}`:                `{"max_bytes":"1MiB","path":"/b/x"}`,
 		`{"max_bytes":"much"}`:                `{"max_bytes":"much","path":"/b/x"}`, // lint refuses it
 		`{"max_bytes":99999999}`:              `{"max_bytes":"1048576","path":"/b/x"}`,
+		`{"max_bytes":1000000,"max_age":0}`:   `{"max_age":"0","max_bytes":"1000000","path":"/b/x"}`, // the buffer takes texts only
+		`{"max_bytes":null,"max_age":"1h"}`:   `{"max_age":"1h","max_bytes":"1048576","path":"/b/x"}`,
 	} {
 		c, err := buffered(t, given)
 		require.NoError(t, err)
