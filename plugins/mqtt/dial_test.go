@@ -50,6 +50,7 @@ func TestDialTLS(t *testing.T) {
 		}
 		exchanged(t, scheme+"://"+b.ln.Addr().String(), "tls: {enabled: true, skip_cert_verify: true}", accept)
 
+		b = newScripted(t) // the input above may have connected once more before it was closed
 		in, _ := started(t, scheme+"://"+b.ln.Addr().String(), v311)
 		done := background(in)
 		go func() { _ = accept().conn.(*tls.Conn).Handshake() }() // the client reports the error
