@@ -189,13 +189,19 @@ func (p *Process) WaitLog(text string) {
 func (p *Process) Stop() (code int, took time.Duration) {
 	p.t.Helper()
 	start := time.Now()
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.Signal(syscall.SIGTERM)
+	return p.Wait(), time.Since(start)
+}
+
+// Wait waits until the process has ended, and returns the exit code.
+func (p *Process) Wait() (code int) {
+	p.t.Helper()
 	select {
 	case <-p.exited:
 	case <-time.After(60 * time.Second):
 		require.Fail(p.t, "the pipeline did not end")
 	}
-	return p.cmd.ProcessState.ExitCode(), time.Since(start)
+	return p.cmd.ProcessState.ExitCode()
 }
 
 // Signal sends a signal to the process.
