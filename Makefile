@@ -43,7 +43,7 @@ integration: ## Run the tests against a real mosquitto, Apache Kafka, Prometheus
 integration-tests: $(HELM)
 	tests/servers/prometheus.sh install
 	tests/servers/chromium.sh install
-	HELM=$(abspath $(HELM)) go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./tests/monitoring/... ./tests/console/... ./tests/kubernetes/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip -mayskip ARollingUpgradeAndBack
+	HELM=$(abspath $(HELM)) go test -json -tags integration -count=1 -timeout 90m ./tests/integration/... ./tests/monitoring/... ./tests/console/... ./tests/kubernetes/... ./tests/upstream/... ./plugins/kafka/... $(ARGS) | go run ./tests/cmd/testcount -v -noskip -mayskip ARollingUpgradeAndBack
 
 # The models hold no server and no clock: they find by the number of their seeds.
 MODEL_FOR ?= 60s

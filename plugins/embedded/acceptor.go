@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // goodbye limits how long a client that has stopped reading can delay Close.
@@ -15,13 +17,14 @@ const goodbye = time.Second
 // whose Close has a race: it waits for the goroutines of connections while new ones
 // still join the group, and waits forever for a connection that has not sent CONNECT.
 type acceptor struct {
-	ln    *listener
-	ended chan struct{} // closed when the acceptor has stopped accepting
-	conns sync.WaitGroup
+	server *mqtt.Server
+	ln     *listener
+	ended  chan struct{} // closed when the acceptor has stopped accepting
+	conns  sync.WaitGroup
 }
 
-func newAcceptor(ln *listener) *acceptor {
-	return &acceptor{ln: ln, ended: make(chan struct{})}
+func newAcceptor(server *mqtt.Server, ln *listener) *acceptor {
+	return &acceptor{server: server, ln: ln, ended: make(chan struct{})}
 }
 
 func (*acceptor) ID() string              { return "tcp" }
@@ -46,12 +49,17 @@ func (a *acceptor) Serve(establish listeners.EstablishFn) {
 }
 
 // Close is called by the broker, once. When it returns, all goroutines of connections
-// have ended.
-func (a *acceptor) Close(disconnect listeners.CloseFn) {
+// have ended. It does not use the broker's function to disconnect clients, which waits
+// forever if one of them leaves meanwhile: it takes one lock twice.
+func (a *acceptor) Close(listeners.CloseFn) {
 	_ = a.ln.Close() // an error does not matter: the listener is not used again
 	<-a.ended
 	a.ln.expireWrites(goodbye)
-	disconnect(a.ID())
+	for _, client := range a.server.Clients.GetAll() {
+		if client.Net.Listener == a.ID() && !client.Closed() {
+			_ = a.server.DisconnectClient(client, packets.ErrServerShuttingDown) // it returns this reason
+		}
+	}
 	a.ln.closeConns()
 	a.conns.Wait()
 }

@@ -55,7 +55,7 @@ func (b *Broker) serve(hooks []mqtt.Hook) error {
 			return err
 		}
 	}
-	if err := b.server.AddListener(newAcceptor(b.ln)); err != nil {
+	if err := b.server.AddListener(newAcceptor(b.server, b.ln)); err != nil {
 		return err
 	}
 	return b.server.Serve()
