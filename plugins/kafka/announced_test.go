@@ -47,7 +47,7 @@ func TestAnAnswerThatIsTooLargeIsRefusedBeforeItIsRead(t *testing.T) {
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(60<<20), "bytes")
 }
 
-func TestInputReadsRecordsThatAreLargerThanOtherAnswers(t *testing.T) {
+func TestInputReadsRecordsThatAreLargerThanAnswersToAnOutput(t *testing.T) {
 	c := cluster(t, 1, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "50000000"}))
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ProducerBatchMaxBytes(40<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)

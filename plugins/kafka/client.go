@@ -104,14 +104,6 @@ func (c *clientConfig) mechanisms() string {
 	return strings.Join(names, ", ")
 }
 
-// largestAnswer and largestFetch limit the answers of Kafka, in bytes, to clients that
-// read no records and to those that do. kgo allocates what an answer announces before it
-// arrives. The metadata of 100,000 partitions takes 10 MB.
-const (
-	largestAnswer = 16 << 20
-	largestFetch  = 100 << 20
-)
-
 // connection returns the options that every client has: how it connects to Kafka.
 func (c *clientConfig) connection() []kgo.Opt {
 	opts := []kgo.Opt{
@@ -123,7 +115,6 @@ func (c *clientConfig) connection() []kgo.Opt {
 		kgo.ConnIdleTimeout(c.connIdle),
 		kgo.Dialer(c.dial),
 		kgo.RetryBackoffFn(retryBackoff),
-		kgo.BrokerMaxReadBytes(largestAnswer), kgo.FetchMaxBytes(largestAnswer),
 	}
 	if c.maxVersion != nil {
 		opts = append(opts, kgo.MaxVersions(c.maxVersion))

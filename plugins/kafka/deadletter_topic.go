@@ -197,7 +197,7 @@ func (c *config) scan(ctx context.Context, topic string, spans partitions, commi
 		isolation = kgo.ReadCommitted()
 	}
 	client, err := c.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.KeepControlRecords(),
-		kgo.FetchIsolationLevel(isolation), kgo.BrokerMaxReadBytes(largestFetch), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxWait(500*time.Millisecond))
+		kgo.FetchIsolationLevel(isolation), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxWait(500*time.Millisecond))
 	if err != nil {
 		return err
 	}

@@ -286,7 +286,6 @@ func (c *inputConfig) options(more ...kgo.Opt) []kgo.Opt {
 		kgo.ConsumeResetOffset(c.start),
 		kgo.FetchIsolationLevel(c.isolation),
 		kgo.FetchMaxWait(c.fetchMaxWait),
-		kgo.BrokerMaxReadBytes(largestFetch), kgo.FetchMaxBytes(largestFetch / 2),
 		kgo.Rack(c.rack),
 		kgo.SessionTimeout(c.sessionTimeout),
 		kgo.RebalanceTimeout(c.rebalanceTimeout),

@@ -145,9 +145,14 @@ var (
 	}
 )
 
+// largestAnswer limits the answers of Kafka, in bytes. kgo allocates what an answer
+// announces before it arrives. The metadata of 100,000 partitions takes 10 MB.
+const largestAnswer = 16 << 20
+
 // options returns those of the client that writes; logger may be nil.
 func (c *config) options(topics *topics, logger kgo.Logger, hooks ...kgo.Hook) []kgo.Opt {
 	opts := append(c.connection(),
+		kgo.BrokerMaxReadBytes(largestAnswer), kgo.FetchMaxBytes(largestAnswer), // it fetches nothing
 		kgo.RecordPartitioner(pinning{partitioners[c.partitioner], topics, c.guard}),
 		kgo.RequiredAcks(acksByName[c.acks]),
 		kgo.ProduceRequestTimeout(c.timeout),
