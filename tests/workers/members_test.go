@@ -68,13 +68,20 @@ func spreadName(t *testing.T, members int, all ...*worker) (name string) {
 	return name
 }
 
-func TestMembersRunOnAllWorkers(t *testing.T) {
-	r := newRig(t)
-	all := []*worker{r.worker(), r.worker(), r.worker()}
-	const members = 6
-	name := spreadName(t, members, all...)
+// spreadOut starts three workers, and a connector that has members on all of them.
+func spreadOut(t *testing.T, r *rig, members int) (all []*worker, name string) {
+	t.Helper()
+	all = []*worker{r.worker(), r.worker(), r.worker()}
+	name = spreadName(t, members, all...)
 	all[0].done(admin.PathCreate, all[0].sharedDefinition(name, members, "out"))
 	agree(t, "Running", []string{name}, all...)
+	return all, name
+}
+
+func TestMembersRunOnAllWorkers(t *testing.T) {
+	r := newRig(t)
+	const members = 6
+	all, name := spreadOut(t, r, members)
 	c := r.client("publisher")
 	sent := 0
 	send := func() {

@@ -108,11 +108,8 @@ func (w *worker) tail(name string) *tailed {
 // A tail showed what the owner of the connector runs.
 func TestATailThroughAnyWorkerShowsTheMessagesOfAllMembers(t *testing.T) {
 	r := newRig(t)
-	all := []*worker{r.worker(), r.worker(), r.worker()}
 	const members = 6
-	name := spreadName(t, members, all...)
-	all[0].done(admin.PathCreate, all[0].sharedDefinition(name, members, "out"))
-	agree(t, "Running", []string{name}, all...)
+	all, name := spreadOut(t, r, members)
 	var tails []*tailed
 	for _, w := range all {
 		tails = append(tails, w.tail(name))
