@@ -11,6 +11,8 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -39,20 +41,51 @@ var tooLarge = fmt.Sprintf("large%2000d", 0)
 
 func newPromiseRig(t *testing.T, topics ...string) *promiseRig {
 	t.Helper()
-	broker, err := embedded.StartBroker("127.0.0.1:0")
+	routed := make(chan string)
+	broker, err := embedded.StartBroker("127.0.0.1:0", &routing{done: t.Context().Done(), routed: routed})
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topics...))
 	require.NoError(t, err)
 	t.Cleanup(kafka.Close)
 	r := &promiseRig{t: t, broker: broker, kafka: kafka, addr: kafka.ListenAddrs()[0]}
-	client := r.client("publisher", true)
+	client := r.client(publisher, true)
 	r.publish = func(payloads ...string) {
 		for _, payload := range payloads {
 			r.await(client.Publish("a", 1, false, payload))
+			select {
+			case got := <-routed:
+				require.Equal(t, payload, got)
+			case <-time.After(exampleTimeout):
+				require.Fail(t, "the MQTT broker does not route the message")
+			}
 		}
 	}
 	return r
+}
+
+// publisher is the client id of promiseRig.publish.
+const publisher = "publisher"
+
+// routing tells of each message of the publisher that the broker has given to those who
+// subscribe to it. The broker acknowledges a message before that, so that an acknowledged
+// message may still reach a later subscription.
+type routing struct {
+	mqtt.HookBase
+	routed chan<- string
+	done   <-chan struct{} // closed at the end of the test
+}
+
+func (*routing) Provides(b byte) bool { return b == mqtt.OnPublished }
+
+func (h *routing) OnPublished(client *mqtt.Client, p packets.Packet) {
+	if client.ID != publisher {
+		return
+	}
+	select {
+	case h.routed <- string(p.Payload):
+	case <-h.done:
+	}
 }
 
 func (r *promiseRig) client(id string, clean bool) paho.Client {
