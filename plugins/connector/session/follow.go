@@ -39,16 +39,20 @@ func (o *Owner) Follow(read func() (store.Contents, error)) {
 }
 
 // beingRemovedLocked returns an error if another worker may be removing a session of a
-// side, because it was that of another connector. The two workers would disconnect each
-// other, and messages that arrive meanwhile would be lost.
+// side, because it was that of another connector, or of a deleted one of the same name. The
+// two workers would disconnect each other, and messages that arrive meanwhile would be
+// lost. The first member runs on the worker that removes sessions, and waits for that.
 func (o *Owner) beingRemovedLocked(name string, side Side) error {
 	for _, id := range side.IDs() {
 		if o.isHeldLocked(id) {
 			continue
 		}
+		if side.Member > 0 && o.others && o.clearing[id.ClientID] != nil {
+			return fmt.Errorf("the session %q at %s, which was that of a deleted connector, is being removed: try again soon", id.ClientID, id.Endpoint)
+		}
 		for _, m := range o.marks {
 			before := m.released.Connector.Name
-			if _, has := m.left[id]; has && before != name && !o.runs(before) {
+			if _, has := m.left[id]; has && (before != name || side.Member > 0) && !o.runs(before) {
 				return fmt.Errorf("another worker removes the session %q at %s, which was that of connector %q: try again soon, or give another client_id", id.ClientID, id.Endpoint, before)
 			}
 		}

@@ -156,7 +156,7 @@ func New(opts Options) (*Supervisor, error) {
 		ClientIDOf: func(name string) string {
 			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
 		},
-		Runs: s.owns, Confirm: s.confirmMember,
+		Others: opts.Share != nil, Runs: s.owns, Confirm: s.confirmMember,
 	})
 	if err := errors.Join(
 		mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)),
