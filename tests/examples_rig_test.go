@@ -57,6 +57,7 @@ func lintExample(t *testing.T, document string) {
 // exampleRig is an MQTT broker and a Kafka, with clients that may log in to them.
 type exampleRig struct {
 	t          *testing.T
+	client     paho.Client // see mqtt
 	mqttURL    string
 	kafkaAddr  string
 	tls        *tls.Config
@@ -170,13 +171,18 @@ func set(mapping *yaml.Node, name string, value any) {
 	mapping.Content = append(mapping.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name}, &node)
 }
 
-// mqtt returns a connected MQTT client.
+// mqtt returns the MQTT client of the rig, connected. There is one: two of one client id
+// would disconnect each other.
 func (r *exampleRig) mqtt() paho.Client {
 	r.t.Helper()
+	if r.client != nil {
+		return r.client
+	}
 	client := paho.NewClient(paho.NewClientOptions().AddBroker(r.mqttURL).SetTLSConfig(r.tls).
 		SetUsername(r.user).SetPassword(r.password).SetClientID("examples").SetOrderMatters(true))
 	r.await(client.Connect())
 	r.t.Cleanup(func() { client.Disconnect(0) })
+	r.client = client
 	return client
 }
 

@@ -88,8 +88,10 @@ func (h *routing) OnPublished(client *mqtt.Client, p packets.Packet) {
 	}
 }
 
+// client returns a connected client. It leaves its client id to the next one, instead of
+// reconnecting.
 func (r *promiseRig) client(id string, clean bool) paho.Client {
-	client := paho.NewClient(paho.NewClientOptions().AddBroker(r.broker.URL()).SetClientID(id).SetCleanSession(clean).SetOrderMatters(true))
+	client := paho.NewClient(paho.NewClientOptions().AddBroker(r.broker.URL()).SetClientID(id).SetCleanSession(clean).SetOrderMatters(true).SetAutoReconnect(false))
 	r.await(client.Connect())
 	r.t.Cleanup(func() { client.Disconnect(0) })
 	return client
