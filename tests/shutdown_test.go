@@ -159,7 +159,8 @@ func TestSIGTERMEndsTheServiceInTimeWhateverIsInFlight(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 
 	_, took := p.Stop()
-	assert.Less(t, took, drain+5*time.Second, p.Output())
+	// The last wait of the service ends 4 s after the drain; the rest is for a loaded machine.
+	assert.Less(t, took, drain+15*time.Second, p.Output())
 	<-ended
 	<-ended
 }
