@@ -80,7 +80,9 @@ type Figures struct {
 	OldestUnacked time.Duration // age of the oldest of them, 0 without any
 	// Lag are the records that the consumer group of a source has not committed, by
 	// partition; nil for other connectors and until it was read.
-	Lag            []Lag
+	Lag []Lag
+	// LagUnknown says why Lag, or a part of it, is not known; "" if it is.
+	LagUnknown     string
 	LastError      string
 	LastErrorSince time.Time
 	// LastMessage is the payload of the newest message that a tail has shown, in base64
@@ -184,6 +186,10 @@ type Manager interface {
 	// List returns all connectors by name.
 	List() []Status
 	Detail(name string) (Status, Figures, error)
+	// PausedLag asks Kafka for the lag of a source that is paused. It returns within
+	// seconds, and takes an answer that is some seconds old. unknown says why the lag, or a
+	// part of it, is not known. Other connectors have none.
+	PausedLag(ctx context.Context, name string) (lag []Lag, unknown string)
 	// Logs returns the last lines that a connector logged, its secrets as ***.
 	Logs(name string, which LogQuery) (Logs, error)
 	// SetLogLevel sets from which level on a connector logs, until the service ends:

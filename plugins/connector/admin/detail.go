@@ -16,7 +16,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 	d := Detail{
 		LastMsg: f.LastMessage, LastSendTime: unix(f.LastSend), SendSuccessTotal: f.Sent, SendFailTotal: f.Failed,
 		RetryTotal: f.Retried, DiscardedTotal: f.Discarded, DeadLetteredTotal: f.DeadLettered,
-		Lag: lagOf(f.Lag), Buffer: bufferOf(s.Buffer), InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
+		Lag: lagOf(f.Lag), LagUnknown: withoutUserInfo(f.LagUnknown), Buffer: bufferOf(s.Buffer), InFlight: f.InFlight, OldestUnackedMS: f.OldestUnacked.Milliseconds(),
 		LastError: withoutUserInfo(f.LastError), LastErrorTime: unix(f.LastErrorSince),
 		Tenant: s.Tenant, ConnectorName: s.Name, ConnectorType: s.Type,
 		Config: withoutUserInfo(givenConfig(s.Config)), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,

@@ -43,10 +43,13 @@ type memory struct {
 	// discarded is what the last update or deletion said of what waits.
 	discarded bool
 	probes    []connector.Probe
-	preview   connector.Preview
-	sample    connector.SampleMessage // of the last Preview
-	logs      connector.Logs
-	asked     connector.LogQuery // of the last Logs
+	// what PausedLag returns
+	lag        []connector.Lag
+	lagUnknown string
+	preview    connector.Preview
+	sample     connector.SampleMessage // of the last Preview
+	logs       connector.Logs
+	asked      connector.LogQuery // of the last Logs
 	// what StoreReady and Warnings return
 	storeErr error
 	warnings []string
@@ -215,6 +218,10 @@ func (m *memory) SetLogLevel(name, level string) error {
 	_, _, err := m.Detail(name)
 	m.logs.Level = level
 	return err
+}
+
+func (m *memory) PausedLag(context.Context, string) ([]connector.Lag, string) {
+	return m.lag, m.lagUnknown
 }
 
 func (m *memory) Preview(ctx context.Context, _ connector.Connector, s connector.SampleMessage) (connector.Preview, []string, error) {

@@ -190,6 +190,20 @@ func TestDetailHasWhatWasGivenAndWhatWasDone(t *testing.T) {
 	assert.Equal(t, int64(50002), d.SendSuccessTotal)
 }
 
+func TestTheDetailOfAPausedSourceHasItsLagOrSaysWhyNot(t *testing.T) {
+	m := newMemory()
+	h := newServer(t, m, Options{}).Handler()
+	read[string](t, ask(h, http.MethodPost, PathCreate, definitionOf("c", plainConfig)))
+	m.lag, m.lagUnknown = []connector.Lag{{Topic: "t", Partition: 1, Records: 5}}, "reaching Kafka at tcp://ada:lovelace@k:9092"
+	detail := func() string {
+		return ask(h, http.MethodGet, PathDetail+"?tenant=default&connector_name=c", "").Body.String()
+	}
+	read[string](t, ask(h, http.MethodPost, PathResume, `{"tenant":"default","connector_name":"c"}`))
+	assert.NotContains(t, detail(), `"lag`, "while it runs its figures have it")
+	read[string](t, ask(h, http.MethodPost, PathPause, `{"tenant":"default","connector_name":"c"}`))
+	assert.Contains(t, detail(), `"lag":[{"topic":"t","partition":1,"records":5}],"lag_unknown":"reaching Kafka at tcp://***@k:9092"`)
+}
+
 func TestDetailTellsEachStrategy(t *testing.T) {
 	for _, test := range []struct {
 		given *connector.FailureStrategy

@@ -245,6 +245,9 @@ func (s *Server) detail(ctx context.Context, r *http.Request, _ []byte) (reply, 
 	if !callerOf(ctx).payloads {
 		figures.LastMessage = nil
 	}
+	if status.State == connector.Paused {
+		figures.Lag, figures.LagUnknown = s.manager.PausedLag(ctx, name)
+	}
 	d, notes, err := detail(name, status, figures)
 	return reply{data: d, notes: append(notes, silent...), revision: status.Revision}, err
 }

@@ -176,15 +176,17 @@ type Detail struct {
 	LastMsg          *string `json:"last_msg"` // null unless somebody tails
 
 	// Ours. The figures count from the start of the service.
-	RetryTotal        int64   `json:"retry_total"`
-	DiscardedTotal    int64   `json:"discarded_total"`
-	DeadLetteredTotal int64   `json:"dead_lettered_total"`
-	InFlight          int64   `json:"in_flight"`         // received over MQTT, not acknowledged there
-	OldestUnackedMS   int64   `json:"oldest_unacked_ms"` // age of the oldest of them
-	Lag               []Lag   `json:"lag,omitempty"`     // of the consumer group of a kafka_source
-	Buffer            *Buffer `json:"buffer,omitempty"`  // of a connector that has a disk buffer
-	LastError         string  `json:"last_error"`        // "" without one
-	LastErrorTime     int64   `json:"last_error_time"`   // Unix seconds since when, 0 without one
+	RetryTotal        int64 `json:"retry_total"`
+	DiscardedTotal    int64 `json:"discarded_total"`
+	DeadLetteredTotal int64 `json:"dead_lettered_total"`
+	InFlight          int64 `json:"in_flight"`         // received over MQTT, not acknowledged there
+	OldestUnackedMS   int64 `json:"oldest_unacked_ms"` // age of the oldest of them
+	Lag               []Lag `json:"lag,omitempty"`     // of the consumer group of a kafka_source
+	// LagUnknown says why the lag of a paused kafka_source, or a part of it, is not known.
+	LagUnknown    string  `json:"lag_unknown,omitempty"`
+	Buffer        *Buffer `json:"buffer,omitempty"` // of a connector that has a disk buffer
+	LastError     string  `json:"last_error"`       // "" without one
+	LastErrorTime int64   `json:"last_error_time"`  // Unix seconds since when, 0 without one
 
 	Tenant        string `json:"tenant"`
 	ConnectorName string `json:"connector_name"`

@@ -27,7 +27,8 @@ type entry struct {
 	// messages that the broker had delivered were not acknowledged.
 	unsettled atomic.Bool
 
-	left atomic.Pointer[left] // in its disk buffer, nil if that is not known
+	left atomic.Pointer[left]      // in its disk buffer, nil if that is not known
+	lag  atomic.Pointer[lagReader] // of a source since it was paused, nil until somebody asks
 
 	// Guarded by the supervisor's mutex.
 	members    []*entry // behind the first one, see members.go

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -259,9 +258,7 @@ func (f *figures) lag() (all []connector.Lag) {
 			all = append(all, connector.Lag{Topic: s.label(topicKey), Partition: partition, Records: int64(s.float())})
 		}
 	}
-	slices.SortFunc(all, func(a, b connector.Lag) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
+	slices.SortFunc(all, compareLags)
 	return all
 }
 

@@ -116,7 +116,7 @@ func (s *Supervisor) collectConnector(out chan<- prometheus.Metric, e *entry, st
 	} {
 		write(prometheus.GaugeValue, m.name, m.help, m.value)
 	}
-	for _, lag := range e.figures.lag() {
+	for _, lag := range s.shownLag(e) {
 		write(prometheus.GaugeValue, "kafka_lag_records", "Records of a partition that the consumer group of a kafka_source has not committed.", float64(lag.Records),
 			"topic", lag.Topic, "partition", strconv.Itoa(lag.Partition))
 	}

@@ -51,6 +51,7 @@ func (r *run) stop() error {
 func (r *run) loop(ctx context.Context, d store.Definition) {
 	defer close(r.done)
 	defer r.entry.figures.stopped(r.member)
+	defer r.entry.lag.Store(nil) // what was read before this run
 	guard := crash.New(func(err *crash.Error) {
 		r.supervisor.log.Error("A panic ends the connector, and no other: report it with this stack",
 			"connector", d.Connector.Name, "error", r.entry.hide.Load().Replace(err.Error()), "stack", string(err.Stack))

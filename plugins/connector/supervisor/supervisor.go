@@ -70,12 +70,14 @@ type Supervisor struct {
 
 	previews   *service.Environment // in which outputs connect to nothing
 	previewing chan struct{}        // has one entry a preview that is made
-	lines      *logbook.Book
-	operations *locks // by connector name
-	replays    *locks // the same
-	sessions   *session.Owner
-	calm       // tests use shorter times
-	holdFor    time.Duration
+	// lagReadings has one entry a paused source whose lag is read.
+	lagReadings chan struct{}
+	lines       *logbook.Book
+	operations  *locks // by connector name
+	replays     *locks // the same
+	sessions    *session.Owner
+	calm        // tests use shorter times
+	holdFor     time.Duration
 
 	tails  tail.Hub
 	mqtt   baseSettings
@@ -139,7 +141,7 @@ func New(opts Options) (*Supervisor, error) {
 		mappings:   mappings,
 		env:        env,
 		previews:   previews,
-		previewing: make(chan struct{}, maxPreviews),
+		previewing: make(chan struct{}, maxPreviews), lagReadings: make(chan struct{}, maxLagReadings),
 		lines:      lines,
 		operations: newLocks(), replays: newLocks(), calm: usualCalm, holdFor: holdFor, kafkaOptions: kafkaOptions,
 		halt: halt, halted: halted,
