@@ -138,7 +138,7 @@ func Parse(data []byte) (Connector, error) {
 	config := r.raw("config")
 	strategy := r.raw("failure_strategy")
 	c.Labels = r.labels("labels")
-	for _, told := range []string{"state", "waits_for", "buffer", "reason"} {
+	for _, told := range []string{"state", "waits_for", "buffer", "reason", "worker", "members"} {
 		_ = r.raw(told) // the state in a list: not part of the definition
 	}
 	if err := r.done(); err != nil {

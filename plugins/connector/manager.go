@@ -58,6 +58,9 @@ type Status struct {
 	// that run where this is told, by number. They are nil where it has one member.
 	Parallelism int
 	Members     []MemberStatus
+	// Worker is the URL of the worker that runs the first member, or UnknownWorker. It is
+	// empty where no other workers share the connectors, and where the connector is Paused.
+	Worker string
 }
 
 // Buffer is what is in a disk buffer.

@@ -11,7 +11,12 @@ type MemberStatus struct {
 	State  State
 	Waits  []Wait
 	Reason string // as that of a Status
+	Worker string // as that of a Status: of the one that runs this member
 }
+
+// UnknownWorker stands for the URL of a worker that is not known: while connectors move
+// between workers, or where it does not answer.
+const UnknownWorker = "unknown"
 
 // urgency orders states by how much they need a person. States that are not in it need
 // none.

@@ -22,6 +22,7 @@ func detail(name string, s connector.Status, f connector.Figures) (Detail, []str
 		Config: withoutUserInfo(givenConfig(s.Config)), TopicName: s.TopicID, FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
 		State: string(s.State), WaitsFor: waitsOf(s.Waits), Reason: withoutUserInfo(s.Reason),
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
+		placement: placementOf(s),
 	}
 	return d, strategyNotes(s.FailureStrategy), nil
 }

@@ -138,6 +138,7 @@ func sortConnectors(all []connector.Status, field, by string) {
 		"status":         connector.Status.Word,
 		"state":          func(s connector.Status) string { return string(s.State) },
 		"broker_id":      brokerID,
+		"worker":         func(s connector.Status) string { return s.Worker },
 		"create_time":    func(s connector.Status) string { return localTime(s.CreateTime) },
 		"update_time":    func(s connector.Status) string { return localTime(s.UpdateTime) },
 	}[field]
@@ -169,6 +170,7 @@ func row(s connector.Status) Row {
 		CreateTime: localTime(s.CreateTime), UpdateTime: localTime(s.UpdateTime),
 		FailureStrategy: strategyOf(s.FailureStrategy), Labels: s.Labels,
 		State: string(s.State), WaitsFor: waitsOf(s.Waits), Buffer: bufferOf(s.Buffer), Reason: withoutUserInfo(s.Reason),
+		placement: placementOf(s),
 	}
 }
 

@@ -51,12 +51,13 @@ func TestAConnectorWithMembersIsThatOfAllWorkers(t *testing.T) {
 	manager.mu.Unlock()
 
 	workers.members = &members{
-		theirs: connector.MemberStatus{Member: 1, State: connector.Running}, sent: 5,
+		theirs: connector.MemberStatus{Member: 1, State: connector.Running, Worker: "http://w2"}, sent: 5,
 		lines: []connector.LogLine{{Time: time.Unix(1, 0), Level: slog.LevelInfo, Text: "there"}},
 	}
 	detail := answerOf[Detail](t, ask(s.Handler(), http.MethodGet, PathDetail+query+"many", ""))
 	assert.Equal(t, "Running", detail.Data.State)
 	assert.Equal(t, int64(5), detail.Data.SendSuccessTotal)
+	assert.Equal(t, placement{"http://w1", []Member{{1, "Running", "http://w1"}, {2, "Running", "http://w2"}}}, detail.Data.placement)
 	const strategy = "failure strategy discard: a record that Kafka refuses is dropped; block keeps it and stops the connector there"
 	assert.Equal(t, []string{strategy}, detail.Notes)
 	assert.Equal(t, http.StatusOK, ask(s.Handler(), http.MethodGet, PathReadyNames+"many", "").Code)
@@ -67,10 +68,11 @@ func TestAConnectorWithMembersIsThatOfAllWorkers(t *testing.T) {
 	}
 	assert.Empty(t, level())
 
-	workers.members.theirs = connector.MemberStatus{Member: 1, State: connector.Unknown, Reason: "it is not known"}
+	workers.members.theirs = connector.MemberStatus{Member: 1, State: connector.Unknown, Reason: "it is not known", Worker: connector.UnknownWorker}
 	workers.members.silent, workers.members.err = []string{"http://w2"}, errors.New("Kafka is away")
 	detail = answerOf[Detail](t, ask(s.Handler(), http.MethodGet, PathDetail+query+"many", ""))
 	assert.Equal(t, "Unknown", detail.Data.State)
+	assert.Equal(t, Member{2, "Unknown", "unknown"}, detail.Data.Members[1])
 	assert.Equal(t, []string{
 		strategy,
 		"the states of connectors on other workers are unknown: Kafka is away",

@@ -159,6 +159,7 @@ type Row struct {
 	WaitsFor        []Wait            `json:"waits_for,omitempty"` // what one that is Waiting waits for
 	Buffer          *Buffer           `json:"buffer,omitempty"`    // of one that has a disk buffer
 	Reason          string            `json:"reason,omitempty"`    // why it is Waiting or Failed, or Paused and not ended
+	placement
 }
 
 // Wait is one thing that a connector waits for.
@@ -202,6 +203,7 @@ type Detail struct {
 	Reason          string            `json:"reason"`    // "" when all is well
 	CreateTime      string            `json:"create_time"`
 	UpdateTime      string            `json:"update_time"`
+	placement
 }
 
 // Buffer is what is in a disk buffer.

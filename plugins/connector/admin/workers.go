@@ -31,8 +31,8 @@ type Workers interface {
 	Runs(name string, member int) bool
 	// Statuses returns what workers tell about the states of connectors of which they run a
 	// member, by name, and the URLs of those that did not answer in time. Complete adds to
-	// what is known here of a connector what other workers tell about its members. Both
-	// return what they have also with an error.
+	// what is known here of a connector its worker, and what other workers tell about its
+	// members if it has several. Both return what they have also with an error.
 	Statuses(ctx context.Context) (told map[string][]connector.Status, silent []string, err error)
 	Complete(ctx context.Context, one connector.Sample) (whole connector.Sample, silent []string, err error)
 	// Logs adds to the log of a connector what other workers have logged about its members,
@@ -306,7 +306,7 @@ func (s *Server) levelElsewhere(ctx context.Context, name, level string) (notes 
 // whole returns a connector with the members that other workers run.
 func (s *Server) whole(ctx context.Context, name string) (connector.Status, connector.Figures, []string, error) {
 	status, figures, err := s.manager.Detail(name)
-	if err != nil || s.options.Workers == nil || status.Parallelism < 2 {
+	if err != nil || s.options.Workers == nil {
 		return status, figures, nil, err
 	}
 	one, silent, err := s.options.Workers.Complete(ctx, connector.Sample{Status: status, Figures: figures})

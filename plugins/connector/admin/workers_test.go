@@ -78,7 +78,11 @@ func (w *twoWorkers) Logs(_ context.Context, _ string, _ connector.LogQuery, min
 func (w *twoWorkers) SetLogLevel(context.Context, string, int, string) error { return w.members.err }
 
 func (w *twoWorkers) Complete(_ context.Context, one connector.Sample) (connector.Sample, []string, error) {
-	one.SetMembers([]connector.MemberStatus{{State: connector.Running}, w.members.theirs})
+	one.Worker = "http://w1"
+	if one.Parallelism < 2 {
+		return one, nil, nil
+	}
+	one.SetMembers([]connector.MemberStatus{{State: connector.Running, Worker: one.Worker}, w.members.theirs})
 	one.Sent += w.members.sent
 	return one, w.members.silent, w.members.err
 }

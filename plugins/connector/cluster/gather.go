@@ -26,13 +26,13 @@ const nameParameter = "connector_name"
 // it does not own, because the coordinator is away. What is known is returned also with an
 // error.
 func (s *Service) Statuses(ctx context.Context) (told map[string][]connector.Status, silent []string, err error) {
-	return gather(ctx, s, pathStatuses, s.mine(), func(one *connector.Status) string { return one.Name })
+	return gather(ctx, s, pathStatuses, s.mine(), func(one *connector.Status) string { return one.Name }, placeAt)
 }
 
 // Samples completes those of this worker, which are of all connectors, with those of
 // other workers. A connector is Unknown if the worker that runs it does not answer.
 func (s *Service) Samples(mine []connector.Sample) []connector.Sample {
-	told, _, err := gather(context.Background(), s, pathSamples, s.mySamples(""), nameOfSample)
+	told, _, err := gather(context.Background(), s, pathSamples, s.mySamples(""), nameOfSample, placeSampleAt)
 	if err != nil {
 		s.log.Warn("The workers are not known: the connectors that others run are shown as unknown", "error", err)
 	}
@@ -42,16 +42,44 @@ func (s *Service) Samples(mine []connector.Sample) []connector.Sample {
 
 // Complete adds to what this worker knows of a connector what the other workers know of
 // the members that they run, and returns the URLs of those that did not answer in time.
-// What is known is returned also with an error.
+// What is known is returned also with an error. Nobody is asked about a connector with one
+// member.
 func (s *Service) Complete(ctx context.Context, one connector.Sample) (whole connector.Sample, silent []string, err error) {
+	if one.Parallelism < 2 {
+		one.Worker = s.workerHere(one.Status)
+		return one, nil, nil
+	}
 	path := pathSamples + "?" + url.Values{nameParameter: {one.Name}}.Encode()
-	told, silent, err := gather(ctx, s, path, s.mySamples(one.Name), nameOfSample)
+	told, silent, err := gather(ctx, s, path, s.mySamples(one.Name), nameOfSample, placeSampleAt)
 	all := []connector.Sample{one}
 	mergeSamples(all, told, s.Runs)
 	return all[0], silent, err
 }
 
+// workerHere is the worker of a connector with one member, as far as this one knows. While
+// the coordinator is away, a worker runs connectors that it does not own.
+func (s *Service) workerHere(one connector.Status) string {
+	switch {
+	case one.State == connector.Paused:
+		return ""
+	case s.Runs(one.Name, 0) || len(s.mySamples(one.Name)) > 0:
+		return s.url()
+	}
+	return connector.UnknownWorker
+}
+
 func nameOfSample(one *connector.Sample) string { return one.Name }
+
+// placeAt notes which worker tells about a connector, and so runs the members that it tells
+// about.
+func placeAt(one *connector.Status, worker string) {
+	one.Worker = worker
+	for i := range one.Members {
+		one.Members[i].Worker = worker
+	}
+}
+
+func placeSampleAt(one *connector.Sample, worker string) { placeAt(&one.Status, worker) }
 
 func mergeSamples(all []connector.Sample, told map[string][]connector.Sample, runs func(name string, member int) bool) {
 	merge(all, told, runs, func(one *connector.Sample) *connector.Status { return &one.Status }, (*connector.Sample).Add)
@@ -78,10 +106,17 @@ func merge[T any](all []T, told map[string][]T, runs func(name string, member in
 		}
 		switch {
 		case one.State == connector.Failed || runs(one.Name, 0):
+			one.Worker = connector.UnknownWorker
+			if its := told[one.Name]; len(its) > 0 { // what this worker tells is the first
+				one.Worker = statusOf(&its[0]).Worker
+			}
 		case len(current) > 0:
 			all[i] = current[len(current)-1]
 		default:
-			one.State, one.Waits, one.Reason = connector.Unknown, nil, notKnown
+			one.State, one.Waits, one.Reason, one.Worker = connector.Unknown, nil, notKnown, connector.UnknownWorker
+		}
+		if one.State == connector.Paused { // the other worker knows it already
+			one.Worker = ""
 		}
 	}
 }
@@ -106,21 +141,23 @@ func together[T any](one T, told []T, statusOf func(*T) *connector.Status, add f
 	if first, known := members[0]; !known || !first.HandsOver() {
 		for member := range status.Parallelism {
 			if _, known := members[member]; !known {
-				members[member] = connector.MemberStatus{Member: member, State: connector.Unknown, Reason: notKnown}
+				members[member] = connector.MemberStatus{Member: member, State: connector.Unknown, Reason: notKnown, Worker: connector.UnknownWorker}
 			}
 		}
 	}
 	status.SetMembers(slices.Collect(maps.Values(members)))
+	status.Worker = members[0].Worker
 	*statusOf(&one) = status
 	return one
 }
 
 // gather asks all other workers at once for something about their connectors, and returns
 // it by name, together with mine. What another worker tells of a connector stands behind
-// that.
-func gather[T any](ctx context.Context, s *Service, path string, mine []T, nameOf func(*T) string) (all map[string][]T, silent []string, err error) {
+// that. place notes which worker tells it.
+func gather[T any](ctx context.Context, s *Service, path string, mine []T, nameOf func(*T) string, place func(one *T, worker string)) (all map[string][]T, silent []string, err error) {
 	all = make(map[string][]T, len(mine))
 	for _, one := range mine {
+		place(&one, s.url())
 		all[nameOf(&one)] = []T{one}
 	}
 	m := s.joined()
@@ -150,6 +187,7 @@ func gather[T any](ctx context.Context, s *Service, path string, mine []T, nameO
 				return
 			}
 			for _, one := range theirs {
+				place(&one, w.URL)
 				all[nameOf(&one)] = append(all[nameOf(&one)], one)
 			}
 		})

@@ -30,7 +30,7 @@ func (s *Service) Logs(ctx context.Context, name string, which connector.LogQuer
 		return mine, nil, err
 	}
 	ask := url.Values{"about": {string(body)}}.Encode()
-	told, silent, err := gather(ctx, s, pathLogs+"?"+ask, []connector.Logs{mine}, func(*connector.Logs) string { return name })
+	told, silent, err := gather(ctx, s, pathLogs+"?"+ask, []connector.Logs{mine}, func(*connector.Logs) string { return name }, func(*connector.Logs, string) {})
 	return mergeLogs(told[name], which.Limit), silent, err
 }
 

@@ -24,7 +24,7 @@ type Told struct {
 func (s *Service) Told(ctx context.Context) ([]Told, error) {
 	mine := s.tell()
 	mine.Self = true
-	told, silent, err := gather(ctx, s, pathTold, []Told{mine}, func(one *Told) string { return one.URL })
+	told, silent, err := gather(ctx, s, pathTold, []Told{mine}, func(one *Told) string { return one.URL }, func(*Told, string) {})
 	var all []Told
 	for _, one := range told {
 		all = append(all, one...)
@@ -36,6 +36,9 @@ func (s *Service) Told(ctx context.Context) ([]Told, error) {
 	return all, err
 }
 
+// url is that of this worker, as others reach it.
+func (s *Service) url() string { return strings.TrimSuffix(s.opts.Advertise, "/") }
+
 func (s *Service) tell() Told {
-	return Told{URL: strings.TrimSuffix(s.opts.Advertise, "/"), Membership: s.Membership(), Connectors: len(s.mine())}
+	return Told{URL: s.url(), Membership: s.Membership(), Connectors: len(s.mine())}
 }

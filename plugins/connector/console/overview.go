@@ -80,6 +80,7 @@ type overviewBody struct {
 	Next     string
 	Spark    [2]int // wide and high
 	Took     time.Time
+	Shared   bool // by several workers
 }
 
 type totals struct {
@@ -133,6 +134,9 @@ type sortLink struct {
 	Number                   bool
 }
 
+// columnWorker is shown where several workers share the connectors.
+const columnWorker = "worker"
+
 var columns = []struct {
 	name, title string
 	number      bool
@@ -140,6 +144,7 @@ var columns = []struct {
 }{
 	{"name", "Connector", false, func(a, b row) int { return strings.Compare(a.Name, b.Name) }},
 	{"state", "State", false, func(a, b row) int { return cmp.Compare(a.State, b.State) }},
+	{columnWorker, "Worker", false, func(a, b row) int { return strings.Compare(a.Worker, b.Worker) }},
 	{"in", "In", true, func(a, b row) int { return cmp.Compare(a.In, b.In) }},
 	{"out", "Out", true, func(a, b row) int { return cmp.Compare(a.Out, b.Out) }},
 	{"oldest", "Oldest unacknowledged", true, func(a, b row) int { return cmp.Compare(a.OldestUnacked, b.OldestUnacked) }},
@@ -170,7 +175,7 @@ func (c *Console) overview(v *visit) {
 func (c *Console) list(q overviewQuery, now time.Time) overviewBody {
 	all := c.history.now()
 	lasts := c.history.lasts()
-	body := overviewBody{Query: q, Spark: [2]int{sparkWide, sparkHigh}, Took: now}
+	body := overviewBody{Query: q, Spark: [2]int{sparkWide, sparkHigh}, Took: now, Shared: c.api.HasWorkers()}
 	counts := map[connector.State]int{}
 	var rows []row
 	selector, err := connector.ParseSelector(q.Selector)
@@ -201,7 +206,7 @@ func (c *Console) list(q overviewQuery, now time.Time) overviewBody {
 			Link: q.link(func(q *overviewQuery) { q.State, q.Page = string(state), 1 }),
 		})
 	}
-	body.Sorts = q.sort(rows)
+	body.Sorts = q.sort(rows, body.Shared)
 	body.Found = len(rows)
 	from := min((q.Page-1)*rowsPerPage, max(0, (len(rows)-1)/rowsPerPage*rowsPerPage))
 	to := min(from+rowsPerPage, len(rows))
@@ -245,16 +250,19 @@ func (q overviewQuery) matches(r row) bool {
 	if text == "" {
 		return true
 	}
-	return slices.ContainsFunc([]string{r.Name, r.TopicID, r.Reason}, func(in string) bool {
+	return slices.ContainsFunc(append(workersOf(r.Status), r.Name, r.TopicID, r.Reason), func(in string) bool {
 		return strings.Contains(strings.ToLower(in), text)
 	})
 }
 
 // sort orders rows: what needs a person comes first, unless another order is asked for.
-func (q overviewQuery) sort(rows []row) []sortLink {
+func (q overviewQuery) sort(rows []row, shared bool) []sortLink {
 	var links []sortLink
 	by := func(a, b row) int { return cmp.Compare(a.Urgency, b.Urgency) }
 	for _, column := range columns {
+		if column.name == columnWorker && !shared {
+			continue
+		}
 		on := q.Sort == column.name
 		link := sortLink{Name: column.name, Title: column.title, Number: column.number, Order: "none"}
 		// A number is looked for at its greatest, a name from its first letter.

@@ -32,7 +32,8 @@ type page struct {
 var functions = template.FuncMap{
 	"visible": visible, "short": short, "clock": clock, "age": ageText, "seconds": seconds, "rate": rate, "number": number,
 	"size":  func(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) },
-	"place": place, "labels": writeLabels,
+	"place": place, "labels": writeLabels, "workersOf": workersOf,
+	"nth":    func(from0 int) int { return from0 + 1 }, // people count from 1
 	"static": func(name string) string { return pathStatic + name + "?v=" + assets },
 }
 

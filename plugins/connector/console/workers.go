@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/robustmq/robustmq-connect/plugins/connector"
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
@@ -38,6 +40,21 @@ func (c *Console) workers(v *visit) {
 		body.Rows = append(body.Rows, workerRow(one))
 	}
 	v.showPage(c, http.StatusOK, "workers", "Workers", body)
+}
+
+// workersOf are the URLs of the workers that run a connector, that of its first member first.
+// There are none where no others share the connectors, and where it is paused.
+func workersOf(s connector.Status) (all []string) {
+	if s.Worker == "" {
+		return nil
+	}
+	all = []string{s.Worker}
+	for _, m := range s.Members {
+		if !slices.Contains(all, m.Worker) {
+			all = append(all, m.Worker)
+		}
+	}
+	return all
 }
 
 func workerRow(w admin.Worker) worker {
