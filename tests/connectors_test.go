@@ -24,7 +24,8 @@ type gitops struct {
 	service            *program.Process
 }
 
-// newGitops starts a service between servers in this process. The flags are more of serve.
+// newGitops starts a service between servers in this process. The flags are more of serve,
+// in which KAFKA and API stand for addresses.
 func newGitops(t *testing.T, flags ...string) *gitops {
 	t.Helper()
 	broker, err := embedded.StartBroker("127.0.0.1:0")
@@ -37,7 +38,11 @@ func newGitops(t *testing.T, flags ...string) *gitops {
 		t: t, server: program.FreeAddress(t), store: t.TempDir(), dir: t.TempDir(), secrets: t.TempDir(),
 		kafka: kafka.Addr(), broker: broker.URL(),
 	}
-	g.service = program.Start(t, g.server, append([]string{"serve", "--store", g.store, "--listen", g.server, "--mqtt-url", g.broker}, flags...)...)
+	args := []string{"serve", "--store", g.store, "--listen", g.server, "--mqtt-url", g.broker}
+	for _, flag := range flags {
+		args = append(args, strings.NewReplacer("KAFKA", g.kafka, "API", g.server).Replace(flag))
+	}
+	g.service = program.Start(t, g.server, args...)
 	g.service.WaitReady()
 	return g
 }

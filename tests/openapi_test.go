@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // described is a service whose answers are held to its own document. An object has no
@@ -27,9 +28,10 @@ type described struct {
 	called   map[string]bool // paths of the document
 }
 
-func newDescribed(t *testing.T) *described {
+// newDescribed starts a service with more flags, as newGitops does.
+func newDescribed(t *testing.T, flags ...string) *described {
 	t.Helper()
-	d := &described{gitops: newGitops(t), compiler: jsonschema.NewCompiler(), called: map[string]bool{}}
+	d := &described{gitops: newGitops(t, flags...), compiler: jsonschema.NewCompiler(), called: map[string]bool{}}
 	answer, err := http.Get("http://" + d.server + admin.PathOpenAPI)
 	require.NoError(t, err)
 	defer answer.Body.Close()
@@ -197,4 +199,18 @@ func TestAnswersOfAServiceAreAsItsDocumentSays(t *testing.T) {
 	for path := range paths {
 		assert.True(t, d.called[path], "%s is not called", path)
 	}
+}
+
+// So is what a worker says about where connectors run.
+func TestAnswersOfAWorkerAreAsItsDocumentSays(t *testing.T) {
+	token := program.WriteFile(t, strings.Repeat("t", 32))
+	d := newDescribed(t, "--store", "kafka://KAFKA/document", "--advertise", "http://API", "--cluster-token-file", token)
+	d.write("two.yaml", d.yaml("two", "out")+"  parallelism: 2\n")
+	require.Eventually(t, func() bool { return d.apply().Code == 0 }, 30*time.Second, 200*time.Millisecond)
+	d.until(map[string]string{"two": "Running"})
+	url := "http://" + d.server
+	members := fmt.Sprintf(`"worker":%q,"members":[{"member":1,"state":"Running","worker":%q},{"member":2,"state":"Running","worker":%q}]`, url, url, url)
+	assert.Contains(t, d.call(200, http.MethodGet, admin.PathList, "", ""), members)
+	assert.Contains(t, d.call(200, http.MethodGet, admin.PathDetail, "?tenant=default&connector_name=two", ""), members)
+	d.call(200, http.MethodGet, admin.PathWorkers, "", "")
 }

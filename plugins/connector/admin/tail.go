@@ -200,7 +200,7 @@ func (s *Server) follow(r *http.Request, t *viewer, stopping <-chan struct{}) er
 		select {
 		case m, open := <-t.reader.Messages:
 			if !open {
-				return stream.send(EventEnd, TailEnd{t.reader.Ended()})
+				return stream.send(EventEnd, TailEnd{Reason: t.reader.Ended()})
 			}
 			if err := t.show(t.take(m)); err != nil {
 				return err
@@ -221,13 +221,13 @@ func (s *Server) follow(r *http.Request, t *viewer, stopping <-chan struct{}) er
 		case <-beat.C:
 			// A token may have been withdrawn.
 			if _, refused := s.guard.admit(r, s.paths[PathTail]); refused != nil {
-				return stream.send(EventEnd, TailEnd{refused.text})
+				return stream.send(EventEnd, TailEnd{Reason: refused.text})
 			}
 			if err := stream.comment("still here"); err != nil {
 				return err
 			}
 		case <-stopping:
-			return stream.send(EventEnd, TailEnd{"the service is stopping"})
+			return stream.send(EventEnd, TailEnd{Reason: "the service is stopping", Again: true})
 		case <-r.Context().Done():
 			return r.Context().Err()
 		}

@@ -233,7 +233,7 @@ func (o *otherTails) events(ctx context.Context, at string, one *otherTail, last
 			silent.Reset(silentAfter)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return because(ctx, err)
 	}
 	return errors.New("it has ended its answer")

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -228,6 +229,27 @@ func TestATailNamesTheWorkersThatItDoesNotShow(t *testing.T) {
 		assert.Equal(t, `{"shown":1,"all":1,"missing":[]}`, s.about())
 		w.offer(0, "last")
 		assert.Equal(t, "last", s.payload())
+		require.NoError(t, s.conn.Close())
+	})
+}
+
+// The connection of a worker that is killed ends in the middle of its answer.
+func TestATailSaysThatAWorkerWasKilled(t *testing.T) {
+	withTailers(t, func(t *testing.T, w *tailers) {
+		const begins = "event: " + eventBegun + "\ndata: {}\n\n"
+		w.set(func() {
+			w.dials[url3] = func() (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go func() {
+					_, _ = http.ReadRequest(bufio.NewReader(theirs))
+					_, _ = fmt.Fprintf(theirs, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(begins), begins)
+					_ = theirs.Close()
+				}()
+				return ours, nil
+			}
+		})
+		s := startTail(t, w.pipes[0], tailC)
+		assert.Equal(t, `{"shown":2,"all":3,"missing":[{"worker":"`+url3+`","members":[3],"reason":"it has ended its answer"}]}`, s.about())
 		require.NoError(t, s.conn.Close())
 	})
 }

@@ -218,7 +218,7 @@ func TestATailEndsAtOnceWithTheService(t *testing.T) {
 		began := time.Now()
 		event, data := stream.next()
 		assert.Equal(t, EventEnd, event)
-		assert.JSONEq(t, `{"reason":"the service is stopping"}`, data)
+		assert.JSONEq(t, `{"reason":"the service is stopping","again":true}`, data)
 		event, _ = stream.next()
 		assert.Equal(t, "closed", event)
 		require.NoError(t, <-served)

@@ -55,6 +55,9 @@ type TailCount struct {
 // TailEnd is why a tail has ended.
 type TailEnd struct {
 	Reason string `json:"reason"`
+	// Again: the same request may soon show the messages that follow, because the service
+	// starts again, or another worker runs the connector.
+	Again bool `json:"again,omitempty"`
 }
 
 // Excerpt is the beginning of a payload, a key or a value: one of text and base64.

@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -365,4 +367,28 @@ func TestTheMembersOfAConnectorAreDealtOut(t *testing.T) {
 			assert.Greater(t, dealtOut, least, "%s, %d members", name, members)
 		}
 	}
+}
+
+func TestARebalanceTakesTimeFromAWorkerThatGivesSomethingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &Member{share: newShare(), log: slog.New(slog.DiscardHandler), opts: Options{
+			Taken: func([]int32) {}, Released: func([]int32) { time.Sleep(1500 * time.Millisecond) },
+		}}
+		took := func(rebalances int, took time.Duration) {
+			t.Helper()
+			now := m.Standing()
+			assert.Equal(t, rebalances, now.Rebalances)
+			assert.Equal(t, took, now.Took)
+		}
+		m.assigned([]int32{1, 2, 3})
+		took(1, 0)
+		m.revoked([]int32{1})
+		m.assigned(nil)
+		took(2, 1500*time.Millisecond)
+		m.assigned(nil) // it changed nothing here
+		took(2, 1500*time.Millisecond)
+		time.Sleep(time.Second)
+		m.assigned([]int32{4})
+		took(3, 0)
+	})
 }

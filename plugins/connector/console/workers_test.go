@@ -67,10 +67,10 @@ func TestThePagesSayWhichWorkerRunsAConnector(t *testing.T) {
 	assert.ElementsMatch(t, []string{"many", "one"}, names(r.get(root+"?q=B%3A1").Body.String()))
 
 	body = r.get(pathConnector + "?name=many").Body.String()
-	assert.Contains(t, body, `on <bdi>http://&lt;a&gt;:1</bdi>, <bdi>http://b:1</bdi>, <bdi>unknown</bdi></span>`)
+	assert.Contains(t, body, `Workers: <bdi>http://&lt;a&gt;:1</bdi>, <bdi>http://b:1</bdi>, <bdi>unknown</bdi></span>`)
 	assert.Contains(t, body, `<tr><td>4</td><td>Unknown</td><td class="at"><bdi>unknown</bdi></td></tr>`)
 	body = r.get(pathConnector + "?name=one").Body.String()
-	assert.Contains(t, body, `on <bdi>http://b:1</bdi></span>`)
+	assert.Contains(t, body, `Worker: <bdi>http://b:1</bdi></span>`)
 	assert.NotContains(t, body, "<h2>Members</h2>")
 	assert.NotContains(t, r.get(pathConnector+"?name=paused").Body.String(), `class="at"`)
 

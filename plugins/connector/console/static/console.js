@@ -100,22 +100,25 @@ if (tail) {
     hold.setAttribute("aria-pressed", held);
     hold.textContent = held ? "Go on" : "Hold";
   });
-  const stream = new EventSource(tail.dataset.stream);
   const add = (tag, name, text, into) => {
     const one = document.createElement(tag);
     if (name) one.className = name;
     one.textContent = visible(text);
     into.append(one, " ");
   };
-  stream.addEventListener("message", (event) => {
-    if (held) { missed++; say(); return; }
+  const show = (event) => {
     const m = JSON.parse(event.data);
+    const where = m.kafka_topic + (m.partition === null ? "" : "/" + m.partition) + (m.offset === null ? "" : "@" + m.offset);
+    // After the connection was lost, the last ones come again.
+    const record = m.offset === null ? "" : m.time + " " + where;
+    if (record && [...tail.children].some((one) => one.dataset.record === record)) return;
+    if (held) { missed++; say(); return; }
     const item = document.createElement("li");
     item.className = m.outcome === "sent" ? "" : "error";
+    item.dataset.record = record;
     add("span", "dim", m.time, item);
     add("span", "level", m.outcome, item);
     if (m.topic) add("bdi", "", m.topic, item); // a record that a kafka_source has read has none
-    const where = m.kafka_topic + (m.partition === null ? "" : "/" + m.partition) + (m.offset === null ? "" : "@" + m.offset);
     if (m.topic) add("span", "dim", "→", item);
     add("bdi", "", where, item);
     add("span", "dim", m.latency_ms.toFixed(1) + " ms, QoS " + m.qos + (m.retain ? ", retained" : ""), item);
@@ -132,20 +135,40 @@ if (tail) {
     while (tail.children.length > most) tail.lastChild.remove();
     shown++;
     say();
-  });
-  stream.addEventListener("members", (event) => {
-    const members = JSON.parse(event.data);
-    of = members.shown === members.all ? "" : " They are of " + members.shown + " of " + members.all + " members. Not shown: " +
-      members.missing.map((one) => "member " + one.members.join(", ") + (one.worker ? " of " + visible(one.worker) : "") + " (" + visible(one.reason) + ")").join("; ") + ".";
-    say();
-  });
-  for (const name of ["left_out", "dropped"]) {
-    stream.addEventListener(name, (event) => { missed += JSON.parse(event.data).count; say(); });
-  }
-  stream.addEventListener("end", (event) => { stream.close(); say("It has ended: " + visible(JSON.parse(event.data).reason)); });
-  stream.addEventListener("error", () => {
-    say(stream.readyState === EventSource.CLOSED ? "The service refuses it: the session may have ended. Load the page again." : "The connection is lost; it is tried again.");
-  });
+  };
+  // A worker that ends leaves its connectors to others, which takes some seconds. What is
+  // asked for here keeps a session alive, so it is not tried for ever.
+  let tries = 0;
+  const again = (text) => {
+    of = "";
+    tries++;
+    say(text + (tries > 12 ? " The session may have ended. Load the page again." : " It is tried again."));
+    if (tries <= 12) setTimeout(open, 5000);
+  };
+  const open = () => {
+    const stream = new EventSource(tail.dataset.stream);
+    stream.addEventListener("open", () => { tries = 0; of = ""; say(shown ? "" : "Waiting for messages."); });
+    stream.addEventListener("message", show);
+    stream.addEventListener("members", (event) => {
+      const members = JSON.parse(event.data);
+      of = members.shown === members.all ? "" : " They are of " + members.shown + " of " + members.all + " members. Not shown: " +
+        members.missing.map((one) => (one.members.length > 1 ? "members " : "member ") + one.members.join(", ") + (one.worker ? " on " + visible(one.worker) : "") + " (" + visible(one.reason) + ")").join("; ") + ".";
+      say();
+    });
+    for (const name of ["left_out", "dropped"]) {
+      stream.addEventListener(name, (event) => { missed += JSON.parse(event.data).count; say(); });
+    }
+    stream.addEventListener("end", (event) => {
+      stream.close();
+      const end = JSON.parse(event.data), text = "It has ended: " + visible(end.reason) + ".";
+      if (end.again) again(text); else say(text);
+    });
+    stream.addEventListener("error", () => {
+      if (stream.readyState === EventSource.CLOSED) again("The service does not show them at the moment.");
+      else say("The connection is lost; it is tried again.");
+    });
+  };
+  open();
 }
 
 // The next live message becomes the sample of a preview.
