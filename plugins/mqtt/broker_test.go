@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 5 * time.Second
+// patience is how long a test waits for what happens in milliseconds.
+const patience = 30 * time.Second
 
 // scripted is a listener whose connections a test serves step by step.
 type scripted struct {

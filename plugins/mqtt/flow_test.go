@@ -74,7 +74,7 @@ func TestUserPropertiesCountAsPending(t *testing.T) {
 }
 
 func TestInputDisconnectsFromASilentBroker(t *testing.T) {
-	_, p, in, l := connected(t, "keepalive: 1")
+	_, p, in, l := connected(t, "keepalive: 2")
 	require.Equal(t, "c0 ", p.read().String())
 	p.write([]byte{0xd0, 0})
 	require.Equal(t, "c0 ", p.read().String())

@@ -107,7 +107,7 @@ func (p *pipeline) settle() {
 		probe = len(p.b.Acked()) + 2
 		p.publish(2)
 		return false
-	}, 6*patience, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 // once says how often a message may arrive.
@@ -270,7 +270,7 @@ func TestMisbehaviourCutAtEveryByte(t *testing.T) {
 					}
 					made, _ := p.b.Connections()
 					return made >= 1+test.to-test.from+1+1 // the last one has no end
-				}, 12*patience, time.Millisecond)
+				}, 2*patience, time.Millisecond)
 				p.settle()
 				p.check(test.want)
 			})

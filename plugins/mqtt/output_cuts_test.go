@@ -17,7 +17,7 @@ import (
 // delivers writes batches as the engine does, until each is done.
 func delivers(t *testing.T, out *output, batches ...service.MessageBatch) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, connectAgain(out))
 	for _, batch := range batches {
@@ -125,7 +125,7 @@ func TestOutputPublishesLargeMessages(t *testing.T) {
 		large := make([]byte, 20<<20)
 		batch := service.MessageBatch{service.NewMessage(large), service.NewMessage([]byte("small")), service.NewMessage(large)}
 		delivers(t, out, batch)
-		require.Eventually(t, func() bool { return s.Count() == 3 }, 6*patience, time.Millisecond)
+		require.Eventually(t, func() bool { return s.Count() == 3 }, patience, time.Millisecond)
 		require.NoError(t, out.Close(t.Context()))
 		sizes := []int{}
 		for _, m := range s.Messages() {

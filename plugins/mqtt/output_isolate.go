@@ -188,8 +188,6 @@ func (o *outbox) judgeLocked(reason error) {
 	m.expelled = true
 	o.finishLocked(m, &expelledError{reason})
 	if m.qos == 2 {
-		// The broker may have it, and would take another message under its identifier
-		// for it. The next connection releases it.
-		o.open[id] = &outgoing{qos: 2, id: id, state: stageReceived}
+		o.releaseLocked(id) // on the next connection
 	}
 }

@@ -58,7 +58,7 @@ dead_letter_kafka:
 // letters reads n dead letters.
 func (k *letterKafka) letters(n int) (all []*kgo.Record) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for len(all) < n {
 		fetches := k.client.PollFetches(ctx)
@@ -158,7 +158,7 @@ func TestOutputHoldsABatchWhoseDeadLetterKafkaRefuses(t *testing.T) {
 // answer.
 func rewrites(t *testing.T, out *output, batch service.MessageBatch) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
 		err := out.WriteBatch(ctx, batch.Copy())
@@ -192,7 +192,7 @@ func TestOutputHoldsABatchWhoseDeadLetterCannotReachKafka(t *testing.T) {
 	select {
 	case err := <-done:
 		require.ErrorIs(t, err, service.ErrNotConnected)
-	case <-time.After(6 * patience):
+	case <-time.After(patience):
 		require.Fail(t, "WriteBatch does not return")
 	}
 	require.ErrorContains(t, out.heldBy(), nowhere)
@@ -217,7 +217,7 @@ func TestOutputTestsTheKafkaOfItsDeadLetters(t *testing.T) {
 			} else {
 				require.ErrorContains(t, results[0].Err, want)
 			}
-		case <-time.After(6 * patience):
+		case <-time.After(patience):
 			require.Fail(t, "the test does not end")
 		}
 	}

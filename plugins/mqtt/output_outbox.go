@@ -23,7 +23,7 @@ type outbox struct {
 	written   []*outgoing          // of QoS 0, not yet accepted by the socket
 	last      uint16               // identifier
 	aliases   map[string]uint16
-	answers   int // acknowledgements so far
+	answers   int // acknowledgements of messages in flight so far
 	isolation isolation
 }
 
@@ -255,7 +255,12 @@ func (o *outbox) publishLocked(buf []byte, m *outgoing, base uint64) []byte {
 	alias, nameless := o.aliasLocked(m.topic)
 	l := layoutOf(m, o.terms.v5, alias, nameless)
 	if err := o.terms.check(m, &l); err != nil {
+		id, known := m.id, m.again && m.qos == 2
 		o.finishLocked(m, err)
+		if known {
+			buf = appendAck(buf, typePubrel, id)
+			o.countLocked(o.releaseLocked(id))
+		}
 		return buf
 	}
 	if alias > 0 {
@@ -308,6 +313,14 @@ func (o *outbox) finishLocked(m *outgoing, err error) {
 	}
 }
 
+// releaseLocked keeps an identifier in use until PUBCOMP. Its message of QoS 2 is refused,
+// but the broker may have it, and would take another one with the identifier for it.
+func (o *outbox) releaseLocked(id uint16) *outgoing {
+	m := &outgoing{qos: 2, id: id, state: stageReceived}
+	o.open[id] = m
+	return m
+}
+
 // accepted records that the socket of a connection has accepted the stream up to a
 // place. That is all that happens to messages of QoS 0.
 func (o *outbox) accepted(on any, place uint64) {
@@ -335,13 +348,15 @@ func (o *outbox) answer(on any, packetType byte, a publishAck) error {
 	if o.on != on {
 		return nil
 	}
-	o.answers++
 	m := o.open[a.id]
-	switch {
-	case m == nil:
+	if m == nil {
 		if packetType == typePubrec && a.code < 0x80 {
 			o.releases = append(o.releases, a.id)
 		}
+		return nil
+	}
+	o.answers++
+	switch {
 	case (packetType == typePuback) != (m.qos == 1):
 		return &packetError{reasonProtocol, fmt.Sprintf("the broker answered a PUBLISH of QoS %d with a packet of type %d", m.qos, packetType)}
 	case packetType == typePuback:

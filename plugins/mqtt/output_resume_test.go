@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -185,6 +186,45 @@ func TestOutputReleasesWhatTheEngineGaveUp(t *testing.T) {
 	released := []string{p.read().String(), p.read().String(), p.read().String()}
 	require.ElementsMatch(t, []string{ackOf(typePubrel, ids[0]), ackOf(typePubrel, ids[1]), ackOf(typePubrel, ids[2])}, released)
 	require.Equal(t, another, p.sees(true, true, "another"))
+	leaves(t, out, p)
+}
+
+// The broker may have the message of the connection before. It would ignore another one
+// under the same identifier.
+func TestOutputReleasesAMessageThatTheBrokerTakesNoMore(t *testing.T) {
+	b := newScripted(t)
+	out, _ := outputTo(t, b.url(), kept+"qos: 2")
+	p := joins(t, b, out, false)
+	batch := batchFrom("0")
+	index := batch.Index()
+	done := writes(out, batch)
+	ids := p.sees(true, false, "0")
+	lostOver(t, p, done)
+
+	p = joins(t, b, out, true, 36, 1) // Maximum QoS 1
+	require.Equal(t, ackOf(typePubrel, ids[0]), p.read().String())
+	require.Contains(t, failures(t, index, wait(t, writes(out, batch)))[0], "QoS 2 exceeds the broker's Maximum QoS, 1")
+	p.write(acks(typePubcomp, ids[0]))
+	require.Eventually(t, func() bool { inFlight, _ := out.out.progress(); return inFlight == 0 }, patience, time.Millisecond)
+	leaves(t, out, p)
+}
+
+// Nothing has been acknowledged, so the next connection has to wait.
+func TestOutputTakesAnAnswerAboutNoMessageForNone(t *testing.T) {
+	b := newScripted(t)
+	out, _ := outputTo(t, b.url(), kept)
+	p := joins(t, b, out, false)
+	batch := batchFrom("0")
+	done := writes(out, batch)
+	ids := p.sees(true, false, "0")
+	p.write(acks(typePuback, ids[0]+1, ids[0]+2), acks(typePubcomp, ids[0]+3))
+	lostOver(t, p, done)
+	require.ErrorContains(t, out.Connect(t.Context()), "the first message in flight is to the topic")
+
+	p = joins(t, b, out, true)
+	done = writes(out, batch)
+	p.write(acks(typePuback, p.sees(true, true, "0")...))
+	require.NoError(t, wait(t, done))
 	leaves(t, out, p)
 }
 

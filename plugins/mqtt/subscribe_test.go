@@ -142,7 +142,7 @@ func TestSessionsOfSeveralBrokersAreIndependent(t *testing.T) {
 // On a kept session, rumqttd answers SUBSCRIBE only when the first message is
 // acknowledged.
 func TestSubackMayWaitForAcknowledgements(t *testing.T) {
-	for _, yaml := range []string{v311 + "connect_timeout: 200ms", "protocol_version: '5'\nclean_session: false\nconnect_timeout: 200ms"} {
+	for _, yaml := range []string{v311 + "connect_timeout: 1s", "protocol_version: '5'\nclean_session: false\nconnect_timeout: 1s"} {
 		b := newScripted(t)
 		in, l := started(t, b.url(), yaml)
 		done := background(in)
@@ -160,7 +160,7 @@ func TestSubackMayWaitForAcknowledgements(t *testing.T) {
 		require.NoError(t, wait(t, done), "ready with the first message")
 		payloads, acks := readN(t, in, 2)
 		require.Equal(t, []string{"one", "two"}, payloads)
-		time.Sleep(600 * time.Millisecond) // Kafka may take longer than connect_timeout
+		time.Sleep(1500 * time.Millisecond) // Kafka may take longer than connect_timeout
 		require.Empty(t, l.Lines("Lost the connection"))
 		ackAll(t, acks, nil)
 		require.Equal(t, ackOf(typePuback, 1), p.read().String())
@@ -176,7 +176,7 @@ func TestSubackMayWaitForAcknowledgements(t *testing.T) {
 // When nothing is left to acknowledge, the answer is due.
 func TestSubackThatNeverComesEndsTheConnection(t *testing.T) {
 	b := newScripted(t)
-	in, l := started(t, b.url(), v311+"connect_timeout: 200ms")
+	in, l := started(t, b.url(), v311+"connect_timeout: 1s")
 	done := background(in)
 	p := b.accept()
 	p.version()
