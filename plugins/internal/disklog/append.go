@@ -170,6 +170,7 @@ func (l *Log) commit() {
 		if err = l.write(frames, first); err == nil {
 			break
 		}
+		l.giveUpFinished()
 		l.writer.gaveUp = !l.report(err, retries.Next())
 	}
 	l.mu.Lock()
@@ -188,6 +189,22 @@ func (l *Log) commit() {
 	}
 	for _, done := range waiting {
 		done(err)
+	}
+}
+
+// giveUpFinished ends the last segment if all of it is finished, so that the next attempt
+// to write removes it. The disk may be full of it.
+func (l *Log) giveUpFinished() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.position < l.durable || len(l.segments) == 0 {
+		return
+	}
+	l.finished = append(l.finished, l.segments...)
+	l.segments = nil
+	if w := &l.writer; w.file != nil {
+		_ = w.file.Close() // nobody needs what is in it
+		w.file = nil
 	}
 }
 

@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"context"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,17 +32,24 @@ func TestADiskThatCannotBeReadLosesNothing(t *testing.T) {
 	assert.Zero(t, l.Stats().Corrupt)
 }
 
+// ENOSPC, EIO at a write and EIO at an fsync: nothing is reported as durable before it
+// is, and nothing is lost when the disk recovers.
 func TestADiskThatFailsAcknowledgesNothing(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"create", "write", "sync", "sync directory"} {
 		t.Run(op, func(t *testing.T) {
 			d := newDisk(first)
 			l := openOn(t, d, Options{})
-			failed := make(chan struct{})
+			failed, recovered := make(chan struct{}), make(chan struct{})
 			d.short = true
 			failures := 0
 			d.fail = func(is string) error {
-				if is != op || failures > 2 {
+				select {
+				case <-recovered:
+					return nil
+				default:
+				}
+				if is != op {
 					return nil
 				}
 				if failures++; failures == 2 {
@@ -63,6 +71,7 @@ func TestADiskThatFailsAcknowledgesNothing(t *testing.T) {
 			default:
 			}
 			require.ErrorIs(t, l.Stats().Failure, errDisk)
+			close(recovered)
 			require.NoError(t, <-reported)
 			l.Stop()
 			<-ended
@@ -96,6 +105,76 @@ func TestAStopDoesNotWaitForADiskThatFails(t *testing.T) {
 		require.ErrorIs(t, err, ErrClosed)
 	}
 	require.ErrorIs(t, l.Append(context.Background(), &Batch{}, nil), ErrClosed)
+}
+
+// Nothing else of the buffer could be removed for room.
+func TestAFullDiskGetsTheRoomOfASegmentThatIsFinished(t *testing.T) {
+	t.Parallel()
+	d := newDisk(first)
+	l := openOn(t, d, Options{})
+	appendTo(t, l, "a")
+	full := func(op string) error {
+		if op == "write" && d.names[firstSegment] != nil {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	assert.Equal(t, []string{"a"}, readAll(t, l))
+	l.commit() // saves the position, for which the disk has room
+	require.NoError(t, l.SavePosition())
+	d.fail = full
+	appendTo(t, l, "b", "c")
+	assert.NotContains(t, d.names, firstSegment)
+	require.NoError(t, l.Stats().Failure)
+	assert.Equal(t, []string{"b", "c"}, readAll(t, openOn(t, d.stop(), Options{})), "a is not repeated")
+	assert.Equal(t, []string{"b", "c"}, readAll(t, l))
+}
+
+// What is not finished stays.
+func TestAFullDiskKeepsWhatIsNotFinished(t *testing.T) {
+	t.Parallel()
+	d := newDisk(first)
+	l := openOn(t, d, Options{})
+	appendTo(t, l, "a", "b")
+	chunk, err := l.Read(1, 100)
+	require.NoError(t, err)
+	l.Release(chunk.Next)
+	l.commit()
+	require.NoError(t, l.SavePosition())
+	fails := 3
+	d.fail = func(op string) error {
+		if fails--; op == "write" && fails >= 0 {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	appendTo(t, l, "c")
+	assert.Equal(t, []string{"b", "c"}, readAll(t, l))
+}
+
+// The oldest segment is dropped for room between the moment in which the reader finds it
+// and the one in which it opens it.
+func TestASegmentThatIsDroppedWhileItIsOpenedIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	d := newDisk(first)
+	l := openOn(t, d, Options{DropOldest: true})
+	appendTo(t, l, "a", "b")
+	l.roll = true
+	appendTo(t, l, "c")
+	d.fail = func(op string) error {
+		if op == "open" {
+			d.fail = func(string) error { return nil }
+			l.mu.Lock()
+			l.dropLocked()
+			l.mu.Unlock()
+			require.NoError(t, l.clean())
+		}
+		return nil
+	}
+	assert.Equal(t, []string{"c"}, readAll(t, l))
+	stats := l.Stats()
+	assert.Equal(t, uint64(2), stats.Dropped)
+	assert.Zero(t, stats.Corrupt)
 }
 
 func TestALateSyncThatFailsIsReported(t *testing.T) {

@@ -204,7 +204,9 @@ func (c *cursor) record() (Record, bool, error) {
 		if c.file == nil || c.segment != at.segment {
 			err := c.open(at.segment)
 			if errors.Is(err, fs.ErrNotExist) {
-				c.lose(at, at.limit, "the file is missing")
+				if now, ok := c.locate(); ok && now.segment == at.segment { // it was not dropped meanwhile
+					c.lose(at, at.limit, "the file is missing")
+				}
 				continue
 			}
 			if err != nil {
