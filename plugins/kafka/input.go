@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -162,6 +163,9 @@ func (i *input) connect(ctx context.Context) error {
 	}
 	i.recovered(false)
 	if failure != nil && failure.answers {
+		if errors.Is(failure.err, kerr.UnknownTopicID) {
+			i.leave(m) // its client does not read a topic that is created in place of another
+		}
 		return failure.err
 	}
 	return nil

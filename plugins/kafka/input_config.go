@@ -100,7 +100,7 @@ func groupFields() []*service.ConfigField {
 			Description("The consumer group. Kafka deals out the partitions among all its members and keeps how far the group has read."),
 		service.NewStringAnnotatedEnumField(fieldStartOffset, map[string]string{
 			startEarliest: "At the oldest record that Kafka has.",
-			startLatest:   "At the next record that is written.",
+			startLatest:   "At the next record that is written. That place is committed before anything is read, so that a restart or a rebalance skips nothing that was written later.",
 		}).
 			Description("Where to start in a partition for which the group has no offset, or one that Kafka does not have any more.").
 			Default(startEarliest),
@@ -160,6 +160,7 @@ type inputConfig struct {
 	topics, patterns, excluded []string
 	group, instanceID, rack    string
 	start                      kgo.Offset
+	latest                     bool // of start
 	isolation                  kgo.IsolationLevel
 
 	sessionTimeout, rebalanceTimeout, heartbeat time.Duration
@@ -198,7 +199,7 @@ func parseInput(conf *service.ParsedConfig, opts ...Option) (*inputConfig, error
 	}
 	switch p.Word([]string{startEarliest, startLatest}, fieldStartOffset) {
 	case startLatest:
-		c.start = kgo.NewOffset().AtEnd()
+		c.start, c.latest = kgo.NewOffset().AtEnd(), true
 	default:
 		c.start = kgo.NewOffset().AtStart()
 	}

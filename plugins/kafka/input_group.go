@@ -50,6 +50,11 @@ func newMember(i *input) (*member, error) {
 			defer i.conf.guard.Catch(i.conf.where + ", when partitions were lost")
 			m.lost(partitionNames(names))
 		}),
+		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+			defer i.conf.guard.Catch(i.conf.where + ", when partitions begin to be read")
+			<-linked
+			return offsets, m.begin(ctx, offsets)
+		}),
 	)...)
 	if err != nil {
 		return nil, err
@@ -133,8 +138,10 @@ func (c *inputConfig) readAdvice(err error) string {
 		return ": give the user READ on the group"
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		return ": give the user READ and DESCRIBE on the topic"
-	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return ": create the topic"
+	case errors.Is(err, kerr.UnknownTopicID):
+		return ": the topic was deleted; the input joins the group again, and reads the topic that is created in its place"
 	case errors.Is(err, kerr.FencedInstanceID):
 		return ": another member has the same " + fieldInstanceID + "; give each its own"
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
@@ -182,9 +189,18 @@ func (m *member) commitAcked(ctx context.Context) {
 	if len(offsets) == 0 {
 		return
 	}
+	if err := m.commit(ctx, offsets); err != nil && !errors.Is(err, context.Canceled) {
+		m.in.warnings.warn("commit "+err.Error(), fmt.Sprintf("The offsets of the group %q were not committed and are committed again: %v", m.in.conf.group, err))
+	}
+}
+
+// commit commits offsets, and notes those that Kafka has taken. The error is of one that it
+// has not.
+func (m *member) commit(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	m.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
+	m.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, failure error) {
+		err = failure
 		if answer == nil { // there is none with some errors
 			answer = new(kmsg.OffsetCommitResponse)
 		}
@@ -198,10 +214,8 @@ func (m *member) commitAcked(ctx context.Context) {
 				}
 			}
 		}
-		if err != nil && !errors.Is(err, context.Canceled) {
-			m.in.warnings.warn("commit "+err.Error(), fmt.Sprintf("The offsets of the group %q were not committed and are committed again: %v", m.in.conf.group, err))
-		}
 	})
+	return err
 }
 
 // watch checks that Kafka answers: the client retries a lost connection without
