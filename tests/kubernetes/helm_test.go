@@ -277,7 +277,7 @@ func TestPlainManifestsAreThoseOfTheChart(t *testing.T) {
 	for name, is := range map[string]string{
 		"robustmq-connect.yaml": "RobustMQ Connect as a service, for kubectl apply. It needs the secret\n# robustmq-connect-token: see resources/docs/operations.md",
 		"monitoring.yaml":       "For the Prometheus operator: it scrapes the service, and has its alerts.",
-		"workers.yaml":          "Three workers that share the connectors of a store in Kafka, in place of robustmq-connect.yaml.\n# They need two secrets: see resources/docs/cluster.md",
+		"workers.yaml":          "Three workers that share the connectors of a store in Kafka, in place of robustmq-connect.yaml,\n# whose connectors they do not have. They need two secrets: see resources/docs/cluster.md",
 	} {
 		want := strings.Replace(top, "%s", is, 1) + files[name]
 		path := filepath.Join(resources, "kubernetes", name)

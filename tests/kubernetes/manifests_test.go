@@ -2,7 +2,9 @@
 package kubernetes
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
@@ -89,10 +91,21 @@ func decode(t *testing.T, text string) (o objects) {
 		default:
 			require.Fail(t, "no type for "+kind.APIVersion+" "+kind.Kind)
 		}
-		require.NoError(t, yaml.UnmarshalStrict([]byte(document), into), document)
+		require.NoError(t, unmarshal(document, into), document)
 		o.decoding++
 	}
 	return o
+}
+
+// unmarshal is as strict as a server: a number is no text, which yaml.UnmarshalStrict makes of it.
+func unmarshal(document string, into any) error {
+	text, err := yaml.YAMLToJSONStrict([]byte(document))
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 func manifest(t *testing.T, name string) string {
@@ -123,10 +136,10 @@ func TestManifestsOfWorkersAreThoseOfKubernetes(t *testing.T) {
 	assert.Equal(t, "kafka://kafka:9092/robustmq_connect", configFile(t, o)["store"])
 }
 
-// An unknown field, and one that stands twice, are found.
+// An unknown field, one that stands twice, and one of another type are found.
 func TestDecodingIsStrict(t *testing.T) {
-	for _, text := range []string{"replica: 1", "replicas: 1\nreplicas: 2", "replicas: one"} {
-		assert.Error(t, yaml.UnmarshalStrict([]byte(text), &appsv1.StatefulSetSpec{}), text)
+	for _, text := range []string{"replica: 1", "replicas: 1\nreplicas: 2", "replicas: one", "serviceName: 1", "selector: { matchLabels: { a: 1 } }"} {
+		assert.Error(t, unmarshal(text, &appsv1.StatefulSetSpec{}), text)
 	}
 }
 
@@ -147,6 +160,7 @@ func checkAll(t *testing.T, o objects) {
 		assert.Equal(t, int32(1), *o.set.Spec.Replicas)
 	}
 	assert.Equal(t, o.service.Name, o.set.Spec.ServiceName)
+	assert.Equal(t, appsv1.ParallelPodManagement, o.set.Spec.PodManagementPolicy, "a pod that never gets ready would keep its template")
 	assert.Equal(t, o.account.Name, pod.ServiceAccountName)
 	assert.False(t, *pod.AutomountServiceAccountToken)
 
