@@ -20,11 +20,8 @@ func (f fields) templateBuffer() {
 		}
 		return
 	}
-	if len(buffer.conf) == 0 {
-		return // the default
-	}
 	if buffer.conf["path"] == nil {
-		f.report("disk_buffer", "needs a path, the directory of the buffer, which no other buffer uses")
+		f.report("disk_buffer", "needs a path, the directory of the buffer, which no other buffer uses; for no buffer, remove disk_buffer")
 	}
 	right := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(buffer.conf)) {

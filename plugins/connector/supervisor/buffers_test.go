@@ -267,6 +267,17 @@ func TestABufferThatTheServiceDoesNotAllowIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "config.disk_buffer: this service keeps no disk buffers, because its store is in Kafka")
 }
 
+func TestAnObjectIsADiskBufferAndNullIsNone(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.BufferDir = t.TempDir() })
+	for buffer, is := range map[string]bool{`{}`: true, `{"max_age":"1h"}`: true, `null`: false} {
+		_, err := r.Create(t.Context(), r.conn("c"+buffer, "in/#", "out", `,"disk_buffer":`+buffer), connector.CreateOptions{Paused: true})
+		require.NoError(t, err)
+		status, _, err := r.Detail("c" + buffer)
+		require.NoError(t, err)
+		assert.Equal(t, is, status.Buffer != nil, buffer)
+	}
+}
+
 func TestADirectoryOfBuffersIsForOneService(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a[b]*")
 	first, err := openBuffers(dir, 1<<30)
