@@ -37,6 +37,7 @@ func TestHelpDescribesThisProgram(t *testing.T) {
 	r := call(t, "", "--help")
 	assert.Zero(t, r.Code)
 	assert.Contains(t, r.Stdout, "robustmq-connect moves MQTT messages into Kafka")
+	assert.Contains(t, r.Stdout, "from Kafka to MQTT, is the input robustmq_kafka_source")
 	for _, command := range []string{"run", "lint", "test", "list", "create", "template", "blobl", "streams", "demo", "serve", "health", "token", "mqtt", "connectors", "completion"} {
 		assert.Contains(t, r.Stdout, "\n  "+command+" ")
 	}

@@ -10,6 +10,7 @@ import (
 )
 
 const rootHelp = `{{.Name}} moves MQTT messages into Kafka, whatever broker they come from.
+The way back, from Kafka to MQTT, is the input robustmq_kafka_source, or a connector of type kafka_source.
 
 Usage:
   {{.Name}} -c pipeline.yaml          run a pipeline file
