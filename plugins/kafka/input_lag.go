@@ -147,7 +147,7 @@ func (g *GroupLag) read(ctx context.Context, client *kgo.Client) (all []Partitio
 // startIn is where the group starts in a partition for which it has no offset that Kafka
 // still has.
 func (c *inputConfig) startIn(first, end int64) int64 {
-	if c.start == kgo.NewOffset().AtEnd() {
+	if c.latest {
 		return end
 	}
 	return first
