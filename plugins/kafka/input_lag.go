@@ -28,7 +28,7 @@ func RegisterGroupLag(env *service.Environment, made func(*GroupLag), opts ...Op
 			if err != nil {
 				return nil, err
 			}
-			made(&GroupLag{c})
+			made(&GroupLag{c, lagTime})
 			return unread{}, nil
 		})
 }
@@ -48,7 +48,10 @@ func (unread) ConnectionTest(context.Context) service.ConnectionTestResults {
 
 // GroupLag tells what waits in Kafka for the group of an input that does not run. It does
 // not join the group.
-type GroupLag struct{ conf *inputConfig }
+type GroupLag struct {
+	conf   *inputConfig
+	within time.Duration // tests are more patient than lagTime
+}
 
 // PartitionLag is how many records a partition has from the offset on at which the group
 // would read now.
@@ -73,14 +76,14 @@ func (g *GroupLag) Read(ctx context.Context) (all []PartitionLag, err error) {
 	defer guard.Catch("reading the lag", func(panicked error) { all, err = nil, panicked })
 	conf := g.conf.clientConfig
 	conf.guard = guard
-	ctx, cancel := context.WithTimeout(ctx, lagTime)
+	ctx, cancel := context.WithTimeout(ctx, g.within)
 	defer cancel()
 	l, err := newLink(&conf, kgo.RetryTimeout(lagRetries), kgo.BrokerMaxReadBytes(largestAnswer), kgo.FetchMaxBytes(largestAnswer))
 	if err != nil {
 		return nil, err
 	}
 	// Where Kafka refuses the login, each further request would be another try.
-	if err := l.ping(ctx, min(maxPatience, conf.requestOverhead)); err != nil {
+	if err := l.ping(ctx, min(g.within*2/3, conf.requestOverhead)); err != nil {
 		l.close()
 		return nil, conf.unreachable(err)
 	}
@@ -98,7 +101,7 @@ func (g *GroupLag) Read(ctx context.Context) (all []PartitionLag, err error) {
 	case guard.Err() != nil:
 		return nil, guard.Err()
 	case err != nil && ctx.Err() != nil:
-		return nil, g.fault(fmt.Errorf("no answer within %s", lagTime))
+		return nil, g.fault(fmt.Errorf("no answer within %s", g.within))
 	}
 	return all, err
 }
