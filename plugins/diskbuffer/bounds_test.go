@@ -1,6 +1,7 @@
 package diskbuffer
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +45,26 @@ func TestAFullBufferMayDropTheOldest(t *testing.T) {
 	for i, text := range r.take(left) {
 		require.Equal(t, fmt.Sprintf("%02d", messages-left+i), text[:2])
 	}
+}
+
+// The pipeline has a message and rejects it after it was dropped.
+func TestAMessageThatWasDroppedAndThenRejectedIsCounted(t *testing.T) {
+	s := newSource()
+	r := newRig(t, s, t.TempDir(), "max_bytes: 1MiB", "on_full: drop_oldest", "max_batch_messages: 1").open()
+	const messages = 40
+	send := func(i int) { s.send(fmt.Sprintf("%02d%099998d", i, 0)) }
+	send(0)
+	_, ack := r.read()
+	for i := range messages - 1 {
+		send(1 + i)
+	}
+	require.Eventually(t, func() bool { acked, _ := s.answered(); return len(acked) == messages }, patience, time.Millisecond)
+	require.NoError(t, ack(context.Background(), assert.AnError))
+	left := int(r.in.buffer.Stats().Messages)
+	for i, text := range r.take(left) {
+		require.Equal(t, fmt.Sprintf("%02d", messages-left+i), text[:2])
+	}
+	assert.Equal(t, messages-left, int(r.in.buffer.Stats().Dropped))
 }
 
 func TestOldMessagesAreDroppedAndCounted(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // pending is a chunk of records that the pipeline has, or has to get again.
 type pending struct {
 	chunk    disklog.Chunk   // its records only until they are handed over
-	failed   map[uint64]bool // those that have to be handed over again; nil for all
+	failed   map[uint64]bool // those that have to be handed over again
 	attempts int             // how often it was handed over
 	retries  pace.Pace       // between attempts
 	size     int64           // of what the pipeline has
@@ -117,9 +117,8 @@ func (i *input) next(ctx context.Context) (*pending, error) {
 			return nil, fmt.Errorf("reading the disk buffer: %w", err)
 		}
 		i.pendings.dropRejected()
-		p.chunk.Records = slices.DeleteFunc(records, func(r disklog.Record) bool {
-			return p.failed != nil && !p.failed[r.Seq]
-		})
+		p.chunk.Records = slices.DeleteFunc(records, func(r disklog.Record) bool { return !p.failed[r.Seq] })
+		i.buffer.CountDropped(len(p.failed) - len(p.chunk.Records))
 		if len(p.chunk.Records) > 0 {
 			return p, nil
 		}

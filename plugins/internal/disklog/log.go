@@ -233,6 +233,14 @@ func (l *Log) dropLocked() bool {
 	return true
 }
 
+// CountDropped counts records that were dropped while the consumer had them, and that it has
+// not finished.
+func (l *Log) CountDropped(records int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dropped += uint64(records)
+}
+
 // expire drops the segments whose records are all older than the limit.
 func (l *Log) expire() {
 	if l.opts.MaxAge <= 0 {

@@ -107,7 +107,9 @@ func (m *model) commit(faults bool) {
 	frames, first := slices.Clone(l.pending), l.durable
 	l.mu.Unlock()
 	if len(frames) > 0 {
-		_ = l.write(frames, first)
+		if l.write(frames, first) != nil {
+			l.giveUpFinished()
+		}
 	}
 	m.disk.fail = func(string) error { return nil }
 	if m.choose(2) == 0 {
