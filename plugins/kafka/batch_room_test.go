@@ -173,7 +173,7 @@ func TestPartitionsAddedWhileRunningAreUsed(t *testing.T) {
 			require.NoError(t, o.WriteBatch(t.Context(), messages(n, 100)))
 			n += 100
 			return int(o.producer.topics.get("t").partitions.Load()) == partitions
-		}, 20*time.Second, time.Millisecond)
+		}, patience, time.Millisecond)
 		require.NoError(t, o.WriteBatch(t.Context(), messages(n, 100)))
 		n += 100
 	}

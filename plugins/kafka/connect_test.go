@@ -142,7 +142,7 @@ func TestConnectReturnsAConnectionResetOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- o.Connect(ctx) }()
-	require.Eventually(t, func() bool { return met.Load() >= before+5 }, 10*time.Second, time.Millisecond, "it keeps retrying")
+	require.Eventually(t, func() bool { return met.Load() >= before+5 }, patience, time.Millisecond, "it keeps retrying")
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled, "it returns nothing new")
 }

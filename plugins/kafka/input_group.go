@@ -178,6 +178,8 @@ func (m *member) lost(names []partitionName) {
 	m.in.log.Warnf("The group %q has given %d partitions to other members, because it had no sign of life from this one: they deliver again what was not committed",
 		m.in.conf.group, len(names))
 	m.in.parts.beginEnd(names)
+	m.committing.Lock() // a commit that waits for the end of a rejoin would be one of the new member
+	defer m.committing.Unlock()
 	m.in.parts.remove(names)
 }
 

@@ -272,7 +272,17 @@ func TestInputForgetsWhatItLost(t *testing.T) {
 	produce(t, c, "t", 1, 0, 10)
 	r := startReader(t, c.ListenAddrs(), "commit_period: 20ms", "max_batch_messages: 4")
 	_, ack := r.next()
-	r.member.lost([]partitionName{{"t", 0}})
+	r.member.committing.Lock()
+	lost := make(chan struct{})
+	go func() { defer close(lost); r.member.lost([]partitionName{{"t", 0}}) }()
+	require.Eventually(t, r.isEnding, patience, time.Millisecond)
+	select {
+	case <-lost:
+		require.Fail(t, "the member joins again while a commit is on its way")
+	case <-time.After(20 * time.Millisecond):
+	}
+	r.member.committing.Unlock()
+	<-lost
 	require.NoError(t, ack(t.Context(), errors.New("refused")))
 	r.nothing(200 * time.Millisecond)
 	require.EqualValues(t, -1, committed(t, c, "t", 0))

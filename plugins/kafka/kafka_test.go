@@ -105,7 +105,7 @@ func consumedFrom(t testing.TB, brokers []string, topic string, opts ...kgo.Opt)
 	want := 0
 	ends.Each(func(o kadm.ListedOffset) { want += int(o.Offset) })
 	records := map[int32][]*kgo.Record{}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for got := 0; got < want; {
 		fetches := client.PollFetches(ctx)
@@ -158,7 +158,7 @@ func rewrite(t testing.TB, o *output, batch service.MessageBatch) []string {
 	var reasons []string
 	require.Eventually(t, func() bool {
 		for {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			err := o.Connect(ctx)
 			cancel()
 			if err != nil {
@@ -169,14 +169,14 @@ func rewrite(t testing.TB, o *output, batch service.MessageBatch) []string {
 				return true
 			}
 		}
-	}, 20*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	return reasons
 }
 
 // reason returns what Connect reports first.
 func reason(t testing.TB, o *output) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err := o.Connect(ctx)
 	require.Error(t, err)

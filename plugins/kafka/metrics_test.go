@@ -52,7 +52,7 @@ func (m *metered) require(t *testing.T, name, labels, value string) {
 		recorder := httptest.NewRecorder()
 		m.mux.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		return strings.Contains(recorder.Body.String(), want)
-	}, 10*time.Second, 5*time.Millisecond, "%s", want)
+	}, patience, 5*time.Millisecond, "%s", want)
 }
 
 func TestRefusedRecordsAreCounted(t *testing.T) {

@@ -199,7 +199,7 @@ func TestLingerDelaysSmallBatchesOnly(t *testing.T) {
 	batch := messages(1000, 1)
 	d := newDelivery(batch, b, o.conf.records.build(batch, b), o.handler)
 	require.True(t, o.begin(o.producer, d))
-	require.Eventually(t, d.waiting.Load, 10*time.Second, time.Millisecond)
+	require.Eventually(t, d.waiting.Load, patience, time.Millisecond)
 	require.NoError(t, o.Close(t.Context()))
 	<-d.done
 	require.Len(t, values(t, c, "t"), 1000)

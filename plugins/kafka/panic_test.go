@@ -78,7 +78,7 @@ func TestAPanicIsCaughtAndTheMessageIsNotAnswered(t *testing.T) {
 			go func() { ended <- stream.Run(context.Background()) }()
 			select {
 			case <-guard.Tripped():
-			case <-time.After(20 * time.Second):
+			case <-time.After(patience):
 				require.Fail(t, "it did not panic")
 			}
 			require.EqualError(t, guard.Err(), test.want)

@@ -63,7 +63,7 @@ func TestOutputKeepsNothingOfABatch(t *testing.T) {
 					}
 				}
 				return kept == 0
-			}, 10*time.Second, 10*time.Millisecond)
+			}, patience, 10*time.Millisecond)
 		})
 	}
 }

@@ -333,7 +333,7 @@ func TestStrategyWaitIsNotSilenceAndEndsWithTheOutput(t *testing.T) {
 	batch := service.MessageBatch{service.NewMessage([]byte(strings.Repeat("x", 3000)))}
 	d := newDelivery(batch, b, o.conf.records.build(batch, b), o.handler)
 	require.True(t, o.begin(o.producer, d))
-	require.Eventually(t, d.waiting.Load, 10*time.Second, time.Millisecond)
+	require.Eventually(t, d.waiting.Load, patience, time.Millisecond)
 	ctx, cancel := contextWithTimeout(t, 200*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, o.await(ctx, o.producer, d, nil), ctx.Err())

@@ -65,7 +65,7 @@ func (s *stream) requireNotReady(t *testing.T, want string) {
 		status, body := s.ready()
 		require.Equal(c, http.StatusServiceUnavailable, status)
 		require.Contains(c, body, want)
-	}, 10*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 }
 
 func (s *stream) requireEnd(t *testing.T) {
@@ -73,7 +73,7 @@ func (s *stream) requireEnd(t *testing.T) {
 	select {
 	case err := <-s.ended:
 		require.NoError(t, err)
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the stream does not continue")
 	}
 }
@@ -110,7 +110,7 @@ func TestStreamIsNotReadyWhileKafkaIsUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, g := gated(t)
 			s := startStream(t, c.ListenAddrs(), 5000)
-			require.Eventually(t, func() bool { status, _ := s.ready(); return status == http.StatusOK }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { status, _ := s.ready(); return status == http.StatusOK }, patience, time.Millisecond)
 			back := away(g)
 			s.requireNotReady(t, "reaching Kafka at "+c.ListenAddrs()[0])
 			back()

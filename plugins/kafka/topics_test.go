@@ -129,10 +129,10 @@ func TestLimitsAreReadInTheBackground(t *testing.T) {
 	for i := range 20 {
 		require.NoError(t, o.WriteBatch(t.Context(), toTopics(i, "t")))
 	}
-	require.Eventually(t, func() bool { return asked.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return asked.Load() == 1 }, patience, time.Millisecond)
 	require.Zero(t, o.producer.topics.limit("t"))
 	close(release)
-	require.Eventually(t, func() bool { return o.producer.topics.limit("t") == 77777 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return o.producer.topics.limit("t") == 77777 }, patience, time.Millisecond)
 	require.NoError(t, o.WriteBatch(t.Context(), toTopics(20, "t")))
 	require.Equal(t, int64(1), asked.Load(), "it is not old yet")
 	require.Equal(t, numbers(0, 21), values(t, c, "t"))

@@ -26,7 +26,7 @@ func TestAutoFallsBackToMQTT311(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newScripted(t)
-			in, l := started(t, b.url(), "connect_timeout: 1s\nclean_session: false")
+			in, l := started(t, b.url(), "connect_timeout: 4s\nclean_session: false")
 			done := background(in)
 			p := b.accept()
 			require.Equal(t, byte(5), p.version())

@@ -21,8 +21,8 @@ func TestSubscribesAgainAfterASubscriptionThatFailed(t *testing.T) {
 		"refused, MQTT 3.1.1":         {v311, func(t *testing.T, p *peer) { p.write(packet(0x90, p.read().body[:2], []byte{0x80})) }},
 		"cut before SUBACK, MQTT 5":   {"protocol_version: '5'\nclean_session: false", func(t *testing.T, p *peer) { p.read(); p.conn.Close() }},
 		"cut before SUBACK, 3.1.1":    {v311, func(t *testing.T, p *peer) { p.read(); p.conn.Close() }},
-		"no answer, MQTT 5":           {"protocol_version: '5'\nclean_session: false\nconnect_timeout: 100ms", func(t *testing.T, p *peer) { p.read() }},
-		"no answer, 3.1.1":            {v311 + "connect_timeout: 100ms", func(t *testing.T, p *peer) { p.read() }},
+		"no answer, MQTT 5":           {"protocol_version: '5'\nclean_session: false\nconnect_timeout: 1s", func(t *testing.T, p *peer) { p.read() }},
+		"no answer, 3.1.1":            {v311 + "connect_timeout: 1s", func(t *testing.T, p *peer) { p.read() }},
 		"cut before SUBSCRIBE, 3.1.1": {v311, func(t *testing.T, p *peer) { p.conn.Close() }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func socksProxy(t *testing.T) (addr string, asked chan string) {
 
 // socksRequest reads the greeting and the request of a client of SOCKS 5.
 func socksRequest(conn net.Conn) string {
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // an error appears below
+	_ = conn.SetDeadline(time.Now().Add(patience)) // an error appears below
 	r := bufio.NewReader(conn)
 	head := make([]byte, 2)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -83,7 +83,7 @@ func dialing(t *testing.T, rules targets.Rules, target string) error {
 	require.NoError(t, err)
 	u, err := url.Parse(target)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	conn, err := DialTo(guard)(ctx, u, &tls.Config{})
 	if err == nil {
