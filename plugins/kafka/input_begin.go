@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -87,6 +88,16 @@ func (m *member) beginAtEnd(ctx context.Context, offsets map[string]map[int32]kg
 		}
 	}
 	return nil
+}
+
+// memberLog is the log of a member's client without a line that the client writes when an
+// offset is committed before anything is read. Errors of commits are logged by the member.
+type memberLog struct{ *warnings }
+
+func (l memberLog) Log(level kgo.LogLevel, text string, keyvals ...any) {
+	if !strings.HasPrefix(text, "received an OffsetCommitResponse after our group session has ended") {
+		l.warnings.Log(level, text, keyvals...)
+	}
 }
 
 // isUnset reports whether the group has committed nothing.

@@ -35,7 +35,7 @@ func newMember(i *input) (*member, error) {
 	m := &member{in: i}
 	linked := make(chan struct{}) // the client may call back before its constructor returns
 	l, err := newLink(&i.conf.clientConfig, i.conf.options(
-		kgo.WithLogger(i.warnings),
+		kgo.WithLogger(memberLog{i.warnings}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, names map[string][]int32) {
 			defer i.conf.guard.Catch(i.conf.where + ", when partitions were assigned")
 			i.parts.assign(partitionNames(names))

@@ -27,8 +27,8 @@ func firstOf(name string) (uint64, bool) {
 	return first, err == nil && first > 0
 }
 
-// Open opens the log in a directory and recovers it. It reads only the last segment. An
-// error leaves the directory locked: close it.
+// Open opens the log in a directory and recovers it. It reads only the last segment. With
+// an error, the directory is closed.
 func Open(files Files, opts Options) (*Log, error) {
 	l := &Log{
 		files: files, opts: opts, now: time.Now,
