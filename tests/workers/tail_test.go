@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
@@ -130,11 +130,15 @@ func TestATailThroughAnyWorkerShowsTheMessagesOfAllMembers(t *testing.T) {
 			time.Sleep(time.Second / 10) // fewer than a tail shows
 		}
 	}
-	send()
-	for _, w := range all {
+	hasSentNone := func(w *worker) bool {
 		mine, ok := w.sup.MySample(name)
 		require.True(t, ok)
-		assert.Positive(t, mine.Sent, "each has shown some")
+		return mine.Sent == 0
+	}
+	send()
+	for tries := 1; slices.ContainsFunc(all, hasSentNone); tries++ { // the broker chooses members by chance
+		require.Less(t, tries, 20, "each worker shows some")
+		send()
 	}
 
 	// Its members move to the others, and are followed.
