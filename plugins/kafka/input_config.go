@@ -100,7 +100,7 @@ func groupFields() []*service.ConfigField {
 			Description("The consumer group. Kafka deals out the partitions among all its members and keeps how far the group has read."),
 		service.NewStringAnnotatedEnumField(fieldStartOffset, map[string]string{
 			startEarliest: "At the oldest record that Kafka has.",
-			startLatest:   "At the next record that is written. That place is committed before anything is read, so that a restart or a rebalance skips nothing that was written later.",
+			startLatest:   "At the next record that is written. That place is committed before anything is read, so that a restart or a rebalance skips nothing that was written later. What is written to a new partition before the input finds it is skipped.",
 		}).
 			Description("Where to start in a partition for which the group has no offset, or one that Kafka does not have any more.").
 			Default(startEarliest),
