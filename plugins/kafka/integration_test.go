@@ -27,7 +27,7 @@ func realTopic(t *testing.T, limit string) (brokers []string, topic string, setL
 	t.Cleanup(client.Close)
 	topic = fmt.Sprintf("output-%d", time.Now().UnixNano())
 	admin := kadm.NewClient(client)
-	_, err = admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit}, topic)
+	_, err = admin.CreateTopic(t.Context(), 1, 1, realSettings(limit), topic)
 	require.NoError(t, err)
 	return brokers, topic, func(limit string) {
 		_, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}, topic)
@@ -35,6 +35,13 @@ func realTopic(t *testing.T, limit string) (brokers []string, topic string, setL
 		// Brokers apply a new setting a little later.
 		time.Sleep(time.Second)
 	}
+}
+
+// realSettings are those of a topic that takes records up to limit bytes. Some tests write
+// records of years ago, which Kafka would delete the next time it looks.
+func realSettings(limit string) map[string]*string {
+	forever := "-1"
+	return map[string]*string{"max.message.bytes": &limit, "retention.ms": &forever}
 }
 
 func realValues(t *testing.T, brokers []string, topic string, n int) []string {

@@ -20,8 +20,8 @@ func realLetters(t *testing.T, n int) (letters func() *Letters, brokers []string
 	t.Helper()
 	brokers, dead, _ := realTopic(t, "100000")
 	admin := realAdmin(t, brokers)
-	target, limit := dead+"-main", "2000"
-	_, err := admin.CreateTopic(t.Context(), 3, 1, map[string]*string{"max.message.bytes": &limit}, target)
+	target = dead + "-main"
+	_, err := admin.CreateTopic(t.Context(), 3, 1, realSettings("2000"), target)
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = admin.DeleteTopics(context.Background(), target, memoryTopic(dead)) })
 	lines := []string{"topic: " + target, "key: ${! @key }", deadOptions(StrategyDeadMessageQueue, dead)}
