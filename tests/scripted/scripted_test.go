@@ -136,9 +136,13 @@ func TestConnectionsEndAtTheirLimit(t *testing.T) {
 			require.False(t, b.Subscribed("a/b"))
 			b.Close()
 		}
-		b := start(t, Options{Script: []Behaviour{{End: end, After: time.Millisecond, Farewell: []byte{0xe0, 1, 0x8b}}}})
+		b := start(t, Options{Script: []Behaviour{{End: end, After: 50 * time.Millisecond, Farewell: []byte{0xe0, 1, 0x8b}}}})
 		c := connect(t, b, true, false)
-		c.want(`20 "\x00\x00\x00"`, `e0 "\x8b"`)
+		last := c.read()
+		if last == `20 "\x00\x00\x00"` { // on a loaded machine the time is over before
+			last = c.read()
+		}
+		require.Equal(t, `e0 "\x8b"`, last)
 		require.Zero(t, over(c))
 		b.Close()
 	}
