@@ -159,8 +159,7 @@ type inputConfig struct {
 	format                     string // "" to hand records over as they are
 	topics, patterns, excluded []string
 	group, instanceID, rack    string
-	start                      kgo.Offset
-	latest                     bool // of start
+	latest                     bool // see fieldStartOffset
 	isolation                  kgo.IsolationLevel
 
 	sessionTimeout, rebalanceTimeout, heartbeat time.Duration
@@ -197,12 +196,7 @@ func parseInput(conf *service.ParsedConfig, opts ...Option) (*inputConfig, error
 		maxBatchBytes:    p.Size(1, math.MaxInt32, fieldMaxBatchBytes),
 		maxPendingBytes:  p.Size(1, math.MaxInt32, fieldMaxPendingBytes),
 	}
-	switch p.Word([]string{startEarliest, startLatest}, fieldStartOffset) {
-	case startLatest:
-		c.start, c.latest = kgo.NewOffset().AtEnd(), true
-	default:
-		c.start = kgo.NewOffset().AtStart()
-	}
+	c.latest = p.Word([]string{startEarliest, startLatest}, fieldStartOffset) == startLatest
 	if p.Word([]string{readUncommitted, readCommitted}, fieldIsolation) == readCommitted {
 		c.isolation = kgo.ReadCommitted()
 	}
@@ -281,10 +275,14 @@ func CheckGroup(group string) string {
 
 // options returns those of the client that reads, beside those of its connection.
 func (c *inputConfig) options(more ...kgo.Opt) []kgo.Opt {
+	start := kgo.NewOffset().AtStart()
+	if c.latest {
+		start = kgo.NewOffset().AtEnd()
+	}
 	opts := []kgo.Opt{
 		kgo.MetadataMinAge(metadataMinAge),
 		kgo.ConsumerGroup(c.group),
-		kgo.ConsumeResetOffset(c.start),
+		kgo.ConsumeResetOffset(start),
 		kgo.FetchIsolationLevel(c.isolation),
 		kgo.FetchMaxWait(c.fetchMaxWait),
 		kgo.Rack(c.rack),

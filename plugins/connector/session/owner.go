@@ -42,8 +42,6 @@ type Options struct {
 	ClientIDOf func(name string) string
 	Dial       Dial
 	Logger     *slog.Logger
-	// Others: there are other workers, which may run members of connectors.
-	Others bool
 	// Runs reports whether this worker runs the first member of a connector, and so removes
 	// the sessions that it gives up. Confirm returns nil if it still runs a member, before
 	// that connects. Nil means that there is no other worker.
@@ -59,7 +57,7 @@ type Owner struct {
 	clientIDOf func(name string) string
 	dial       Dial
 	log        *slog.Logger
-	others     bool
+	others     bool // there are other workers, which may run members of connectors
 	runs       func(name string) bool
 	confirm    func(ctx context.Context, name string, member int) error
 	wake       chan struct{} // one slot: there is something to remove
@@ -81,7 +79,8 @@ type Owner struct {
 
 // New returns an owner without sessions: see Load.
 func New(opts Options) *Owner {
-	if opts.Runs == nil {
+	others := opts.Runs != nil
+	if !others {
 		opts.Runs = func(string) bool { return true }
 	}
 	if opts.Confirm == nil {
@@ -89,7 +88,7 @@ func New(opts Options) *Owner {
 	}
 	return &Owner{
 		book: opts.Book, sideOf: opts.SideOf, clientIDOf: opts.ClientIDOf, dial: opts.Dial, log: opts.Logger,
-		others: opts.Others, runs: opts.Runs, confirm: opts.Confirm,
+		others: others, runs: opts.Runs, confirm: opts.Confirm,
 		wake: make(chan struct{}, 1), recording: make(chan struct{}, 1),
 		records: make(map[ID]store.Session), held: newHeld(), unread: make(map[string][]string),
 		clearing: make(map[string]chan struct{}), trouble: make(map[string]error),

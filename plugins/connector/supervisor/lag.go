@@ -58,8 +58,9 @@ func (l *lagReader) last() (lag []connector.Lag, age time.Duration, err error) {
 }
 
 // refresh returns nil if the last answer is young enough, and otherwise what is closed when
-// there is another one. start starts to read in the background, and reports whether it did.
-func (l *lagReader) refresh(fresh time.Duration, start func(read func(func() ([]connector.Lag, error))) bool) <-chan struct{} {
+// there is another one. start runs a function in the background, unless the service ends,
+// and ask asks Kafka.
+func (l *lagReader) refresh(fresh time.Duration, start func(func()) bool, ask func() ([]connector.Lag, error)) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -69,7 +70,7 @@ func (l *lagReader) refresh(fresh time.Duration, start func(read func(func() ([]
 		return l.reading
 	}
 	ended := make(chan struct{})
-	if start(func(ask func() ([]connector.Lag, error)) { l.read(ended, ask) }) {
+	if start(func() { l.read(ended, ask) }) {
 		l.reading = ended
 	}
 	return l.reading
@@ -108,18 +109,14 @@ func (s *Supervisor) lagReaderOf(e *entry) *lagReader {
 
 // refreshLag is lagReader.refresh of a connector.
 func (s *Supervisor) refreshLag(e *entry, l *lagReader, fresh time.Duration) <-chan struct{} {
-	return l.refresh(fresh, func(read func(func() ([]connector.Lag, error))) bool {
-		return s.backgroundIfOpen(func() {
-			read(func() ([]connector.Lag, error) {
-				select {
-				case s.lagReadings <- struct{}{}:
-					defer func() { <-s.lagReadings }()
-					return s.askForLag(s.halted, e)
-				case <-s.halted.Done():
-					return nil, errClosed
-				}
-			})
-		})
+	return l.refresh(fresh, s.backgroundIfOpen, func() ([]connector.Lag, error) {
+		select {
+		case s.lagReadings <- struct{}{}:
+			defer func() { <-s.lagReadings }()
+			return s.askForLag(s.halted, e)
+		case <-s.halted.Done():
+			return nil, errClosed
+		}
 	})
 }
 

@@ -100,12 +100,12 @@ func TestALagThatIsNotKnownIsNotShownAsNone(t *testing.T) {
 	assert.Empty(t, unknown)
 }
 
-// start reads in the background, as the supervisor does.
-func startLag(running *sync.WaitGroup, ask func() ([]connector.Lag, error)) func(func(func() ([]connector.Lag, error))) bool {
-	return func(read func(func() ([]connector.Lag, error))) bool {
+// inBackground runs functions as the supervisor does, which catches panics.
+func inBackground(running *sync.WaitGroup) (start func(func()) bool) {
+	return func(f func()) bool {
 		running.Go(func() {
 			defer func() { _ = recover() }()
-			read(ask)
+			f()
 		})
 		return true
 	}
@@ -117,37 +117,38 @@ func TestKafkaIsAskedForALagOnceAtATimeAndNotForEachCall(t *testing.T) {
 		var l lagReader
 		asked := 0
 		var answer error
-		ask := startLag(&running, func() ([]connector.Lag, error) {
+		start := inBackground(&running)
+		ask := func() ([]connector.Lag, error) {
 			asked++
 			time.Sleep(time.Second)
 			if asked == 3 {
 				panic("a fault")
 			}
 			return []connector.Lag{{Topic: "t", Records: int64(asked)}}, answer
-		})
-		first := l.refresh(lagFresh, ask)
+		}
+		first := l.refresh(lagFresh, start, ask)
 		require.NotNil(t, first)
-		require.Equal(t, first, l.refresh(lagFresh, ask), "both wait for one answer")
+		require.Equal(t, first, l.refresh(lagFresh, start, ask), "both wait for one answer")
 		<-first
-		require.Nil(t, l.refresh(lagFresh, ask))
+		require.Nil(t, l.refresh(lagFresh, start, ask))
 		lag, _, err := l.last()
 		require.NoError(t, err)
 		require.Equal(t, int64(1), lag[0].Records)
 
 		time.Sleep(lagFresh)
-		require.Nil(t, l.refresh(lagScraped, ask))
+		require.Nil(t, l.refresh(lagScraped, start, ask))
 		answer = errors.New("refused")
-		<-l.refresh(lagFresh, ask)
+		<-l.refresh(lagFresh, start, ask)
 		time.Sleep(lagFresh)
-		require.Nil(t, l.refresh(lagFresh, ask), "Kafka has refused it a moment ago")
+		require.Nil(t, l.refresh(lagFresh, start, ask), "Kafka has refused it a moment ago")
 		time.Sleep(lagFailed)
-		<-l.refresh(lagFresh, ask)
+		<-l.refresh(lagFresh, start, ask)
 		lag, _, err = l.last()
 		require.ErrorContains(t, err, "ended with a panic")
 		require.Empty(t, lag)
 		require.Equal(t, 3, asked)
 		running.Wait()
-		require.Nil(t, l.refresh(0, func(func(func() ([]connector.Lag, error))) bool { return false }), "the service ends")
+		require.Nil(t, l.refresh(0, func(func()) bool { return false }, ask), "the service ends")
 	})
 }
 

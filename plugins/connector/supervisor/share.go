@@ -48,14 +48,6 @@ func (s *Supervisor) runs(name string, member int) bool {
 // owns reports whether this worker runs the first member of a connector.
 func (s *Supervisor) owns(name string) bool { return s.runs(name, 0) }
 
-// confirmMember is asked before each connection of a member to a broker.
-func (s *Supervisor) confirmMember(ctx context.Context, name string, member int) error {
-	if s.opts.Share == nil {
-		return nil
-	}
-	return s.opts.Share.Confirm(ctx, name, member)
-}
-
 // ownEntries returns the connectors of which this worker runs or still drains a member, by
 // name.
 func (s *Supervisor) ownEntries() (all []*entry) {

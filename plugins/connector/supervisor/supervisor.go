@@ -153,13 +153,16 @@ func New(opts Options) (*Supervisor, error) {
 	s.health.probe = s.store.Probe
 	s.pending = budget.New(cmp.Or(opts.MaxPendingBytes, 256<<20))
 	dial := opts.dialBroker(guard)
-	s.sessions = session.New(session.Options{
+	sessions := session.Options{
 		Book: opts.Store, SideOf: s.sideOf, Dial: session.Dial(dial), Logger: opts.Logger,
 		ClientIDOf: func(name string) string {
 			return connector.ClientID(opts.ClientIDPrefix, connector.DefaultTenant, name)
 		},
-		Others: opts.Share != nil, Runs: s.owns, Confirm: s.confirmMember,
-	})
+	}
+	if opts.Share != nil {
+		sessions.Runs, sessions.Confirm = s.owns, opts.Share.Confirm
+	}
+	s.sessions = session.New(sessions)
 	if err := errors.Join(
 		mqtt.Register(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions)),
 		mqtt.RegisterOutput(s.env, mqtt.DialBy(dial), mqtt.GatedBy(s.sessions), mqtt.LettersBy(kafkaOptions...)),
