@@ -121,6 +121,23 @@ func TestChartRefusesValuesWithoutEffect(t *testing.T) {
 	}
 }
 
+// The chart lists the settings that it writes: a user's value for one that it forgot would
+// be overridden in silence.
+func TestChartRefusesEverySettingThatItWrites(t *testing.T) {
+	file := configFile(t, rendered(
+		t, "mqtt.username=ada", "mqtt.passwordSecret.name=login", "mqtt.tlsSecret.name=broker", "mqtt.tlsSecret.clientCertificate=true",
+		"api.tlsSecret=api", "api.tokensSecret.name=people", "connectorSecret=certs", "store.kafka=kafka://kafka:9092/p",
+		"store.configSecret.name=login", "store.keySecret.name=keys", "cluster.tokenSecret.name=shared", "cluster.caSecret.name=authority",
+	))
+	delete(file, "log_format") // it is the default of a user's value
+	require.Greater(t, len(file), 15)
+	for name := range file {
+		_, log, err := template(t, "config."+name+"=x")
+		require.Error(t, err, name)
+		assert.Contains(t, log, "config."+name+": the chart decides that")
+	}
+}
+
 // The names of Services are stricter than those of releases.
 func TestChartRefusesNamesThatNoServiceHas(t *testing.T) {
 	for _, release := range []string{"1", "a.b"} {
