@@ -1,7 +1,8 @@
 // Command testcount reads the output of `go test -json` on stdin and prints a summary:
-// the result of each package, the output of failed tests, every skipped test with its
-// reason, and finally the line "N passed, N failed, N skipped". It also prints log
-// lines that start with "counted ", with which tests report how much they checked.
+// the result of each package, the output of failed tests, every report of a data race,
+// every skipped and every failed test with its reason in a line, and finally the line
+// "N passed, N failed, N skipped". It also prints log lines that start with "counted ",
+// with which tests report how much they checked.
 //
 // It exits with 1 when something failed, when a test or package never ended, or when no
 // test ran. With -noskip it also fails for a skipped test whose name does not match
@@ -42,13 +43,14 @@ type summary struct {
 	maySkip                 *regexp.Regexp // nil for no test
 	mustRun                 int            // skipped, and not to be
 	notes                   []string
-	output                  map[id][]string // of what is still running
-	broken                  map[string]bool // packages with a failed test
+	output                  map[id][]string     // of what is still running
+	broken                  map[string]bool     // packages with a failed test
+	races                   map[string][]string // by package, the report that is being read
 }
 
 // read reads the whole stream; tests still running at its end have failed.
 func (s *summary) read(in io.Reader) error {
-	s.output, s.broken = map[id][]string{}, map[string]bool{}
+	s.output, s.broken, s.races = map[id][]string{}, map[string]bool{}, map[string][]string{}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadString('\n')
@@ -96,7 +98,7 @@ func (s *summary) line(line string) {
 			if s.maySkip == nil || !s.maySkip.MatchString(i.test) {
 				s.mustRun++
 			}
-			s.notes = append(s.notes, "SKIPPED "+i.String()+": "+reason(s.output[i]))
+			s.note("SKIPPED", i, s.output[i])
 		}
 		delete(s.output, i)
 	case "fail":
@@ -113,10 +115,28 @@ func (s *summary) print(i id, text string) {
 	if m := counted.FindStringSubmatch(text); m != nil {
 		s.notes = append(s.notes, i.String()+" "+m[1])
 	}
-	if s.verbose || i.test == "" && !framing.MatchString(text) {
+	if inRace := s.race(i.pkg, text); s.verbose || inRace || i.test == "" && !framing.MatchString(text) {
 		fmt.Fprint(s.out, text)
 	}
 	s.output[i] = append(s.output[i], text)
+}
+
+// race reports whether a line belongs to the report of a data race. The go command
+// attributes the report to any of the tests that run at that time, often to one that
+// passes.
+func (s *summary) race(pkg, text string) bool {
+	line := strings.TrimSpace(text)
+	report, begun := s.races[pkg]
+	switch {
+	case !begun && line != "WARNING: DATA RACE":
+		return false
+	case begun && strings.Trim(line, "=") == "" && line != "":
+		s.note("FAILED", id{pkg: pkg}, report)
+		delete(s.races, pkg)
+	default:
+		s.races[pkg] = append(report, line)
+	}
+	return true
 }
 
 func (s *summary) fail(i id, what string) {
@@ -126,20 +146,28 @@ func (s *summary) fail(i id, what string) {
 	if i.test != "" && !s.verbose {
 		fmt.Fprint(s.out, strings.Join(s.output[i], ""))
 	}
+	s.note("FAILED", i, s.output[i])
 }
 
-// reason joins what a skipped test logged.
-func reason(output []string) string {
+// longest is the number of bytes of a reason that a note has.
+const longest = 4000
+
+// note keeps the reason of a test that was skipped or failed: what it logged, in a line.
+func (s *summary) note(what string, i id, output []string) {
 	var said []string
 	for _, line := range output {
-		if !framing.MatchString(line) {
-			said = append(said, strings.TrimSpace(line))
+		if framing.MatchString(line) {
+			continue
+		}
+		if line = strings.TrimSpace(line); line != "" {
+			said = append(said, line)
 		}
 	}
-	if len(said) == 0 {
-		return "no reason given"
+	reason := strings.Join(said, " ")
+	if reason == "" {
+		reason = "no reason given"
 	}
-	return strings.Join(said, " ")
+	s.notes = append(s.notes, fmt.Sprintf("%s %s: %.*s", what, i, longest, reason))
 }
 
 func main() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,10 +44,44 @@ func TestSilent(t *testing.T)  { t.SkipNow() }
 	assert.Contains(t, out, "FAILED example.test/m TestBad/sub\n")
 	assert.Contains(t, out, "boom")
 	assert.NotContains(t, out, "quiet")
-	require.Len(t, s.notes, 3)
+	require.Len(t, s.notes, 5)
 	assert.Equal(t, "example.test/m TestGood counted 7 examples", s.notes[0])
-	assert.Regexp(t, `^SKIPPED example.test/m TestAbsent: m_test.go:\d+: no broker here$`, s.notes[1])
-	assert.Equal(t, "SKIPPED example.test/m TestSilent: no reason given", s.notes[2])
+	assert.Regexp(t, `^FAILED example.test/m TestBad/sub: m_test.go:\d+: boom$`, s.notes[1])
+	assert.Equal(t, "FAILED example.test/m TestBad: no reason given", s.notes[2])
+	assert.Regexp(t, `^SKIPPED example.test/m TestAbsent: m_test.go:\d+: no broker here$`, s.notes[3])
+	assert.Equal(t, "SKIPPED example.test/m TestSilent: no reason given", s.notes[4])
+}
+
+// The go command attributes the report to one of the tests that run at that time.
+func TestADataRaceIsPrintedWhoeverFailsByIt(t *testing.T) {
+	var stream strings.Builder
+	say := func(test, output string) {
+		line, err := json.Marshal(event{Action: "output", Package: "p", Test: test, Output: output})
+		require.NoError(t, err)
+		stream.Write(append(line, '\n'))
+	}
+	for _, test := range []string{"TestGood", "TestBad"} {
+		stream.WriteString(`{"Action":"run","Package":"p","Test":"` + test + "\"}\n")
+	}
+	say("TestGood", "a line of a log\n")
+	for _, line := range []string{"==================\n", "WARNING: DATA RACE\n", "Read at 0x00c0 by goroutine 7:\n", "  example.read()\n", "\n", "==================\n"} {
+		say("TestGood", line)
+	}
+	say("TestBad", "    testing.go:1712: race detected during execution of test\n")
+	stream.WriteString(`{"Action":"pass","Package":"p","Test":"TestGood"}
+{"Action":"fail","Package":"p","Test":"TestBad"}
+{"Action":"fail","Package":"p"}
+`)
+	var out bytes.Buffer
+	s := summary{out: &out}
+	require.NoError(t, s.read(strings.NewReader(stream.String())))
+	assert.Contains(t, out.String(), "WARNING: DATA RACE\nRead at 0x00c0 by goroutine 7:\n  example.read()\n\n==================\n")
+	assert.NotContains(t, out.String(), "a line of a log")
+	assert.Equal(t, []string{
+		"FAILED p: WARNING: DATA RACE Read at 0x00c0 by goroutine 7: example.read()",
+		"FAILED p TestBad: testing.go:1712: race detected during execution of test",
+	}, s.notes)
+	assert.Equal(t, 1, s.failed)
 }
 
 func TestFailuresOutsideOfATest(t *testing.T) {
