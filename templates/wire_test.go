@@ -108,7 +108,7 @@ func TestAcksAndCompressionReachKafka(t *testing.T) {
 			w := startWire(t)
 			w.write(t, oneMessageOf(1000), settings)
 			// Without acknowledgements the pipeline may end before Kafka reads.
-			require.Eventually(t, func() bool { return len(w.noted()) == 1 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(w.noted()) == 1 }, time.Minute, time.Millisecond)
 			got := w.noted()
 			want.at = got[0].at
 			if want.producerID == 0 {

@@ -89,6 +89,6 @@ func TestAnOperatorRunsAConnectorFromKafkaToMQTT(t *testing.T) {
 	g.until(map[string]string{"back": "Running"})
 	g.must("delete", "-c", "back")
 	tail.WaitLog(`tailing connector "back": the connector was deleted`)
-	require.Eventually(t, tail.Ended, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, tail.Ended, time.Minute, 10*time.Millisecond)
 	assert.Empty(t, g.states())
 }

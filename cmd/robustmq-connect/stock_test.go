@@ -173,7 +173,7 @@ func TestStockInputsLintAndRunUnchanged(t *testing.T) {
 	require.NoError(t, stockBroker(t).Publish("stock/a", []byte("hello"), true, 1))
 
 	eachStockCase(t, "input", "mqtt", "testdata/stock_mqtt.txt", nil, func(t *testing.T, text string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		builder := service.GlobalEnvironment().NewStreamBuilder()
 		require.NoError(t, builder.SetLoggerYAML("level: off"))
@@ -215,7 +215,7 @@ func TestStockKafkaOutputsLintAndRunUnchanged(t *testing.T) {
 	}
 
 	eachStockCase(t, "output", "kafka_franz", "testdata/stock_kafka.txt", awsRefused, func(t *testing.T, text string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		before := written()
 		writeThree(ctx, t, text)
@@ -240,7 +240,7 @@ func TestStockMQTTOutputsLintAndRunUnchanged(t *testing.T) {
 	got := make(chan string, 10)
 	require.NoError(t, broker.Subscribe("stock/#", 1, func(_ *mqtt.Client, _ packets.Subscription, p packets.Packet) { got <- string(p.Payload) }))
 	eachStockCase(t, "output", "mqtt", "testdata/stock_mqtt_output.txt", nil, func(t *testing.T, text string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		writeThree(ctx, t, text)
 		for range 3 {

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what happens in milliseconds.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // source is the inner input of tests: it delivers what it is told to, and records the
 // answers.

@@ -98,7 +98,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s
 		t.Run(mechanism, func(t *testing.T) {
 			o := unconnected(t, []string{secure}, tls(ca), login(mechanism, "lovelace"))
 			// The broker learns of its SCRAM users a little later.
-			require.Eventually(t, func() bool { return o.Connect(t.Context()) == nil }, 10*time.Second, 50*time.Millisecond)
+			require.Eventually(t, func() bool { return o.Connect(t.Context()) == nil }, time.Minute, 50*time.Millisecond)
 			require.NoError(t, o.WriteBatch(t.Context(), messages(written, 10)))
 			written += 10
 			require.Equal(t, numbers(0, written), realValues(t, []string{plain}, "t", written))

@@ -136,7 +136,7 @@ func startError(t *testing.T, env *service.Environment, text string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return stream.Run(ctx)
 }

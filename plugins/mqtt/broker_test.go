@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what happens in milliseconds.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // scripted is a listener whose connections a test serves step by step.
 type scripted struct {

@@ -67,7 +67,7 @@ func TestSpansReachCollectorsByBothProtocols(t *testing.T) {
 	require.NoError(t, err)
 	_, span := p.Tracer("test").Start(t.Context(), "the work")
 	span.End()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, p.Shutdown(ctx), "the engine does so when it ends")
 	for name, r := range map[string]*received{"http": byHTTP, "grpc": byGRPC} {

@@ -11,6 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -145,10 +148,30 @@ func (b *browser) text(selector string) (text string) {
 // sees waits until an element has a text.
 func (b *browser) sees(selector, text string) {
 	b.t.Helper()
-	if !assert.Eventually(b.t, func() bool { return strings.Contains(b.text(selector), text) }, patience, 200*time.Millisecond) {
+	b.until(selector, fmt.Sprintf("%q", text), func(is string) bool { return strings.Contains(is, text) })
+}
+
+// until waits until the text of an element is as it should be.
+func (b *browser) until(selector, wanted string, ok func(text string) bool) {
+	b.t.Helper()
+	if !assert.Eventually(b.t, func() bool { return ok(b.text(selector)) }, patience, 200*time.Millisecond) {
 		b.picture("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
-		require.Failf(b.t, "not seen", "%q in %s of %s, which has:\n%.3000s", text, selector, b.address(), b.text("body"))
+		require.Failf(b.t, "not seen", "%s in %s of %s, which has:\n%.3000s", wanted, selector, b.address(), b.text("body"))
 	}
+}
+
+// perSecond finds the rates of a page.
+var perSecond = regexp.MustCompile(`([0-9.]+)/s`)
+
+// seesRate waits until an element has a rate, which a loaded machine may halve.
+func (b *browser) seesRate(selector string, rate float64) {
+	b.t.Helper()
+	b.until(selector, fmt.Sprintf("about %v/s", rate), func(text string) bool {
+		return slices.ContainsFunc(perSecond.FindAllStringSubmatch(text, -1), func(found []string) bool {
+			is, err := strconv.ParseFloat(found[1], 64)
+			return err == nil && is >= rate/2 && is <= rate*1.5
+		})
+	})
 }
 
 // click clicks a link or a button that has exactly this text.

@@ -59,7 +59,7 @@ func TestAWorkingDay(t *testing.T) {
 	b.sees("#tail", "sensors/1")
 	b.sees("#tail", "sent")
 	b.click("Figures")
-	require.Eventually(t, func() bool { return strings.Contains(b.text(".totals"), "10/s") }, patience, time.Second, b.text(".totals"))
+	b.seesRate(".totals", 10)
 
 	// A record that Kafka refuses becomes a dead letter.
 	w.publish("sensors/2", strings.Repeat("x", 4000))

@@ -52,7 +52,8 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 		if i == 1 {
 			w.login(b)
 			// A chart needs two samples.
-			require.Eventually(t, func() bool { b.open("/console/"); return strings.Contains(b.text("table"), "20/s") }, patience, time.Second)
+			b.open("/console/")
+			b.seesRate("table", 20)
 		}
 		b.open(p.path)
 		b.sees("main", p.shows)

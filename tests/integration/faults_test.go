@@ -41,7 +41,7 @@ output:
 	pipeline.WaitReady()
 	token := mqttClient(t, mqttURL, "late-publisher").Publish("later/1", 1, false, "hello")
 	require.True(t, token.WaitTimeout(10*time.Second))
-	require.Eventually(t, func() bool { return shared.recordCount(t, "later") == 1 }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return shared.recordCount(t, "later") == 1 }, time.Minute, 100*time.Millisecond)
 }
 
 func TestKafkaThatIsAwayAtTheStartIsNamed(t *testing.T) {

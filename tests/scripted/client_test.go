@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const patience = 5 * time.Second
+const patience = 30 * time.Second
 
 func start(t *testing.T, opts Options) *Broker {
 	t.Helper()

@@ -22,7 +22,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // rig is an owner with a store, and a broker.
 type rig struct {

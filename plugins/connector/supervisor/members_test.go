@@ -41,7 +41,8 @@ func (r *rig) joined() (all []string) {
 func (r *rig) untilJoined(ids ...string) {
 	r.t.Helper()
 	slices.Sort(ids)
-	require.Eventually(r.t, func() bool { return slices.Equal(ids, r.joined()) }, patience, 20*time.Millisecond, "%v", &ids)
+	var are []string
+	require.Eventually(r.t, func() bool { are = r.joined(); return slices.Equal(ids, are) }, patience, 20*time.Millisecond, "%v %v\n%s", ids, &are, r.logs)
 }
 
 // connected waits until the broker has a number of clients.

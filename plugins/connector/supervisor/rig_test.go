@@ -19,7 +19,7 @@ import (
 	"github.com/robustmq/robustmq-connect/tests/logtext"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // rig is a service without its API, between servers in this process.
 type rig struct {
