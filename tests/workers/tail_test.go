@@ -6,16 +6,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
+	"github.com/robustmq/robustmq-connect/tests/logtext"
+	"github.com/robustmq/robustmq-connect/tests/program"
 )
 
 // tailed is what a client got of a tail.
@@ -161,4 +165,67 @@ func TestATailThroughAnyWorkerShowsTheMessagesOfAllMembers(t *testing.T) {
 		s.whole(t, true)
 	}
 	send()
+}
+
+// The command gave up when the worker that runs the connector was gone for a moment.
+func TestTheTailCommandGoesOnWhenAWorkerEnds(t *testing.T) {
+	p := startProcesses(t, 3)
+	const name = "followed"
+	c := p.client("publisher")
+	p.all[0].done(admin.PathCreate, p.all[0].sharedDefinition(name, 3, "out"))
+	// owner is the worker that answers calls about the connector, once all members run.
+	owner := func(asked *process) (found *process) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			d := asked.detail(name)
+			i := slices.IndexFunc(p.all, func(one *process) bool { return one.url == d.Worker })
+			if i < 0 || d.State != "Running" {
+				return false
+			}
+			found = p.all[i]
+			return true
+		}, patience, 100*time.Millisecond)
+		return found
+	}
+	asked := p.all[0]
+	if owner(asked) == asked {
+		asked = p.all[1]
+	}
+	var shown, told logtext.Text
+	tail := exec.CommandContext(t.Context(), program.Path(t), "mqtt", "--server", asked.url, "connector", "tail", "-c", name)
+	tail.Stdout, tail.Stderr = &shown, &told
+	require.NoError(t, tail.Start())
+	t.Cleanup(func() { _ = tail.Process.Kill(); _ = tail.Wait() })
+	sent := 0
+	shows := func() {
+		t.Helper()
+		first := sent
+		require.Eventually(t, func() bool {
+			publish(t, c, name+"/x", fmt.Sprintf("message %d.", sent))
+			sent++
+			for i := first; i < sent; i++ {
+				if strings.Contains(shown.String(), fmt.Sprintf("message %d.", i)) {
+					return true
+				}
+			}
+			return false
+		}, patience, 200*time.Millisecond, "%s", &told)
+	}
+	shows()
+	for _, end := range []func(*process){
+		func(one *process) { one.Signal(syscall.SIGTERM); one.Wait() },
+		func(one *process) { one.Kill() },
+	} {
+		gone := owner(asked)
+		if gone == asked {
+			break // it runs the members alone then
+		}
+		p.ends(gone)
+		end(gone)
+		owner(asked)
+		shows()
+	}
+	for line := range strings.Lines(shown.String()) {
+		require.Equal(t, 1, strings.Count(shown.String(), line[strings.Index(line, "message"):]), "it is shown once")
+	}
 }

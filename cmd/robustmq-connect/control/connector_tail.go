@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,9 +19,21 @@ import (
 	"github.com/robustmq/robustmq-connect/plugins/connector/admin"
 )
 
-// silentFor is how long a tail may show no sign of life. The server sends one every 15
-// seconds.
-const silentFor = time.Minute
+const (
+	// silentFor is how long a tail may show no sign of life. The server sends one every 15
+	// seconds.
+	silentFor = time.Minute
+	// keptMessages is how many of the last messages a server can be asked for.
+	keptMessages = 50
+	// opened is the event of an answer that is a stream, which comes before all others. It is
+	// not the server's.
+	opened = "open"
+)
+
+// tailAgain is how a tail that was lost is tried again: how often, for how long, and how
+// long it must last for the next loss to be another one. A worker that ends leaves its
+// connectors to others, which takes some seconds.
+var tailAgain = struct{ pause, patience, lasting time.Duration }{time.Second, time.Minute, 10 * time.Second}
 
 func tailCommand() *ucli.Command {
 	return &ucli.Command{
@@ -32,7 +45,8 @@ that come, up to 20 a second, until it is interrupted. Payloads are cut at 4096 
   robustmq-connect mqtt connector tail --connector-name c1
   robustmq-connect mqtt connector tail --connector-name c1 --last 50 --output json
 
-With --output json each line is a JSON object. What is not shown is counted on standard error.`,
+With --output json each line is a JSON object. What is not shown is counted on standard error.
+When the server or the worker that runs the connector ends, the command tries again for a minute.`,
 		Flags: append([]ucli.Flag{
 			nameFlag("the connector's `NAME`"), tenantFlag(),
 			&ucli.StringFlag{Name: "last", Usage: "begin with this `NUMBER` of messages, 10 by default, 50 at most"},
@@ -50,15 +64,71 @@ func printTail(c *ucli.Context, name string) error {
 	if last := c.String("last"); last != "" {
 		query.Set("last", last)
 	}
-	missed := notShown{c: c, told: time.Now()}
-	err = client.events(c.Context, admin.PathTail, query, func(event string, data []byte) error {
-		return printEvent(c, event, data, inJSON, &missed)
-	})
-	missed.printCounts()
+	t := &tailing{c: c, inJSON: inJSON, missed: notShown{c: c, told: time.Now()}}
+	err = t.follow(client, query)
+	t.missed.printCounts()
 	if c.Err() != nil {
 		return nil // the user has seen enough
 	}
 	return err
+}
+
+// tailing prints the messages of a connector.
+type tailing struct {
+	c      *ucli.Context
+	inJSON bool
+	missed notShown
+	shown  []string // the last messages as they came, which may come again after a loss
+	again  bool     // after a loss
+}
+
+// pausedError is the end of a tail that may begin again.
+type pausedError struct{ error }
+
+// follow prints messages until the server refuses to send any, or a tail that was lost does
+// not begin again in time.
+func (t *tailing) follow(client *adminClient, query url.Values) error {
+	var lost time.Time // long ago while nothing was lost
+	for {
+		var since time.Time
+		var ended bool
+		err := client.events(t.c.Context, admin.PathTail, query, func(event string, data []byte) error {
+			if event == opened {
+				if since = time.Now(); t.again {
+					printNote(t.c, "the messages are shown again")
+				}
+				return nil
+			}
+			err := t.print(event, data)
+			ended = err != nil && !errors.As(err, new(pausedError))
+			return err
+		})
+		if t.c.Err() != nil || ended || refusedForGood(err) {
+			return err
+		}
+		if !since.IsZero() && (lost.IsZero() || time.Since(since) >= tailAgain.lasting) {
+			lost = time.Now()
+			printNote(t.c, "%v: trying again for %s", err, tailAgain.patience)
+		}
+		if time.Since(lost) >= tailAgain.patience { // also where it has never begun
+			return err
+		}
+		if t.again = true; len(t.shown) > 0 {
+			query.Set("last", strconv.Itoa(keptMessages)) // some may have come meanwhile
+		}
+		select {
+		case <-time.After(tailAgain.pause):
+		case <-t.c.Done():
+		}
+	}
+}
+
+// refusedForGood reports whether an answer is another one than that workers cannot be
+// reached at the moment.
+func refusedForGood(err error) bool {
+	var refused *refusedError
+	return errors.As(err, &refused) &&
+		!slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, refused.status)
 }
 
 // notShown counts the messages that are not shown. It tells of them once a second, since
@@ -90,39 +160,53 @@ func (n *notShown) printCounts() {
 	n.leftOut, n.dropped, n.told = 0, 0, time.Now()
 }
 
-func printEvent(c *ucli.Context, event string, data []byte, inJSON bool, missed *notShown) error {
+func (t *tailing) print(event string, data []byte) error {
 	switch event {
 	case admin.EventMessage:
-		if inJSON {
-			_, err := fmt.Fprintf(c.App.Writer, "%s\n", data)
-			return err
-		}
-		var m admin.TailMessage
-		if err := json.Unmarshal(data, &m); err != nil {
-			return fmt.Errorf("reading a message of the server: %w", err)
-		}
-		_, err := fmt.Fprintln(c.App.Writer, cli.OneLine(messageLine(m)))
-		return err
+		return t.printMessage(data)
 	case admin.EventMembers:
 		var members admin.TailMembers
 		if err := json.Unmarshal(data, &members); err != nil {
 			return fmt.Errorf("reading which members the server shows: %w", err)
 		}
-		printMembers(c, members)
+		printMembers(t.c, members)
 	case admin.EventLeftOut, admin.EventDropped:
 		var count admin.TailCount
 		if err := json.Unmarshal(data, &count); err != nil {
 			return fmt.Errorf("reading a count of the server: %w", err)
 		}
-		missed.add(event, count.Count)
+		t.missed.add(event, count.Count)
 	case admin.EventEnd:
 		var end admin.TailEnd
 		if err := json.Unmarshal(data, &end); err != nil {
 			return fmt.Errorf("reading the last event of the server: %w", err)
 		}
+		if end.Again {
+			return pausedError{errors.New(cli.OneLine(end.Reason))}
+		}
 		return &refusedError{reason: cli.OneLine(end.Reason)}
 	}
 	return nil // of a later version
+}
+
+func (t *tailing) printMessage(data []byte) error {
+	text := string(data)
+	if t.again && slices.Contains(t.shown, text) {
+		return nil
+	}
+	line := text
+	if !t.inJSON {
+		var m admin.TailMessage
+		if err := json.Unmarshal(data, &m); err != nil {
+			return fmt.Errorf("reading a message of the server: %w", err)
+		}
+		line = cli.OneLine(messageLine(m))
+	}
+	if t.shown = append(t.shown, text); len(t.shown) > keptMessages {
+		t.shown = t.shown[1:]
+	}
+	_, err := fmt.Fprintln(t.c.App.Writer, line)
+	return err
 }
 
 // printMembers says of how many members the messages are from here on.
@@ -180,8 +264,8 @@ func excerptText(e *admin.Excerpt) string {
 	return text
 }
 
-// events gives each server-sent event of a route to got, until got returns an error, the
-// context ends or the server does not send any more.
+// events gives each server-sent event of a route to got, and first opened, until got returns
+// an error, the context ends or the server does not send any more.
 func (a *adminClient) events(ctx context.Context, path string, query url.Values, got func(event string, data []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -212,6 +296,9 @@ func (a *adminClient) events(ctx context.Context, path string, query url.Values,
 			return err
 		}
 		return a.noAnswer(response, text)
+	}
+	if err := got(opened, nil); err != nil {
+		return err
 	}
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 1<<20) // of an event of two excerpts of 4 KiB, all of it escaped

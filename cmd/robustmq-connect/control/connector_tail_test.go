@@ -65,16 +65,84 @@ func TestTailFailsWithTheReason(t *testing.T) {
 	require.EqualError(t, err, `tailing connector "nosuch": Connector nosuch does not exist.`)
 	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail")
 	require.EqualError(t, err, "tailing a connector: name it with --connector-name")
-	server.answers["tail"] = streams("event: message\ndata: " + sentEvent + "\n\n")
-	stdout, _, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
-	require.EqualError(t, err, `tailing connector "k": the server has ended the answer: look at its log`)
-	assert.Contains(t, stdout, "21.5")
 	server.answers["tail"] = gives(successAnswer)
 	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
 	require.ErrorContains(t, err, "check that --server leads to an admin API")
 	server.Close()
 	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
 	require.ErrorContains(t, err, "start the server with robustmq-connect serve")
+}
+
+// sooner tries a lost tail again sooner, and gives it up sooner.
+func sooner(t *testing.T) {
+	t.Helper()
+	before := tailAgain
+	t.Cleanup(func() { tailAgain = before })
+	tailAgain.pause, tailAgain.patience, tailAgain.lasting = time.Millisecond, 200*time.Millisecond, time.Minute
+}
+
+func TestALostTailGoesOn(t *testing.T) {
+	noEnvironment(t)
+	sooner(t)
+	tailAgain.patience = time.Minute
+	message := func(text string) string { return "event: message\ndata: " + text + "\n\n" }
+	begins := []http.HandlerFunc{
+		streams(message(sentEvent) + message(deadEvent) + "event: end\ndata: {\"reason\":\"the service is stopping\",\"again\":true}\n\n"),
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			gives(`{"code":100,"data":"","error":"connectors move between workers at the moment: try again soon"}`)(w, nil)
+		},
+		func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no upstream", http.StatusBadGateway) },
+		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		streams(message(deadEvent) + message(readEvent)), // and it is cut
+		streams(message(readEvent) + "event: end\ndata: {\"reason\":\"the connector was deleted\"}\n\n"),
+	}
+	server := newScripted(t, map[string]http.HandlerFunc{"tail": func(w http.ResponseWriter, r *http.Request) {
+		next := begins[0]
+		begins = begins[1:]
+		next(w, r)
+	}})
+	stdout, stderr, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k", "--output", "json", "--last", "3")
+	require.EqualError(t, err, `tailing connector "k": the connector was deleted`)
+	assert.Equal(t, sentEvent+"\n"+deadEvent+"\n"+readEvent+"\n", stdout, "each once")
+	assert.Equal(t, "note: the service is stopping: trying again for 1m0s\nnote: the messages are shown again\nnote: the messages are shown again\n", stderr)
+	var queries []string
+	for _, one := range server.asked() {
+		queries = append(queries, one.query)
+	}
+	again := "connector_name=k&last=50&tenant=default"
+	assert.Equal(t, []string{"connector_name=k&last=3&tenant=default", again, again, again, again, again}, queries)
+}
+
+func TestALostTailIsGivenUp(t *testing.T) {
+	noEnvironment(t)
+	sooner(t)
+	server := newScripted(t, map[string]http.HandlerFunc{"tail": streams(": hello\n\n")})
+	_, stderr, err := runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k", "--last", "3")
+	require.EqualError(t, err, `tailing connector "k": the server has ended the answer: look at its log`)
+	assert.Equal(t, 1, strings.Count(stderr, "trying again for"))
+	require.Greater(t, len(server.asked()), 2)
+	assert.Equal(t, "connector_name=k&last=3&tenant=default", server.asked()[1].query, "nothing was shown yet")
+
+	// Somebody has deleted the connector meanwhile.
+	first := true
+	server.answers["tail"] = func(w http.ResponseWriter, r *http.Request) {
+		if first {
+			first = false
+			streams("event: message\ndata: "+sentEvent+"\n\n")(w, r)
+			return
+		}
+		replay(t, "detail: unknown name")(w, r)
+	}
+	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
+	require.EqualError(t, err, `tailing connector "k": Connector nosuch does not exist.`)
+
+	// What this program cannot do is not tried again.
+	server.answers["tail"] = streams("event: message\ndata: {\n\n")
+	before := len(server.asked())
+	_, _, err = runMQTT("", "--server", server.URL, "connector", "tail", "-c", "k")
+	require.ErrorContains(t, err, "reading a message of the server")
+	assert.Len(t, server.asked(), before+1)
 }
 
 func TestTailEndsWithoutAnErrorWhenItIsInterrupted(t *testing.T) {

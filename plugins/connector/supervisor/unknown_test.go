@@ -14,35 +14,49 @@ import (
 )
 
 // doubtful is a store that answers no change any more, as one whose Kafka got the change
-// and is away then.
+// and is away then. It shows what it held before that until it answers again.
 type doubtful struct {
 	store.Store
 	files sync.Mutex // a directory is not read while it is written
 
 	mu      sync.Mutex
-	mute    bool
+	before  *store.Contents // while it is mute
 	stale   error
 	changed chan struct{}
 }
 
+// result is that of a change.
 func (d *doubtful) result(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err == nil && d.mute {
+	if err == nil && d.before != nil {
 		return &store.UnknownError{Why: errors.New("Kafka does not answer in time")}
 	}
+	d.tellLocked()
 	return err
 }
 
-// set makes it mute, or tells what has changed meanwhile.
-func (d *doubtful) set(mute bool, stale error) {
+func (d *doubtful) tellLocked() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// silence makes it mute.
+func (d *doubtful) silence(t *testing.T) {
+	t.Helper()
+	all, err := d.Load()
+	require.NoError(t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mute, d.stale = mute, stale
-	if !mute {
-		close(d.changed)
-		d.changed = make(chan struct{})
-	}
+	d.before = &all
+}
+
+// answer ends the silence, and tells what has changed meanwhile.
+func (d *doubtful) answer(stale error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.before, d.stale = nil, stale
+	d.tellLocked()
 }
 
 func (d *doubtful) Changed() <-chan struct{} {
@@ -57,6 +71,9 @@ func (d *doubtful) Load() (store.Contents, error) {
 	d.files.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.before != nil {
+		return *d.before, nil
+	}
 	all.Stale = d.stale
 	return all, err
 }
@@ -84,7 +101,11 @@ func (d *doubtful) Put(def store.Definition) error {
 func (d *doubtful) PutSession(one store.Session) error {
 	d.files.Lock()
 	defer d.files.Unlock()
-	return d.Store.PutSession(one)
+	err := d.Store.PutSession(one)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tellLocked()
+	return err
 }
 
 func (d *doubtful) Release(def store.Definition) (store.Released, error) {
@@ -117,7 +138,7 @@ func TestAChangeThatTakesEffectLaterIsTakenOver(t *testing.T) {
 		r.ready(name)
 	}
 
-	d.set(true, nil)
+	d.silence(t)
 	_, err := r.Create(t.Context(), r.conn("created", "in/#", "out5", ""), connector.CreateOptions{})
 	require.ErrorContains(t, err, "the result is unknown: Kafka does not answer in time: the change may still take effect; read the connector again before you repeat it")
 	_, err = r.Update(t.Context(), r.conn("updated", "in/#", "out6", ""), connector.UpdateOptions{})
@@ -128,7 +149,7 @@ func TestAChangeThatTakesEffectLaterIsTakenOver(t *testing.T) {
 	assert.Nil(t, r.find("created"))
 	assert.NotNil(t, r.find("deleted"))
 
-	d.set(false, nil)
+	d.answer(nil)
 	r.ready("created")
 	r.until("updated", func(s connector.Status) bool { return s.Revision == 2 })
 	r.ready("updated")
@@ -151,9 +172,9 @@ func TestAChangeThatTakesEffectLaterIsTakenOver(t *testing.T) {
 func TestAStoreThatDoesNotAnswerIsAWarningWithTheAge(t *testing.T) {
 	r, d := doubtfulRig(t)
 	assert.Empty(t, r.Warnings())
-	d.set(false, errors.New("Kafka does not answer in time"))
+	d.answer(errors.New("Kafka does not answer in time"))
 	require.Len(t, r.Warnings(), 1)
 	assert.Contains(t, r.Warnings()[0], "the store does not answer; what is known of it is of 20")
-	d.set(false, nil)
+	d.answer(nil)
 	assert.Empty(t, r.Warnings())
 }
