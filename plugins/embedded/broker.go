@@ -50,7 +50,7 @@ func StartBroker(addr string, hooks ...mqtt.Hook) (*Broker, error) {
 }
 
 func (b *Broker) serve(hooks []mqtt.Hook) error {
-	for _, hook := range append([]mqtt.Hook{new(auth.AllowHook), b.subs}, hooks...) {
+	for _, hook := range append([]mqtt.Hook{new(auth.AllowHook), b.subs, newLeavers(b.server)}, hooks...) {
 		if err := b.server.AddHook(hook, nil); err != nil {
 			return err
 		}

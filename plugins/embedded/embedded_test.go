@@ -6,10 +6,13 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -95,6 +98,55 @@ func TestBrokerRemovesAnEndedSubscription(t *testing.T) {
 	err := b.WaitSubscribed(ctx, "a/#")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.ErrorContains(t, err, `subscription to "a/#"`)
+}
+
+// slowly delays the first end of a session.
+type slowly struct {
+	mqtt.HookBase
+	ended atomic.Bool
+}
+
+func (*slowly) ID() string { return "slowly" }
+
+func (*slowly) Provides(b byte) bool { return b == mqtt.OnUnsubscribed }
+
+func (s *slowly) OnUnsubscribed(*mqtt.Client, packets.Packet) {
+	if !s.ended.Swap(true) {
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// Regression: the server removed the session of the new connection with that of the former.
+func TestTheEndOfAConnectionLeavesTheNextSessionAlone(t *testing.T) {
+	for name, leave := range map[string]func(paho.Client){
+		"it has ended":     func(c paho.Client) { c.Disconnect(0) },
+		"it is taken over": func(paho.Client) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := embedded.StartBroker(loopback, new(slowly))
+			require.NoError(t, err)
+			t.Cleanup(b.Close)
+			join := func(clean bool) (c paho.Client, present bool) {
+				c = paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID("one").SetCleanSession(clean).SetAutoReconnect(false))
+				token := c.Connect().(*paho.ConnectToken)
+				require.True(t, token.WaitTimeout(time.Minute))
+				require.NoError(t, token.Error())
+				t.Cleanup(func() { c.Disconnect(0) })
+				return c, token.SessionPresent()
+			}
+			c, _ := join(true)
+			require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
+			leave(c)
+			time.Sleep(20 * time.Millisecond) // its session is being removed
+			c, present := join(false)
+			assert.False(t, present)
+			require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
+			time.Sleep(300 * time.Millisecond) // the former one has ended by now
+			c.Disconnect(0)
+			_, present = join(false)
+			assert.True(t, present)
+		})
+	}
 }
 
 // Regression: a client that connected and sent nothing prevented the server from

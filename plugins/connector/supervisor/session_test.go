@@ -53,7 +53,7 @@ func (r *rig) arrived(topic string, payloads []string) {
 		if len(missing) == 0 {
 			return
 		}
-		require.Less(r.t, time.Since(began), patience, "%d missing: %v\n%s", len(missing), missing, r.logs)
+		require.Less(r.t, time.Since(began), patience, "%d missing, %d at the broker: %v\n%s", len(missing), r.broker.InFlight(), missing, r.logs)
 	}
 }
 
