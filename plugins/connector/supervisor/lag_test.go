@@ -100,6 +100,21 @@ func TestALagThatIsNotKnownIsNotShownAsNone(t *testing.T) {
 	assert.Empty(t, unknown)
 }
 
+// Nothing is listed of a group with more partitions than an answer may have.
+func TestTheLagOfTooManyPartitionsIsNotListed(t *testing.T) {
+	r := newRig(t)
+	r.createPartitions("wide", maxLags+1)
+	_, err := r.Create(t.Context(), r.source("back", "", `,"topic":"wide"`, `{"strategy":"block"}`), connector.CreateOptions{Paused: true})
+	require.NoError(t, err)
+	var lag []connector.Lag
+	var unknown string
+	require.Eventually(t, func() bool {
+		lag, unknown = r.PausedLag(t.Context(), "back")
+		return unknown == "the group reads 10001 partitions, and no more than 10000 are listed"
+	}, 3*patience, 100*time.Millisecond, "%v", &unknown)
+	assert.Empty(t, lag)
+}
+
 // inBackground runs functions as the supervisor does, which catches panics.
 func inBackground(running *sync.WaitGroup) (start func(func()) bool) {
 	return func(f func()) bool {

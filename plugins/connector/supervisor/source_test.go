@@ -39,12 +39,14 @@ func (r *rig) produce(topic string, values ...string) {
 	}
 }
 
-func (r *rig) createTopic(topic string) {
+func (r *rig) createTopic(topic string) { r.createPartitions(topic, 1) }
+
+func (r *rig) createPartitions(topic string, n int32) {
 	r.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.kafka.Addr()))
 	require.NoError(r.t, err)
 	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(r.t.Context(), 1, 1, nil, topic)
+	_, err = kadm.NewClient(client).CreateTopic(r.t.Context(), n, 1, nil, topic)
 	require.NoError(r.t, err)
 }
 
