@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -50,7 +51,8 @@ func StartBroker(addr string, hooks ...mqtt.Hook) (*Broker, error) {
 }
 
 func (b *Broker) serve(hooks []mqtt.Hook) error {
-	for _, hook := range append([]mqtt.Hook{new(auth.AllowHook), b.subs, newLeavers(b.server)}, hooks...) {
+	all := slices.Concat([]mqtt.Hook{new(auth.AllowHook), b.subs}, hooks, []mqtt.Hook{newSessions(b.server)})
+	for _, hook := range all {
 		if err := b.server.AddHook(hook, nil); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -147,6 +148,59 @@ func TestTheEndOfAConnectionLeavesTheNextSessionAlone(t *testing.T) {
 			assert.True(t, present)
 		})
 	}
+}
+
+// Regression: the server forgot what was published while a session moved to a new connection.
+func TestNothingIsLostWhileAClientConnectsAgain(t *testing.T) {
+	b := startBroker(t)
+	var mu sync.Mutex
+	got := map[string]bool{}
+	join := func() paho.Client {
+		options := paho.NewClientOptions().AddBroker(b.URL()).SetClientID("one").SetCleanSession(false).SetAutoReconnect(false)
+		c := paho.NewClient(options.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			got[string(m.Payload())] = true
+		}))
+		token := c.Connect()
+		require.True(t, token.WaitTimeout(time.Minute))
+		require.NoError(t, token.Error())
+		return c
+	}
+	c := join()
+	require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
+
+	var sent atomic.Int64
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	pub := connect(t, b, "pub")
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if token := pub.Publish("a", 1, false, strconv.FormatInt(sent.Load(), 10)); !token.WaitTimeout(time.Minute) || token.Error() != nil {
+				return
+			}
+			sent.Add(1)
+		}
+	}()
+	for range 200 {
+		c.Disconnect(0)
+		c = join()
+	}
+	close(stop)
+	<-stopped
+	t.Cleanup(func() { c.Disconnect(0) })
+	require.Greater(t, sent.Load(), int64(200))
+	assert.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return int64(len(got)) == sent.Load()
+	}, 10*time.Second, 10*time.Millisecond)
+	assert.Zero(t, b.Dropped())
 }
 
 // Regression: a client that connected and sent nothing prevented the server from
