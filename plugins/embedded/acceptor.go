@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -19,12 +20,13 @@ const goodbye = time.Second
 type acceptor struct {
 	server *mqtt.Server
 	ln     *listener
-	ended  chan struct{} // closed when the acceptor has stopped accepting
+	gone   func(net.Conn) // called when a connection has ended
+	ended  chan struct{}  // closed when the acceptor has stopped accepting
 	conns  sync.WaitGroup
 }
 
-func newAcceptor(server *mqtt.Server, ln *listener) *acceptor {
-	return &acceptor{server: server, ln: ln, ended: make(chan struct{})}
+func newAcceptor(server *mqtt.Server, ln *listener, gone func(net.Conn)) *acceptor {
+	return &acceptor{server: server, ln: ln, gone: gone, ended: make(chan struct{})}
 }
 
 func (*acceptor) ID() string              { return "tcp" }
@@ -44,6 +46,7 @@ func (a *acceptor) Serve(establish listeners.EstablishFn) {
 			defer c.Close()
 			// The error is the client's: a broken connection or a protocol error.
 			_ = establish(a.ID(), c)
+			a.gone(c)
 		})
 	}
 }

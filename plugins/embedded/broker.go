@@ -51,13 +51,14 @@ func StartBroker(addr string, hooks ...mqtt.Hook) (*Broker, error) {
 }
 
 func (b *Broker) serve(hooks []mqtt.Hook) error {
-	all := slices.Concat([]mqtt.Hook{new(auth.AllowHook), b.subs}, hooks, []mqtt.Hook{newSessions(b.server)})
+	sessions := newSessions(b.server)
+	all := slices.Concat([]mqtt.Hook{new(auth.AllowHook), b.subs}, hooks, []mqtt.Hook{sessions})
 	for _, hook := range all {
 		if err := b.server.AddHook(hook, nil); err != nil {
 			return err
 		}
 	}
-	if err := b.server.AddListener(newAcceptor(b.server, b.ln)); err != nil {
+	if err := b.server.AddListener(newAcceptor(b.server, b.ln, sessions.gone)); err != nil {
 		return err
 	}
 	return b.server.Serve()

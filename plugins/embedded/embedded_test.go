@@ -101,18 +101,24 @@ func TestBrokerRemovesAnEndedSubscription(t *testing.T) {
 	assert.ErrorContains(t, err, `subscription to "a/#"`)
 }
 
-// slowly delays the first end of a session.
+// slowly delays the first end of a session, and its first move to another connection.
 type slowly struct {
 	mqtt.HookBase
-	ended atomic.Bool
+	ended, moved atomic.Bool
 }
 
 func (*slowly) ID() string { return "slowly" }
 
-func (*slowly) Provides(b byte) bool { return b == mqtt.OnUnsubscribed }
+func (*slowly) Provides(b byte) bool { return b == mqtt.OnUnsubscribed || b == mqtt.OnQosDropped }
 
 func (s *slowly) OnUnsubscribed(*mqtt.Client, packets.Packet) {
 	if !s.ended.Swap(true) {
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func (s *slowly) OnQosDropped(*mqtt.Client, packets.Packet) {
+	if !s.moved.Swap(true) {
 		time.Sleep(100 * time.Millisecond)
 	}
 }
@@ -201,6 +207,41 @@ func TestNothingIsLostWhileAClientConnectsAgain(t *testing.T) {
 		return int64(len(got)) == sent.Load()
 	}, 10*time.Second, 10*time.Millisecond)
 	assert.Zero(t, b.Dropped())
+}
+
+// Regression: the second of two connections of a client got a part of what waited in its
+// session, and the first one, which had ended, the rest.
+func TestNothingIsLostWhereAClientConnectsTwiceAtOnce(t *testing.T) {
+	b, err := embedded.StartBroker(loopback, new(slowly))
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	var got atomic.Int64
+	join := func() paho.Client {
+		c := paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID("one").SetCleanSession(false).
+			SetDefaultPublishHandler(func(paho.Client, paho.Message) { got.Add(1) }))
+		token := c.Connect()
+		require.True(t, token.WaitTimeout(time.Minute))
+		require.NoError(t, token.Error())
+		return c
+	}
+	c := join()
+	require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
+	c.Disconnect(0)
+	pub := connect(t, b, "pub")
+	const n = 100
+	for i := range n {
+		require.True(t, pub.Publish("a", 1, false, strconv.Itoa(i)).WaitTimeout(time.Minute))
+	}
+
+	first, err := net.Dial("tcp", b.Addr())
+	require.NoError(t, err)
+	_, err = first.Write([]byte("\x10\x0f\x00\x04MQTT\x04\x00\x00\x1e\x00\x03one"))
+	require.NoError(t, err)
+	time.Sleep(20 * time.Millisecond) // it is getting the session
+	require.NoError(t, first.Close())
+	c = join()
+	t.Cleanup(func() { c.Disconnect(0) })
+	assert.Eventually(t, func() bool { return got.Load() == n }, 5*time.Second, 10*time.Millisecond, "%d", &got)
 }
 
 // Regression: a client that connected and sent nothing prevented the server from

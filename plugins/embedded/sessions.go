@@ -3,6 +3,7 @@ package embedded
 import (
 	"bytes"
 	"maps"
+	"net"
 	"sync"
 	"time"
 
@@ -15,9 +16,10 @@ import (
 //     when that is the session of a newer connection by then. So a client connects once
 //     the end of its former connection is complete.
 //   - It moves what waits in a session to the new connection, and forgets what is published
-//     in that moment. So nothing is published then.
+//     in that moment, or what a third connection of the client takes then. So nothing is
+//     published meanwhile, and one connection of a client at a time gets its session.
 //
-// Both wait for patience at most, so that a client that does not read stops no other.
+// All wait for patience at most, so that a client that does not read stops no other.
 type sessions struct {
 	mqtt.HookBase
 	server *mqtt.Server
@@ -73,6 +75,14 @@ func (s *sessions) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
 func (s *sessions) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.untilLocked(func() bool {
+		for one := range s.resuming {
+			if one.ID == cl.ID {
+				return false
+			}
+		}
+		return true
+	})
 	s.resuming[cl] = true
 	s.untilLocked(func() bool { return len(s.publishing) == 0 })
 }
@@ -97,7 +107,6 @@ func (s *sessions) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, cl)
-	delete(s.publishing, cl)
 	maps.DeleteFunc(s.leaving, func(one *mqtt.Client, _ bool) bool {
 		is, ok := s.server.Clients.Get(one.ID)
 		return !ok || is != one
@@ -111,11 +120,7 @@ func (s *sessions) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 func (s *sessions) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.untilLocked(func() bool {
-		// The server gives up a client that leaves meanwhile.
-		maps.DeleteFunc(s.resuming, func(one *mqtt.Client, _ bool) bool { return one.Closed() })
-		return len(s.resuming) == 0
-	})
+	s.untilLocked(func() bool { return len(s.resuming) == 0 })
 	s.publishing[cl] = true
 	return pk, nil
 }
@@ -124,6 +129,15 @@ func (s *sessions) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.publishing, cl)
+}
+
+// gone is called after a connection, which may have ended at any of these steps.
+func (s *sessions) gone(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, all := range []map[*mqtt.Client]bool{s.running, s.publishing, s.resuming} {
+		maps.DeleteFunc(all, func(one *mqtt.Client, _ bool) bool { return one.Net.Conn == conn })
+	}
 }
 
 // untilLocked waits until done is true.

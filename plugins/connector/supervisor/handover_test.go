@@ -156,7 +156,7 @@ func TestAnUpdateOfTheClientIDOnABusyTopicLosesNothing(t *testing.T) {
 // another name of the new one. The note says so.
 func TestAMoveToAnotherBrokerFromABusyTopicNotesTheRemainingSession(t *testing.T) {
 	r, b := honestRig(t)
-	r.quiet, r.settled = 100*time.Millisecond, 500*time.Millisecond
+	r.quiet, r.settled = time.Second, time.Second
 	other := newHonestBroker(t)
 	r.create(r.conn("c", "in/#", "out", ""))
 	r.ready("c")
