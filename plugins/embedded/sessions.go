@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"bytes"
-	"maps"
 	"net"
 	"sync"
 	"time"
@@ -24,20 +23,20 @@ type sessions struct {
 	mqtt.HookBase
 	server *mqtt.Server
 
-	mu      sync.Mutex
-	running map[*mqtt.Client]bool // whether the session ends with the connection, as it began
-	leaving map[*mqtt.Client]bool // connections that have ended, until their session is removed
-
-	publishing map[*mqtt.Client]bool // those whose message is on its way to the subscribers
-	resuming   map[*mqtt.Client]bool // those that get the session of their former connection
+	mu sync.Mutex
+	// By connection: whether the session ends with it, as it began; those that have ended,
+	// until their session is removed; those with a message on its way to the subscribers; and
+	// those that get the session of their former connection, with the id of the client.
+	running, leaving, publishing map[net.Conn]bool
+	resuming                     map[net.Conn]string
 }
 
 const patience = time.Second
 
 func newSessions(server *mqtt.Server) *sessions {
 	return &sessions{
-		server: server, running: map[*mqtt.Client]bool{}, leaving: map[*mqtt.Client]bool{},
-		publishing: map[*mqtt.Client]bool{}, resuming: map[*mqtt.Client]bool{},
+		server: server, running: map[net.Conn]bool{}, leaving: map[net.Conn]bool{},
+		publishing: map[net.Conn]bool{}, resuming: map[net.Conn]string{},
 	}
 }
 
@@ -57,8 +56,8 @@ func (s *sessions) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
 			break
 		}
 		s.mu.Lock()
-		ends, runs := s.running[former]
-		leaves := s.leaving[former]
+		ends, runs := s.running[former.Net.Conn]
+		leaves := s.leaving[former.Net.Conn]
 		s.mu.Unlock()
 		switch {
 		case runs && former.Closed() || leaves:
@@ -76,14 +75,14 @@ func (s *sessions) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.untilLocked(func() bool {
-		for one := range s.resuming {
-			if one.ID == cl.ID {
+		for _, id := range s.resuming {
+			if id == cl.ID {
 				return false
 			}
 		}
 		return true
 	})
-	s.resuming[cl] = true
+	s.resuming[cl.Net.Conn] = cl.ID
 	s.untilLocked(func() bool { return len(s.publishing) == 0 })
 }
 
@@ -92,7 +91,7 @@ func (s *sessions) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Pa
 	if pk.FixedHeader.Type == packets.Connack {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.resuming, cl)
+		delete(s.resuming, cl.Net.Conn)
 	}
 	return pk
 }
@@ -100,19 +99,15 @@ func (s *sessions) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Pa
 func (s *sessions) OnSessionEstablished(cl *mqtt.Client, pk packets.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running[cl] = pk.ProtocolVersion < 5 && pk.Connect.Clean || pk.ProtocolVersion == 5 && pk.Properties.SessionExpiryInterval == 0
+	s.running[cl.Net.Conn] = pk.ProtocolVersion < 5 && pk.Connect.Clean || pk.ProtocolVersion == 5 && pk.Properties.SessionExpiryInterval == 0
 }
 
 func (s *sessions) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.running, cl)
-	maps.DeleteFunc(s.leaving, func(one *mqtt.Client, _ bool) bool {
-		is, ok := s.server.Clients.Get(one.ID)
-		return !ok || is != one
-	})
+	delete(s.running, cl.Net.Conn)
 	if expire {
-		s.leaving[cl] = true
+		s.leaving[cl.Net.Conn] = true
 	}
 }
 
@@ -121,23 +116,24 @@ func (s *sessions) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.untilLocked(func() bool { return len(s.resuming) == 0 })
-	s.publishing[cl] = true
+	s.publishing[cl.Net.Conn] = true
 	return pk, nil
 }
 
 func (s *sessions) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.publishing, cl)
+	delete(s.publishing, cl.Net.Conn)
 }
 
 // gone is called after a connection, which may have ended at any of these steps.
 func (s *sessions) gone(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, all := range []map[*mqtt.Client]bool{s.running, s.publishing, s.resuming} {
-		maps.DeleteFunc(all, func(one *mqtt.Client, _ bool) bool { return one.Net.Conn == conn })
-	}
+	delete(s.running, conn)
+	delete(s.leaving, conn)
+	delete(s.publishing, conn)
+	delete(s.resuming, conn)
 }
 
 // untilLocked waits until done is true.
