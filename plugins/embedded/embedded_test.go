@@ -101,6 +101,23 @@ func TestBrokerRemovesAnEndedSubscription(t *testing.T) {
 	assert.ErrorContains(t, err, `subscription to "a/#"`)
 }
 
+// join connects the client "one", and tells whether the broker had its session. got, if there
+// is one, is called with each message.
+func join(t *testing.T, b *embedded.Broker, clean bool, got func(payload string)) (c paho.Client, present bool) {
+	t.Helper()
+	c = paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID("one").SetCleanSession(clean).SetAutoReconnect(false).
+		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+			if got != nil {
+				got(string(m.Payload()))
+			}
+		}))
+	token := c.Connect().(*paho.ConnectToken)
+	require.True(t, token.WaitTimeout(time.Minute))
+	require.NoError(t, token.Error())
+	t.Cleanup(func() { c.Disconnect(0) })
+	return c, token.SessionPresent()
+}
+
 // slowly delays the first end of a session, and its first move to another connection.
 type slowly struct {
 	mqtt.HookBase
@@ -133,24 +150,16 @@ func TestTheEndOfAConnectionLeavesTheNextSessionAlone(t *testing.T) {
 			b, err := embedded.StartBroker(loopback, new(slowly))
 			require.NoError(t, err)
 			t.Cleanup(b.Close)
-			join := func(clean bool) (c paho.Client, present bool) {
-				c = paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID("one").SetCleanSession(clean).SetAutoReconnect(false))
-				token := c.Connect().(*paho.ConnectToken)
-				require.True(t, token.WaitTimeout(time.Minute))
-				require.NoError(t, token.Error())
-				t.Cleanup(func() { c.Disconnect(0) })
-				return c, token.SessionPresent()
-			}
-			c, _ := join(true)
+			c, _ := join(t, b, true, nil)
 			require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
 			leave(c)
 			time.Sleep(20 * time.Millisecond) // its session is being removed
-			c, present := join(false)
+			c, present := join(t, b, false, nil)
 			assert.False(t, present)
 			require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
 			time.Sleep(300 * time.Millisecond) // the former one has ended by now
 			c.Disconnect(0)
-			_, present = join(false)
+			_, present = join(t, b, false, nil)
 			assert.True(t, present)
 		})
 	}
@@ -161,19 +170,12 @@ func TestNothingIsLostWhileAClientConnectsAgain(t *testing.T) {
 	b := startBroker(t)
 	var mu sync.Mutex
 	got := map[string]bool{}
-	join := func() paho.Client {
-		options := paho.NewClientOptions().AddBroker(b.URL()).SetClientID("one").SetCleanSession(false).SetAutoReconnect(false)
-		c := paho.NewClient(options.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
-			mu.Lock()
-			defer mu.Unlock()
-			got[string(m.Payload())] = true
-		}))
-		token := c.Connect()
-		require.True(t, token.WaitTimeout(time.Minute))
-		require.NoError(t, token.Error())
-		return c
+	add := func(payload string) {
+		mu.Lock()
+		defer mu.Unlock()
+		got[payload] = true
 	}
-	c := join()
+	c, _ := join(t, b, false, add)
 	require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
 
 	var sent atomic.Int64
@@ -195,17 +197,16 @@ func TestNothingIsLostWhileAClientConnectsAgain(t *testing.T) {
 	}()
 	for range 200 {
 		c.Disconnect(0)
-		c = join()
+		c, _ = join(t, b, false, add)
 	}
 	close(stop)
 	<-stopped
-	t.Cleanup(func() { c.Disconnect(0) })
 	require.Greater(t, sent.Load(), int64(200))
 	assert.Eventually(t, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return int64(len(got)) == sent.Load()
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	assert.Zero(t, b.Dropped())
 }
 
@@ -216,15 +217,8 @@ func TestNothingIsLostWhereAClientConnectsTwiceAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	var got atomic.Int64
-	join := func() paho.Client {
-		c := paho.NewClient(paho.NewClientOptions().AddBroker(b.URL()).SetClientID("one").SetCleanSession(false).
-			SetDefaultPublishHandler(func(paho.Client, paho.Message) { got.Add(1) }))
-		token := c.Connect()
-		require.True(t, token.WaitTimeout(time.Minute))
-		require.NoError(t, token.Error())
-		return c
-	}
-	c := join()
+	count := func(string) { got.Add(1) }
+	c, _ := join(t, b, false, count)
 	require.True(t, c.Subscribe("a", 1, nil).WaitTimeout(time.Minute))
 	c.Disconnect(0)
 	pub := connect(t, b, "pub")
@@ -239,9 +233,9 @@ func TestNothingIsLostWhereAClientConnectsTwiceAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	time.Sleep(20 * time.Millisecond) // it is getting the session
 	require.NoError(t, first.Close())
-	c = join()
-	t.Cleanup(func() { c.Disconnect(0) })
-	assert.Eventually(t, func() bool { return got.Load() == n }, 5*time.Second, 10*time.Millisecond, "%d", &got)
+	_, present := join(t, b, false, count)
+	assert.True(t, present)
+	assert.Eventually(t, func() bool { return got.Load() == n }, time.Minute, 10*time.Millisecond, "%d", &got)
 }
 
 // Regression: a client that connected and sent nothing prevented the server from

@@ -31,7 +31,7 @@ type sessions struct {
 	resuming                     map[net.Conn]string
 }
 
-const patience = time.Second
+const patience = 5 * time.Second
 
 func newSessions(server *mqtt.Server) *sessions {
 	return &sessions{
