@@ -18,25 +18,32 @@ import (
 //     in that moment, or what a third connection of the client takes then. So nothing is
 //     published meanwhile, and one connection of a client at a time gets its session.
 //
-// All wait for patience at most, so that a client that does not read stops no other.
+// Nobody waits for longer than patience for a client: one that does not read stops no other.
 type sessions struct {
 	mqtt.HookBase
 	server *mqtt.Server
 
 	mu sync.Mutex
-	// By connection: whether the session ends with it, as it began; those that have ended,
-	// until their session is removed; those with a message on its way to the subscribers; and
-	// those that get the session of their former connection, with the id of the client.
-	running, leaving, publishing map[net.Conn]bool
-	resuming                     map[net.Conn]string
+	// By connection: whether the session ends with it, as it began, and those that have ended,
+	// until their session is removed.
+	running, leaving map[net.Conn]bool
+	// Since when a message is on its way to the subscribers, and a connection gets the session
+	// of the former one.
+	publishing map[net.Conn]time.Time
+	resuming   map[net.Conn]resumption
 }
 
-const patience = 5 * time.Second
+type resumption struct {
+	clientID string
+	since    time.Time
+}
+
+const patience = 500 * time.Millisecond
 
 func newSessions(server *mqtt.Server) *sessions {
 	return &sessions{
 		server: server, running: map[net.Conn]bool{}, leaving: map[net.Conn]bool{},
-		publishing: map[net.Conn]bool{}, resuming: map[net.Conn]string{},
+		publishing: map[net.Conn]time.Time{}, resuming: map[net.Conn]resumption{},
 	}
 }
 
@@ -72,18 +79,32 @@ func (s *sessions) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
 
 // OnSessionEstablish is called before the session moves.
 func (s *sessions) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+	// The server does this next. It takes long where the former connection does not read.
+	if former, ok := s.server.Clients.Get(cl.ID); ok {
+		_ = s.server.DisconnectClient(former, packets.ErrSessionTakenOver) // the error is this code
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.untilLocked(func() bool {
-		for _, id := range s.resuming {
-			if id == cl.ID {
-				return false
+	s.whileLocked(func() bool { return s.resumesLocked(func(id string) bool { return id == cl.ID }) })
+	s.resuming[cl.Net.Conn] = resumption{cl.ID, time.Now()}
+	s.whileLocked(func() bool {
+		for _, since := range s.publishing {
+			if time.Since(since) < patience {
+				return true
 			}
 		}
-		return true
+		return false
 	})
-	s.resuming[cl.Net.Conn] = cl.ID
-	s.untilLocked(func() bool { return len(s.publishing) == 0 })
+}
+
+// resumesLocked reports whether a connection gets the session of such a client.
+func (s *sessions) resumesLocked(is func(clientID string) bool) bool {
+	for _, one := range s.resuming {
+		if is(one.clientID) && time.Since(one.since) < patience {
+			return true
+		}
+	}
+	return false
 }
 
 // OnPacketEncode is called with the CONNACK after the session has moved.
@@ -115,8 +136,11 @@ func (s *sessions) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 func (s *sessions) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.untilLocked(func() bool { return len(s.resuming) == 0 })
-	s.publishing[cl.Net.Conn] = true
+	began := time.Now()
+	s.whileLocked(func() bool {
+		return time.Since(began) < patience && s.resumesLocked(func(string) bool { return true })
+	})
+	s.publishing[cl.Net.Conn] = time.Now()
 	return pk, nil
 }
 
@@ -136,9 +160,9 @@ func (s *sessions) gone(conn net.Conn) {
 	delete(s.resuming, conn)
 }
 
-// untilLocked waits until done is true.
-func (s *sessions) untilLocked(done func() bool) {
-	for began := time.Now(); !done() && time.Since(began) < patience; {
+// whileLocked waits as long as something is true.
+func (s *sessions) whileLocked(is func() bool) {
+	for is() {
 		s.mu.Unlock()
 		time.Sleep(100 * time.Microsecond)
 		s.mu.Lock()
