@@ -56,11 +56,12 @@ func (*sessions) Provides(b byte) bool {
 	}, b) >= 0
 }
 
+// OnConnect waits until the end of a former connection without a session is complete.
 func (s *sessions) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
 		former, ok := s.server.Clients.Get(cl.ID)
 		if !ok {
-			break
+			return nil
 		}
 		s.mu.Lock()
 		ends, runs := s.running[former.Net.Conn]

@@ -23,8 +23,6 @@ const (
 	// silentFor is how long a tail may show no sign of life. The server sends one every 15
 	// seconds.
 	silentFor = time.Minute
-	// keptMessages is how many of the last messages a server can be asked for.
-	keptMessages = 50
 	// opened is the event of an answer that is a stream, which comes before all others. It is
 	// not the server's.
 	opened = "open"
@@ -78,8 +76,8 @@ type tailing struct {
 	c      *ucli.Context
 	inJSON bool
 	missed notShown
-	shown  []string // the last messages as they came, which may come again after a loss
-	again  bool     // after a loss
+	shown  []string  // the last messages as they came, which may come again after a loss
+	lost   time.Time // when it was lost the last time, or zero
 }
 
 // pausedError is the end of a tail that may begin again.
@@ -88,13 +86,12 @@ type pausedError struct{ error }
 // follow prints messages until the server refuses to send any, or a tail that was lost does
 // not begin again in time.
 func (t *tailing) follow(client *adminClient, query url.Values) error {
-	var lost time.Time // long ago while nothing was lost
 	for {
 		var since time.Time
 		var ended bool
 		err := client.events(t.c.Context, admin.PathTail, query, func(event string, data []byte) error {
 			if event == opened {
-				if since = time.Now(); t.again {
+				if since = time.Now(); !t.lost.IsZero() {
 					printNote(t.c, "the messages are shown again")
 				}
 				return nil
@@ -106,15 +103,15 @@ func (t *tailing) follow(client *adminClient, query url.Values) error {
 		if t.c.Err() != nil || ended || refusedForGood(err) {
 			return err
 		}
-		if !since.IsZero() && (lost.IsZero() || time.Since(since) >= tailAgain.lasting) {
-			lost = time.Now()
+		if !since.IsZero() && (t.lost.IsZero() || time.Since(since) >= tailAgain.lasting) {
+			t.lost = time.Now()
 			printNote(t.c, "%v: trying again for %s", err, tailAgain.patience)
 		}
-		if time.Since(lost) >= tailAgain.patience { // also where it has never begun
+		if time.Since(t.lost) >= tailAgain.patience { // also where it has never begun
 			return err
 		}
-		if t.again = true; len(t.shown) > 0 {
-			query.Set("last", strconv.Itoa(keptMessages)) // some may have come meanwhile
+		if len(t.shown) > 0 {
+			query.Set("last", strconv.Itoa(admin.MaxLast)) // some may have come meanwhile
 		}
 		select {
 		case <-time.After(tailAgain.pause):
@@ -191,7 +188,7 @@ func (t *tailing) print(event string, data []byte) error {
 
 func (t *tailing) printMessage(data []byte) error {
 	text := string(data)
-	if t.again && slices.Contains(t.shown, text) {
+	if !t.lost.IsZero() && slices.Contains(t.shown, text) {
 		return nil
 	}
 	line := text
@@ -202,7 +199,7 @@ func (t *tailing) printMessage(data []byte) error {
 		}
 		line = cli.OneLine(messageLine(m))
 	}
-	if t.shown = append(t.shown, text); len(t.shown) > keptMessages {
+	if t.shown = append(t.shown, text); len(t.shown) > admin.MaxLast {
 		t.shown = t.shown[1:]
 	}
 	_, err := fmt.Fprintln(t.c.App.Writer, line)

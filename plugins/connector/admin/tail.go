@@ -78,8 +78,8 @@ func tailQuery(r *http.Request) (name string, last int, err error) {
 		if last, err = q.number("last"); err != nil {
 			return "", 0, err
 		}
-		if last > tail.MaxLast {
-			return "", 0, badQuery("last: %d is too many: a tail begins with %d messages at most", last, tail.MaxLast)
+		if last > MaxLast {
+			return "", 0, badQuery("last: %d is too many: a tail begins with %d messages at most", last, MaxLast)
 		}
 	}
 	return name, last, nil

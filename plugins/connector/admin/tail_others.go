@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-connect/plugins/connector"
-	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
 )
 
 const (
@@ -279,7 +278,7 @@ func (o *otherTails) got(one *otherTail, event string, data []byte) error {
 			return fmt.Errorf("reading a message: %w", err)
 		}
 		if !one.shown && !o.taken {
-			o.kept = newest(append(o.kept, m), tail.MaxLast)
+			o.kept = newest(append(o.kept, m), MaxLast)
 			return nil
 		}
 		select {

@@ -1,10 +1,16 @@
 package admin
 
-import "github.com/robustmq/robustmq-connect/plugins/internal/excerpt"
+import (
+	"github.com/robustmq/robustmq-connect/plugins/internal/excerpt"
+	"github.com/robustmq/robustmq-connect/plugins/internal/tail"
+)
 
 // PathTail shows the messages of a connector as they get through: GET, query: tenant,
 // connector_name, last; server-sent events. It needs a token that may see payloads.
 const PathTail = "/api/mqtt/connector/tail"
+
+// MaxLast is the most messages that a tail begins with.
+const MaxLast = tail.MaxLast
 
 // The events of a tail. The data of each is one line of JSON.
 const (

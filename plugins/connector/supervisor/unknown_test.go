@@ -16,13 +16,11 @@ import (
 // doubtful is a store that answers no change any more, as one whose Kafka got the change
 // and is away then. It shows what it held before that until it answers again.
 type doubtful struct {
-	store.Store
-	files sync.Mutex // a directory is not read while it is written
+	*sharedStore
 
-	mu      sync.Mutex
-	before  *store.Contents // while it is mute
-	stale   error
-	changed chan struct{}
+	mu     sync.Mutex
+	before *store.Contents // while it does not answer
+	stale  error
 }
 
 // result is that of a change.
@@ -32,16 +30,9 @@ func (d *doubtful) result(err error) error {
 	if err == nil && d.before != nil {
 		return &store.UnknownError{Why: errors.New("Kafka does not answer in time")}
 	}
-	d.tellLocked()
 	return err
 }
 
-func (d *doubtful) tellLocked() {
-	close(d.changed)
-	d.changed = make(chan struct{})
-}
-
-// silence makes it mute.
 func (d *doubtful) silence(t *testing.T) {
 	t.Helper()
 	all, err := d.Load()
@@ -54,21 +45,13 @@ func (d *doubtful) silence(t *testing.T) {
 // answer ends the silence, and tells what has changed meanwhile.
 func (d *doubtful) answer(stale error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.before, d.stale = nil, stale
-	d.tellLocked()
-}
-
-func (d *doubtful) Changed() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.changed
+	d.mu.Unlock()
+	d.tell()
 }
 
 func (d *doubtful) Load() (store.Contents, error) {
-	d.files.Lock()
-	all, err := d.Store.Load()
-	d.files.Unlock()
+	all, err := d.sharedStore.Load()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.before != nil {
@@ -79,39 +62,19 @@ func (d *doubtful) Load() (store.Contents, error) {
 }
 
 func (d *doubtful) Create(def store.Definition) (store.Definition, error) {
-	d.files.Lock()
-	defer d.files.Unlock()
-	def, err := d.Store.Create(def)
+	def, err := d.sharedStore.Create(def)
 	return def, d.result(err)
 }
 
 func (d *doubtful) Revise(before *store.Definition, def store.Definition) (store.Definition, string, error) {
-	d.files.Lock()
-	defer d.files.Unlock()
-	def, aside, err := d.Store.Revise(before, def)
+	def, aside, err := d.sharedStore.Revise(before, def)
 	return def, aside, d.result(err)
 }
 
-func (d *doubtful) Put(def store.Definition) error {
-	d.files.Lock()
-	defer d.files.Unlock()
-	return d.result(d.Store.Put(def))
-}
-
-func (d *doubtful) PutSession(one store.Session) error {
-	d.files.Lock()
-	defer d.files.Unlock()
-	err := d.Store.PutSession(one)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.tellLocked()
-	return err
-}
+func (d *doubtful) Put(def store.Definition) error { return d.result(d.sharedStore.Put(def)) }
 
 func (d *doubtful) Release(def store.Definition) (store.Released, error) {
-	d.files.Lock()
-	defer d.files.Unlock()
-	r, err := d.Store.Release(def)
+	r, err := d.sharedStore.Release(def)
 	return r, d.result(err)
 }
 
@@ -121,7 +84,9 @@ func doubtfulRig(t *testing.T) (*rig, *doubtful) {
 	r.stopService()
 	var d *doubtful
 	r.wrap = func(s store.Store) store.Store {
-		d = &doubtful{Store: s, changed: make(chan struct{})}
+		dir, ok := s.(*store.Dir)
+		require.True(t, ok)
+		d = &doubtful{sharedStore: &sharedStore{Dir: dir, told: make(chan struct{})}}
 		return d
 	}
 	r.start()

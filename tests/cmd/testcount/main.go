@@ -149,7 +149,7 @@ func (s *summary) fail(i id, what string) {
 	s.note("FAILED", i, s.output[i])
 }
 
-// longest is the number of bytes of a reason that a note has.
+// longest is the number of characters of a reason that a note has.
 const longest = 4000
 
 // note keeps the reason of a test that was skipped or failed: what it logged, in a line.
