@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -165,7 +166,7 @@ func (l *link) startPing() *pingResult {
 	started := l.goBackgroundLocked("asking Kafka whether it answers", func() {
 		ctx, cancel := context.WithTimeout(l.client.Context(), l.of.requestOverhead)
 		defer cancel()
-		asked.err = l.client.Ping(ctx)
+		asked.err = ping(ctx, l.client)
 		l.mu.Lock()
 		l.pinging = nil
 		l.mu.Unlock()
@@ -178,4 +179,18 @@ func (l *link) startPing() *pingResult {
 	}
 	l.pinging = asked
 	return asked
+}
+
+// ping returns nil once any broker answers, or why the last one did not. Each is asked
+// once. It is that of the client, whose request is one for all brokers: when the client is
+// closed, it goes on to the next broker while the former one still reads the request.
+func ping(ctx context.Context, client *kgo.Client) (err error) {
+	for _, broker := range slices.Concat(client.DiscoveredBrokers(), client.SeedBrokers()) {
+		request := kmsg.NewPtrMetadataRequest()
+		request.Topics = []kmsg.MetadataRequestTopic{}
+		if _, err = broker.Request(ctx, request); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
 }

@@ -234,8 +234,11 @@ func TestTopicAliasAndProperties(t *testing.T) {
 		raw.Write(encode5(t, &m))
 	}
 	p.write(raw.Bytes())
-	batch, _ := readBatch(t, in)
+	batch, ack := readBatch(t, in)
 	require.Len(t, batch, 2)
+	require.NoError(t, ack(t.Context(), nil))
+	require.Equal(t, ackOf(typePubrec, 1), p.read().String())
+	require.Equal(t, ackOf(typePuback, 9), p.read().String())
 	got := metadata(t, batch[0])
 	delete(got, "mqtt_timestamp_ms")
 	require.Equal(t, map[string]any{

@@ -73,7 +73,7 @@ func Spec() *service.ConfigSpec {
 		Description(`
 Whatever has arrived is handed over as one batch, without waiting. A message of QoS 1 or 2 is acknowledged to the broker after the output has taken it, or a processor has dropped it, in the order of arrival. The broker delivers again what was not acknowledged when the process or the connection ends. For that it must keep a session: set a ` + "`client_id`" + ` that no other client uses, and ` + "`clean_session: false`" + `.
 
-The connection ends when the broker sends what MQTT forbids: a topic that is not UTF-8 or has a wildcard, a packet that cannot be read. The log then has the bytes that are wrong. A broker that keeps such a message sends it again on each connection: the input is not ready, retries at growing intervals up to a minute, and says what to do.
+The connection ends when the broker sends what MQTT forbids: a topic that is not UTF-8 or has a wildcard, a packet that cannot be read. The log then has the bytes that are wrong. What arrived before it is first acknowledged, as long as that takes no more than 30 seconds. A broker that keeps such a message sends it again on each connection: the input is not ready, retries at growing intervals up to a minute, and says what to do.
 
 A filter that is removed from ` + "`topics`" + ` stays part of a session that the broker keeps. To remove it there, connect once with ` + "`clean_session: true`" + `, or use another ` + "`client_id`" + `.
 
@@ -243,7 +243,7 @@ func flowFields() []*service.ConfigField {
 			Description("The largest payload that is taken into memory. A larger one is read past, and `oversized_payload` says what happens to its message. With a limit, the MQTT 5 properties of a message may take 64 KiB. The limit is not sent to the broker, which would silently drop larger messages. 0 sets no limit.").
 			Default("0").Example("16MiB").Advanced(),
 		service.NewStringAnnotatedEnumField(fieldOversized, map[string]string{
-			oversizedHold: "the message is not acknowledged and the input is not ready, with the topic and the size as the reason, until the limit is raised or the broker has removed the message; one of QoS 0 is dropped with a warning",
+			oversizedHold: "the message is not acknowledged, the connection ends once those before it are, and the input is not ready, with the topic and the size as the reason, until the limit is raised or the broker has removed the message; one of QoS 0 is dropped with a warning",
 			oversizedFail: "the message goes on with an error, the metadata `mqtt_payload_size` and no payload. Choose it only with an output that does not write messages with an error, such as `kafka_franz` with a `failure_strategy`: others would write an empty record",
 		}).
 			Description("What happens to a message with a payload of more than `max_payload_bytes`.").

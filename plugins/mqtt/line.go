@@ -158,9 +158,13 @@ func (l *line) closeWith(disconnect []byte) {
 // endForViolation ends the connection because of what the broker sent. An MQTT 5 broker
 // is told the reason.
 func (l *line) endForViolation(err error) {
-	if code := disconnectCode(err); code != 0 && l.v5 {
+	if code := disconnectCode(err); code != 0 {
+		var last []byte
+		if l.v5 {
+			last = []byte{typeDisconnect << 4, 1, code}
+		}
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // if it fails, the wait ends when the peer closes
-		l.writer.end([]byte{typeDisconnect << 4, 1, code})
+		l.writer.end(last)
 		select {
 		case <-l.written:
 		case <-time.After(closeTimeout):

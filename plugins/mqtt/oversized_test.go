@@ -54,6 +54,34 @@ func TestOversizedPayloadIsHeld(t *testing.T) {
 	}
 }
 
+// A broker sends what waits in a session at once. What precedes the payload must not wait
+// until somebody raises the limit.
+func TestMessagesBeforeAnOversizedPayloadAreAcknowledged(t *testing.T) {
+	for _, version := range []string{"5", "3.1.1"} {
+		t.Run(version, func(t *testing.T) {
+			b := newScripted(t)
+			in, _ := started(t, b.url(), "clean_session: false\nmax_payload_bytes: 1KiB\nprotocol_version: '"+version+"'")
+			done := background(in)
+			encode, gone := publish, []frame{{typePuback << 4, u16(1)}, {typePuback << 4, u16(2)}}
+			join := b.joined
+			if version == "5" {
+				encode = func(topic string, qos byte, id uint16, payload string) []byte {
+					return publish5(topic, qos, id, nil, payload)
+				}
+				gone = append(gone, frame{0xe0, []byte{reasonQuota}})
+				join = b.joined5
+			}
+			p := join(done, false, true)
+			p.write(encode("a/b", 1, 1, "first"), encode("a/b", 1, 2, "second"), encode("a/large", 1, 3, strings.Repeat("x", 1025)), encode("a/b", 1, 4, "after"))
+			payloads, acks := readN(t, in, 2)
+			require.Equal(t, []string{"first", "second"}, payloads)
+			ackAll(t, acks, nil)
+			require.Equal(t, gone, p.gone())
+			untilLost(t, in)
+		})
+	}
+}
+
 // Brokers do not redeliver a message of QoS 0.
 func TestOversizedPayloadOfQoS0IsDroppedWithAWarning(t *testing.T) {
 	for name, c := range sizes {

@@ -38,6 +38,9 @@ func (s *session) readLoop() {
 		}
 		if err := s.packet(); err != nil {
 			s.deliver()
+			if disconnectCode(err) != 0 {
+				s.settle()
+			}
 			s.endForViolation(err)
 			return
 		}
@@ -195,6 +198,26 @@ func (s *session) deliver() {
 	}
 }
 
+// settle waits until the broker has the acknowledgements of all that has arrived before a
+// packet that ends the connection. The broker may send that packet on every connection:
+// what comes before it would arrive again and again, and never get through.
+func (s *session) settle() {
+	s.suspended.Store(true)
+	defer s.suspended.Store(false)
+	look := time.NewTicker(settleCheck)
+	defer look.Stop()
+	for began := time.Now(); time.Since(began) < settleTimeout; {
+		if waiting, _ := s.inflight.progress(); waiting == 0 {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-s.over:
+			return
+		}
+	}
+}
+
 // suspend stops reading until the pipeline has taken enough, if full reports that there
 // is too much, and until all inputs together hold little enough. Because nothing is
 // read, it has to check whether the connection has ended.
@@ -218,5 +241,11 @@ func (s *session) suspend(full bool) {
 	s.suspended.Store(false)
 }
 
-// hangUpCheck is how often a suspended connection is checked.
-const hangUpCheck = time.Second
+const (
+	// hangUpCheck is how often a suspended connection is checked.
+	hangUpCheck = time.Second
+	// settleCheck is how often it is checked whether all is acknowledged.
+	settleCheck = 10 * time.Millisecond
+	// settleTimeout limits the wait for a pipeline that does not answer.
+	settleTimeout = 30 * time.Second
+)

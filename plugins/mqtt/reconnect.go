@@ -195,7 +195,7 @@ func (i *input) sessionEnded(s *session) (wait time.Duration) {
 
 // recurs reports whether the reason that ended a connection will end the next one too.
 func recurs(reason error) bool {
-	return isPermanent(reason) || errors.As(reason, new(*packetError)) || errors.As(reason, new(*oversizedError))
+	return isPermanent(reason) || disconnectCode(reason) != 0
 }
 
 // advice says what to do when the broker sends what MQTT forbids.
