@@ -66,7 +66,7 @@ NORTH = {
 			conn.Close()
 		}
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return conf, bridge, broker
 }
 

@@ -40,7 +40,7 @@ output:
 	forward(t, mqttAddr, broker.Host)
 	pipeline.WaitReady()
 	token := mqttClient(t, mqttURL, "late-publisher").Publish("later/1", 1, false, "hello")
-	require.True(t, token.WaitTimeout(10*time.Second))
+	require.True(t, token.WaitTimeout(time.Minute))
 	require.Eventually(t, func() bool { return shared.recordCount(t, "later") == 1 }, time.Minute, 100*time.Millisecond)
 }
 
@@ -114,7 +114,7 @@ func startMosquitto(t *testing.T, lines string) (address string) {
 			_ = conn.Close()
 		}
 		return err == nil
-	}, 10*time.Second, 20*time.Millisecond, "mosquitto did not start")
+	}, time.Minute, 20*time.Millisecond, "mosquitto did not start")
 	return address
 }
 

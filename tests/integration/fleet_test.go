@@ -34,7 +34,7 @@ func TestFleetOfConnectors(t *testing.T) {
 		require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
 	}
 	ready := func() {
-		require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, service.ConnectorsReady, time.Minute, 10*time.Millisecond)
 	}
 	ready()
 	l.start(t, connectors*each)

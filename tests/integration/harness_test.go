@@ -64,7 +64,7 @@ func mqttClient(t *testing.T, url, id string) paho.Client {
 	t.Helper()
 	client := paho.NewClient(publisherOptions(url, id))
 	token := client.Connect()
-	require.True(t, token.WaitTimeout(10*time.Second), "connecting to %s", url)
+	require.True(t, token.WaitTimeout(time.Minute), "connecting to %s", url)
 	require.NoError(t, token.Error())
 	t.Cleanup(func() { client.Disconnect(100) })
 	return client

@@ -40,7 +40,7 @@ func publishThroughFaults(t *testing.T, s *ownServers, version string, qos int) 
 		defer mu.Unlock()
 		got = append(got, n)
 	})
-	require.True(t, token.WaitTimeout(10*time.Second))
+	require.True(t, token.WaitTimeout(time.Minute))
 	require.NoError(t, token.Error())
 	count := func() int {
 		mu.Lock()

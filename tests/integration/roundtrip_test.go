@@ -50,7 +50,7 @@ output:
 	got := make(chan paho.Message, messages)
 	subscriber := mqttClient(t, mqttURL, "subscriber")
 	token := subscriber.Subscribe("back/#", 1, func(_ paho.Client, m paho.Message) { got <- m })
-	require.True(t, token.WaitTimeout(10*time.Second))
+	require.True(t, token.WaitTimeout(time.Minute))
 	require.NoError(t, token.Error())
 
 	random := rand.New(rand.NewPCG(1, 2))
@@ -72,7 +72,7 @@ output:
 		// mosquitto takes 20 unfinished QoS 2 messages of a client, and leaves
 		// further ones waiting.
 		if i%10 == 9 {
-			require.True(t, token.WaitTimeout(10*time.Second), "message %d to %q", i, s.topic)
+			require.True(t, token.WaitTimeout(time.Minute), "message %d to %q", i, s.topic)
 			require.NoError(t, token.Error())
 		}
 	}

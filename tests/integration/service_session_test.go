@@ -37,14 +37,14 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	}
 	isReady := func() {
 		t.Helper()
-		require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, service.ConnectorsReady, time.Minute, 10*time.Millisecond)
 	}
 	publisher := mqttClient(t, mqttURL, "service-session-publisher")
 	publish := func(topic string, payloads ...string) {
 		t.Helper()
 		for _, p := range payloads {
 			token := publisher.Publish(topic, 1, false, p)
-			require.True(t, token.WaitTimeout(10*time.Second))
+			require.True(t, token.WaitTimeout(time.Minute))
 			require.NoError(t, token.Error())
 		}
 	}
@@ -78,7 +78,7 @@ func TestServiceLooksAfterTheSession(t *testing.T) {
 	call(admin.PathDelete, name)
 	again := paho.NewClient(publisherOptions(mqttURL, "robustmq_connect_default_service-session").SetCleanSession(false))
 	token := again.Connect()
-	require.True(t, token.WaitTimeout(10*time.Second))
+	require.True(t, token.WaitTimeout(time.Minute))
 	require.NoError(t, token.Error())
 	assert.False(t, token.(*paho.ConnectToken).SessionPresent(), "the broker has kept the session")
 	again.Disconnect(100)
@@ -110,14 +110,14 @@ func TestServiceHandsASessionOver(t *testing.T) {
 		t.Helper()
 		for range n {
 			token := publisher.Publish("handover/a", 1, false, strconv.Itoa(published))
-			require.True(t, token.WaitTimeout(10*time.Second))
+			require.True(t, token.WaitTimeout(time.Minute))
 			require.NoError(t, token.Error())
 			published++
 		}
 	}
 
 	require.Empty(t, call(admin.PathCreate, changed("")))
-	require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, service.ConnectorsReady, time.Minute, 10*time.Millisecond)
 	require.Empty(t, call(admin.PathPause, name))
 	publish(500)
 	local := strings.NewReplacer("tcp://", "mqtt://", "127.0.0.1", "localhost").Replace(mqttURL)
@@ -158,7 +158,7 @@ func TestServiceHandsASessionOver(t *testing.T) {
 	for _, id := range []string{"robustmq_connect_default_service-handover", "handed-over"} {
 		c := paho.NewClient(publisherOptions(mqttURL, id).SetCleanSession(false))
 		token := c.Connect()
-		require.True(t, token.WaitTimeout(10*time.Second))
+		require.True(t, token.WaitTimeout(time.Minute))
 		require.NoError(t, token.Error())
 		assert.False(t, token.(*paho.ConnectToken).SessionPresent(), "the broker has kept %s", id)
 		c.Disconnect(100)

@@ -38,7 +38,7 @@ func startService(t *testing.T, store string, flags ...string) serving {
 	require.Eventually(t, func() bool {
 		code, _ := p.Ready()
 		return code != 0
-	}, 30*time.Second, 10*time.Millisecond, "the service does not answer: %s", p.Output())
+	}, time.Minute, 10*time.Millisecond, "the service does not answer: %s", p.Output())
 	return p
 }
 
@@ -128,7 +128,7 @@ func TestServiceKilledAtAnyMomentLosesNothing(t *testing.T) {
 	answer, err := service.call("POST", admin.PathCreate, definition("traffic", "service/kill/#", topic))
 	require.NoError(t, err)
 	require.Equal(t, admin.CodeOK, answer.Code, "%v", answer.Error)
-	require.Eventually(t, service.ConnectorsReady, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, service.ConnectorsReady, time.Minute, 10*time.Millisecond)
 
 	// Traffic goes on from here to the end, whatever happens to the service.
 	publisher := mqttClient(t, mqttURL, "service-kill-publisher")

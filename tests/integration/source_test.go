@@ -43,11 +43,11 @@ func newWayBack(t *testing.T, s servers, name string) *wayBack {
 		SetCleanSession(false).SetAutoReconnect(true).SetMaxReconnectInterval(time.Second).SetResumeSubs(true).
 		SetDefaultPublishHandler(w.note))
 	token := subscriber.Connect()
-	require.True(t, token.WaitTimeout(10*time.Second))
+	require.True(t, token.WaitTimeout(time.Minute))
 	require.NoError(t, token.Error())
 	t.Cleanup(func() { subscriber.Disconnect(100) })
 	token = subscriber.Subscribe(name+"/#", 1, w.note)
-	require.True(t, token.WaitTimeout(10*time.Second))
+	require.True(t, token.WaitTimeout(time.Minute))
 	require.NoError(t, token.Error())
 	return w
 }

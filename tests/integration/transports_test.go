@@ -78,7 +78,7 @@ output:
 				for qos := range 3 {
 					for i := range perQoS {
 						token := publisher.Publish(name+"/"+strconv.Itoa(qos), byte(qos), false, strconv.Itoa(i))
-						require.True(t, token.WaitTimeout(10*time.Second))
+						require.True(t, token.WaitTimeout(time.Minute))
 					}
 					require.Eventually(t, func() bool { return shared.recordCount(t, name) >= int64((qos+1)*perQoS) },
 						20*time.Second, 20*time.Millisecond, "of QoS %d not all arrived", qos)

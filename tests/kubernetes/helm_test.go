@@ -201,7 +201,7 @@ func TestChartRunsWorkersOfOneStore(t *testing.T) {
 			}
 		}
 		return true
-	}, 30*time.Second, 100*time.Millisecond, "both know each other")
+	}, time.Minute, 100*time.Millisecond, "both know each other")
 	for _, p := range pods {
 		end(t, o, p)
 	}

@@ -325,7 +325,7 @@ func probe(t *testing.T, o objects, p *program.Process) {
 		require.Eventually(t, func() bool {
 			code, _ := p.Get(probe.HTTPGet.Path)
 			return code == http.StatusOK
-		}, 30*time.Second, 20*time.Millisecond, "%s: %s", probe.HTTPGet.Path, p.Output())
+		}, time.Minute, 20*time.Millisecond, "%s: %s", probe.HTTPGet.Path, p.Output())
 	}
 	code, _ := p.Get(admin.PathList)
 	assert.Equal(t, http.StatusUnauthorized, code, "the API wants the token")

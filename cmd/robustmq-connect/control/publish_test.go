@@ -69,7 +69,7 @@ func (b *testBroker) payloads(t *testing.T, n int) []string {
 			payloads = append(payloads, string(p.Payload))
 		}
 		return len(payloads) >= n
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return payloads
 }
 

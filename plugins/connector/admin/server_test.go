@@ -109,7 +109,7 @@ func TestStoppingLetsARequestFinish(t *testing.T) {
 			_ = connection.Close()
 		}
 		return err != nil
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	close(leave)
 	assert.Equal(t, success, <-answered)
 	require.NoError(t, <-stopped)

@@ -242,7 +242,7 @@ func TestACommitThatNobodyAnswersIsUnknown(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := s.Create(definition(t, "other", "t"))
 		return err == nil
-	}, 30*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	all := isSynced(t, s)
 	require.Len(t, all.Definitions, 2)
 	assert.Equal(t, before.Revision, all.Definitions[0].Revision, "its commit never got to Kafka")
