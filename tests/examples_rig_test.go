@@ -24,7 +24,7 @@ import (
 
 const (
 	examplesFolder = "../config"
-	exampleTimeout = 20 * time.Second
+	exampleTimeout = time.Minute
 )
 
 // exampleSchema has the program's defaults: one thread, which keeps the order.
