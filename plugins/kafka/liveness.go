@@ -182,8 +182,8 @@ func (l *link) startPing() *pingResult {
 }
 
 // ping returns nil once any broker answers, or why the last one did not. Each is asked
-// once. It is that of the client, whose request is one for all brokers: when the client is
-// closed, it goes on to the next broker while the former one still reads the request.
+// once. The client's own Ping has one request for all brokers, and a data race: when the
+// client is closed, it asks the next broker while the former one still reads the request.
 func ping(ctx context.Context, client *kgo.Client) (err error) {
 	for _, broker := range slices.Concat(client.DiscoveredBrokers(), client.SeedBrokers()) {
 		request := kmsg.NewPtrMetadataRequest()
