@@ -62,7 +62,7 @@ func TestAnOperatorWatchesMessagesAndReplaysWhatKafkaRefused(t *testing.T) {
 	require.Eventually(t, func() bool {
 		g.publish("in/1", "21.5") // until the tail is there to see it
 		return strings.Contains(tail.Output(), "in/1 -> out/0@")
-	}, time.Minute, 100*time.Millisecond, "%s", tail.Output())
+	}, exampleTimeout, 100*time.Millisecond, "%s", tail.Output())
 	assert.Contains(t, tail.Output(), ": 21.5\n")
 	g.publish("in/2", strings.Repeat("x", 5000))
 	tail.WaitLog("in/2 -> out (dead-lettered: ")

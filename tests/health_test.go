@@ -38,7 +38,7 @@ func TestAWaitingPipelineIsHealthyButNotReady(t *testing.T) {
 	broker := program.FreeAddress(t)
 	p := program.StartPipeline(t, "run", program.WriteFile(t,
 		"input: { mqtt: { urls: [ \"tcp://"+broker+"\" ], topics: [ a ] } }\noutput: { drop: {} }\n"))
-	require.Eventually(t, func() bool { code, _ := p.Get("/ping"); return code == 200 }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { code, _ := p.Get("/ping"); return code == 200 }, exampleTimeout, 20*time.Millisecond)
 	r := health(t, nil, "--address", p.HTTP)
 	assert.Equal(t, "http://"+p.HTTP+" is healthy\n", r.Stdout, r.Stderr)
 	_, port, err := net.SplitHostPort(p.HTTP)
@@ -100,7 +100,7 @@ func TestAFailedHealthCheckNamesTheAddressAndWhatToDo(t *testing.T) {
 	t.Cleanup(func() { _ = silent.Close() })
 	other := program.StartPipeline(t, "run", program.WriteFile(t,
 		"input: { http_server: { path: /post } }\noutput: { drop: {} }\nhttp: { root_path: /other }\n"))
-	require.Eventually(t, func() bool { code, _ := other.Get("/ping"); return code != 0 }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { code, _ := other.Get("/ping"); return code != 0 }, exampleTimeout, 20*time.Millisecond)
 	nobody := program.FreeAddress(t)
 	for says, args := range map[string][]string{
 		"checking the health of http://" + nobody + ": nobody listens there: start it, or name its address by --address":            {"--address", nobody},

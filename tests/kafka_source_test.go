@@ -63,14 +63,14 @@ func TestAnOperatorRunsAConnectorFromKafkaToMQTT(t *testing.T) {
 		g.record("in", "a/b", "21.5") // until the tail is there to see it
 		written++
 		return strings.Contains(tail.Output(), "in/0@")
-	}, time.Minute, 100*time.Millisecond, "%s", tail.Output())
+	}, exampleTimeout, 100*time.Millisecond, "%s", tail.Output())
 	assert.Regexp(t, `^\S+ \S+ in/0@\d+: 21\.5\n`, tail.Output())
 
 	var last admin.Detail
 	require.Eventually(t, func() bool {
 		last = g.detail("back")
 		return last.SendSuccessTotal == int64(written) && len(last.Lag) == 1 && last.Lag[0].Records == 0
-	}, time.Minute, 100*time.Millisecond, "%+v", &last)
+	}, exampleTimeout, 100*time.Millisecond, "%+v", &last)
 	assert.Equal(t, "kafka_source", last.ConnectorType)
 	assert.Equal(t, "out/${! @mqtt_topic }", last.TopicName)
 	r = g.connector("dead-letters", "list", "-c", "back")

@@ -150,7 +150,7 @@ func TestAnswersOfAServiceAreAsItsDocumentSays(t *testing.T) {
 	d.until(map[string]string{"c": "Running"})
 	d.publish("in/1", "small")
 	d.publish("in/2", strings.Repeat("x", 5000))
-	require.Eventually(t, func() bool { return len(d.letters("c")) == 1 }, time.Minute, 200*time.Millisecond)
+	require.Eventually(t, func() bool { return len(d.letters("c")) == 1 }, exampleTimeout, 200*time.Millisecond)
 
 	d.call(200, get, admin.PathList, "", "")
 	d.call(200, get, admin.PathList, "?selector=site=north&limit=1", "")
@@ -206,7 +206,7 @@ func TestAnswersOfAWorkerAreAsItsDocumentSays(t *testing.T) {
 	token := program.WriteFile(t, strings.Repeat("t", 32))
 	d := newDescribed(t, "--store", "kafka://KAFKA/document", "--advertise", "http://API", "--cluster-token-file", token)
 	d.write("two.yaml", d.yaml("two", "out")+"  parallelism: 2\n")
-	require.Eventually(t, func() bool { return d.apply().Code == 0 }, time.Minute, 200*time.Millisecond)
+	require.Eventually(t, func() bool { return d.apply().Code == 0 }, exampleTimeout, 200*time.Millisecond)
 	d.until(map[string]string{"two": "Running"})
 	url := "http://" + d.server
 	members := fmt.Sprintf(`"worker":%q,"members":[{"member":1,"state":"Running","worker":%q},{"member":2,"state":"Running","worker":%q}]`, url, url, url)

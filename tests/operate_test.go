@@ -41,7 +41,7 @@ func (g *gitops) states(selector ...string) map[string]string {
 
 func (g *gitops) until(want map[string]string) {
 	g.t.Helper()
-	require.Eventually(g.t, func() bool { return assert.ObjectsAreEqual(want, g.states()) }, time.Minute, 100*time.Millisecond, "%v", want)
+	require.Eventually(g.t, func() bool { return assert.ObjectsAreEqual(want, g.states()) }, exampleTimeout, 100*time.Millisecond, "%v", want)
 }
 
 // The program's own commands, against the program's own service.

@@ -208,7 +208,7 @@ func TestTheBinaryQuarantinesTheConnectorThatEndsIt(t *testing.T) {
 	if err == nil { // the process may end before it answers
 		require.NoError(t, request.Body.Close())
 	}
-	require.Eventually(t, p.Ended, time.Minute, 10*time.Millisecond, "resume does not try it")
+	require.Eventually(t, p.Ended, exampleTimeout, 10*time.Millisecond, "resume does not try it")
 	p = r.start("")
 	r.waitRunning(p, filters)
 	stopped, _ = p.Stop()

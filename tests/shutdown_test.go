@@ -116,7 +116,7 @@ func TestSIGTERMEndsTheServiceInTimeWhateverIsInFlight(t *testing.T) {
 	}
 	ready("carries")
 	client := paho.NewClient(paho.NewClientOptions().AddBroker(broker.URL()).SetClientID("publisher"))
-	require.True(t, client.Connect().WaitTimeout(time.Minute))
+	require.True(t, client.Connect().WaitTimeout(exampleTimeout))
 	defer client.Disconnect(50)
 	inFlight := func(name string) int {
 		var answer struct {
@@ -131,7 +131,7 @@ func TestSIGTERMEndsTheServiceInTimeWhateverIsInFlight(t *testing.T) {
 	require.Eventually(t, func() bool {
 		client.Publish("in/a", 1, false, "x")
 		return inFlight("silent kafka") > 0 && inFlight("deleted") > 0
-	}, time.Minute, 50*time.Millisecond)
+	}, exampleTimeout, 50*time.Millisecond)
 	mqtt.frozen.Store(true)
 
 	// Two requests are in progress.
@@ -156,7 +156,7 @@ func TestSIGTERMEndsTheServiceInTimeWhateverIsInFlight(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, text := p.Get("/api/cluster/connector/list?connector_name=deleted")
 		return strings.Contains(text, "it is being started or stopped") || strings.Contains(text, `"total_count":0`) || strings.Contains(text, "waits_for")
-	}, time.Minute, time.Millisecond)
+	}, exampleTimeout, time.Millisecond)
 
 	_, took := p.Stop()
 	// The last wait of the service ends 4 s after the drain; the rest is for a loaded machine.

@@ -112,7 +112,7 @@ func (c *config) client(more ...kgo.Opt) (*kgo.Client, error) {
 func (c *config) reach(ctx context.Context, client *kgo.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := ping(ctx, client); err != nil {
+	if err := pingAny(ctx, client); err != nil {
 		if refused := c.refused.Load(); refused != nil {
 			err = refused
 		}

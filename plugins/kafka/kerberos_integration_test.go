@@ -66,7 +66,7 @@ NORTH = {
 			conn.Close()
 		}
 		return err == nil
-	}, time.Minute, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	return conf, bridge, broker
 }
 

@@ -166,7 +166,7 @@ func (l *link) startPing() *pingResult {
 	started := l.goBackgroundLocked("asking Kafka whether it answers", func() {
 		ctx, cancel := context.WithTimeout(l.client.Context(), l.of.requestOverhead)
 		defer cancel()
-		asked.err = ping(ctx, l.client)
+		asked.err = pingAny(ctx, l.client)
 		l.mu.Lock()
 		l.pinging = nil
 		l.mu.Unlock()
@@ -181,10 +181,10 @@ func (l *link) startPing() *pingResult {
 	return asked
 }
 
-// ping returns nil once any broker answers, or why the last one did not. Each is asked
+// pingAny returns nil once any broker answers, or why the last one did not. Each is asked
 // once. The client's own Ping has one request for all brokers, and a data race: when the
 // client is closed, it asks the next broker while the former one still reads the request.
-func ping(ctx context.Context, client *kgo.Client) (err error) {
+func pingAny(ctx context.Context, client *kgo.Client) (err error) {
 	for _, broker := range slices.Concat(client.DiscoveredBrokers(), client.SeedBrokers()) {
 		request := kmsg.NewPtrMetadataRequest()
 		request.Topics = []kmsg.MetadataRequestTopic{}

@@ -122,7 +122,7 @@ func TestRealKafkaPermissionTakenAwayDropsNothing(t *testing.T) {
 					held = batch
 				}
 				return held != nil
-			}, time.Minute, time.Millisecond)
+			}, patience, time.Millisecond)
 			require.Contains(t, reason(t, o), "TOPIC_AUTHORIZATION_FAILED")
 			_, err = admin.DeleteACLs(t.Context(), forbidden)
 			require.NoError(t, err)
@@ -147,7 +147,7 @@ func TestRealKafkaTopicDeletedDropsNothing(t *testing.T) {
 	require.Eventually(t, func() bool {
 		topics, err := admin.ListTopics(t.Context(), topic)
 		return err == nil && topics[topic].Err != nil
-	}, time.Minute, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	batch := messages(100, 1000)
 	require.ErrorIs(t, o.WriteBatch(t.Context(), batch), service.ErrNotConnected)
 	require.Contains(t, reason(t, o), "UNKNOWN_TOPIC_OR_PARTITION")
